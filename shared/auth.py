@@ -1,0 +1,113 @@
+"""Who a bearer token speaks for.
+
+Rule 1: algorithms are pinned: HS256 with the secret, RS256 and ES256 with the JWKS file's keys; a
+        key of one kind never verifies a token of another.
+Rule 2: a token without `exp`, `sub` or `company_id` speaks for nobody.
+Rule 3: a token verified once is believed until it expires.
+"""
+
+import json
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+from pydantic import SecretStr
+
+from shared.events import BIGINT_MAX
+
+REMEMBERED = 20_000
+ASYMMETRIC = ("RS256", "ES256")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    company_id: int
+    user_id: int
+    is_admin: bool
+
+
+class Unauthenticated(Exception):
+    """The token is missing, malformed, expired, or not signed by us."""
+
+
+class Authenticator:
+    def __init__(self, secret: SecretStr | None, jwks_file: Path | None) -> None:
+        if secret is None and jwks_file is None:
+            raise ValueError("set JWT_SECRET or JWT_JWKS_FILE")
+        self._secret = secret.get_secret_value() if secret else None
+        self._keys = _read_keys(jwks_file) if jwks_file else {}
+        self._known: OrderedDict[str, tuple[float, Identity]] = OrderedDict()
+
+    def identify(self, authorization: str | None) -> Identity:
+        """Raises:
+        Unauthenticated: no valid bearer token.
+        """
+        known = self._known.get(authorization or "")
+        if known and known[0] > time.time():
+            return known[1]
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("Send a bearer token in the Authorization header.")
+        claims = self._claims(token.strip())
+        identity = _identity(claims)
+        self._known[authorization or ""] = (float(claims["exp"]), identity)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return identity
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        try:
+            header = jwt.get_unverified_header(token)
+            key, algorithm = self._key_for(header)
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                options={"require": ["exp", "sub", "company_id"], "verify_aud": False},
+            )
+        except jwt.ExpiredSignatureError as error:
+            raise Unauthenticated("The token has expired.") from error
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
+            raise Unauthenticated("The token is not valid.") from error
+        return claims
+
+    def _key_for(self, header: dict[str, Any]) -> tuple[Any, str]:
+        algorithm = header.get("alg")
+        if algorithm == "HS256" and self._secret is not None:
+            return self._secret, "HS256"
+        if algorithm in ASYMMETRIC:
+            for (kid, kind), key in self._keys.items():
+                if kind == algorithm and header.get("kid") in (None, kid):
+                    return key, kind
+        raise Unauthenticated("The token is not signed with a key of ours.")
+
+
+def _read_keys(file: Path) -> dict[tuple[str | None, str], Any]:
+    kinds = {"RSA": "RS256", "EC": "ES256"}
+    keys = {}
+    for entry in json.loads(file.read_text())["keys"]:
+        kind = kinds.get(entry.get("kty"))
+        if kind is None:
+            raise ValueError(f"{file}: a key of type {entry.get('kty')!r} cannot verify tokens")
+        keys[entry.get("kid"), kind] = jwt.PyJWK(entry, algorithm=kind).key
+    return keys
+
+
+def _identity(claims: dict[str, Any]) -> Identity:
+    try:
+        company_id, user_id = (_number(claims[name]) for name in ("company_id", "sub"))
+    except (ValueError, TypeError) as error:
+        raise Unauthenticated("The token names no company or user.") from error
+    return Identity(company_id, user_id, claims.get("role") == "admin")
+
+
+def _number(claim: object) -> int:
+    if isinstance(claim, bool) or not isinstance(claim, int | str):
+        raise TypeError
+    number = int(claim)
+    if not 0 <= number <= BIGINT_MAX:
+        raise ValueError
+    return number

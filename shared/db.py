@@ -1,0 +1,174 @@
+"""Postgres: pools, schemas, migrations, locks, and drivers' errors turned into ours.
+
+Rule 1: each service's tables live in a schema of its own, first on the search path, so SQL names
+        tables alone and a store can be built beside the live one.
+Rule 2: workers commit asynchronously. Their state and the offset it rests on are one transaction,
+        so what a crash of Postgres takes back is read from Kafka again.
+Rule 3: a connection that is away is `Unavailable`; a value Postgres can never take is `Poison`.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import asyncpg
+import orjson
+from asyncpg.pool import PoolConnectionProxy
+
+from shared.errors import Poison, Unavailable
+
+Connection: TypeAlias = PoolConnectionProxy | asyncpg.Connection
+Pool: TypeAlias = asyncpg.Pool
+
+STATEMENT_TIMEOUT_MS = 30_000
+CONNECT_TIMEOUT_S = 5.0
+SETTINGS_LOCK = 0x6D79353030  # "my500": one migration at a time in a database
+
+OUTAGES = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,  # shutdown, crash, cancelled statement
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full, lock table full
+    asyncpg.TransactionRollbackError,  # deadlock, serialization
+    asyncpg.ReadOnlySQLTransactionError,  # a fail-over in progress
+)
+REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Turn the driver's errors into `Poison` and `Unavailable`; bugs pass as they are."""
+    try:
+        yield
+    except REFUSALS as error:  # before the outages: some client-side DataErrors are both
+        raise Poison(f"Postgres refuses the value: {type(error).__name__}: {error}") from error
+    except OUTAGES as error:
+        raise Unavailable(f"Postgres: {type(error).__name__}: {error}") from error
+
+
+async def _prepare(conn: asyncpg.Connection) -> None:
+    await conn.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\x01" + orjson.dumps(value),
+        decoder=lambda raw: orjson.loads(raw[1:]),
+        format="binary",
+    )
+
+
+def pool(dsn: str, schema: str, *, size: int, durable: bool = True) -> Pool:
+    """A pool whose connections see `schema` first. Connects when first used.
+
+    `durable=False` lets commits return before they are on disk (rule 2).
+    """
+    return asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=size,
+        init=_prepare,
+        timeout=CONNECT_TIMEOUT_S,
+        server_settings={
+            "search_path": f"{schema},public",
+            "application_name": f"my500-{schema}",
+            "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+            "synchronous_commit": "on" if durable else "off",
+            "jit": "off",  # compiling costs more than any statement here runs
+        },
+    )
+
+
+async def connect(dsn: str, schema: str) -> asyncpg.Connection:
+    """A connection of one's own, outside the pool."""
+    with errors():
+        conn: asyncpg.Connection = await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings={
+                "search_path": f"{schema},public",
+                "application_name": f"my500-{schema}-relay",
+                "synchronous_commit": "off",
+            },
+        )
+        await _prepare(conn)
+        return conn
+
+
+async def ping(pool: Pool) -> None:
+    """Raises:
+    Unavailable: Postgres does not answer.
+    """
+    with errors():
+        await pool.fetchval("SELECT 1", timeout=2)
+
+
+async def migrate(dsn: str, schema: str, folders: Sequence[Path]) -> None:
+    """Bring a schema up to date from plain SQL files; safe when many start at once.
+
+    Files run in the order of their names, each in a transaction. A file that has run and was
+    edited afterwards is refused.
+
+    Raises:
+        Unavailable: Postgres is away.
+        ValueError: a file that has run was edited.
+    """
+    files = sorted((f for folder in folders for f in folder.glob("*.sql")), key=lambda f: f.name)
+    with errors():
+        conn = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+        try:
+            await conn.execute("SELECT pg_advisory_lock($1)", SETTINGS_LOCK)
+            await conn.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+            await conn.execute(f'SET search_path = "{schema}", public')
+            await conn.execute(
+                "CREATE TABLE IF NOT EXISTS schema_migrations "
+                "(name text PRIMARY KEY, digest text NOT NULL, "
+                "applied_at timestamptz NOT NULL DEFAULT now())"
+            )
+            await _run_missing(conn, files)
+        finally:
+            await conn.close()
+
+
+async def _run_missing(conn: asyncpg.Connection, files: Iterable[Path]) -> None:
+    rows = await conn.fetch("SELECT name, digest FROM schema_migrations")
+    done = {row["name"]: row["digest"] for row in rows}
+    for file in files:
+        sql = file.read_text()
+        digest = hashlib.sha256(sql.encode()).hexdigest()
+        if file.name in done:
+            if done[file.name] != digest:
+                raise ValueError(f"migration {file.name} was edited after it had run")
+            continue
+        async with conn.transaction():
+            await conn.execute(sql)
+            await conn.execute(
+                "INSERT INTO schema_migrations (name, digest) VALUES ($1, $2)", file.name, digest
+            )
+
+
+LOCK = """
+SELECT pg_advisory_xact_lock($1, key)
+  FROM unnest($2::int[]) WITH ORDINALITY AS keys (key, place)
+ ORDER BY place
+"""
+
+
+async def lock(conn: Connection, space: int, names: Iterable[object]) -> None:
+    """Hold what `names` name until the transaction ends, whether rows for it exist or not.
+
+    Everyone takes the locks in one order, so two batches wait for one another and never deadlock.
+    Two names may share a lock; that costs a wait, no more.
+    """
+    keys = {zlib.crc32(repr(name).encode()) - 2**31 for name in names}
+    await conn.execute(LOCK, space, sorted(keys))
+
+
+def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
+    """Rows turned into the arrays that `unnest` takes, also when there are none."""
+    if not rows:
+        return [[] for _ in range(width)]
+    return [list(column) for column in zip(*rows, strict=True)]

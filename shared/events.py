@@ -1,0 +1,365 @@
+"""The facts on the bus: what each topic carries, under which key.
+
+Rule 1: models are frozen; readers ignore fields they do not know, writers only ever add optional
+        ones, so old bytes and new bytes are read by old and new code alike.
+Rule 2: an entity's fields are all optional: a body that lacks a field says nothing about it, and
+        `model_fields_set` keeps absent apart from null.
+Rule 3: one spelling for each fact, whichever of Pipedrive's four it came in.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.errors import Poison
+from shared.register import Stamp, Write
+
+BIGINT_MAX = 2**63 - 1
+Id = Annotated[int, Field(ge=0, le=BIGINT_MAX)]
+"""An id in Pipedrive; fits a Postgres bigint."""
+
+
+class Fact(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Action(StrEnum):
+    CREATE = "create"
+    CHANGE = "change"
+    DELETE = "delete"
+
+
+RANK = {Action.CREATE: 0, Action.CHANGE: 1, Action.DELETE: 2}
+
+
+class Source(StrEnum):
+    WEBHOOK_V1 = "webhook.v1"
+    WEBHOOK_V2 = "webhook.v2"
+    SYNC = "sync"
+    IMPORT = "import"
+    APP = "app"
+
+
+class ContactPoint(Fact):
+    """An e-mail address or a phone number."""
+
+    value: str
+    label: str | None = None
+    primary: bool = False
+
+
+class Person(Fact):
+    name: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    emails: tuple[ContactPoint, ...] | None = None
+    phones: tuple[ContactPoint, ...] | None = None
+    org_id: Id | None = None
+    owner_id: Id | None = None
+    job_title: str | None = None
+    label_ids: tuple[int, ...] | None = None
+    add_time: datetime | None = None
+    update_time: datetime | None = None
+    custom_fields: dict[str, Any] | None = None
+
+
+class Organization(Fact):
+    """`size` is the number of employees as Pipedrive or a user wrote it."""
+
+    name: str | None = None
+    owner_id: Id | None = None
+    industry: str | None = None
+    size: str | None = None
+    website: str | None = None
+    address: str | None = None
+    country: str | None = None
+    city: str | None = None
+    postcode: str | None = None
+    label_ids: tuple[int, ...] | None = None
+    add_time: datetime | None = None
+    update_time: datetime | None = None
+    custom_fields: dict[str, Any] | None = None
+
+
+class Deal(Fact):
+    """`value` in `currency` units, as Pipedrive has it (not minor units)."""
+
+    title: str | None = None
+    value: float | None = None
+    currency: str | None = None
+    status: str | None = None
+    person_id: Id | None = None
+    org_id: Id | None = None
+    owner_id: Id | None = None
+    stage_id: Id | None = None
+    pipeline_id: Id | None = None
+    is_archived: bool | None = None
+    won_time: datetime | None = None
+    lost_time: datetime | None = None
+    close_time: datetime | None = None
+    add_time: datetime | None = None
+    update_time: datetime | None = None
+    custom_fields: dict[str, Any] | None = None
+
+
+class Activity(Fact):
+    subject: str | None = None
+    type: str | None = None
+    done: bool | None = None
+    due_date: date | None = None
+    marked_as_done_time: datetime | None = None
+    person_id: Id | None = None
+    org_id: Id | None = None
+    deal_id: Id | None = None
+    lead_id: str | None = None
+    owner_id: Id | None = None
+    add_time: datetime | None = None
+    update_time: datetime | None = None
+
+
+class Lead(Fact):
+    title: str | None = None
+    person_id: Id | None = None
+    org_id: Id | None = None
+    owner_id: Id | None = None
+    label_ids: tuple[str, ...] | None = None
+    value: float | None = None
+    currency: str | None = None
+    is_archived: bool | None = None
+    add_time: datetime | None = None
+    update_time: datetime | None = None
+    custom_fields: dict[str, Any] | None = None
+
+
+class User(Fact):
+    name: str | None = None
+    email: str | None = None
+    active: bool | None = None
+    locale: str | None = None
+    timezone_name: str | None = None
+    default_currency: str | None = None
+    add_time: datetime | None = None
+    update_time: datetime | None = None
+
+
+class Note(Fact):
+    content: str | None = None
+    person_id: Id | None = None
+    org_id: Id | None = None
+    deal_id: Id | None = None
+    lead_id: str | None = None
+    owner_id: Id | None = None
+    add_time: datetime | None = None
+    update_time: datetime | None = None
+
+
+class Unmodelled(Fact):
+    """An entity we have no model for, kept as it came."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class CampaignMembership(Fact):
+    """What a user of ours decided about a contact; nothing of it exists in Pipedrive."""
+
+    added_to_campaign: bool
+
+
+EntityT = TypeVar("EntityT", bound=Fact)
+
+
+class Change(Fact, Generic[EntityT]):
+    """What happened to one entity of one Pipedrive company; the value of every log topic.
+
+    `version` is in microseconds and orders the writes of one entity; `data` is null on delete.
+    `merged_into` (on a delete) and `merged_from` (on a change) name the other side of a merge.
+    """
+
+    event_id: str
+    company_id: Id
+    entity: str
+    entity_id: str
+    action: Action
+    version: Annotated[int, Field(ge=0, le=BIGINT_MAX)]
+    occurred_at: datetime
+    received_at: datetime
+    source: Source
+    merged_into: str | None = None
+    merged_from: str | None = None
+    data: EntityT | None = None
+
+    @property
+    def key(self) -> bytes:
+        return key(self.company_id, self.entity_id)
+
+    @property
+    def stamp(self) -> Stamp:
+        return Stamp(self.version, RANK[self.action], self.event_id)
+
+    @property
+    def number(self) -> int:
+        """The entity's id as the number Pipedrive gives to everything but leads."""
+        try:
+            number = int(self.entity_id)
+        except ValueError as error:
+            raise Poison(f"{self.entity} id is not a number: {self.entity_id[:40]!r}") from error
+        if not 0 <= number <= BIGINT_MAX:
+            raise Poison(f"{self.entity} id is out of range: {self.entity_id[:40]!r}")
+        return number
+
+
+PersonChange = Change[Person]
+OrganizationChange = Change[Organization]
+DealChange = Change[Deal]
+ActivityChange = Change[Activity]
+LeadChange = Change[Lead]
+UserChange = Change[User]
+NoteChange = Change[Note]
+OtherChange = Change[Unmodelled]
+CampaignChange = Change[CampaignMembership]
+
+
+class OrganizationState(Fact):
+    """One real organization as orgs holds it now; `version` grows with each publication.
+
+    `deleted` once no record is left in it; `merged_into` is then where its records went, if they
+    went together. `last_activity` is the newest moment of a done activity.
+    """
+
+    version: int
+    company_id: Id
+    organization_id: UUID
+    deleted: bool = False
+    merged_into: UUID | None = None
+    name: str | None = None
+    pipedrive_org_id: str | None = None
+    industry: str | None = None
+    size: str | None = None
+    website: str | None = None
+    address: str | None = None
+    country: str | None = None
+    city: str | None = None
+    contact_count: int = 0
+    last_activity: datetime | None = None
+
+    @property
+    def key(self) -> bytes:
+        return key(self.company_id, self.organization_id)
+
+
+class ContactLink(Fact):
+    """The organization a contact belongs to now; null while there is none."""
+
+    version: int
+    company_id: Id
+    person_id: Id
+    organization_id: UUID | None = None
+
+    @property
+    def key(self) -> bytes:
+        return key(self.company_id, self.person_id)
+
+
+class ScoreState(Fact):
+    """A contact's warmness now. `score` 0-10; `points` per component add up to it before the
+    clamp; `next_change_at` is when time alone can next change it.
+    """
+
+    version: int
+    company_id: Id
+    person_id: Id
+    score: int
+    points: dict[str, int] = {}
+    last_contacted: datetime | None = None
+    next_change_at: datetime | None = None
+
+    @property
+    def key(self) -> bytes:
+        return key(self.company_id, self.person_id)
+
+
+class SyncState(StrEnum):
+    IDLE = "idle"
+    RUNNING = "running"
+    FAILED = "failed"
+    NEVER = "never"
+
+
+class SyncStatus(Fact):
+    """How the company's last synchronisation with Pipedrive stands."""
+
+    version: int
+    company_id: Id
+    state: SyncState
+    last_sync_at: datetime | None = None
+    processed: int = 0
+    failed: int = 0
+
+    @property
+    def key(self) -> bytes:
+        return key(self.company_id, "sync")
+
+
+Published = OrganizationState | ContactLink | ScoreState | SyncStatus
+
+Entity = Literal["person", "organization", "deal", "activity", "lead", "user", "note"]
+MODELS: dict[str, type[Fact]] = {
+    "person": Person,
+    "organization": Organization,
+    "deal": Deal,
+    "activity": Activity,
+    "lead": Lead,
+    "user": User,
+    "note": Note,
+}
+"""The entities we have a model for; everything else is `Unmodelled`."""
+
+
+def key(company_id: int, entity_id: object) -> bytes:
+    """Kafka key: all that happens to one entity stays in order in one partition."""
+    return b"%d:%s" % (company_id, str(entity_id).encode())
+
+
+def dump(fact: Fact) -> bytes:
+    """A fact's bytes. Absent fields stay absent; times end in Z."""
+    return orjson.dumps(fact.model_dump(exclude_unset=True), option=orjson.OPT_UTC_Z)
+
+
+FactT = TypeVar("FactT", bound=Fact)
+
+
+def parse(model: type[FactT], value: bytes | None) -> FactT:
+    """Read a record's value.
+
+    Raises:
+        Poison: the bytes are no such fact.
+
+    """
+    try:
+        return model.model_validate_json(value or b"")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "value"
+        raise Poison(f"not a {model.__name__}: {where}: {first['msg']}") from error
+
+
+def writes(change: Change[Any], carried: dict[str, Any]) -> Iterator[tuple[str, Write]]:
+    """What a change says about its own entity and, after a merge, about the loser.
+
+    Yields (entity id, write). `carried` are the entity's fields in the reader's own names.
+    The survivor's change alone proves that the loser is gone, so it also writes the loser's
+    tombstone: the loser's own delete may come later, earlier, or never.
+    """
+    deleted = change.action is Action.DELETE
+    own = dict(carried)
+    if deleted and change.merged_into:
+        own["merged_into"] = change.merged_into
+    yield change.entity_id, Write(change.stamp, deleted, own)
+    if change.merged_from and change.merged_from != change.entity_id:
+        stamp = Stamp(change.version, RANK[Action.DELETE], change.event_id)
+        yield change.merged_from, Write(stamp, True, {"merged_into": change.entity_id})

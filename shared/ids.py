@@ -1,0 +1,21 @@
+"""Identities that every service can compute without asking another. Pure.
+
+Rule: an id is a function of what it names, so a store rebuilt from the log has the same ids.
+"""
+
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+
+def contact(company_id: int, person_id: int) -> UUID:
+    """The contact that a person of a Pipedrive company is."""
+    return uuid5(NAMESPACE_URL, f"{company_id}:{person_id}")
+
+
+def organization(company_id: int, pipedrive_org_id: int) -> UUID:
+    """The organization whose lowest Pipedrive id is `pipedrive_org_id`."""
+    return uuid5(NAMESPACE_URL, f"{company_id}:org:{pipedrive_org_id}")
+
+
+def made_organization(company_id: int, normalized_name: str) -> UUID:
+    """The record a user made under a name: two users who make it at once make the same one."""
+    return uuid5(NAMESPACE_URL, f"{company_id}:org:name:{normalized_name}")

@@ -1,0 +1,1 @@
+"""Kafka, behind two things a service needs: a publisher and a consumer. Sole user of aiokafka."""

@@ -1,0 +1,150 @@
+"""Which partitions this member owns, and where it stands in each.
+
+Rule 1: a partition starts at the offset in the store, never at Kafka's.
+Rule 2: before a partition is given up, the batch in hand is finished, within a deadline; past it
+        the fence in the store keeps a late commit out.
+Rule 3: the client swallows what a rebalance listener raises, so trouble is kept here and raised at
+        the consumer's next turn.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+
+from shared import db
+from shared.errors import Unavailable
+from shared.kafka import client, offsets
+from shared.kafka.offsets import Move, Partition
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 20.0
+"""Below the rebalance timeout, so that the group does not throw out a member that is finishing."""
+
+
+class Broken(Exception):
+    """This consumer object cannot go on; a new one can."""
+
+
+class Placed(Protocol):
+    """Anything read at an offset of a partition."""
+
+    @property
+    def partition(self) -> Partition: ...
+    @property
+    def offset(self) -> int: ...
+
+
+class Assignment(ConsumerRebalanceListener):
+    def __init__(self, pool: db.Pool) -> None:
+        self._pool = pool
+        self._consumer: AIOKafkaConsumer | None = None
+        self._next: dict[Partition, int] = {}
+        self._working = asyncio.Lock()
+        self.broken: Broken | None = None
+        self.joined = False
+
+    def attach(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self._next = {}
+        self.broken = None
+
+    def detach(self) -> None:
+        self._next = {}
+        self.joined = False
+
+    def check(self) -> None:
+        """Raises:
+        Broken: something went wrong where nobody could hear it.
+        """
+        if self.broken is not None:
+            raise self.broken
+
+    @property
+    def busy(self) -> bool:
+        return self._working.locked()
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        async with self._working:
+            yield
+
+    def owns(self, partition: Partition) -> bool:
+        return partition in self._next
+
+    def position(self, partition: Partition) -> int | None:
+        return self._next.get(partition)
+
+    def wants(self, partition: Partition, offset: int) -> bool:
+        """False for what was fetched before the partition moved on or away."""
+        return offset >= self._next.get(partition, offset + 1)
+
+    def moves(self, items: Iterable[Placed]) -> Sequence[Move]:
+        """From where the store stands to behind the last item of each partition."""
+        last = {item.partition: item.offset for item in items}
+        return [Move(p, self._next[p], offset + 1) for p, offset in last.items()]
+
+    def moved(self, moves: Iterable[Move]) -> None:
+        for move in moves:
+            if move.partition in self._next:
+                self._next[move.partition] = move.next
+
+    def hint(self) -> Mapping[TopicPartition, int]:
+        return {TopicPartition(*p): offset for p, offset in self._next.items() if offset}
+
+    async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        try:
+            async with asyncio.timeout(DRAIN_S), self._working:
+                self._forget(revoked)
+        except TimeoutError:
+            log.warning("drain_deadline_passed")
+            self._forget(revoked)
+
+    async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        try:
+            await self._seek([Partition(p.topic, p.partition) for p in assigned])
+            self.joined = True
+        except (Unavailable, Broken) as trouble:
+            self.broken = Broken(f"could not start at the stored offsets: {trouble}")
+
+    async def resume(self) -> None:
+        """Read again from where the store stands, in every partition still owned."""
+        try:
+            await self._seek(list(self._next))
+        except Unavailable as outage:
+            self.broken = Broken(f"could not return to the stored offsets: {outage}")
+
+    def _forget(self, revoked: Iterable[Any]) -> None:
+        for p in revoked:
+            self._next.pop(Partition(p.topic, p.partition), None)
+
+    async def _seek(self, partitions: Sequence[Partition]) -> None:
+        consumer = self._consumer
+        if consumer is None or not partitions:
+            return
+        with db.errors():
+            async with self._pool.acquire() as conn:
+                stored = await offsets.load(conn, partitions)
+        with client.errors():
+            async with asyncio.timeout(client.DEADLINE_S):
+                named = [TopicPartition(*p) for p in partitions]
+                starts = await consumer.beginning_offsets(named)
+                ends = await consumer.end_offsets(named)
+        for partition, offset in stored.items():
+            name = TopicPartition(*partition)
+            if offset > ends[name]:
+                raise Broken(
+                    f"the store has read {partition} up to {offset}, but the log ends at "
+                    f"{ends[name]}: was Kafka emptied? Rebuild the store"
+                )
+            if offset < starts[name]:
+                log.error(
+                    "records_lost",
+                    extra={"partition": str(partition), "records": starts[name] - offset},
+                )
+            consumer.seek(name, max(offset, starts[name]))
+        self._next |= stored

@@ -1,0 +1,325 @@
+"""Applies the log to a store, each record's effects exactly once.
+
+Rule 1: a batch's effects and its next offsets are one Postgres transaction; Kafka's own commit is
+        a hint for tools that show lag.
+Rule 2: a record is put aside only for `Poison`, after the culprit was singled out.
+Rule 3: an outage (`Unavailable`) is waited out, never skipped; a stop ends the wait uncommitted.
+Rule 4: any other error is a bug and ends the process.
+Rule 5: a consumer that is alive but stands still behind a moving log is built anew.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from shared import db, events, lifecycle
+from shared.errors import Poison, Unavailable
+from shared.kafka import client, dead_letters, offsets
+from shared.kafka.assignment import Assignment, Broken
+from shared.kafka.offsets import Move, Partition, Superseded
+from shared.kafka.publisher import Publisher
+from shared.observability import BATCH_SECONDS, CONSUMER_RESTARTS, LAG, LINE_STOPPED, RECORDS
+from shared.settings import StoreSettings
+from shared.topics import Topic
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 500
+HINT_EVERY_S = 2.0
+STUCK_S = 30.0
+ALIVE_S = 60.0
+HELD_S = 5.0
+SESSION_MS = 10_000
+REBALANCE_MS = 30_000
+FOREVER_MS = 24 * 3600 * 1000
+"""Outages are waited out without leaving the group; rule 5 watches instead of the broker."""
+
+
+class Received(NamedTuple):
+    """`topic` is the name in the contract."""
+
+    topic: str
+    fact: Any
+
+
+AfterCommit = Callable[[], Awaitable[None]]
+Apply = Callable[[db.Connection, Sequence[Received]], Awaitable[AfterCommit | None]]
+"""Applies facts inside the caller's transaction. What it returns is awaited once the transaction
+has ended, committed or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A record on its way, its fact, or why it has none."""
+
+    partition: Partition
+    offset: int
+    topic: str
+    key: bytes | None
+    value: bytes
+    outcome: events.Fact | Poison
+
+
+class Consumer:
+    """One member of a service's consumer group."""
+
+    def __init__(
+        self,
+        settings: StoreSettings,
+        *,
+        service: str,
+        topics: Sequence[Topic],
+        pool: db.Pool,
+        apply: Apply,
+        publisher: Publisher,
+    ) -> None:
+        self._settings = settings
+        self._group = f"{settings.kafka_group_prefix}.{service}"
+        self._models = {client.physical(settings, t.name): t for t in topics}
+        self._pool = pool
+        self._apply = apply
+        self._publisher = publisher
+        self._limit = dead_letters.Limit(settings.dead_letter_limit)
+        self._assignment = Assignment(pool)
+        self._consumer: AIOKafkaConsumer | None = None
+        self._ticked_at = self._progressed_at = time.monotonic()
+        self._hinted_at = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        for wait in lifecycle.waits():
+            try:
+                await self._session(stop)
+            except (Broken, Unavailable) as trouble:
+                CONSUMER_RESTARTS.labels(type(trouble).__name__).inc()
+                log.warning("consumer_restarts", extra={"reason": str(trouble)})
+            if stop.is_set() or await lifecycle.wait_or_stop(wait, stop):
+                return
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Measure lag, and notice a consumer that stands still (rule 5)."""
+        while not await lifecycle.wait_or_stop(STUCK_S / 6, stop):
+            try:
+                behind = await self._measure_lag()
+            except Unavailable:
+                continue  # Kafka is away: standing still is right
+            if not behind:
+                self._progressed_at = time.monotonic()
+            if time.monotonic() - self._progressed_at > STUCK_S and not self._assignment.busy:
+                self._assignment.broken = Broken(f"{behind} records behind and standing still")
+                self._progressed_at = time.monotonic()
+
+    def alive(self) -> bool:
+        """The loop turns, be it in waiting."""
+        return time.monotonic() - self._ticked_at < ALIVE_S
+
+    async def ping(self) -> None:
+        """Raises:
+        Unavailable: the line is stopped, or the group has not been joined.
+        """
+        if self._limit.stopped:
+            raise Unavailable("the line is stopped: too many dead letters")
+        if not self._assignment.joined:
+            raise Unavailable("not yet a member of the consumer group")
+
+    async def _session(self, stop: asyncio.Event) -> None:
+        consumer = AIOKafkaConsumer(
+            **client.connection(self._settings),
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_interval_ms=FOREVER_MS,
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=SESSION_MS // 4,
+            rebalance_timeout_ms=REBALANCE_MS,
+            max_partition_fetch_bytes=client.MAX_MESSAGE_BYTES,
+            metadata_max_age_ms=30_000,
+        )
+        self._assignment.attach(consumer)
+        consumer.subscribe(topics=list(self._models), listener=self._assignment)
+        try:
+            with client.errors():
+                await consumer.start()
+            self._consumer = consumer
+            while not stop.is_set():
+                await self._turn(consumer, stop)
+        finally:
+            self._consumer = None
+            await self._leave(consumer)
+
+    async def _turn(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
+        self._ticked_at = time.monotonic()
+        self._assignment.check()
+        with client.errors():
+            batches = await consumer.getmany(
+                timeout_ms=POLL_MS, max_records=self._settings.batch_records
+            )
+        async with self._assignment.working():
+            items = [
+                self._item(record)
+                for records in batches.values()
+                for record in records
+                if self._assignment.wants(Partition(record.topic, record.partition), record.offset)
+            ]
+            if items:
+                await self._settle(items, stop)
+        await self._hint(consumer)
+
+    def _item(self, record: Any) -> Item:
+        topic = self._models[record.topic]
+        try:
+            outcome: events.Fact | Poison = events.parse(topic.model, record.value)
+        except Poison as poison:
+            outcome = poison
+        return Item(
+            Partition(record.topic, record.partition),
+            record.offset,
+            topic.name,
+            record.key,
+            record.value or b"",
+            outcome,
+        )
+
+    async def _settle(self, items: list[Item], stop: asyncio.Event) -> None:
+        """Apply all; if something in there is poison, halve until it stands alone."""
+        parts = [items]
+        while parts and not stop.is_set():
+            part = parts.pop()
+            try:
+                settled = await self._persist(part, stop)
+            except Poison as poison:
+                half = len(part) // 2
+                alone = [replace(part[0], outcome=poison)]
+                parts.extend([part[half:], part[:half]] if half else [alone])
+                continue
+            if not settled:
+                return
+
+    async def _persist(self, items: list[Item], stop: asyncio.Event) -> bool:
+        """Commit a part, waiting out outages. False: given up to a stop or to another owner."""
+        for wait in lifecycle.waits():
+            self._ticked_at = time.monotonic()
+            if not all(self._assignment.owns(item.partition) for item in items):
+                await self._assignment.resume()
+                return False
+            try:
+                await self._commit(items, stop)
+            except Superseded as superseded:
+                log.warning("superseded", extra={"reason": str(superseded)})
+                await self._assignment.resume()
+                return False
+            except Unavailable as outage:
+                log.warning("batch_waits", extra={"reason": str(outage), "records": len(items)})
+                if await lifecycle.wait_or_stop(wait, stop):
+                    return False
+            else:
+                return not stop.is_set()
+        return False
+
+    async def _commit(self, items: list[Item], stop: asyncio.Event) -> None:
+        began = time.perf_counter()
+        await self._put_aside([item for item in items if isinstance(item.outcome, Poison)], stop)
+        if stop.is_set():
+            return
+        facts = [
+            Received(item.topic, item.outcome)
+            for item in items
+            if not isinstance(item.outcome, Poison)
+        ]
+        moves = self._assignment.moves(items)
+        after: AfterCommit | None = None
+        try:
+            with db.errors():
+                async with self._pool.acquire() as conn, conn.transaction():
+                    await offsets.advance(conn, moves)
+                    if facts:
+                        after = await self._apply(conn, facts)
+        finally:
+            if after is not None:
+                await after()
+        self._committed(items, moves, time.perf_counter() - began)
+
+    def _committed(self, items: list[Item], moves: Sequence[Move], seconds: float) -> None:
+        self._assignment.moved(moves)
+        self._progressed_at = time.monotonic()
+        dead = sum(isinstance(item.outcome, Poison) for item in items)
+        self._limit.record(records=len(items), dead=dead, now=self._progressed_at)
+        BATCH_SECONDS.observe(seconds)
+        for item in items:
+            RECORDS.labels(item.topic).inc()
+
+    async def _put_aside(self, items: list[Item], stop: asyncio.Event) -> None:
+        if not items:
+            return
+        if self._limit.stopped:
+            LINE_STOPPED.set(1)
+            log.error("line_stopped", extra={"reason": str(items[0].outcome)})
+            while not await lifecycle.wait_or_stop(HELD_S, stop):
+                self._ticked_at = time.monotonic()
+            return
+        now = datetime.now(UTC)
+        for item in items:
+            log.error(
+                "dead_lettered",
+                extra={
+                    "topic": item.topic,
+                    "partition": item.partition.number,
+                    "offset": item.offset,
+                    "reason": str(item.outcome),
+                },
+            )
+        await dead_letters.put_aside(
+            self._publisher,
+            [
+                dead_letters.letter(
+                    dead_letters.Origin(item.topic, item.partition.number, item.offset),
+                    key=item.key,
+                    value=item.value,
+                    reason=str(item.outcome),
+                    now=now,
+                )
+                for item in items
+            ],
+        )
+
+    async def _hint(self, consumer: AIOKafkaConsumer) -> None:
+        if time.monotonic() - self._hinted_at < HINT_EVERY_S:
+            return
+        self._hinted_at = time.monotonic()
+        hint = self._assignment.hint()
+        if not hint:
+            return
+        try:
+            async with asyncio.timeout(HINT_EVERY_S):
+                await consumer.commit(hint)
+        except (KafkaError, TimeoutError) as error:
+            log.debug("offset_hint_failed", extra={"reason": repr(error)})
+
+    async def _measure_lag(self) -> int:
+        consumer = self._consumer
+        if consumer is None:
+            return 0
+        with client.errors():
+            async with asyncio.timeout(client.DEADLINE_S):
+                ends = await consumer.end_offsets(list(consumer.assignment()))
+        behind = dict.fromkeys((t.name for t in self._models.values()), 0)
+        for partition, end in ends.items():
+            position = self._assignment.position(Partition(*partition))
+            behind[self._models[partition.topic].name] += max(0, end - (position or 0))
+        for topic, records in behind.items():
+            LAG.labels(topic).set(records)
+        return sum(behind.values())
+
+    async def _leave(self, consumer: AIOKafkaConsumer) -> None:
+        self._assignment.detach()
+        try:
+            async with asyncio.timeout(client.DEADLINE_S):
+                await consumer.stop()
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.warning("leaving_failed", extra={"reason": repr(error)})

@@ -1,0 +1,68 @@
+"""Puts poison aside with all it takes to look at it and to replay it.
+
+Rule: a dead letter is acked by Kafka before the offset passes its record. A crash in between
+leaves it twice, told apart by its origin.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.kafka.publisher import Publisher, Record
+from shared.observability import DEAD_LETTERS
+from shared.topics import dead_letters_of
+
+REASON_CHARS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a record stood. A webhook that cannot be read has a topic only."""
+
+    topic: str
+    partition: int | None = None
+    offset: int | None = None
+
+
+def letter(
+    origin: Origin, *, key: bytes | None, value: bytes, reason: str, now: datetime
+) -> Record:
+    """The record's own key and bytes; what happened to it is in the headers, as text."""
+    headers = {"topic": origin.topic, "reason": reason[:REASON_CHARS], "time": now.isoformat()}
+    if origin.offset is not None:
+        headers |= {"partition": str(origin.partition), "offset": str(origin.offset)}
+    encoded = [(name, text.encode(errors="replace")) for name, text in headers.items()]
+    return Record(dead_letters_of(origin.topic), key, value, encoded)
+
+
+async def put_aside(publisher: Publisher, letters: list[Record]) -> None:
+    """Raises:
+    Unavailable: Kafka did not ack; nothing may move on.
+    """
+    await publisher.publish(letters)
+    for each in letters:
+        DEAD_LETTERS.labels(each.topic.removesuffix(".dlq")).inc()
+
+
+@dataclass(slots=True)
+class Limit:
+    """Stops the line when poison is no exception any more: a bad deploy must not drain a topic.
+
+    Stopped means stopped until the process is started again.
+    """
+
+    letters: int
+    window_s: float = 300.0
+    ratio: float = 0.1
+    stopped: bool = False
+    _seen: deque[tuple[float, int, int]] = field(default_factory=deque)
+
+    def record(self, *, records: int, dead: int, now: float) -> None:
+        """Count a batch. `now` in seconds of any steady clock."""
+        self._seen.append((now, records, dead))
+        while self._seen and self._seen[0][0] < now - self.window_s:
+            self._seen.popleft()
+        total = sum(n for _, n, _ in self._seen)
+        all_dead = sum(n for _, _, n in self._seen)
+        if all_dead >= self.letters and all_dead >= self.ratio * total:
+            self.stopped = True

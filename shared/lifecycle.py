@@ -1,0 +1,110 @@
+"""Runs a service's loops until SIGTERM or SIGINT.
+
+Rule 1: a loop takes a stop event and returns soon after it is set, its work finished.
+Rule 2: a loop that raises ends its siblings: the process dies loudly and is started again.
+Rule 3: an orderly stop has a deadline; past it the loops are cancelled.
+"""
+
+import asyncio
+import logging
+import random
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import uvloop
+
+from shared.errors import Unavailable
+from shared.observability import OUTAGE_WAITS
+
+log = logging.getLogger(__name__)
+
+Loop = Callable[[asyncio.Event], Awaitable[None]]
+T = TypeVar("T")
+
+FIRST_WAIT_S = 0.1
+LONGEST_WAIT_S = 5.0
+
+
+def start(main: Coroutine[Any, Any, None]) -> None:
+    """Run a service's main to its end on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def run(*loops: Loop, stop: asyncio.Event, grace_s: float) -> None:
+    """Run the loops together; return when all have ended."""
+
+    async def until_stopped(loop: Loop) -> None:
+        try:
+            await loop(stop)
+        finally:
+            stop.set()
+
+    async def enforce_deadline(tasks: list[asyncio.Task[None]]) -> None:
+        await stop.wait()
+        _, late = await asyncio.wait(tasks, timeout=grace_s)
+        for task in late:
+            log.error("stop_deadline_passed", extra={"loop": task.get_name()})
+            task.cancel()
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(until_stopped(each), name=name_of(each)) for each in loops]
+        group.create_task(enforce_deadline(tasks))
+
+
+def name_of(loop: Loop) -> str:
+    return getattr(loop, "__qualname__", repr(loop))
+
+
+async def wait_or_stop(seconds: float, stop: asyncio.Event) -> bool:
+    """Sleep, unless stopped first. True when stopped."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def waits() -> Iterator[float]:
+    """Seconds to wait before each new try: doubling, capped, with jitter."""
+    wait = FIRST_WAIT_S
+    while True:
+        yield wait * random.uniform(0.5, 1.0)  # noqa: S311  jitter
+        wait = min(wait * 2, LONGEST_WAIT_S)
+
+
+async def persist(call: Callable[[], Awaitable[T]], stop: asyncio.Event, *, what: str) -> T | None:
+    """Call until it is no longer `Unavailable`; null when stopped first. Says so once each way."""
+    told = False
+    for wait in waits():
+        try:
+            result = await call()
+        except Unavailable as outage:
+            OUTAGE_WAITS.labels(what).inc()
+            if not told:
+                log.warning("outage_began", extra={"loop": what, "reason": str(outage)})
+                told = True
+            if await wait_or_stop(wait, stop):
+                return None
+        else:
+            if told:
+                log.warning("outage_ended", extra={"loop": what})
+            return result
+    return None

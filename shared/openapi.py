@@ -1,0 +1,148 @@
+"""Each service's OpenAPI 3.1 document, made from its endpoints, and a page to browse it."""
+
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+REF = "#/components/schemas/{model}"
+VERSION = "0.1.0"
+
+ERROR = {
+    "type": "object",
+    "required": ["success", "error", "code"],
+    "properties": {
+        "success": {"const": False},
+        "error": {"type": "string", "description": "A sentence for people"},
+        "code": {"type": "string", "description": "For programs, snake_case"},
+    },
+}
+
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "basic": {"type": "http", "scheme": "basic"},
+}
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css"></head>
+<body><div id="ui"></div><script src="/docs/swagger-ui-bundle.js"></script>
+<script>SwaggerUIBundle({{url: "/openapi.json", dom_id: "#ui"}})</script></body></html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One route, and all that its documentation says."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    answers: Mapping[int, type[BaseModel] | str]
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    auth: str | None = "bearer"
+    path_parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def document(title: str, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    models = sorted(_models(endpoints), key=lambda model: model.__name__)
+    schemas, definitions = models_json_schema(
+        [(model, "validation") for model in models], ref_template=REF
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        operation = _operation(endpoint, schemas)
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": VERSION},
+        "paths": paths | _common_paths(),
+        "components": {
+            "schemas": {**definitions.get("$defs", {}), "Error": ERROR},
+            "securitySchemes": SECURITY,
+        },
+    }
+
+
+def _models(endpoints: Sequence[Endpoint]) -> set[type[BaseModel]]:
+    found: set[type[BaseModel]] = set()
+    for endpoint in endpoints:
+        found |= {m for m in (endpoint.query, endpoint.body) if m is not None}
+        found |= {m for m in endpoint.answers.values() if not isinstance(m, str)}
+    return found
+
+
+def _operation(endpoint: Endpoint, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": endpoint.summary,
+        "operationId": endpoint.handler.__name__,
+        "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
+        "responses": {str(s): _response(a, schemas) for s, a in endpoint.answers.items()},
+    }
+    if endpoint.auth:
+        operation["security"] = [{endpoint.auth: []}]
+    if endpoint.body is not None:
+        schema = schemas[endpoint.body, "validation"]
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema}},
+        }
+    return operation
+
+
+def _path_parameters(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
+    for name in re.findall(r"{(\w+)}", endpoint.path):
+        yield {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": endpoint.path_parameters.get(name, ""),
+            "schema": {"type": "string"},
+        }
+
+
+def _query_parameters(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
+    if endpoint.query is None:
+        return
+    schema = endpoint.query.model_json_schema(ref_template=REF)
+    for name, of_one in schema.get("properties", {}).items():
+        yield {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "description": of_one.pop("description", ""),
+            "schema": of_one,
+        }
+
+
+def _response(answer: type[BaseModel] | str, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    if isinstance(answer, str):
+        schema: Any = {"$ref": "#/components/schemas/Error"}
+        return {"description": answer, "content": {"application/json": {"schema": schema}}}
+    schema = {
+        "type": "object",
+        "required": ["success", "data"],
+        "properties": {"success": {"const": True}, "data": schemas[answer, "validation"]},
+    }
+    description = (answer.__doc__ or answer.__name__).strip().splitlines()[0]
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _common_paths() -> dict[str, Any]:
+    def get(summary: str, *statuses: int) -> dict[str, Any]:
+        responses = {str(status): {"description": summary} for status in statuses}
+        return {"get": {"summary": summary, "responses": responses}}
+
+    return {
+        "/healthz": get("Whether the process should be left running", 200, 503),
+        "/readyz": get("Whether it can work, dependency by dependency", 200, 503),
+        "/metrics": get("Prometheus metrics", 200),
+    }

@@ -1,0 +1,111 @@
+"""Tells the bus what a transaction made true.
+
+Rule 1: a state enters the outbox in the transaction that makes it true, and leaves it when Kafka
+        has acked it; a crash in between only delays it, or publishes it twice.
+Rule 2: one row a key: a newer state of a key replaces one that waits, so a key's versions reach
+        the topic in order, and the row lock of the key is what orders them.
+Rule 3: one relay at a time per store, by an advisory lock on a connection of its own.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+import asyncpg
+
+from shared import db, lifecycle
+from shared.events import Published, dump
+from shared.kafka.publisher import Publisher, Record
+from shared.observability import OUTBOX_PENDING, OUTBOX_PUBLISHED
+from shared.topics import Topic
+
+log = logging.getLogger(__name__)
+
+BATCH = 2_000
+IDLE_S = 1.0
+RELAY_LOCK_SPACE = 0x4F55
+
+PUT = """
+INSERT INTO outbox (topic, key, payload)
+SELECT $1, key, payload
+  FROM unnest($2::bytea[], $3::bytea[]) AS state (key, payload)
+    ON CONFLICT (topic, key) DO UPDATE
+   SET payload = EXCLUDED.payload, place = EXCLUDED.place
+"""
+
+# Coalesced by Postgres within a transaction; one a batch, never one a row.
+WAKE = "SELECT pg_notify('outbox_' || current_schema(), '')"
+
+PENDING = """
+SELECT place, topic, key, payload
+  FROM outbox
+ ORDER BY place
+ LIMIT $1
+"""
+
+DONE = "DELETE FROM outbox WHERE place = ANY($1::bigint[])"
+
+TRY_LOCK = "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))"
+
+
+async def put(conn: db.Connection, topic: Topic, states: Iterable[Published]) -> None:
+    """Queue states in the caller's transaction. The states of one call have different keys."""
+    rows = sorted((state.key, dump(state)) for state in states)
+    if not rows:
+        return
+    await conn.execute(PUT, topic.name, *db.columns(rows, 2))
+    await conn.execute(WAKE)
+
+
+class Relay:
+    """Publishes what waits in one store's outbox."""
+
+    def __init__(self, dsn: str, schema: str, publisher: Publisher) -> None:
+        self._dsn = dsn
+        self._schema = schema
+        self._publisher = publisher
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await lifecycle.persist(lambda: self._session(stop), stop, what="outbox")
+
+    async def _session(self, stop: asyncio.Event) -> None:
+        conn = await db.connect(self._dsn, self._schema)
+        try:
+            with db.errors():
+                while not await conn.fetchval(TRY_LOCK, RELAY_LOCK_SPACE):
+                    if await lifecycle.wait_or_stop(IDLE_S, stop):
+                        return
+                await self._relay(conn, stop)
+        finally:
+            conn.terminate()  # frees the lock even where Postgres no longer answers
+
+    async def _relay(self, conn: asyncpg.Connection, stop: asyncio.Event) -> None:
+        wake = asyncio.Event()
+        await conn.add_listener(f"outbox_{self._schema}", lambda *_: wake.set())
+        while not stop.is_set():
+            wake.clear()
+            pending = await conn.fetch(PENDING, BATCH)
+            OUTBOX_PENDING.set(len(pending))
+            if pending:
+                await self._publish(conn, pending)
+            else:
+                await _wait_for_either(wake, stop)
+
+    async def _publish(self, conn: asyncpg.Connection, pending: Sequence[asyncpg.Record]) -> None:
+        await self._publisher.publish(
+            [Record(row["topic"], row["key"], row["payload"]) for row in pending]
+        )
+        await conn.execute(DONE, [row["place"] for row in pending])
+        for row in pending:
+            OUTBOX_PUBLISHED.labels(row["topic"]).inc()
+
+
+async def _wait_for_either(wake: asyncio.Event, stop: asyncio.Event) -> None:
+    """Until woken, stopped, or idle long enough to look again: a notification can be lost."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in (wake, stop)]
+    try:
+        await asyncio.wait(waiting, timeout=IDLE_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()

@@ -1,0 +1,35 @@
+"""What every service does before its loops begin: take its roles, prepare its store and topics."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from shared import db, lifecycle
+from shared.kafka.client import ensure_topics
+from shared.settings import Settings
+from shared.topics import Topic
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def roles(arguments: Sequence[str], known: Sequence[str]) -> frozenset[str]:
+    """The roles named on the command line; all of them when none is named.
+
+    Raises:
+        SystemExit: a role is not known.
+    """
+    strange = sorted(set(arguments) - set(known))
+    if strange:
+        raise SystemExit(f"no such role: {', '.join(strange)} (known: {', '.join(known)})")
+    return frozenset(arguments or known)
+
+
+async def prepare_topics(settings: Settings, topics: Sequence[Topic], stop: asyncio.Event) -> None:
+    """Create what is missing, waiting for Kafka as long as it takes."""
+    await lifecycle.persist(lambda: ensure_topics(settings, topics), stop, what="topics")
+
+
+async def prepare_store(dsn: str, schema: str, migrations: Path, stop: asyncio.Event) -> None:
+    """Bring the schema up to date, waiting for Postgres as long as it takes."""
+    folders = (MIGRATIONS, migrations)
+    await lifecycle.persist(lambda: db.migrate(dsn, schema, folders), stop, what="migrations")

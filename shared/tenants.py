@@ -1,0 +1,141 @@
+"""The companies we serve, from the tenants file, read again whenever it changes.
+
+Rule 1: a credential speaks for one company only; it is compared in constant time.
+Rule 2: a file that cannot be read, or is wrong, changes nothing: the last good one stays in force.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+
+from shared import lifecycle
+
+log = logging.getLogger(__name__)
+
+RELOAD_S = 1.0
+
+
+class CustomFields(BaseModel):
+    """Pipedrive field hashes of facts that Pipedrive has no field of its own for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job_title: str | None = None
+    lead_status: str | None = None
+    response_rate: str | None = None
+
+
+class Tenant(BaseModel):
+    """One Pipedrive company. `currency_rates`: units of `currency` that one unit is worth."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    company_id: int = Field(ge=0)
+    webhook_user: str
+    webhook_password: SecretStr
+    api_token: SecretStr | None = None
+    api_domain: str | None = None
+    lead_labels: Mapping[str, Literal["qualified", "contacted"]] = {}
+    custom_fields: CustomFields = CustomFields()
+    currency: str | None = None
+    currency_rates: Mapping[str, float] = {}
+
+
+UNKNOWN = Tenant(company_id=0, webhook_user="", webhook_password=SecretStr(""))
+"""What holds for a company that the file does not name (any more): no settings of its own."""
+
+_FILE = TypeAdapter(list[Tenant])
+
+
+class Tenants:
+    """The file's content. Loads when made; `watch` keeps it fresh."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._version: tuple[int, int] | None = None
+        self._by_company: Mapping[int, Tenant] = {}
+        self._by_digest: Mapping[bytes, Tenant] = {}
+        self.reload()
+
+    def get(self, company_id: int) -> Tenant:
+        return self._by_company.get(company_id, UNKNOWN)
+
+    def authenticate(self, authorization: str | None) -> Tenant | None:
+        """The tenant whose webhook credentials a Basic `Authorization` header holds."""
+        scheme, _, encoded = (authorization or "").partition(" ")
+        if scheme.lower() != "basic":
+            return None
+        try:
+            given = base64.b64decode(encoded.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        # Looking up by a keyed digest takes the same time wherever the first wrong byte stands.
+        found = self._by_digest.get(_digest(given))
+        if found is None:
+            return None
+        expected = _credentials(found)
+        return found if hmac.compare_digest(given, expected) else None
+
+    def reload(self) -> None:
+        """Read the file if it has changed since it was last looked at."""
+        try:
+            stat = self._file.stat()
+            version = (stat.st_mtime_ns, stat.st_size)
+            if version == self._version:
+                return
+            self._version = version
+            tenants = _FILE.validate_json(self._file.read_bytes())
+            _refuse_doubles(tenants)
+        except (OSError, ValueError) as error:  # pydantic's ValidationError is a ValueError
+            self._tell(error)
+            return
+        self._by_company = {t.company_id: t for t in tenants}
+        self._by_digest = {_digest(_credentials(t)): t for t in tenants}
+        log.info("tenants_loaded", extra={"tenants": len(tenants)})
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        while not await lifecycle.wait_or_stop(RELOAD_S, stop):
+            self.reload()
+
+    def _tell(self, error: OSError | ValueError) -> None:
+        if isinstance(error, ValidationError):  # its text would show the passwords in the file
+            reason = "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}"
+                for e in error.errors(include_input=False, include_url=False)
+            )
+        elif isinstance(error, OSError):
+            reason = f"{type(error).__name__}: {error.strerror}"
+        else:
+            reason = str(error)
+        log.error("tenants_file_refused", extra={"file": str(self._file), "reason": reason})
+
+
+_KEY = hashlib.sha256(b"my500 credentials").digest()
+
+
+def _digest(credentials: bytes) -> bytes:
+    return hashlib.blake2b(credentials, key=_KEY, digest_size=16).digest()
+
+
+def _credentials(tenant: Tenant) -> bytes:
+    return f"{tenant.webhook_user}:{tenant.webhook_password.get_secret_value()}".encode()
+
+
+def _refuse_doubles(tenants: Sequence[Tenant]) -> None:
+    """Raises:
+    ValueError: two companies share a number or credentials.
+    """
+    for name, values in (
+        ("company_id", [t.company_id for t in tenants]),
+        ("webhook credentials", [_credentials(t) for t in tenants]),
+    ):
+        if len(set(values)) != len(values):
+            raise ValueError(f"two tenants have the same {name}")

@@ -1,0 +1,99 @@
+"""Every topic: its name, what its records are, and how long Kafka keeps them. Pure.
+
+Rule 1: `pipedrive.*` and `app.*` are the log of record: kept whole, never compacted.
+Rule 2: `orgs.*`, `scoring.*` and `sync.status` hold states: compacted, the newest of a key stays.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from shared import events
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    name: str
+    model: type[events.Fact]
+    producer: str
+    consumers: tuple[str, ...]
+    key: str
+    compacted: bool = False
+
+
+def _log(name: str, model: Any, producer: str, *consumers: str) -> Topic:
+    return Topic(name, model, producer, consumers, "company_id:entity_id")
+
+
+PERSONS = _log("pipedrive.persons", events.PersonChange, "ingest", "orgs", "scoring", "query")
+ORGANIZATIONS = _log("pipedrive.organizations", events.OrganizationChange, "ingest", "orgs")
+DEALS = _log("pipedrive.deals", events.DealChange, "ingest", "scoring")
+ACTIVITIES = _log(
+    "pipedrive.activities", events.ActivityChange, "ingest", "orgs", "scoring", "query"
+)
+LEADS = _log("pipedrive.leads", events.LeadChange, "ingest", "scoring")
+USERS = _log("pipedrive.users", events.UserChange, "ingest")
+NOTES = _log("pipedrive.notes", events.NoteChange, "ingest")
+OTHER = _log("pipedrive.other", events.OtherChange, "ingest")
+APP_ORGANIZATIONS = _log("app.organizations", events.OrganizationChange, "orgs", "orgs")
+APP_CAMPAIGN = _log("app.campaign", events.CampaignChange, "ingest", "query")
+ORG_STATES = Topic(
+    "orgs.organizations",
+    events.OrganizationState,
+    "orgs",
+    ("query",),
+    "company_id:organization_id",
+    compacted=True,
+)
+CONTACT_LINKS = Topic(
+    "orgs.contact-links",
+    events.ContactLink,
+    "orgs",
+    ("query",),
+    "company_id:person_id",
+    compacted=True,
+)
+SCORES = Topic(
+    "scoring.scores",
+    events.ScoreState,
+    "scoring",
+    ("query",),
+    "company_id:person_id",
+    compacted=True,
+)
+SYNC_STATUS = Topic(
+    "sync.status", events.SyncStatus, "ingest", ("query",), "company_id:sync", compacted=True
+)
+WEBHOOKS = "pipedrive.webhooks"
+"""No topic of its own: the origin named on dead letters of webhooks that cannot be read."""
+
+ALL = (
+    PERSONS,
+    ORGANIZATIONS,
+    DEALS,
+    ACTIVITIES,
+    LEADS,
+    USERS,
+    NOTES,
+    OTHER,
+    APP_ORGANIZATIONS,
+    APP_CAMPAIGN,
+    ORG_STATES,
+    CONTACT_LINKS,
+    SCORES,
+    SYNC_STATUS,
+)
+
+OF_ENTITY = {
+    "person": PERSONS,
+    "organization": ORGANIZATIONS,
+    "deal": DEALS,
+    "activity": ACTIVITIES,
+    "lead": LEADS,
+    "user": USERS,
+    "note": NOTES,
+}
+"""Where a change of an entity goes; every other entity goes to `OTHER`."""
+
+
+def dead_letters_of(topic: str) -> str:
+    return f"{topic}.dlq"

@@ -1,0 +1,135 @@
+"""How requests are read and answers are written: one shape for success, one for refusals.
+
+Rule 1: every answer of ours is JSON: `{"success": true, "data": …}` or
+        `{"success": false, "error": "a sentence", "code": "snake_case"}` with the right status.
+Rule 2: an outage is 503 with Retry-After, a refusal is 4xx with a sentence; only bugs are 500.
+"""
+
+import logging
+from typing import Any, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from shared.auth import Authenticator, Identity, Unauthenticated
+from shared.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
+RETRY_AFTER_S = "2"
+JSON_TYPE = "application/json"
+
+
+class Json(BaseModel):
+    """A body of ours: camelCase outside, snake_case inside."""
+
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, populate_by_name=True, extra="forbid"
+    )
+
+
+class Refused(Exception):
+    """The request cannot be answered as it is asked."""
+
+    def __init__(self, status: int, code: str, sentence: str, **headers: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.code = code
+        self.sentence = sentence
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def answer(data: Any, *, status: int = 200) -> web.Response:
+    """A success around plain data; datetimes and UUIDs may stand in it."""
+    return raw(orjson.dumps({"success": True, "data": data}, option=orjson.OPT_UTC_Z), status)
+
+
+def raw(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(body=body, status=status, content_type=JSON_TYPE)
+
+
+def refusal(refused: Refused) -> web.Response:
+    body = {"success": False, "error": refused.sentence, "code": refused.code}
+    response = raw(orjson.dumps(body), refused.status)
+    response.headers.update(refused.headers)
+    return response
+
+
+def identity(request: web.Request) -> Identity:
+    """Raises:
+    Refused: 401.
+    """
+    try:
+        return request.app[AUTHENTICATOR].identify(request.headers.get("Authorization"))
+    except Unauthenticated as error:
+        raise Refused(401, "unauthorized", str(error), WWW_Authenticate="Bearer") from error
+
+
+def query(request: web.Request, model: type[ModelT]) -> ModelT:
+    """The query string as `model`.
+
+    Raises:
+        Refused: 400, with a sentence that names the parameter.
+    """
+    try:
+        return model.model_validate(dict(request.query))
+    except ValidationError as error:
+        raise Refused(400, "bad_request", _sentence(error)) from error
+
+
+async def body(request: web.Request, model: type[ModelT]) -> ModelT:
+    """The JSON body as `model`.
+
+    Raises:
+        Refused: 400, with a sentence that names the field; 413.
+    """
+    content = await request.read()
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        raise Refused(400, "bad_request", _sentence(error)) from error
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return f"'{name}' is not known here."
+    if first["type"] == "json_invalid":
+        return "The body is not valid JSON."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"'{name}': {message}." if name else f"{message}."
+
+
+def refused(error: Exception) -> Refused:  # noqa: PLR0911  a table
+    """What an error means to the caller."""
+    match error:
+        case Refused():
+            return error
+        case Unavailable():
+            log.warning("request_unavailable", extra={"reason": str(error)})
+            return Refused(
+                503,
+                "unavailable",
+                "A part of the service is away. Try again soon.",
+                Retry_After=RETRY_AFTER_S,
+            )
+        case web.HTTPRequestEntityTooLarge():
+            return Refused(413, "too_large", "The body is larger than this service takes.")
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            return Refused(
+                405, "method_not_allowed", f"Only {allowed} is served here.", Allow=allowed
+            )
+        case web.HTTPNotFound():
+            return Refused(404, "not_found", "There is nothing at this address.")
+        case web.HTTPException():
+            return Refused(error.status, "http_error", f"{error.reason}.")
+        case _:
+            log.error("request_failed", exc_info=error)
+            return Refused(500, "internal_error", "Something went wrong on our side.")
