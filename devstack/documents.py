@@ -1,0 +1,166 @@
+"""Writes the tables of the documentation from the code: `python -m devstack.documents [--check]`.
+
+Rule: what stands between two `<!-- generated: NAME -->` marks is never edited by hand; `--check`
+fails when it differs from the code.
+"""
+
+import importlib
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic_settings import BaseSettings
+
+from shared import observability, topics
+from shared.settings import Settings, StoreSettings
+from shared.topics import Topic
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "tests" / "unit" / "shared" / "golden"
+SERVICES = ("ingest", "orgs", "scoring", "query")
+LOG_CALL = re.compile(r'\blog\.(debug|info|warning|error|exception)\(\s*"(\w+)"')
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def events() -> str:
+    return "\n\n".join(_event(topic) for topic in topics.ALL)
+
+
+def _event(topic: Topic) -> str:
+    example = json.loads((EXAMPLES / f"{topic.name}.json").read_bytes())
+    kept = "compacted: the newest state of a key" if topic.compacted else "whole, for ever"
+    readers = ", ".join(topic.consumers) or "nobody yet"
+    fact = topic.model.__name__.replace("[", " of ").replace("]", "")
+    return "\n".join(
+        [
+            f"### `{topic.name}`",
+            "",
+            f"{fact}. Written by {topic.producer}, read by {readers}. Key `{topic.key}`.",
+            f"Kept {kept}. Poison goes to `{topics.dead_letters_of(topic.name)}`.",
+            "",
+            "```json",
+            json.dumps(example, ensure_ascii=False, indent=2),
+            "```",
+        ]
+    )
+
+
+def metrics() -> str:
+    def rows() -> Iterator[tuple[str, ...]]:
+        for metric in vars(observability).values():
+            if isinstance(metric, MetricWrapperBase):
+                [family] = metric.describe()
+                name = family.name + ("_total" if family.type == "counter" else "")
+                labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001
+                yield f"`{name}`", family.type, labels or "-", family.documentation
+
+    return _table(("metric", "type", "labels", "meaning"), iter(sorted(rows())))
+
+
+def settings_classes() -> dict[str, type[BaseSettings]]:
+    """The settings of each service, by its name."""
+    found = {}
+    for service in SERVICES:
+        module = importlib.import_module(f"services.{service}.settings")
+        for value in vars(module).values():
+            own = inspect.isclass(value) and issubclass(value, Settings)
+            if own and value not in (Settings, StoreSettings):
+                found[service] = value
+    return found
+
+
+def variables(name: str, field: Any) -> list[str]:
+    """The environment variables that set a field, the strongest first."""
+    alias = field.validation_alias
+    if alias is None:
+        return [name.upper()]
+    return [str(choice) for choice in getattr(alias, "choices", [alias])]
+
+
+def settings() -> str:
+    readers: dict[str, list[str]] = {}
+    facts: dict[str, tuple[str, str]] = {}
+    for service, model in settings_classes().items():
+        for name, field in model.model_fields.items():
+            default = "required" if field.is_required() else f"`{_shown(field.get_default())}`"
+            for variable in variables(name, field):
+                readers.setdefault(variable, []).append(
+                    f"{service}: {default}" if variable == "PORT" else service
+                )
+                shown = "per service" if variable == "PORT" else default
+                facts[variable] = shown, field.description or name.replace("_", " ")
+    rows = (
+        (f"`{variable}`", facts[variable][0], _readers(variable, readers), facts[variable][1])
+        for variable in sorted(facts)
+    )
+    return _table(("variable", "default", "read by", "meaning"), rows)
+
+
+def _readers(variable: str, readers: dict[str, list[str]]) -> str:
+    named = readers[variable]
+    return "all" if len(named) == len(SERVICES) and variable != "PORT" else ", ".join(named)
+
+
+def _shown(default: object) -> str:
+    return "" if default is None else str(default)
+
+
+def logs() -> str:
+    def rows() -> Iterator[tuple[str, ...]]:
+        for file in sorted([*ROOT.glob("shared/**/*.py"), *ROOT.glob("services/**/*.py")]):
+            for level, message in LOG_CALL.findall(file.read_text()):
+                yield f"`{message}`", level, f"`{file.relative_to(ROOT)}`"
+
+    return _table(("message", "level", "said by"), iter(sorted(set(rows()))))
+
+
+PARTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "events": ("docs/EVENTS.md", events),
+    "metrics": ("docs/OPERATIONS.md", metrics),
+    "settings": ("docs/OPERATIONS.md", settings),
+    "logs": ("docs/OPERATIONS.md", logs),
+}
+
+
+def regenerated(text: str, name: str, content: str) -> str:
+    """The text with the part called `name` replaced.
+
+    Raises:
+        ValueError: the text has no such part.
+    """
+    begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ValueError(f"no part {name}")
+    return f"{before}{begin}\n\n{content}\n\n{end}{after}"
+
+
+def main(arguments: list[str]) -> int:
+    stale = []
+    for name, (path, content) in PARTS.items():
+        file = ROOT / path
+        text = file.read_text()
+        fresh = regenerated(text, name, content())
+        if fresh != text:
+            stale.append(f"{path}: {name}")
+            if "--check" not in arguments:
+                file.write_text(fresh)
+    if stale:
+        print(
+            "differs from the code:" if "--check" in arguments else "written:", *stale, sep="\n "
+        )
+    return int("--check" in arguments and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

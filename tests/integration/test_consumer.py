@@ -1,0 +1,382 @@
+"""The consumer's law on a real broker and a real Postgres."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from shared import db, service, topics
+from shared.errors import Poison, Unavailable
+from shared.events import Action, Note, NoteChange, Source, dump
+from shared.kafka.client import physical
+from shared.kafka.consumer import Apply, Consumer, Received
+from shared.kafka.publisher import Publisher, Record
+from shared.settings import StoreSettings
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+SCHEMA = "noted"
+TABLE = "CREATE TABLE noted (entity_id text NOT NULL, version bigint NOT NULL, content text);"
+NOTE = "INSERT INTO noted SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[])"
+
+
+@pytest.fixture
+def settings(infra: Any, topic_prefix: str) -> StoreSettings:
+    return StoreSettings(
+        kafka_bootstrap_servers=infra.kafka,
+        kafka_topic_prefix=topic_prefix,
+        kafka_group_prefix=topic_prefix,
+        kafka_partitions=4,
+    )
+
+
+@pytest.fixture
+async def pool(
+    settings: StoreSettings, database_url: str, tmp_path: Path
+) -> AsyncIterator[db.Pool]:
+    (tmp_path / "0001_noted.sql").write_text(TABLE)
+    stop = asyncio.Event()
+    await service.prepare_store(database_url, SCHEMA, tmp_path, stop)
+    await service.prepare_topics(settings, [topics.NOTES], stop)
+    async with db.pool(database_url, SCHEMA, size=5) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def publisher(settings: StoreSettings) -> AsyncIterator[Publisher]:
+    async with Publisher(settings, deadline_s=10) as publisher:
+        yield publisher
+
+
+def a_note(number: int, content: str = "", version: int = 1) -> Record:
+    now = datetime.now(UTC)
+    change = NoteChange(
+        event_id=secrets.token_hex(4),
+        company_id=1,
+        entity="note",
+        entity_id=str(number),
+        action=Action.CHANGE,
+        version=version,
+        occurred_at=now,
+        received_at=now,
+        source=Source.WEBHOOK_V2,
+        data=Note(content=content),
+    )
+    return Record(topics.NOTES.name, change.key, dump(change))
+
+
+async def note_down(conn: db.Connection, facts: Sequence[Received]) -> None:
+    """Not idempotent on purpose: a batch applied twice shows."""
+    rows = [(f.fact.entity_id, f.fact.version, f.fact.data.content) for f in facts]
+    await conn.execute(NOTE, *db.columns(rows, 3))
+
+
+@asynccontextmanager
+async def consuming(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher, apply: Apply = note_down
+) -> AsyncIterator[Consumer]:
+    consumer = Consumer(
+        settings,
+        service="noting",
+        topics=[topics.NOTES],
+        pool=pool,
+        apply=apply,
+        publisher=publisher,
+    )
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(consumer.run(stop))
+        group.create_task(consumer.watch(stop))
+        try:
+            yield consumer
+        finally:
+            stop.set()
+
+
+async def noted(pool: db.Pool) -> list[str]:
+    rows = await pool.fetch("SELECT entity_id FROM noted ORDER BY entity_id::bigint")
+    return [row["entity_id"] for row in rows]
+
+
+def has_noted(pool: db.Pool, count: int) -> Callable[[], Awaitable[bool]]:
+    async def reached() -> bool:
+        return len(await noted(pool)) >= count
+
+    return reached
+
+
+def numbers(count: int) -> list[str]:
+    return [str(number) for number in range(count)]
+
+
+async def dead_letters(settings: StoreSettings, count: int) -> list[Any]:
+    consumer = AIOKafkaConsumer(
+        physical(settings, "pipedrive.notes.dlq"),
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    try:
+        found: list[Any] = []
+        async with asyncio.timeout(20):
+            while len(found) < count:
+                batches = await consumer.getmany(timeout_ms=200)
+                found += [record for records in batches.values() for record in records]
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def test_every_record_is_applied_once_and_the_offsets_say_so(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    await publisher.publish([a_note(n) for n in range(200)])
+
+    async with consuming(settings, pool, publisher):
+        await until(has_noted(pool, 200))
+
+    assert await noted(pool) == numbers(200)
+    assert await pool.fetchval("SELECT sum(next_offset) FROM consumer_offsets") == 200
+
+
+async def test_a_restart_goes_on_where_the_store_stands(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    await publisher.publish([a_note(n) for n in range(50)])
+    async with consuming(settings, pool, publisher):
+        await until(has_noted(pool, 50))
+    await publisher.publish([a_note(n) for n in range(50, 100)])
+
+    async with consuming(settings, pool, publisher):
+        await until(has_noted(pool, 100))
+
+    assert await noted(pool) == numbers(100)
+
+
+async def test_unreadable_records_become_dead_letters_and_their_neighbours_are_applied(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    poison = Record(topics.NOTES.name, b"1:x", b"{broken", [("trace", b"7")])
+    await publisher.publish([a_note(0), poison, a_note(1)])
+
+    async with consuming(settings, pool, publisher):
+        await until(has_noted(pool, 2))
+        [letter] = await dead_letters(settings, 1)
+
+    headers = {name: value.decode() for name, value in letter.headers}
+    assert (letter.key, letter.value) == (b"1:x", b"{broken")
+    assert headers["topic"] == "pipedrive.notes"
+    assert headers["offset"].isdigit()
+    assert headers["partition"].isdigit()
+    assert "not a" in headers["reason"]
+    assert await noted(pool) == numbers(2)
+
+
+async def test_what_postgres_refuses_is_singled_out_of_its_batch(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    records = [a_note(n, "bad\x00text" if n == 37 else "") for n in range(100)]
+    await publisher.publish(records)
+
+    async with consuming(settings, pool, publisher):
+        await until(has_noted(pool, 99))
+        [letter] = await dead_letters(settings, 1)
+
+    assert letter.key == b"1:37"
+    assert await noted(pool) == [n for n in numbers(100) if n != "37"]
+    assert await pool.fetchval("SELECT sum(next_offset) FROM consumer_offsets") == 100
+
+
+async def test_an_outage_is_waited_out_and_nothing_is_skipped(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    tries = 0
+
+    async def apply(conn: db.Connection, facts: Sequence[Received]) -> None:
+        nonlocal tries
+        tries += 1
+        await note_down(conn, facts)
+        if tries <= 3:
+            raise Unavailable("something is away")
+
+    await publisher.publish([a_note(n) for n in range(10)])
+
+    async with consuming(settings, pool, publisher, apply):
+        await until(has_noted(pool, 10))
+
+    assert tries > 3
+    assert await noted(pool) == numbers(10)
+
+
+async def test_a_stop_in_an_outage_commits_nothing(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    tried = asyncio.Event()
+
+    async def apply(conn: db.Connection, facts: Sequence[Received]) -> None:
+        await note_down(conn, facts)
+        tried.set()
+        raise Unavailable("something is away")
+
+    await publisher.publish([a_note(0)])
+    async with consuming(settings, pool, publisher, apply):
+        await asyncio.wait_for(tried.wait(), 20)
+
+    assert await noted(pool) == []
+    assert await pool.fetchval("SELECT sum(next_offset) FROM consumer_offsets") == 0
+
+
+async def test_a_bug_ends_the_consumer(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    async def apply(conn: db.Connection, facts: Sequence[Received]) -> None:
+        raise KeyError("a bug")
+
+    await publisher.publish([a_note(0)])
+    consumer = Consumer(
+        settings,
+        service="noting",
+        topics=[topics.NOTES],
+        pool=pool,
+        apply=apply,
+        publisher=publisher,
+    )
+
+    with pytest.raises(KeyError):
+        await asyncio.wait_for(consumer.run(asyncio.Event()), 20)
+
+
+async def test_two_members_share_the_partitions_and_a_rebalance_doubles_nothing(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    shares: dict[str, int] = {}
+
+    def counting(name: str) -> Apply:
+        async def apply(conn: db.Connection, facts: Sequence[Received]) -> None:
+            shares[name] = shares.get(name, 0) + len(facts)
+            await note_down(conn, facts)
+
+        return apply
+
+    small = settings.model_copy(update={"batch_records": 10})
+    await publisher.publish([a_note(n) for n in range(300)])
+    async with consuming(small, pool, publisher, counting("first")):
+        await until(has_noted(pool, 50))
+        async with consuming(small, pool, publisher, counting("second")) as second:
+            await until(has_noted(pool, 300))
+
+            async def is_member() -> bool:
+                try:
+                    await second.ping()
+                except Unavailable:
+                    return False
+                return True
+
+            await until(is_member)
+            await publisher.publish([a_note(n) for n in range(300, 600)])
+            await until(has_noted(pool, 600))
+        await publisher.publish([a_note(n) for n in range(600, 700)])
+        await until(has_noted(pool, 700))
+
+    assert await noted(pool) == numbers(700)
+    assert set(shares) == {"first", "second"}
+
+
+async def test_a_zombie_is_fenced_off_by_the_store(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    """Two members that both believe to own every partition: each in a group of its own."""
+    other = settings.model_copy(
+        update={"kafka_group_prefix": settings.kafka_group_prefix + "zombie"}
+    )
+    await publisher.publish([a_note(n) for n in range(300)])
+
+    async with (
+        consuming(settings.model_copy(update={"batch_records": 7}), pool, publisher),
+        consuming(other.model_copy(update={"batch_records": 11}), pool, publisher),
+    ):
+        await until(has_noted(pool, 300))
+
+    assert await noted(pool) == numbers(300)
+
+
+async def test_too_much_poison_stops_the_line(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    strict = settings.model_copy(update={"dead_letter_limit": 5, "batch_records": 5})
+    poison = [Record(topics.NOTES.name, b"1:%d" % n, b"{") for n in range(100)]
+    await publisher.publish(poison)
+
+    async with consuming(strict, pool, publisher) as consumer:
+
+        async def is_held() -> bool:
+            try:
+                await consumer.ping()
+            except Unavailable as held:
+                return "line is stopped" in str(held)
+            return False
+
+        await until(is_held)
+        assert consumer.alive()
+
+    read = await pool.fetchval("SELECT sum(next_offset) FROM consumer_offsets")
+    assert 5 <= read < 100
+
+
+async def test_what_follows_the_commit_is_done_whether_it_came_about_or_not(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    ended: list[int] = []
+
+    async def apply(
+        conn: db.Connection, facts: Sequence[Received]
+    ) -> Callable[[], Awaitable[None]]:
+        await note_down(conn, facts)
+
+        async def after() -> None:
+            ended.append(len(await noted(pool)))
+
+        return after
+
+    await publisher.publish([a_note(n) for n in range(3)])
+    async with consuming(settings, pool, publisher, apply):
+        await until(has_noted(pool, 3))
+
+    assert ended[-1] == 3, "the commit is visible to what follows it"
+
+
+async def test_a_store_ahead_of_its_log_refuses_to_go_on(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    await pool.execute(
+        "INSERT INTO consumer_offsets SELECT $1, n, 99 FROM generate_series(0, 3) AS n",
+        physical(settings, topics.NOTES.name),
+    )
+    await publisher.publish([a_note(0)])
+
+    async with consuming(settings, pool, publisher) as consumer:
+        broken = consumer._assignment
+
+        async def is_told() -> bool:
+            return "was Kafka emptied" in str(broken.broken)
+
+        await until(is_told)
+
+    assert await noted(pool) == []
+
+
+def test_the_pool_turns_refusals_into_poison_and_outages_into_waits() -> None:
+    with pytest.raises(Poison), db.errors():
+        raise asyncpg.exceptions.DataError("invalid input")
+    with pytest.raises(Unavailable), db.errors():
+        raise asyncpg.exceptions.DeadlockDetectedError("deadlock")
+    with pytest.raises(KeyError), db.errors():
+        raise KeyError

@@ -1,0 +1,103 @@
+"""Schemas come up once however many start at once; locks are taken in one order."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from shared import db
+from shared.errors import Poison, Unavailable
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Path:
+    (tmp_path / "0001_first.sql").write_text(
+        "CREATE TABLE one (n int); INSERT INTO one VALUES (1);"
+    )
+    (tmp_path / "0002_second.sql").write_text("ALTER TABLE one ADD COLUMN more jsonb;")
+    return tmp_path
+
+
+async def test_instances_that_start_at_once_migrate_once(
+    database_url: str, migrations: Path
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        for _ in range(6):
+            group.create_task(db.migrate(database_url, "app", [migrations]))
+
+    async with db.pool(database_url, "app", size=2) as pool:
+        assert await pool.fetchval("SELECT count(*) FROM one") == 1
+        assert await pool.fetchval("SELECT count(*) FROM schema_migrations") == 2
+
+
+async def test_two_schemas_of_one_database_know_nothing_of_each_other(
+    database_url: str, migrations: Path
+) -> None:
+    await db.migrate(database_url, "left", [migrations])
+    await db.migrate(database_url, "right", [migrations])
+
+    async with db.pool(database_url, "left", size=2) as left:
+        await left.execute("DELETE FROM one")
+    async with db.pool(database_url, "right", size=2) as right:
+        assert await right.fetchval("SELECT count(*) FROM one") == 1
+
+
+async def test_a_migration_that_has_run_must_not_be_edited(
+    database_url: str, migrations: Path
+) -> None:
+    await db.migrate(database_url, "app", [migrations])
+    (migrations / "0001_first.sql").write_text("CREATE TABLE two (n int);")
+
+    with pytest.raises(ValueError, match=r"0001_first\.sql"):
+        await db.migrate(database_url, "app", [migrations])
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(
+    database_url: str, migrations: Path
+) -> None:
+    (migrations / "0003_third.sql").write_text("CREATE TABLE three (n int); SELECT 1/0;")
+
+    with pytest.raises(Poison):
+        await db.migrate(database_url, "app", [migrations])
+
+    async with db.pool(database_url, "app", size=2) as pool:
+        assert await pool.fetchval("SELECT to_regclass('three')") is None
+        assert await pool.fetchval("SELECT count(*) FROM schema_migrations") == 2
+
+
+async def test_json_goes_in_and_out_as_values(database_url: str, migrations: Path) -> None:
+    await db.migrate(database_url, "app", [migrations])
+
+    async with db.pool(database_url, "app", size=2) as pool:
+        values = [{"a": [1, "é"]}, None, {"b": 2.5}]
+        rows = await pool.fetch("SELECT more FROM unnest($1::jsonb[]) AS more", values)
+
+    assert [row["more"] for row in rows] == values
+
+
+async def test_locks_asked_for_in_any_order_never_deadlock(
+    database_url: str, migrations: Path
+) -> None:
+    await db.migrate(database_url, "app", [migrations])
+    names = [(7001, n) for n in range(50)]
+
+    async with db.pool(database_url, "app", size=8) as pool:
+
+        async def work(order: list[tuple[int, int]]) -> None:
+            for _ in range(20):
+                async with pool.acquire() as conn, conn.transaction():
+                    await db.lock(conn, 1, order)
+
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            for turn in range(8):
+                group.create_task(work(names[turn:] + names[:turn]))
+
+
+async def test_a_postgres_that_is_not_there_is_an_outage() -> None:
+    with pytest.raises(Unavailable):
+        await db.migrate("postgresql://127.0.0.1:1/none", "app", [])
+    async with db.pool("postgresql://127.0.0.1:1/none", "app", size=1) as pool:
+        with pytest.raises(Unavailable):
+            await db.ping(pool)

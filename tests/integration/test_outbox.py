@@ -1,0 +1,182 @@
+"""What a transaction made true is told, in order, once it is true."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from shared import db, outbox, service, topics
+from shared.errors import Unavailable
+from shared.events import ContactLink, parse
+from shared.kafka.client import physical
+from shared.kafka.publisher import Publisher, Record
+from shared.settings import Settings
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+SCHEMA = "telling"
+
+
+@pytest.fixture
+def settings(infra: Any, topic_prefix: str) -> Settings:
+    return Settings(
+        kafka_bootstrap_servers=infra.kafka, kafka_topic_prefix=topic_prefix, kafka_partitions=3
+    )
+
+
+@pytest.fixture
+async def pool(settings: Settings, database_url: str, tmp_path: Path) -> AsyncIterator[db.Pool]:
+    stop = asyncio.Event()
+    await service.prepare_store(database_url, SCHEMA, tmp_path, stop)
+    await service.prepare_topics(settings, [topics.CONTACT_LINKS], stop)
+    async with db.pool(database_url, SCHEMA, size=4) as pool:
+        yield pool
+
+
+def link(person_id: int, version: int) -> ContactLink:
+    return ContactLink(version=version, company_id=1, person_id=person_id)
+
+
+async def tell(pool: db.Pool, *links: ContactLink) -> None:
+    async with pool.acquire() as conn, conn.transaction():
+        await outbox.put(conn, topics.CONTACT_LINKS, links)
+
+
+class Relaying:
+    """A relay in the background of a `with` block."""
+
+    def __init__(self, dsn: str, publisher: Publisher) -> None:
+        self._relay = outbox.Relay(dsn, SCHEMA, publisher)
+        self._stop = asyncio.Event()
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.create_task(self._relay.run(self._stop))
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop.set()
+        await self._task
+
+
+async def emptied(pool: db.Pool) -> None:
+    async def is_empty() -> bool:
+        return not await pool.fetchval("SELECT count(*) FROM outbox")
+
+    await until(is_empty)
+
+
+async def published(settings: Settings) -> list[ContactLink]:
+    """All that stands in the topic, partition by partition in order."""
+    topic = physical(settings, topics.CONTACT_LINKS.name)
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(consumer.assignment())
+        found: list[ContactLink] = []
+        async with asyncio.timeout(20):
+            while len(found) < sum(ends.values()):
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    found += [parse(ContactLink, record.value) for record in records]
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def test_what_is_committed_is_told_and_leaves_the_outbox(
+    settings: Settings, pool: db.Pool, database_url: str
+) -> None:
+    async with Publisher(settings, deadline_s=10) as publisher, Relaying(database_url, publisher):
+        await tell(pool, link(1, 1), link(2, 1))
+        await emptied(pool)
+
+    assert {fact.person_id for fact in await published(settings)} == {1, 2}
+
+
+async def test_what_is_rolled_back_is_never_told(
+    settings: Settings, pool: db.Pool, database_url: str
+) -> None:
+    async with Publisher(settings, deadline_s=10) as publisher, Relaying(database_url, publisher):
+        async with pool.acquire() as conn:
+            transaction = conn.transaction()
+            await transaction.start()
+            await outbox.put(conn, topics.CONTACT_LINKS, [link(1, 1)])
+            await transaction.rollback()
+        await tell(pool, link(2, 1))
+        await emptied(pool)
+
+    assert [fact.person_id for fact in await published(settings)] == [2]
+
+
+async def test_states_of_a_key_that_wait_are_told_as_one(
+    settings: Settings, pool: db.Pool, database_url: str
+) -> None:
+    for version in range(1, 6):
+        await tell(pool, link(1, version))
+
+    async with Publisher(settings, deadline_s=10) as publisher, Relaying(database_url, publisher):
+        await emptied(pool)
+
+    assert [fact.version for fact in await published(settings)] == [5]
+
+
+async def test_the_versions_of_a_key_never_go_back_with_two_relays(
+    settings: Settings, pool: db.Pool, database_url: str
+) -> None:
+    async with (
+        Publisher(settings, deadline_s=10) as publisher,
+        Relaying(database_url, publisher),
+        Relaying(database_url, publisher),
+    ):
+        for version in range(1, 101):
+            await tell(pool, *(link(person, version) for person in range(5)))
+        await emptied(pool)
+
+    told = await published(settings)
+    for person in range(5):
+        versions = [fact.version for fact in told if fact.person_id == person]
+        assert versions == sorted(versions)
+        assert versions[-1] == 100
+
+
+async def test_a_relay_that_dies_after_publishing_tells_it_again(
+    settings: Settings, pool: db.Pool, database_url: str
+) -> None:
+    class Dying(Publisher):
+        async def publish(self, records: Sequence[Record]) -> None:
+            await super().publish(records)
+            raise asyncio.CancelledError  # as if the process ended here
+
+    await tell(pool, link(1, 1))
+    async with Dying(settings, deadline_s=10) as publisher:
+        with pytest.raises(asyncio.CancelledError):
+            await outbox.Relay(database_url, SCHEMA, publisher).run(asyncio.Event())
+    async with Publisher(settings, deadline_s=10) as publisher, Relaying(database_url, publisher):
+        await emptied(pool)
+
+    assert [fact.version for fact in await published(settings)] == [1, 1]
+
+
+async def test_kafka_that_does_not_ack_keeps_the_outbox_as_it_is(
+    settings: Settings, pool: db.Pool, database_url: str
+) -> None:
+    class Deaf(Publisher):
+        failures = 0
+
+        async def publish(self, records: Sequence[Record]) -> None:
+            if self.failures < 3:
+                self.failures += 1
+                raise Unavailable("Kafka: away")
+            await super().publish(records)
+
+    await tell(pool, link(1, 1))
+    async with Deaf(settings, deadline_s=10) as publisher, Relaying(database_url, publisher):
+        await emptied(pool)
+
+    assert [fact.version for fact in await published(settings)] == [1]

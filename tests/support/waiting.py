@@ -1,0 +1,17 @@
+"""Waits for conditions, with a deadline: never for time to pass."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+POLL_S = 0.02
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+    """Return once the condition holds.
+
+    Raises:
+        TimeoutError: it did not come to hold in time.
+    """
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110  what is waited for happens elsewhere
+            await asyncio.sleep(POLL_S)

@@ -1,0 +1,159 @@
+"""Answers have one shape, errors included, and the documentation is the code's."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import openapi_spec_validator
+import pytest
+from aiohttp import web as aioweb
+from aiohttp.test_utils import TestClient, TestServer
+from pydantic import Field
+
+from shared import web
+from shared.app import Health, application
+from shared.errors import Unavailable
+from shared.openapi import Endpoint
+
+
+class Paging(web.Json):
+    page_size: int = Field(20, ge=1, le=500, description="rows a page")
+
+
+class Named(web.Json):
+    """A name."""
+
+    full_name: str
+
+
+async def _paged(request: aioweb.Request) -> aioweb.Response:
+    return web.answer({"pageSize": web.query(request, Paging).page_size})
+
+
+async def _named(request: aioweb.Request) -> aioweb.Response:
+    return web.answer({"fullName": (await web.body(request, Named)).full_name})
+
+
+async def _away(_: aioweb.Request) -> aioweb.Response:
+    raise Unavailable("Postgres: secret host")
+
+
+async def _bug(_: aioweb.Request) -> aioweb.Response:
+    raise KeyError("secret")
+
+
+async def _fine() -> None:
+    return None
+
+
+async def _gone() -> None:
+    raise Unavailable("Kafka: away")
+
+
+ENDPOINTS = [
+    Endpoint("GET", "/api/paged", _paged, "A page", {200: Named, 400: "Bad"}, query=Paging),
+    Endpoint("POST", "/api/named/{id}", _named, "A name", {200: Named}, body=Named, auth="basic"),
+    Endpoint("GET", "/api/away", _away, "Away", {503: "Away"}, auth=None),
+    Endpoint("GET", "/api/bug", _bug, "Bug", {500: "Bug"}, auth=None),
+]
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[TestClient[Any, Any]]:
+    health = Health(pings={"postgres": _fine, "kafka": _gone}, alive=lambda: True)
+    app = application(ENDPOINTS, title="Test", health=health, max_body_bytes=100)
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code", "sentence"),
+    [
+        ("/api/paged?pageSize=0", 400, "bad_request", "'pageSize'"),
+        ("/api/paged?pageSize=x", 400, "bad_request", "'pageSize'"),
+        ("/api/paged?pagesize=1", 400, "bad_request", "'pagesize' is not known here."),
+        ("/nothing", 404, "not_found", "There is nothing at this address."),
+        ("/api/named/1", 405, "method_not_allowed", "Only POST is served here."),
+        ("/api/away", 503, "unavailable", "A part of the service is away. Try again soon."),
+        ("/api/bug", 500, "internal_error", "Something went wrong on our side."),
+    ],
+)
+async def test_a_refusal_is_a_sentence_and_a_code(
+    client: TestClient[Any, Any], path: str, status: int, code: str, sentence: str
+) -> None:
+    response = await client.get(path)
+
+    body = await response.json()
+    assert response.status == status
+    assert body["success"] is False
+    assert body["code"] == code
+    assert sentence in body["error"]
+    assert "secret" not in str(body)
+
+
+async def test_an_outage_says_when_to_come_back(client: TestClient[Any, Any]) -> None:
+    response = await client.get("/api/away")
+
+    assert response.headers["Retry-After"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"fullName": "Ann"}', 200),
+        (b"{", 400),
+        (b'{"fullName": 1}', 400),
+        (b'{"fullName": "Ann", "more": 1}', 400),
+        (b"x" * 101, 413),
+    ],
+)
+async def test_bodies_are_taken_or_refused(
+    client: TestClient[Any, Any], body: bytes, status: int
+) -> None:
+    response = await client.post("/api/named/1", data=body)
+
+    assert response.status == status
+    assert (await response.json())["success"] is (status == 200)
+
+
+async def test_ready_names_each_dependency(client: TestClient[Any, Any]) -> None:
+    response = await client.get("/readyz")
+
+    body = await response.json()
+    assert response.status == 503
+    assert body["data"]["dependencies"] == {"postgres": "ok", "kafka": "Kafka: away"}
+
+
+async def test_a_process_that_waits_for_a_dependency_is_alive(
+    client: TestClient[Any, Any],
+) -> None:
+    assert (await client.get("/healthz")).status == 200
+
+
+async def test_the_document_is_valid_openapi_and_names_every_endpoint(
+    client: TestClient[Any, Any],
+) -> None:
+    document = await (await client.get("/openapi.json")).json()
+
+    openapi_spec_validator.validate(document)
+    assert document["openapi"].startswith("3.1")
+    assert {"/api/paged", "/api/named/{id}", "/api/away", "/api/bug"} <= set(document["paths"])
+    [parameter] = document["paths"]["/api/paged"]["get"]["parameters"]
+    assert (parameter["name"], parameter["schema"]["maximum"]) == ("pageSize", 500)
+
+
+async def test_the_browsable_page_brings_all_it_needs(client: TestClient[Any, Any]) -> None:
+    page = await (await client.get("/docs")).text()
+
+    assert "http" not in page.replace("http-equiv", "")
+    for name in ("swagger-ui.css", "swagger-ui-bundle.js"):
+        assert f"/docs/{name}" in page
+        assert (await client.get(f"/docs/{name}")).status == 200
+    assert (await client.get("/docs/other.js")).status == 404
+
+
+async def test_metrics_count_by_route_never_by_address(client: TestClient[Any, Any]) -> None:
+    await client.post("/api/named/12345", data=b'{"fullName": "Ann"}')
+
+    text = await (await client.get("/metrics")).text()
+    assert 'route="/api/named/{id}"' in text
+    assert "12345" not in text
