@@ -1,0 +1,74 @@
+# What to type. Python lives in .venv, state in .local; both stay inside the checkout.
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+INSTALLED := .venv/.installed
+BENCHES := ingest pipe latency orgs_apply scoring
+.PHONY: help install fmt lint types imports docs compose-check unit integration e2e test bench bench-tools stack stack-down run up down logs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## make .venv and fetch what is needed (on Debian as root: Java and Maven, too)
+
+$(INSTALLED): requirements.lock pyproject.toml devstack/install
+	@devstack/install && touch $@
+
+fmt: $(INSTALLED) ## format the code
+	@$(PYTHON) -m ruff check --fix --quiet . ; $(PYTHON) -m ruff format .
+
+lint: $(INSTALLED) ## ruff and spelling
+	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && .venv/bin/codespell
+
+types: $(INSTALLED) ## mypy --strict
+	@$(PYTHON) -m mypy
+
+imports: $(INSTALLED) ## who may import whom
+	@.venv/bin/lint-imports
+
+docs: $(INSTALLED) ## check that the tables of the docs are those of the code
+	@$(PYTHON) -m devstack.documents --check
+
+compose-check: ## parse docker-compose.yml with the real parser
+	@devstack/compose --env-file .env.example config --quiet && echo "docker-compose.yml is valid"
+
+unit: $(INSTALLED) ## tests without servers
+	@$(PYTHON) -m pytest tests/unit
+
+integration: $(INSTALLED) ## tests of each part on real servers
+	@$(PYTHON) -m pytest tests/integration
+
+e2e: $(INSTALLED) ## tests of the services as processes
+	@$(PYTHON) -m pytest tests/e2e
+
+test: $(INSTALLED) ## all tests, in one run
+	@$(PYTHON) -m pytest
+
+bench: stack bench-tools $(addprefix bench-,$(BENCHES)) ## the benchmarks, one after the other, on the local servers
+
+bench-tools: ## wrk, which makes the load (installed on Debian as root)
+	@command -v wrk >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq wrk </dev/null
+
+bench-%: $(INSTALLED) ## one benchmark of bench/, by its name; ARGS="…" goes to it
+	@set -a; [ ! -f .local/env ] || . .local/env; $(PYTHON) -m bench.$* $(ARGS)
+
+stack: $(INSTALLED) ## start PostgreSQL, Valkey and Kafka; settings go to .local/env
+	@$(PYTHON) -m devstack up
+
+stack-down: $(INSTALLED) ## stop them; their state stays
+	@$(PYTHON) -m devstack down
+
+run: $(INSTALLED) ## everything, with a Pipedrive double, until Ctrl-C; no Docker needed
+	@$(PYTHON) -m devstack run
+
+logs: ## follow the logs of `make run`
+	@tail -n 20 -F .local/log/*.log
+
+up: ## everything, in Docker
+	@devstack/compose up --build --detach
+
+down: ## stop what `make up` started; its state stays
+	@devstack/compose down
+
+clean: stack-down ## remove the state of the local servers and all caches
+	@rm -rf .local .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,162 @@
+"""`python -m devstack`: servers up and down, the whole system in the foreground, tokens."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from devstack import environment, supervisor, token
+from devstack.errors import Cancelled, StackError
+from devstack.pipedrive.world import FIRST_USER_ID
+from devstack.processes import never
+from devstack.stack import NAMES, Stack
+
+LONGEST_TOKEN_H = 24 * 366
+LOCAL = Path(".local")
+
+
+def say(message: str) -> None:
+    try:
+        print(message, flush=True)
+    except BrokenPipeError:
+        pass  # nobody reads any more; what is being started or stopped still must be
+
+
+def the_stack(*, cancelled: Callable[[], bool] = never) -> Stack:
+    return Stack(LOCAL / "stack", home=LOCAL / "kafka", say=say, cancelled=cancelled)
+
+
+def up(_: argparse.Namespace) -> int:
+    with supervisor.stop_on_signal() as stopping:
+        environment.write(LOCAL, the_stack(cancelled=stopping.is_set).start())
+    say(f"up; settings in {environment.env_file(LOCAL)}")
+    return 0
+
+
+def down(_: argparse.Namespace) -> int:
+    if supervisor.end_other_run(LOCAL):
+        say("run: stopped")
+    supervisor.end_leftovers(LOCAL, say=say)
+    the_stack().stop()
+    say("down; state is kept")
+    return 0
+
+
+def status(_: argparse.Namespace) -> int:
+    """0 if all servers run, else 1."""
+    stack = the_stack()
+    found = {name: stack.process(name) for name in NAMES}
+    for name, process in found.items():
+        say(f"{name}: {f'runs, pid {process.pid}' if process else 'does not run'}")
+    return 0 if all(found.values()) else 1
+
+
+def issue(given: argparse.Namespace) -> int:
+    say(_token(given.company, given.user, hours=given.hours, role=given.role))
+    return 0
+
+
+def make_secrets(_: argparse.Namespace) -> int:
+    environment.write_secrets(LOCAL)
+    say(f"secrets in {environment.env_file(LOCAL)} and {environment.tenants_file(LOCAL)}")
+    return 0
+
+
+def double(given: argparse.Namespace) -> int:
+    """Becomes the double, so that signals reach it."""
+    arguments = _double(given.ingest, environment.demo_tenant(LOCAL))
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - no shell is wanted
+
+
+def run(_: argparse.Namespace) -> int:
+    with supervisor.stop_on_signal() as stopping:
+        stack = the_stack(cancelled=stopping.is_set)
+        with supervisor.started(LOCAL, stack, say=say, stopping=stopping) as (running, values):
+            running.serve(supervisor.SERVICES, values)
+            tenant = environment.demo_tenant(LOCAL)
+            _greet(running.urls, tenant)
+            running.attach("pipedrive", _double(running.urls["ingest"], tenant), values)
+            running.watch()
+    say("stopped; state is kept")
+    return 0
+
+
+def _double(ingest: str, tenant: environment.Tenant) -> list[str]:
+    return [
+        *("-m", "devstack.pipedrive"),
+        *("--target", f"{ingest}/webhooks/pipedrive"),
+        *("--user", tenant.webhook_user),
+        *("--password", tenant.webhook_password),
+        *("--company", str(tenant.company_id)),
+        *("--state", str(LOCAL / "pipedrive")),
+    ]
+
+
+def _greet(urls: dict[str, str], tenant: environment.Tenant) -> None:
+    bearer = _token(tenant.company_id, str(FIRST_USER_ID), hours=24, role=None)
+    say("")
+    for name, url in urls.items():
+        say(f"  {name:8} {url}  (browse {url}/docs)")
+    say(f"\n  token of user {FIRST_USER_ID}, for 24 hours:\n  {bearer}\n")
+    say(f"  curl -H 'Authorization: Bearer {bearer}' '{urls['query']}/api/my-500?limit=5'\n")
+    say("  A company like Pipedrive's sends its contacts from here on. Ctrl-C stops it all.\n")
+
+
+def _token(company_id: int, user: str, *, hours: float, role: str | None) -> str:
+    return token.issue(
+        environment.secret(LOCAL),
+        company=company_id,
+        user=user,
+        now=datetime.now(UTC),
+        lasts=timedelta(hours=hours),
+        role=role,
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m devstack", description=__doc__)
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
+    for name, does, text in (
+        ("up", up, f"start the servers and write {environment.env_file(LOCAL)}"),
+        ("down", down, "stop them, and a run that uses them"),
+        ("status", status, "say which servers run"),
+        ("run", run, "servers, services and a Pipedrive double, until Ctrl-C"),
+        ("secrets", make_secrets, "make the secrets alone, for containers"),
+    ):
+        commands.add_parser(name, help=text).set_defaults(does=does)
+    doubles = commands.add_parser("double", help="the Pipedrive double of `run` alone")
+    doubles.add_argument("--ingest", required=True, help="URL of the ingest service")
+    doubles.set_defaults(does=double)
+    tokens = commands.add_parser("token", help="print a JWT for the API")
+    tokens.add_argument("--company", required=True, type=int, help="Pipedrive company id")
+    tokens.add_argument("--user", required=True, help="Pipedrive user id")
+    tokens.add_argument("--role", choices=["admin"])
+    tokens.add_argument("--hours", type=_hours, default=24.0, help="until it expires (24)")
+    tokens.set_defaults(does=issue)
+    return made
+
+
+def _hours(text: str) -> float:
+    hours = float(text)
+    if not 0 < hours <= LONGEST_TOKEN_H:
+        raise argparse.ArgumentTypeError(f"between 0 and {LONGEST_TOKEN_H}, not {text}")
+    return hours
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = parser().parse_args(arguments)
+    try:
+        code: int = given.does(given)
+    except Cancelled:
+        say("stopped; state is kept")
+        return 0
+    except StackError as problem:
+        print(f"devstack: {problem}", file=sys.stderr, flush=True)
+        return 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Owns `.local/env` and `.local/tenants.json`: what a service must be told to run on the stack.
+
+Rule: secrets are made once and kept; addresses are written anew at each start.
+"""
+
+import os
+import secrets
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from devstack.errors import StackError
+from devstack.stack import Urls
+
+DEMO_COMPANY = 7001
+DEMO_USER = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    company_id: int
+    webhook_user: str
+    webhook_password: str
+
+
+def env_file(local: Path) -> Path:
+    return local / "env"
+
+
+def tenants_file(local: Path) -> Path:
+    return local / "tenants.json"
+
+
+def write(local: Path, urls: Urls) -> dict[str, str]:
+    """Keys that somebody added to the file stay in it."""
+    return _write(
+        local,
+        {
+            "KAFKA_BOOTSTRAP_SERVERS": urls.kafka,
+            "DATABASE_URL": urls.database,
+            "REDIS_URL": urls.redis,
+        },
+    )
+
+
+def write_secrets(local: Path) -> dict[str, str]:
+    """For containers, which are told the addresses by other means."""
+    return _write(local, {})
+
+
+def _write(local: Path, addresses: dict[str, str]) -> dict[str, str]:
+    values = {"JWT_SECRET": secrets.token_urlsafe(48)} | read(local) | addresses
+    values["TENANTS_FILE"] = str(tenants_file(local).resolve())
+    text = "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items())
+    _replace(env_file(local), text.encode())
+    if not tenants_file(local).exists():
+        _replace(tenants_file(local), orjson.dumps([_demo()], option=orjson.OPT_INDENT_2))
+    return values
+
+
+def read(local: Path) -> dict[str, str]:
+    try:
+        text = env_file(local).read_text()
+    except FileNotFoundError:
+        return {}
+    words = shlex.split(text, comments=True)
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def secret(local: Path) -> str:
+    found = os.environ.get("JWT_SECRET") or read(local).get("JWT_SECRET")
+    if not found:
+        raise StackError(f"no JWT_SECRET in the environment or in {env_file(local)}: `make stack`")
+    return found
+
+
+def demo_tenant(local: Path) -> Tenant:
+    """The demo company, else the first one of the file."""
+    try:
+        rows = orjson.loads(tenants_file(local).read_bytes())
+        tenants = [
+            Tenant(int(row["company_id"]), row["webhook_user"], row["webhook_password"])
+            for row in rows
+        ]
+    except (KeyError, TypeError, ValueError) as unreadable:
+        raise StackError(f"{tenants_file(local)} cannot be read: {unreadable!r}") from unreadable
+    if not tenants:
+        raise StackError(f"{tenants_file(local)} names no company")
+    return next((one for one in tenants if one.company_id == DEMO_COMPANY), tenants[0])
+
+
+def _demo() -> dict[str, int | str]:
+    return {
+        "company_id": DEMO_COMPANY,
+        "webhook_user": DEMO_USER,
+        "webhook_password": secrets.token_urlsafe(18),
+        "api_token": secrets.token_hex(20),
+        "api_domain": "https://demo.pipedrive.com",
+    }
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Whole or not at all, and readable by its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_bytes(content)
+    draft.replace(path)

