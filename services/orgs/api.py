@@ -1,0 +1,70 @@
+"""The orgs endpoints: find or make an organization, and show one."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from aiohttp import web
+
+from services.orgs import answers, finding
+from services.orgs.answers import MatchedOrganization, OrganizationAnswer, WantedOrganization
+from services.orgs.finding import Finder
+from shared import db
+from shared.kafka.publisher import Publisher
+from shared.openapi import Endpoint
+from shared.web import Refused, answer, body, identity
+
+
+def endpoints(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
+    finder = Finder(pool, publisher)
+
+    async def find_or_create_organization(request: web.Request) -> web.Response:
+        asker = identity(request)
+        wanted = await body(request, WantedOrganization)
+        found, match = await finder.find_or_create(asker.company_id, wanted)
+        shown = answers.matched(found, match).model_dump(by_alias=True)
+        return answer(shown, status=201 if match.rule == "created" else 200)
+
+    async def get_organization(request: web.Request) -> web.Response:
+        asker = identity(request)
+        found = await finding.by_id(pool, asker.company_id, _id(request))
+        if found is None:
+            raise Refused(404, "not_found", "There is no such organization.")
+        return answer(answers.organization(found).model_dump(by_alias=True))
+
+    return (
+        Endpoint(
+            "POST",
+            "/api/organizations",
+            find_or_create_organization,
+            "Find the company's organization with a name, or make it",
+            {
+                200: MatchedOrganization,
+                201: MatchedOrganization,
+                400: "The body is not as described",
+                401: "No valid token",
+                503: "A dependency is away; asking again is safe",
+            },
+            body=WantedOrganization,
+        ),
+        Endpoint(
+            "GET",
+            "/api/organizations/{id}",
+            get_organization,
+            "Show an organization; the id of one that went into another shows the survivor",
+            {
+                200: OrganizationAnswer,
+                400: "The id is not a UUID",
+                401: "No valid token",
+                404: "The company has no such organization",
+                503: "A dependency is away",
+            },
+            path_parameters={"id": "the organization's UUID"},
+        ),
+    )
+
+
+def _id(request: web.Request) -> UUID:
+    try:
+        return UUID(request.match_info["id"])
+    except ValueError as error:
+        raise Refused(400, "bad_request", "The id in the address is not a UUID.") from error

@@ -1,0 +1,90 @@
+"""SQL of the contacts. Every function takes the caller's connection; none commits."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from services.orgs import rows
+from services.orgs.effects import Move
+from services.orgs.folding import CONTACT_FIELDS, Key
+from shared import db
+from shared.register import Register
+
+LOAD = """
+SELECT c.*
+  FROM unnest($1::bigint[], $2::bigint[]) AS k (company_id, person_id)
+  JOIN contacts c USING (company_id, person_id)
+"""
+
+UPSERT = """
+INSERT INTO contacts (
+       company_id, person_id, version, rank, event_id, deleted, lag, org_id, merged_into,
+       organization_id, published)
+SELECT *
+  FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::text[],
+              $6::boolean[], $7::jsonb[], $8::bigint[], $9::bigint[], $10::uuid[], $11::bigint[])
+    ON CONFLICT (company_id, person_id) DO UPDATE
+   SET version = EXCLUDED.version, rank = EXCLUDED.rank, event_id = EXCLUDED.event_id,
+       deleted = EXCLUDED.deleted, lag = EXCLUDED.lag, org_id = EXCLUDED.org_id,
+       merged_into = EXCLUDED.merged_into, organization_id = EXCLUDED.organization_id,
+       published = EXCLUDED.published
+"""
+
+RELINK = """
+UPDATE contacts c
+   SET organization_id = k.home, published = greatest(c.published + 1, $4)
+  FROM unnest($1::bigint[], $2::bigint[], $3::uuid[]) AS k (company_id, org_id, home)
+ WHERE c.company_id = k.company_id AND c.org_id = k.org_id
+   AND NOT c.deleted AND c.organization_id IS DISTINCT FROM k.home
+RETURNING c.company_id, c.person_id, old.organization_id AS left_id, new.organization_id AS
+          joined_id, c.published
+"""
+
+
+class Contact(NamedTuple):
+    """`organization_id` is null while there is none; `published` is the link's last version."""
+
+    company_id: int
+    person_id: int
+    register: Register
+    organization_id: UUID | None
+    published: int
+
+
+async def load(conn: db.Connection, keys: Collection[Key]) -> dict[Key, Contact]:
+    found = await conn.fetch(LOAD, *db.columns(list(keys), 2))
+    return {
+        (row["company_id"], row["person_id"]): Contact(
+            row["company_id"],
+            row["person_id"],
+            rows.register(row, CONTACT_FIELDS),
+            row["organization_id"],
+            row["published"],
+        )
+        for row in found
+    }
+
+
+async def save(conn: db.Connection, contacts: Iterable[Contact]) -> None:
+    cells = [
+        (
+            c.company_id,
+            c.person_id,
+            *rows.cells(c.register, CONTACT_FIELDS),
+            c.organization_id,
+            c.published,
+        )
+        for c in contacts
+    ]
+    if cells:
+        await conn.execute(UPSERT, *db.columns(cells, 11))
+
+
+async def relink(
+    conn: db.Connection, homes: Sequence[tuple[int, int, UUID | None]], *, now_us: int
+) -> list[Move]:
+    """Take the living contacts of records (tenant, Pipedrive id) along to where these belong."""
+    if not homes:
+        return []
+    found = await conn.fetch(RELINK, *db.columns(homes, 3), now_us)
+    return [Move(*row) for row in found]

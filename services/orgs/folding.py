@@ -1,0 +1,130 @@
+"""What facts say about the rows of this store: writes per row, in this store's names. Pure.
+
+Rule: only fields that a body carried are written; ids that cannot be ids are poison.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from services.orgs import grouping, moments
+from shared import ids
+from shared.errors import Poison
+from shared.events import (
+    BIGINT_MAX,
+    Action,
+    ActivityChange,
+    OrganizationChange,
+    PersonChange,
+    writes,
+)
+from shared.register import Register, Write, apply
+
+Key = tuple[int, int]
+"""Tenant, and a Pipedrive id in it."""
+
+CONTACT_FIELDS = ("org_id", "merged_into")
+ACTIVITY_FIELDS = (
+    "person_id",
+    "org_id",
+    "done",
+    "due_date",
+    "marked_as_done_time",
+    "occurred_at",
+)
+_RECORD_FIELDS = frozenset(grouping.FIELDS) - {"merged_into"}
+_ACTIVITY_BODY = frozenset(ACTIVITY_FIELDS) - {"occurred_at"}
+
+
+class RecordKey(NamedTuple):
+    """`number` is Pipedrive's id; none for a record that a user made."""
+
+    company_id: int
+    record_id: UUID
+    number: int | None
+
+
+def folded(row: Register, said: Iterable[Write]) -> Register:
+    for write in said:
+        row = apply(row, write)
+    return row
+
+
+def records(changes: Iterable[OrganizationChange]) -> Mapping[RecordKey, Sequence[Write]]:
+    """Writes per record of Pipedrive."""
+    found: dict[RecordKey, list[Write]] = {}
+    for change in changes:
+        for entity_id, write in writes(change, _carried(change.data, _RECORD_FIELDS)):
+            number = _number(entity_id)
+            record_id = ids.organization(change.company_id, number)
+            row = RecordKey(change.company_id, record_id, number)
+            found.setdefault(row, []).append(_numbered(write))
+    return found
+
+
+def made_records(changes: Iterable[OrganizationChange]) -> Mapping[RecordKey, Sequence[Write]]:
+    """Writes per record that a user made."""
+    found: dict[RecordKey, list[Write]] = {}
+    for change in changes:
+        row = RecordKey(change.company_id, _uuid(change.entity_id), None)
+        carried = _carried(change.data, _RECORD_FIELDS)
+        write = Write(change.stamp, change.action is Action.DELETE, carried)
+        found.setdefault(row, []).append(write)
+    return found
+
+
+def contacts(changes: Iterable[PersonChange]) -> Mapping[Key, Sequence[Write]]:
+    found: dict[Key, list[Write]] = {}
+    for change in changes:
+        data = change.data
+        says_org = data is not None and "org_id" in data.model_fields_set
+        carried = {"org_id": data.org_id} if says_org and data is not None else {}
+        for entity_id, write in writes(change, carried):
+            row = (change.company_id, _number(entity_id))
+            found.setdefault(row, []).append(_numbered(write))
+    return found
+
+
+def activities(changes: Iterable[ActivityChange]) -> Mapping[Key, Sequence[Write]]:
+    found: dict[Key, list[Write]] = {}
+    for change in changes:
+        deleted = change.action is Action.DELETE
+        carried = _carried(change.data, _ACTIVITY_BODY)
+        if not deleted:
+            carried["occurred_at"] = moments.utc(change.occurred_at)
+        if carried.get("marked_as_done_time"):
+            carried["marked_as_done_time"] = moments.utc(carried["marked_as_done_time"])
+        row = (change.company_id, change.number)
+        found.setdefault(row, []).append(Write(change.stamp, deleted, carried))
+    return found
+
+
+def _carried(body: Any, kept: frozenset[str]) -> dict[str, Any]:
+    if body is None:
+        return {}
+    return {name: getattr(body, name) for name in body.model_fields_set & kept}
+
+
+def _numbered(write: Write) -> Write:
+    """The write with the other side of a merge as the number it is."""
+    into = write.carried.get("merged_into")
+    if into is None:
+        return write
+    return Write(write.stamp, write.deleted, {**write.carried, "merged_into": _number(into)})
+
+
+def _number(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise Poison(f"not a Pipedrive id: {text[:40]!r}") from error
+    if not 0 <= number <= BIGINT_MAX:
+        raise Poison(f"a Pipedrive id out of range: {text[:40]!r}")
+    return number
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise Poison(f"not the id of a record that a user made: {text[:40]!r}") from error

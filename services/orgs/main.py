@@ -1,0 +1,70 @@
+"""Puts the orgs service together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from services.orgs import api, applying
+from services.orgs.settings import OrgsSettings
+from shared import db, lifecycle, service, topics
+from shared.app import Health, application, server
+from shared.auth import Authenticator
+from shared.kafka.consumer import Consumer
+from shared.kafka.publisher import Publisher
+from shared.observability import configure_logs
+from shared.outbox import Relay
+
+SERVICE = "orgs"
+ROLES = ("api", "worker")
+MIGRATIONS = Path(__file__).parent / "migrations"
+PUBLISH_DEADLINE_S = 5.0
+
+CONSUMED = (
+    topics.ORGANIZATIONS,
+    topics.APP_ORGANIZATIONS,
+    topics.PERSONS,
+    topics.ACTIVITIES,
+)
+PUBLISHED = (topics.ORG_STATES, topics.CONTACT_LINKS)
+
+
+async def main(arguments: Sequence[str]) -> None:
+    roles = service.roles(arguments, ROLES)
+    settings = OrgsSettings()
+    configure_logs(settings.log_level)
+    dsn = settings.database_url.get_secret_value()
+    with lifecycle.stop_on_signal() as stop:
+        async with (
+            db.pool(dsn, SERVICE, size=settings.pool_size, durable=False) as pool,
+            Publisher(settings, deadline_s=PUBLISH_DEADLINE_S) as publisher,
+        ):
+            await service.prepare_topics(settings, (*CONSUMED, *PUBLISHED), stop)
+            await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
+            consumer = Consumer(
+                settings,
+                service=SERVICE,
+                topics=CONSUMED,
+                pool=pool,
+                apply=applying.apply,
+                publisher=publisher,
+            )
+            relay = Relay(dsn, SERVICE, publisher)
+            works, answers = "worker" in roles, "api" in roles
+            pings = {"postgres": lambda: db.ping(pool), "kafka": publisher.ping}
+            app = application(
+                api.endpoints(pool, publisher) if answers else (),
+                title="My-500 organizations",
+                health=Health(
+                    pings | ({"consumer": consumer.ping} if works else {}),
+                    consumer.alive if works else lambda: True,
+                ),
+                authenticator=(
+                    Authenticator(settings.jwt_secret, settings.jwt_jwks_file) if answers else None
+                ),
+            )
+            loops = (consumer.run, consumer.watch, relay.run) if works else ()
+            await lifecycle.run(
+                server(app, host=settings.host, port=settings.port),
+                *loops,
+                stop=stop,
+                grace_s=settings.stop_seconds,
+            )

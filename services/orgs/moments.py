@@ -1,0 +1,30 @@
+"""When an activity was done. Pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from shared.register import Register
+
+
+def utc(moment: datetime) -> datetime:
+    """Times without a zone are UTC, as Pipedrive means them."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def moment(activity: Register) -> datetime | None:
+    """None while it is not done, or deleted."""
+    if activity.deleted or not activity.fields["done"]:
+        return None
+    return _done_at(activity.fields)
+
+
+def _done_at(fields: Mapping[str, Any]) -> datetime | None:
+    marked: datetime | None = fields["marked_as_done_time"]
+    seen: datetime | None = fields["occurred_at"]
+    due: date | None = fields["due_date"]
+    if marked is not None:
+        return marked
+    if due is None or seen is None:
+        return seen
+    return min(datetime.combine(due, time(), UTC), seen)

@@ -1,0 +1,152 @@
+"""SQL of the organizations. Every function takes the caller's connection; none commits."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from services.orgs.effects import OrgKey
+from services.orgs.grouping import Shown
+from shared import db
+
+# Beside each row, the newest moment of its contacts and records, each one step down an index.
+LOAD = """
+SELECT k.company_id, k.organization_id, o.name, o.pipedrive_org_id, o.industry, o.size, o.website,
+       o.address, o.country, o.city, o.contact_count, o.last_activity, o.deleted, o.merged_into,
+       o.published,
+       greatest((SELECT c.last_moment
+                   FROM contacts c
+                  WHERE c.company_id = k.company_id AND c.organization_id = k.organization_id
+                  ORDER BY c.last_moment DESC NULLS LAST
+                  LIMIT 1),
+                (SELECT r.last_moment
+                   FROM records r
+                  WHERE r.company_id = k.company_id AND r.organization_id = k.organization_id
+                  ORDER BY r.last_moment DESC NULLS LAST
+                  LIMIT 1)) AS newest_moment
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, organization_id)
+  LEFT JOIN organizations o
+    ON o.company_id = k.company_id AND o.organization_id = k.organization_id
+"""
+
+UPSERT = """
+INSERT INTO organizations (
+       company_id, organization_id, name, pipedrive_org_id, industry, size, website, address,
+       country, city, contact_count, last_activity, deleted, merged_into, published)
+SELECT *
+  FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[],
+              $7::text[], $8::text[], $9::text[], $10::text[], $11::int[], $12::timestamptz[],
+              $13::boolean[], $14::uuid[], $15::bigint[])
+    ON CONFLICT (company_id, organization_id) DO UPDATE
+   SET name = EXCLUDED.name, pipedrive_org_id = EXCLUDED.pipedrive_org_id,
+       industry = EXCLUDED.industry, size = EXCLUDED.size, website = EXCLUDED.website,
+       address = EXCLUDED.address, country = EXCLUDED.country, city = EXCLUDED.city,
+       contact_count = EXCLUDED.contact_count, last_activity = EXCLUDED.last_activity,
+       deleted = EXCLUDED.deleted, merged_into = EXCLUDED.merged_into,
+       published = EXCLUDED.published
+"""
+
+# Most changes are a contact more or less: narrow, and no indexed column among them.
+RECOUNT = """
+UPDATE organizations o
+   SET contact_count = k.contact_count, last_activity = k.last_activity, published = k.published
+  FROM unnest($1::bigint[], $2::uuid[], $3::int[], $4::timestamptz[], $5::bigint[])
+       AS k (company_id, organization_id, contact_count, last_activity, published)
+ WHERE o.company_id = k.company_id AND o.organization_id = k.organization_id
+"""
+
+# An id that is no living organization's leads to where its record belongs, else to the
+# organization that has the record's name.
+BY_ANY_ID = """
+WITH named AS (
+    SELECT coalesce(
+        (SELECT organization_id
+           FROM organizations
+          WHERE company_id = $1 AND organization_id = $2 AND NOT deleted),
+        (SELECT coalesce(r.organization_id,
+                         (SELECT n.organization_id
+                            FROM records n
+                           WHERE n.company_id = r.company_id AND n.name_key = r.name_key
+                             AND NOT n.deleted
+                           LIMIT 1))
+           FROM records r
+          WHERE r.company_id = $1 AND r.record_id = $2)) AS organization_id)
+SELECT o.company_id, o.organization_id, o.name, o.pipedrive_org_id, o.industry, o.size, o.website,
+       o.address, o.country, o.city, o.contact_count, o.last_activity, o.deleted, o.merged_into,
+       o.published
+  FROM named
+  JOIN organizations o
+    ON o.company_id = $1 AND o.organization_id = named.organization_id AND NOT o.deleted
+"""
+
+
+class Organization(NamedTuple):
+    """`deleted` once no record is left in it; `merged_into` is then where its id leads."""
+
+    company_id: int
+    organization_id: UUID
+    shown: Shown
+    contact_count: int = 0
+    last_activity: datetime | None = None
+    deleted: bool = False
+    merged_into: UUID | None = None
+    published: int = 0
+
+
+class Loaded(NamedTuple):
+    """An organization's row, if there is one yet, and what its contacts and records say now."""
+
+    row: Organization | None
+    newest_moment: datetime | None
+
+
+def _organization(row: Any) -> Organization:
+    """From a row that begins as the table does."""
+    return Organization(row[0], row[1], Shown._make(row[2:10]), *row[10:15])
+
+
+async def load(conn: db.Connection, keys: Collection[OrgKey]) -> dict[OrgKey, Loaded]:
+    """Has an entry for every key."""
+    found = await conn.fetch(LOAD, *db.columns(list(keys), 2))
+    return {
+        (row["company_id"], row["organization_id"]): Loaded(
+            None if row["published"] is None else _organization(row), row["newest_moment"]
+        )
+        for row in found
+    }
+
+
+async def save(conn: db.Connection, organizations: Iterable[Organization]) -> None:
+    cells = [
+        (
+            o.company_id,
+            o.organization_id,
+            *o.shown,
+            o.contact_count,
+            o.last_activity,
+            o.deleted,
+            o.merged_into,
+            o.published,
+        )
+        for o in organizations
+    ]
+    if cells:
+        await conn.execute(UPSERT, *db.columns(cells, 15))
+
+
+async def recount(conn: db.Connection, organizations: Iterable[Organization]) -> None:
+    """Save rows of which nothing but their contacts' number and last activity changed."""
+    cells = [
+        (o.company_id, o.organization_id, o.contact_count, o.last_activity, o.published)
+        for o in organizations
+    ]
+    if cells:
+        await conn.execute(RECOUNT, *db.columns(cells, 5))
+
+
+async def by_any_id(
+    conn: db.Connection | db.Pool, company_id: int, organization_id: UUID
+) -> Organization | None:
+    """The organization that an id of one of its records, past or present, leads to."""
+    row = await conn.fetchrow(BY_ANY_ID, company_id, organization_id)
+    return _organization(row) if row else None

@@ -1,0 +1,20 @@
+"""How a register lies in a row: its stamp, whether it lives, its lag, then its fields. Pure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from shared.register import Register, Stamp, decode_lag, encode_lag
+
+
+def register(row: Any, names: Sequence[str]) -> Register:
+    return Register(
+        Stamp(row["version"], row["rank"], row["event_id"]),
+        row["deleted"],
+        {name: row[name] for name in names},
+        decode_lag(row["lag"]),
+    )
+
+
+def cells(of: Register, names: Sequence[str]) -> tuple[Any, ...]:
+    fields = of.fields
+    return (*of.stamp, of.deleted, encode_lag(of.lag), *[fields[name] for name in names])

@@ -1,0 +1,14 @@
+"""What the orgs service is told by its environment."""
+
+from pydantic import AliasChoices, Field, SecretStr
+
+from shared.settings import StoreSettings
+
+
+class OrgsSettings(StoreSettings):
+    port: int = Field(8082, ge=0, le=65_535, description="port of the HTTP side")
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://localhost:5432/my500"),
+        validation_alias=AliasChoices("ORGS_DATABASE_URL", "DATABASE_URL"),
+        description="Postgres of the organization store",
+    )

@@ -1,0 +1,108 @@
+"""Settles what organizations show after a batch, and queues what others are told.
+
+Rule 1: an organization is published when anything that it shows changed, and only then.
+Rule 2: an id without living records is published once more as deleted, with where it leads.
+"""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from services.orgs import organization_store, record_store
+from services.orgs.effects import Effects, Move, OrgKey
+from services.orgs.grouping import Shown
+from services.orgs.organization_store import Loaded, Organization
+from shared import db, outbox, topics
+from shared.events import ContactLink, OrganizationState
+
+
+async def settle(conn: db.Connection, effects: Effects) -> None:
+    keys = effects.concerned()
+    if keys:
+        loaded = await organization_store.load(conn, keys)
+        vacant = [k for k in effects.vacant if loaded[k].row is not None]
+        successors = await record_store.successors(conn, vacant)
+        changed = _changed(loaded, successors, effects)
+        await _save(conn, changed, loaded)
+        await outbox.put(conn, topics.ORG_STATES, map(_state, changed))
+    links = [_link(move) for move in effects.links.values() if move.left != move.joined]
+    await outbox.put(conn, topics.CONTACT_LINKS, links)
+
+
+async def _save(
+    conn: db.Connection, changed: Sequence[Organization], loaded: Mapping[OrgKey, Loaded]
+) -> None:
+    whole: list[Organization] = []
+    counts: list[Organization] = []
+    for after in changed:
+        row = loaded[after.company_id, after.organization_id].row
+        (counts if row is not None and _looks_same(row, after) else whole).append(after)
+    await organization_store.save(conn, whole)
+    await organization_store.recount(conn, counts)
+
+
+def _looks_same(before: Organization, after: Organization) -> bool:
+    return (before.shown, before.deleted, before.merged_into) == (
+        after.shown,
+        after.deleted,
+        after.merged_into,
+    )
+
+
+def _changed(
+    loaded: Mapping[OrgKey, Loaded],
+    successors: Mapping[OrgKey, UUID | None],
+    effects: Effects,
+) -> Sequence[Organization]:
+    changed: list[Organization] = []
+    for key, (row, newest_moment) in loaded.items():
+        before = row or Organization(*key, Shown(), deleted=True)
+        published = max(before.published + 1, effects.now_us)
+        count = before.contact_count + effects.counts[key]
+        if key in effects.vacant:
+            into = successors.get(key)
+            after = Organization(*key, Shown(), count, None, True, into, published)
+        elif (shown := effects.shown.get(key)) is not None:
+            after = Organization(*key, shown, count, newest_moment, published=published)
+        else:
+            after = before._replace(
+                contact_count=count, last_activity=newest_moment, published=published
+            )
+        if after[:-1] != before[:-1] and not (row is None and after.deleted):
+            changed.append(after)
+    return changed
+
+
+def _state(organization: Organization) -> OrganizationState:
+    shown = organization.shown
+    number = shown.pipedrive_org_id
+    return OrganizationState(
+        version=organization.published,
+        company_id=organization.company_id,
+        organization_id=_plain(organization.organization_id),
+        deleted=organization.deleted,
+        merged_into=_plain(organization.merged_into) if organization.merged_into else None,
+        name=shown.name,
+        pipedrive_org_id=None if number is None else str(number),
+        industry=shown.industry,
+        size=shown.size,
+        website=shown.website,
+        address=shown.address,
+        country=shown.country,
+        city=shown.city,
+        contact_count=organization.contact_count,
+        last_activity=organization.last_activity,
+    )
+
+
+def _link(move: Move) -> ContactLink:
+    return ContactLink(
+        version=move.published,
+        company_id=move.company_id,
+        person_id=move.person_id,
+        organization_id=_plain(move.joined) if move.joined else None,
+    )
+
+
+def _plain(driver_uuid: UUID) -> UUID:
+    """The JSON writer takes the standard library's UUID, not the driver's subclass of it."""
+    return UUID(bytes=driver_uuid.bytes)

@@ -1,0 +1,327 @@
+"""Finding, making and showing organizations, over HTTP, with two instances."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import jwt
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from pydantic import SecretStr
+
+from services.orgs import api, applying
+from services.orgs.main import MIGRATIONS, SERVICE
+from services.orgs.settings import OrgsSettings
+from shared import db, ids, service, topics
+from shared.app import Health, application
+from shared.auth import Authenticator
+from shared.events import (
+    Action,
+    Organization,
+    OrganizationChange,
+    Person,
+    PersonChange,
+    Source,
+    dump,
+    parse,
+)
+from shared.kafka.client import physical
+from shared.kafka.consumer import Consumer, Received
+from shared.kafka.publisher import Publisher, Record
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+SECRET = "a secret of at least thirty-two bytes"
+OURS, THEIRS = 31, 32
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+Client = TestClient[Any, Any]
+
+
+def bearer(company_id: int) -> dict[str, str]:
+    claims = {"sub": "1", "company_id": company_id, "exp": 4_000_000_000}
+    return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
+
+
+def told_of(number: int, name: str | None, *, version: int = 1, **envelope: Any) -> Received:
+    change = {
+        "event_id": f"{number}-{version}",
+        "company_id": OURS,
+        "entity": "organization",
+        "entity_id": str(number),
+        "action": Action.CHANGE,
+        "version": version,
+        "occurred_at": NOW,
+        "received_at": NOW,
+        "source": Source.SYNC,
+        "data": None if name is None else Organization(name=name),
+    } | envelope
+    return Received(topics.ORGANIZATIONS.name, OrganizationChange(**change))
+
+
+@pytest.fixture
+def settings(infra: Any, database_url: str, topic_prefix: str) -> OrgsSettings:
+    return OrgsSettings(
+        DATABASE_URL=database_url,
+        kafka_bootstrap_servers=infra.urls.kafka,
+        kafka_topic_prefix=topic_prefix,
+        kafka_group_prefix=topic_prefix,
+        kafka_partitions=2,
+    )
+
+
+@pytest.fixture
+async def pool(settings: OrgsSettings, database_url: str) -> AsyncIterator[db.Pool]:
+    stop = asyncio.Event()
+    await service.prepare_topics(settings, topics.ALL, stop)
+    await service.prepare_store(database_url, SERVICE, MIGRATIONS, stop)
+    async with db.pool(database_url, SERVICE, size=4, durable=False) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def instances(
+    settings: OrgsSettings, pool: db.Pool, database_url: str
+) -> AsyncIterator[Sequence[Client]]:
+    async with AsyncExitStack() as held:
+        clients = []
+        for _ in range(2):
+            own = await held.enter_async_context(
+                db.pool(database_url, SERVICE, size=3, durable=False)
+            )
+            publisher = await held.enter_async_context(Publisher(settings, deadline_s=5))
+            app = application(
+                api.endpoints(own, publisher),
+                title="orgs",
+                health=Health({}),
+                authenticator=Authenticator(SecretStr(SECRET), None),
+            )
+            clients.append(await held.enter_async_context(TestClient(TestServer(app))))
+        yield clients
+
+
+@pytest.fixture
+def client(instances: Sequence[Client]) -> Client:
+    return instances[0]
+
+
+async def tell(pool: db.Pool, *facts: Received) -> None:
+    async with pool.acquire() as conn, conn.transaction():
+        await applying.apply(conn, facts)
+
+
+async def post(client: Client, company_id: int = OURS, **body: Any) -> tuple[int, Any]:
+    async with client.post(
+        "/api/organizations", json=body, headers=bearer(company_id)
+    ) as response:
+        return response.status, await response.json()
+
+
+async def get(client: Client, organization_id: object, company_id: int = OURS) -> tuple[int, Any]:
+    path = f"/api/organizations/{organization_id}"
+    async with client.get(path, headers=bearer(company_id)) as response:
+        return response.status, await response.json()
+
+
+async def records_in(settings: OrgsSettings, topic: str) -> list[bytes]:
+    name = physical(settings, topic)
+    partitions = [TopicPartition(name, n) for n in range(settings.kafka_partitions)]
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap_servers, auto_offset_reset="earliest"
+    )
+    consumer.assign(partitions)
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(partitions)
+        found: list[bytes] = []
+        while len(found) < sum(ends.values()):
+            for batch in (await consumer.getmany(timeout_ms=500)).values():
+                found.extend(record.value for record in batch)
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def test_what_is_not_there_is_made_and_then_found(client: Client) -> None:
+    status, made = await post(client, name="Acme Corp.", industry="Toys", city="Bern")
+    again, found = await post(client, name=" ACME corp")
+
+    made_id = ids.made_organization(OURS, "acme corp")
+    assert (status, again) == (201, 200)
+    assert made["data"] == {
+        "id": str(made_id),
+        "name": "Acme Corp.",
+        "normalizedName": "acme corp",
+        "pipedriveOrgId": None,
+        "industry": "Toys",
+        "size": None,
+        "website": None,
+        "address": None,
+        "country": None,
+        "city": "Bern",
+        "contactCount": 0,
+        "lastActivity": None,
+        "match": {
+            "rule": "created",
+            "reason": "No organization had the normalized name 'acme corp', so it was made.",
+        },
+    }
+    assert found["data"]["id"] == str(made_id)
+    assert found["data"]["match"]["rule"] == "normalized_name"
+
+
+async def test_fifty_creators_over_two_instances_make_one(
+    instances: Sequence[Client], pool: db.Pool, settings: OrgsSettings
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(post(instances[n % 2], name=f"Acme{'.' * (n % 7)} Corp"))
+            for n in range(50)
+        ]
+    answers = [task.result() for task in tasks]
+
+    assert Counter(status for status, _ in answers) == {201: 1, 200: 49}
+    assert len({body["data"]["id"] for _, body in answers}) == 1
+    assert await pool.fetchval("SELECT count(*) FROM organizations") == 1
+    assert len(await records_in(settings, topics.APP_ORGANIZATIONS.name)) == 1
+
+
+async def test_what_was_made_is_in_the_log_and_meeting_it_there_changes_nothing(
+    client: Client, pool: db.Pool, settings: OrgsSettings
+) -> None:
+    await post(client, name="Acme", website="acme.example")
+    await pool.execute("DELETE FROM outbox")
+    (value,) = await records_in(settings, topics.APP_ORGANIZATIONS.name)
+
+    await tell(pool, Received(topics.APP_ORGANIZATIONS.name, parse(OrganizationChange, value)))
+
+    assert await pool.fetchval("SELECT count(*) FROM outbox") == 0
+
+
+async def test_a_pipedrive_organization_of_the_name_is_found(
+    client: Client, pool: db.Pool
+) -> None:
+    await tell(pool, told_of(7, "Acme"))
+
+    status, found = await post(client, name="acme!")
+
+    assert status == 200
+    assert found["data"]["pipedriveOrgId"] == "7"
+
+
+async def test_the_id_of_what_went_into_another_shows_the_survivor(
+    client: Client, pool: db.Pool
+) -> None:
+    _, made = await post(client, name="Acme")
+    await tell(pool, told_of(7, "Acme"), told_of(9, "Other"), told_of(5, "Fifth"))
+    merge = {"action": Action.DELETE, "version": 2, "merged_into": "7"}
+    await tell(pool, told_of(9, None, **merge))
+
+    for past in (made["data"]["id"], ids.organization(OURS, 7), ids.organization(OURS, 9)):
+        status, shown = await get(client, past)
+        assert status == 200
+        assert shown["data"]["id"] == str(ids.organization(OURS, 7))
+        assert shown["data"]["name"] == "Acme"
+
+
+async def test_a_deleted_organization_is_gone_unless_its_name_lives(
+    client: Client, pool: db.Pool
+) -> None:
+    await tell(pool, told_of(7, "Acme"), told_of(9, "Acme"), told_of(5, "Fifth"))
+    gone = {"action": Action.DELETE, "version": 2}
+    await tell(pool, told_of(7, None, **gone), told_of(5, None, **gone))
+
+    assert (await get(client, ids.organization(OURS, 5)))[0] == 404
+    status, shown = await get(client, ids.organization(OURS, 7))
+    assert status == 200
+    assert shown["data"]["pipedriveOrgId"] == "9"
+
+
+async def test_another_tenant_finds_nothing_of_ours(client: Client, pool: db.Pool) -> None:
+    await tell(pool, told_of(7, "Acme"))
+
+    assert (await get(client, ids.organization(OURS, 7), THEIRS))[0] == 404
+    status, made = await post(client, THEIRS, name="Acme")
+
+    assert status == 201
+    assert made["data"]["id"] == str(ids.made_organization(THEIRS, "acme"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"name": ""},
+        {"name": "…"},
+        {"name": "___"},
+        {"name": "x" * 256},
+        {"name": "a\x00b"},
+        {"name": "Acme", "city": "\x00"},
+        {"name": "Acme", "colour": "red"},
+        {"name": 5},
+    ],
+)
+async def test_a_body_that_cannot_be_is_refused_with_a_sentence(
+    client: Client, body: dict[str, Any]
+) -> None:
+    status, refused = await post(client, **body)
+
+    assert status == 400
+    assert refused["success"] is False
+    assert refused["error"].endswith(".")
+
+
+async def test_strangers_and_malformed_ids_are_refused(client: Client) -> None:
+    async with client.post("/api/organizations", json={"name": "Acme"}) as response:
+        assert response.status == 401
+    assert (await get(client, "not-a-uuid"))[0] == 400
+    assert (await get(client, uuid4()))[0] == 404
+
+
+async def test_the_worker_reads_the_log_and_queues_what_others_are_told(
+    pool: db.Pool, settings: OrgsSettings
+) -> None:
+    person = PersonChange(
+        **dict(told_of(3, None).fact) | {"entity": "person", "data": Person(org_id=7)}
+    )
+    stop = asyncio.Event()
+
+    async def is_linked() -> bool:
+        return (
+            await pool.fetchval("SELECT count(*) FROM contacts WHERE organization_id = $1", home)
+            == 1
+        )
+
+    home: UUID = ids.organization(OURS, 7)
+    async with Publisher(settings, deadline_s=5) as publisher:
+        consumer = Consumer(
+            settings,
+            service=SERVICE,
+            topics=(topics.PERSONS, topics.ORGANIZATIONS),
+            pool=pool,
+            apply=applying.apply,
+            publisher=publisher,
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(consumer.run(stop))
+            await publisher.publish(
+                [
+                    Record(topics.PERSONS.name, person.key, dump(person)),
+                    Record(topics.ORGANIZATIONS.name, b"1", dump(told_of(7, "Acme").fact)),
+                ]
+            )
+            await until(is_linked)
+            stop.set()
+
+    count = await pool.fetchval("SELECT contact_count FROM organizations")
+    told = await pool.fetch("SELECT topic FROM outbox ORDER BY topic")
+    assert count == 1
+    assert [row["topic"] for row in told] == [
+        topics.CONTACT_LINKS.name,
+        topics.ORG_STATES.name,
+    ]

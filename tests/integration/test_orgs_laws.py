@@ -1,0 +1,152 @@
+"""Whatever the order, the duplicates and the batches: the same organizations, links and counts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from services.orgs import applying
+from services.orgs.main import MIGRATIONS, SERVICE
+from shared import db, service, topics
+from shared.events import ContactLink, OrganizationState, parse
+from shared.kafka.consumer import Received
+from tests.support.orgs_histories import COMPANIES, history, shuffled
+from tests.support.orgs_truth import SHOWN, Truth, truth
+
+pytestmark = pytest.mark.integration
+
+SUMMED = (*SHOWN, "pipedrive_org_id", "contact_count", "last_activity")
+TABLES = "records, organizations, contacts, activities, merges, outbox"
+ROWS = {
+    "records": "SELECT * FROM records ORDER BY company_id, record_id",
+    "contacts": "SELECT * FROM contacts ORDER BY company_id, person_id",
+    "activities": "SELECT * FROM activities ORDER BY company_id, activity_id",
+    "merges": "SELECT * FROM merges ORDER BY company_id, kind, loser",
+    "organizations": (
+        "SELECT * FROM organizations WHERE NOT deleted ORDER BY company_id, organization_id"
+    ),
+}
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[db.Pool]:
+    await service.prepare_store(database_url, SERVICE, MIGRATIONS, asyncio.Event())
+    async with db.pool(database_url, SERVICE, size=4, durable=False) as pool:
+        yield pool
+
+
+async def told(pool: db.Pool, batches: Iterable[Sequence[Received]]) -> None:
+    async with pool.acquire() as conn:
+        for batch in batches:
+            async with conn.transaction():
+                await applying.apply(conn, batch)
+
+
+async def everything(pool: db.Pool) -> dict[str, list[dict[str, Any]]]:
+    """All rows but what is said to grow: the published versions."""
+    found = {}
+    for name, statement in ROWS.items():
+        rows = [dict(row) for row in await pool.fetch(statement)]
+        found[name] = [{k: v for k, v in row.items() if k != "published"} for row in rows]
+    return found
+
+
+async def forget(pool: db.Pool) -> None:
+    await pool.execute(f"TRUNCATE {TABLES}")
+
+
+async def published(pool: db.Pool) -> tuple[Truth, dict[Any, Any]]:
+    """What the outside knows, as nothing relays here: the last state of every key."""
+    known = Truth()
+    gone = {}
+    for row in await pool.fetch("SELECT topic, payload FROM outbox"):
+        if row["topic"] == topics.ORG_STATES.name:
+            state = parse(OrganizationState, row["payload"])
+            key = (state.company_id, state.organization_id)
+            if state.deleted:
+                gone[key] = state.merged_into
+                assert state.contact_count == 0
+            else:
+                known.organizations[key] = {name: getattr(state, name) for name in SUMMED}
+        else:
+            link = parse(ContactLink, row["payload"])
+            if link.organization_id is not None:
+                known.links[link.company_id, link.person_id] = link.organization_id
+    return known, gone
+
+
+@pytest.mark.parametrize("seed", range(24))
+async def test_any_order_any_duplicates_any_batches_end_in_the_truth(
+    pool: db.Pool, seed: int
+) -> None:
+    facts = history(seed, (30, 80, 200)[seed % 3])
+    expected = truth(facts)
+    seen = []
+
+    for order in range(4):
+        await forget(pool)
+        await told(pool, shuffled(facts, order) if order else [facts])
+        seen.append(await everything(pool))
+        known, gone = await published(pool)
+
+        assert known.organizations == expected.organizations
+        assert known.links == expected.links
+        assert gone == {key: expected.leads_to[key] for key in gone}
+    for rows in seen[1:]:
+        assert rows == seen[0]
+    assert {
+        (row["company_id"], row["person_id"]): UUID(bytes=row["organization_id"].bytes)
+        for row in seen[0]["contacts"]
+        if row["organization_id"]
+    } == expected.links
+
+
+async def test_a_tenant_cannot_tell_that_another_is_there(pool: db.Pool) -> None:
+    facts = history(5, 200)
+    ours = [received for received in facts if received.fact.company_id == COMPANIES[0]]
+    await told(pool, shuffled(ours, 1))
+    alone = await everything(pool)
+
+    await forget(pool)
+    await told(pool, shuffled(facts, 2))
+
+    together = await everything(pool)
+    for name, rows in together.items():
+        assert [row for row in rows if row["company_id"] == COMPANIES[0]] == alone[name]
+
+
+async def test_telling_everything_again_publishes_nothing(pool: db.Pool) -> None:
+    facts = history(7, 200)
+    await told(pool, [facts])
+    await pool.execute("DELETE FROM outbox")
+
+    await told(pool, shuffled(facts, 3))
+
+    assert await pool.fetchval("SELECT count(*) FROM outbox") == 0
+
+
+async def test_published_versions_of_a_key_only_grow(pool: db.Pool) -> None:
+    facts = history(9, 200)
+    versions: dict[bytes, int] = {}
+
+    for batch in shuffled(facts, 4):
+        await told(pool, [batch])
+        for row in await pool.fetch("DELETE FROM outbox RETURNING topic, key, payload"):
+            key = row["topic"].encode() + row["key"]
+            version = orjson.loads(row["payload"])["version"]
+            assert version > versions.get(key, 0)
+            versions[key] = version
+
+
+async def test_two_writers_of_one_tenant_lose_nothing(pool: db.Pool) -> None:
+    facts = history(3, 400)
+
+    async with asyncio.TaskGroup() as group:
+        for half in (facts[::2], facts[1::2]):
+            group.create_task(told(pool, shuffled(half, 5)))
+
+    known, _ = await published(pool)
+    assert known == Truth(truth(facts).organizations, truth(facts).links)

@@ -1,0 +1,167 @@
+"""What the organization store must hold after some facts, worked out from scratch and slowly.
+
+Rule: facts are sorted and applied in their true order; nothing of the service's code is used but
+the normalized name.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from services.orgs import names
+from shared.events import Action
+from shared.kafka.consumer import Received
+
+RANKS = {Action.CREATE: 0, Action.CHANGE: 1, Action.DELETE: 2}
+SHOWN = ("name", "industry", "size", "website", "address", "country", "city")
+
+Row = dict[str, Any]
+Rows = dict[tuple[int, str], Row]
+
+
+@dataclass
+class Truth:
+    """Keys are (company, id): of organizations UUID, of contacts Pipedrive's number."""
+
+    organizations: dict[tuple[int, UUID], Row] = field(default_factory=dict)
+    links: dict[tuple[int, int], UUID] = field(default_factory=dict)
+    leads_to: dict[tuple[int, UUID], UUID | None] = field(default_factory=dict)
+    """Where the id of each record leads, those of organizations included."""
+
+
+def truth(facts: Iterable[Received]) -> Truth:
+    found = Truth()
+    by_company: dict[int, list[Received]] = defaultdict(list)
+    for received in facts:
+        by_company[received.fact.company_id].append(received)
+    for company_id, theirs in by_company.items():
+        _add(found, company_id, _rows(theirs))
+    return found
+
+
+def _rows(facts: Iterable[Received]) -> Mapping[str, Rows]:
+    said: list[tuple[Any, str, str, bool, Row]] = []
+    for _, fact in facts:
+        deleted = fact.action is Action.DELETE
+        row: Row = {}
+        if fact.data is not None:
+            row |= {name: getattr(fact.data, name) for name in fact.data.model_fields_set}
+        if not deleted:
+            row |= {"occurred_at": fact.occurred_at, "merged_into": None}
+        if deleted and fact.merged_into:
+            row["merged_into"] = fact.merged_into
+        stamp = (fact.version, RANKS[fact.action], fact.event_id)
+        said.append((stamp, fact.entity, fact.entity_id, deleted, row))
+        if fact.merged_from and fact.merged_from != fact.entity_id:
+            stamp = (fact.version, 2, fact.event_id)
+            lost = {"merged_into": fact.entity_id}
+            said.append((stamp, fact.entity, fact.merged_from, True, lost))
+    rows: dict[str, Rows] = defaultdict(dict)
+    for stamp, entity, entity_id, deleted, row in sorted(said, key=lambda one: one[0]):
+        held = rows[entity].setdefault(entity_id, defaultdict(lambda: None))  # type: ignore[call-overload]  # ids stand alone here
+        held |= row
+        held |= {"deleted": deleted, "version": stamp[0]}
+    return rows
+
+
+def _end(rows: Mapping[Any, Row], start: str) -> str:
+    path = [start]
+    while True:
+        row = rows.get(path[-1])
+        into = row["merged_into"] if row and row["deleted"] else None
+        if into is None or into == path[-1]:
+            return path[-1]
+        if into in path:
+            return str(min(map(int, path[path.index(into) :])))
+        path.append(into)
+
+
+def _moment(activity: Row) -> datetime | None:
+    if activity["deleted"] or not activity["done"]:
+        return None
+    if activity["marked_as_done_time"]:
+        return activity["marked_as_done_time"]
+    if activity["due_date"]:
+        due = datetime.combine(activity["due_date"], time(), UTC)
+        return min(due, activity["occurred_at"])
+    return activity["occurred_at"]
+
+
+def _record_id(company_id: int, entity_id: str) -> UUID:
+    return (
+        uuid5(NAMESPACE_URL, f"{company_id}:org:{entity_id}")
+        if entity_id.isdigit()
+        else (UUID(entity_id))
+    )
+
+
+def _order(entity_id: str) -> tuple[bool, int]:
+    return not entity_id.isdigit(), int(entity_id) if entity_id.isdigit() else 0
+
+
+def _groups(records: Mapping[Any, Row]) -> list[list[str]]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for entity_id, row in records.items():
+        if not row["deleted"]:
+            groups[names.normalized(row["name"]) or f"alone:{entity_id}"].append(entity_id)
+    return list(groups.values())
+
+
+def _add(found: Truth, company_id: int, rows: Mapping[str, Rows]) -> None:
+    records: Any = rows["organization"]
+    persons: Any = rows["person"]
+    home: dict[str, UUID] = {}
+    by_name: dict[str, UUID] = {}
+    for members in _groups(records):
+        organization_id = _record_id(company_id, min(members, key=_order))
+        found.organizations[company_id, organization_id] = _shown(records, members)
+        home |= dict.fromkeys(members, organization_id)
+        by_name[names.normalized(records[members[0]]["name"])] = organization_id
+    for entity_id, row in records.items():
+        name = names.normalized(row["name"])
+        leads_to = home.get(_end(records, entity_id)) or (by_name.get(name) if name else None)
+        found.leads_to[company_id, _record_id(company_id, entity_id)] = leads_to
+    for person_id, row in persons.items():
+        named = home.get(_end(records, str(row["org_id"]))) if row["org_id"] else None
+        if named and not row["deleted"]:
+            found.links[company_id, int(person_id)] = named
+            found.organizations[company_id, named]["contact_count"] += 1
+    for activity in rows["activity"].values():
+        _count(found, company_id, activity, home, records, persons)
+
+
+def _shown(records: Mapping[str, Row], members: list[str]) -> Row:
+    def recency(entity_id: str) -> tuple[int, int]:
+        return records[entity_id]["version"], int(entity_id) if entity_id.isdigit() else -1
+
+    newest = [records[m] for m in sorted(members, key=recency, reverse=True)]
+    numbers = [int(m) for m in members if m.isdigit()]
+    return {
+        **{name: next((r[name] for r in newest if r[name]), None) for name in SHOWN},
+        "pipedrive_org_id": str(min(numbers)) if numbers else None,
+        "contact_count": 0,
+        "last_activity": None,
+    }
+
+
+def _count(
+    found: Truth,
+    company_id: int,
+    activity: Row,
+    home: Mapping[str, UUID],
+    records: Any,
+    persons: Any,
+) -> None:
+    moment = _moment(activity)
+    if moment is None:
+        return
+    touched = {home.get(_end(records, str(activity["org_id"])))}
+    if activity["person_id"] is not None:
+        contact = int(_end(persons, str(activity["person_id"])))
+        touched.add(found.links.get((company_id, contact)))
+    for organization_id in touched - {None}:
+        row = found.organizations[company_id, organization_id]
+        row["last_activity"] = max(filter(None, (row["last_activity"], moment)))

@@ -1,0 +1,87 @@
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.orgs import grouping
+from services.orgs.grouping import FIELDS, Group, Record, Shown
+from shared import ids
+from shared.register import Register, Stamp
+
+COMPANY = 7
+
+
+def a_record(
+    number: int | None, *, version: int = 1, deleted: bool = False, **fields: Any
+) -> Record:
+    held = dict.fromkeys(FIELDS) | {"name": "Acme"} | fields
+    record_id = (
+        ids.made_organization(COMPANY, "acme")
+        if number is None
+        else ids.organization(COMPANY, number)
+    )
+    register = Register(Stamp(version, 1, "e"), deleted, held, {})
+    return grouping.named(COMPANY, record_id, number, register)
+
+
+def members(groups: list[Group]) -> set[tuple[UUID, frozenset[UUID]]]:
+    return {(g.organization_id, frozenset(r.record_id for r in g.records)) for g in groups}
+
+
+def test_records_of_one_normalized_name_are_one_organization_of_the_lowest_id() -> None:
+    records = [a_record(10), a_record(9, name="ACME."), a_record(None)]
+
+    (group,) = grouping.partition(records)
+
+    assert group.organization_id == ids.organization(COMPANY, 9)
+    assert len(group.records) == 3
+
+
+def test_a_made_record_gives_its_id_only_while_there_is_no_other() -> None:
+    made = a_record(None)
+
+    (group,) = grouping.partition([made, a_record(3, deleted=True)])
+
+    assert group.organization_id == made.record_id
+
+
+def test_records_without_a_name_to_compare_stand_alone() -> None:
+    assert len(grouping.partition([a_record(1, name="…"), a_record(2, name="…")])) == 2
+
+
+def test_other_tenants_records_are_never_companions() -> None:
+    theirs = grouping.named(8, ids.organization(8, 1), 1, a_record(1).register)
+
+    assert len(grouping.partition([a_record(1), theirs])) == 2
+
+
+def test_the_newest_record_that_has_a_field_shows_it() -> None:
+    records = [
+        a_record(1, version=5, name="Acme Inc", city="", website=None),
+        a_record(2, version=4, name="ACME INC", city="Bern", website=None),
+        a_record(3, version=3, city="Basel", website="acme.example"),
+        a_record(4, version=4, city="Genf"),
+    ]
+
+    assert grouping.shown(records) == Shown(
+        name="Acme Inc", pipedrive_org_id=1, city="Genf", website="acme.example"
+    )
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 30), st.sampled_from("ab.")), unique_by=lambda p: p[0]),
+    st.randoms(use_true_random=False),
+)
+def test_the_order_of_a_block_does_not_matter(pairs: list[Any], rng: Random) -> None:
+    records = [a_record(number, name=name, version=number % 4) for number, name in pairs]
+    shuffled = records.copy()
+    rng.shuffle(shuffled)
+
+    before, after = grouping.partition(records), grouping.partition(shuffled)
+
+    assert members(before) == members(after)
+    assert {g.organization_id: grouping.shown(g.records) for g in before} == {
+        g.organization_id: grouping.shown(g.records) for g in after
+    }
