@@ -35,9 +35,9 @@ class Unauthenticated(Exception):
 
 class Authenticator:
     def __init__(self, secret: SecretStr | None, jwks_file: Path | None) -> None:
-        if secret is None and jwks_file is None:
+        self._secret = secret.get_secret_value() if secret else ""
+        if not self._secret and jwks_file is None:
             raise ValueError("set JWT_SECRET or JWT_JWKS_FILE")
-        self._secret = secret.get_secret_value() if secret else None
         self._keys = _read_keys(jwks_file) if jwks_file else {}
         self._known: OrderedDict[str, tuple[float, Identity]] = OrderedDict()
 
@@ -76,7 +76,7 @@ class Authenticator:
 
     def _key_for(self, header: dict[str, Any]) -> tuple[Any, str]:
         algorithm = header.get("alg")
-        if algorithm == "HS256" and self._secret is not None:
+        if algorithm == "HS256" and self._secret:
             return self._secret, "HS256"
         if algorithm in ASYMMETRIC:
             for (kid, kind), key in self._keys.items():

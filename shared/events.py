@@ -8,13 +8,13 @@ Rule 3: one spelling for each fact, whichever of Pipedrive's four it came in.
 """
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import Poison
 from shared.register import Stamp, Write
@@ -22,6 +22,26 @@ from shared.register import Stamp, Write
 BIGINT_MAX = 2**63 - 1
 Id = Annotated[int, Field(ge=0, le=BIGINT_MAX)]
 """An id in Pipedrive; fits a Postgres bigint."""
+
+
+_A_DAY = timedelta(days=1)
+FIRST = datetime.min.replace(tzinfo=UTC) + _A_DAY
+LAST = datetime.max.replace(tzinfo=UTC) - _A_DAY
+
+
+def _instant(value: datetime) -> datetime:
+    """In UTC, and short of the ends of time, which Postgres' driver reads as infinite."""
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    return min(max(value, FIRST), LAST).astimezone(UTC)
+
+
+def _day(value: date) -> date:
+    return min(max(value, FIRST.date()), LAST.date())
+
+
+Instant = Annotated[datetime, AfterValidator(_instant)]
+Day = Annotated[date, AfterValidator(_day)]
 
 
 class Fact(BaseModel):
@@ -63,8 +83,8 @@ class Person(Fact):
     owner_id: Id | None = None
     job_title: str | None = None
     label_ids: tuple[int, ...] | None = None
-    add_time: datetime | None = None
-    update_time: datetime | None = None
+    add_time: Instant | None = None
+    update_time: Instant | None = None
     custom_fields: dict[str, Any] | None = None
 
 
@@ -81,8 +101,8 @@ class Organization(Fact):
     city: str | None = None
     postcode: str | None = None
     label_ids: tuple[int, ...] | None = None
-    add_time: datetime | None = None
-    update_time: datetime | None = None
+    add_time: Instant | None = None
+    update_time: Instant | None = None
     custom_fields: dict[str, Any] | None = None
 
 
@@ -99,11 +119,11 @@ class Deal(Fact):
     stage_id: Id | None = None
     pipeline_id: Id | None = None
     is_archived: bool | None = None
-    won_time: datetime | None = None
-    lost_time: datetime | None = None
-    close_time: datetime | None = None
-    add_time: datetime | None = None
-    update_time: datetime | None = None
+    won_time: Instant | None = None
+    lost_time: Instant | None = None
+    close_time: Instant | None = None
+    add_time: Instant | None = None
+    update_time: Instant | None = None
     custom_fields: dict[str, Any] | None = None
 
 
@@ -111,15 +131,15 @@ class Activity(Fact):
     subject: str | None = None
     type: str | None = None
     done: bool | None = None
-    due_date: date | None = None
-    marked_as_done_time: datetime | None = None
+    due_date: Day | None = None
+    marked_as_done_time: Instant | None = None
     person_id: Id | None = None
     org_id: Id | None = None
     deal_id: Id | None = None
     lead_id: str | None = None
     owner_id: Id | None = None
-    add_time: datetime | None = None
-    update_time: datetime | None = None
+    add_time: Instant | None = None
+    update_time: Instant | None = None
 
 
 class Lead(Fact):
@@ -131,8 +151,8 @@ class Lead(Fact):
     value: float | None = None
     currency: str | None = None
     is_archived: bool | None = None
-    add_time: datetime | None = None
-    update_time: datetime | None = None
+    add_time: Instant | None = None
+    update_time: Instant | None = None
     custom_fields: dict[str, Any] | None = None
 
 
@@ -143,8 +163,8 @@ class User(Fact):
     locale: str | None = None
     timezone_name: str | None = None
     default_currency: str | None = None
-    add_time: datetime | None = None
-    update_time: datetime | None = None
+    add_time: Instant | None = None
+    update_time: Instant | None = None
 
 
 class Note(Fact):
@@ -154,8 +174,8 @@ class Note(Fact):
     deal_id: Id | None = None
     lead_id: str | None = None
     owner_id: Id | None = None
-    add_time: datetime | None = None
-    update_time: datetime | None = None
+    add_time: Instant | None = None
+    update_time: Instant | None = None
 
 
 class Unmodelled(Fact):
@@ -186,8 +206,8 @@ class Change(Fact, Generic[EntityT]):
     entity_id: str
     action: Action
     version: Annotated[int, Field(ge=0, le=BIGINT_MAX)]
-    occurred_at: datetime
-    received_at: datetime
+    occurred_at: Instant
+    received_at: Instant
     source: Source
     merged_into: str | None = None
     merged_from: str | None = None
@@ -245,7 +265,7 @@ class OrganizationState(Fact):
     country: str | None = None
     city: str | None = None
     contact_count: int = 0
-    last_activity: datetime | None = None
+    last_activity: Instant | None = None
 
     @property
     def key(self) -> bytes:
@@ -275,8 +295,8 @@ class ScoreState(Fact):
     person_id: Id
     score: int
     points: dict[str, int] = {}
-    last_contacted: datetime | None = None
-    next_change_at: datetime | None = None
+    last_contacted: Instant | None = None
+    next_change_at: Instant | None = None
 
     @property
     def key(self) -> bytes:
@@ -296,7 +316,7 @@ class SyncStatus(Fact):
     version: int
     company_id: Id
     state: SyncState
-    last_sync_at: datetime | None = None
+    last_sync_at: Instant | None = None
     processed: int = 0
     failed: int = 0
 
@@ -353,11 +373,14 @@ def writes(change: Change[Any], carried: dict[str, Any]) -> Iterator[tuple[str, 
 
     Yields (entity id, write). `carried` are the entity's fields in the reader's own names.
     The survivor's change alone proves that the loser is gone, so it also writes the loser's
-    tombstone: the loser's own delete may come later, earlier, or never.
+    tombstone: the loser's own delete may come later, earlier, or never. A plain delete says
+    nothing about a merge; only a later life of the loser undoes one.
     """
     deleted = change.action is Action.DELETE
     own = dict(carried)
-    if deleted and change.merged_into:
+    if not deleted:
+        own["merged_into"] = None
+    elif change.merged_into:
         own["merged_into"] = change.merged_into
     yield change.entity_id, Write(change.stamp, deleted, own)
     if change.merged_from and change.merged_from != change.entity_id:

@@ -12,7 +12,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    kafka_bootstrap_servers: str = "localhost:9092"
+    kafka_bootstrap_servers: str = Field("localhost:9092", description="host:port, or several")
     kafka_partitions: int = Field(12, ge=1, description="partitions of a topic when it is made")
     kafka_replication_factor: int = Field(1, ge=1, description="copies of a topic when it is made")
     kafka_retention_ms: int = Field(-1, description="of the log of record; -1 keeps it whole")
@@ -22,7 +22,9 @@ class Settings(BaseSettings):
     jwt_secret: SecretStr | None = Field(None, description="HS256 secret of the user tokens")
     jwt_jwks_file: Path | None = Field(None, description="RS256/ES256 public keys, a JWKS file")
     tenants_file: Path = Field(Path("tenants.json"), description="the companies we serve")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="least level that is logged"
+    )
     host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104  containers
     stop_seconds: float = Field(20.0, gt=0, description="longest orderly stop after SIGTERM")
 

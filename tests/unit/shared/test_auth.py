@@ -143,6 +143,7 @@ def test_a_public_key_never_verifies_as_a_secret(jwks: tuple[Path, dict[str, Any
         Authenticator(None, file).identify(f"Bearer {token}")
 
 
-def test_a_service_without_any_key_does_not_start() -> None:
+@pytest.mark.parametrize("secret", [None, SecretStr("")])
+def test_a_service_without_any_key_does_not_start(secret: SecretStr | None) -> None:
     with pytest.raises(ValueError, match="JWT_SECRET"):
-        Authenticator(None, None)
+        Authenticator(secret, None)

@@ -79,3 +79,30 @@ def test_a_losers_delete_says_where_it_went() -> None:
     [(entity_id, write)] = events.writes(change, {})
 
     assert (entity_id, write.deleted, write.carried) == ("9", True, {"merged_into": "8"})
+
+
+def test_only_a_life_after_the_merge_undoes_it() -> None:
+    alive = _change(entity_id="9", action="change", merged_from=None)
+    gone = _change(entity_id="9", action="delete", merged_from=None, data=None)
+
+    [(_, life)] = events.writes(alive, {})
+    [(_, death)] = events.writes(gone, {})
+
+    assert life.carried == {"merged_into": None}
+    assert death.carried == {}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z"),
+        ("9999-12-31T23:59:59.999999Z", "9999-12-30T23:59:59.999999Z"),
+        ("0001-01-01T00:00:00+14:00", "0001-01-02T00:00:00Z"),
+        ("2026-01-02T03:04:05", "2026-01-02T03:04:05Z"),
+        ("2026-01-02T03:04:05+02:00", "2026-01-02T01:04:05Z"),
+    ],
+)
+def test_instants_are_in_utc_and_never_infinite(written: str, read: str) -> None:
+    person = events.parse(events.Person, json.dumps({"add_time": written}).encode())
+
+    assert json.loads(events.dump(person)) == {"add_time": read}

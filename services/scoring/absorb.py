@@ -1,0 +1,146 @@
+"""Writes what the log says to the source tables, and tells whose score it concerns.
+
+Rule 1: every row is a register: the same events end in the same row in any order.
+Rule 2: rows are locked before they are read: a person's row is also written by the reader of the
+        survivor that swallowed it, and any row by two readers when partitions are added. A row
+        that was not there is therefore still not there, and may be copied in.
+Rule 3: a contact is touched when something that counts for its score changed, and only then;
+        both the contact it counted for and the one it counts for from now on.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from services.scoring import sources
+from services.scoring.families import Key
+from services.scoring.sources import Source
+from shared import db, events, register
+from shared.errors import Poison
+from shared.kafka.consumer import Received
+from shared.register import Register, Write
+from shared.tenants import Tenants
+
+ROWS_LOCK = 0x53507273
+
+RowKey: TypeAlias = tuple[int, Any]
+Incoming: TypeAlias = dict[RowKey, list[Write]]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a contact is rescored: an event, or time alone."""
+
+    kind: str
+    topic: str | None = None
+    event_id: str | None = None
+
+
+Touched: TypeAlias = dict[Key, Cause]
+
+
+async def absorb(conn: db.Connection, facts: Sequence[Received], tenants: Tenants) -> Touched:
+    """Write what the facts say; return the persons whose contacts it concerns."""
+    by_topic: dict[str, list[Any]] = defaultdict(list)
+    for received in facts:
+        by_topic[received.topic].append(received.fact)
+    touched: Touched = {}
+    for source in sources.ALL:
+        if changes := by_topic.get(source.topic):
+            incoming = _by_row(source, changes, tenants)
+            await db.lock(conn, ROWS_LOCK, ((source.table, *key) for key in incoming))
+            touched |= await _merge(conn, source, incoming)
+    return touched
+
+
+async def _merge(conn: db.Connection, source: Source, incoming: Incoming) -> Touched:
+    stored = await conn.fetch(source.load, *db.columns(list(incoming), 2))
+    rows = {(row["company_id"], row["id"]): _register(source, row) for row in stored}
+    empty = register.empty(source.fields)
+    touched: Touched = {}
+    fresh: list[tuple[Any, ...]] = []
+    changed: list[tuple[Any, ...]] = []
+    for key, writes in incoming.items():
+        old = row = rows.get(key, empty)
+        for write in writes:
+            row = register.apply(row, write)
+        if row is old or row == old:
+            continue
+        (changed if key in rows else fresh).append(_columns(source, key, row))
+        cause = Cause("event", source.topic, writes[-1].stamp.event_id)
+        touched |= dict.fromkeys(_concerned(source, key, old, row), cause)
+    if fresh:
+        await conn.copy_records_to_table(source.table, records=fresh, columns=source.columns)
+    if changed:
+        await conn.execute(source.save, *db.columns(changed, len(changed[0])))
+    return touched
+
+
+def _by_row(source: Source, changes: Iterable[Any], tenants: Tenants) -> Incoming:
+    incoming: Incoming = defaultdict(list)
+    for change in changes:
+        carried = source.carry(change, tenants.get(change.company_id))
+        for entity_id, write in events.writes(change, carried):
+            incoming[change.company_id, _row_id(source, entity_id)].append(_numbered(write))
+    return incoming
+
+
+def _row_id(source: Source, entity_id: str) -> int | str:
+    return number(entity_id) if source.has_numbers else entity_id
+
+
+def _numbered(write: Write) -> Write:
+    survivor = write.carried.get("merged_into")
+    if survivor is None:
+        return write
+    carried = {**write.carried, "merged_into": number(survivor)}
+    return Write(write.stamp, write.deleted, carried)
+
+
+def number(entity_id: str) -> int:
+    """The id that Pipedrive gives to everything but leads.
+
+    Raises:
+        Poison: it is none.
+    """
+    if (
+        entity_id.isascii()
+        and entity_id.isdigit()
+        and len(entity_id) <= len(str(events.BIGINT_MAX))
+    ):
+        found = int(entity_id)
+        if found <= events.BIGINT_MAX:
+            return found
+    raise Poison(f"not a number that Pipedrive gives: {entity_id[:40]!r}")
+
+
+def _concerned(source: Source, key: RowKey, old: Register, row: Register) -> set[Key]:
+    before, after = source.counts(old), source.counts(row)
+    company_id = key[0]
+    if source is not sources.PERSONS:
+        sides = () if before == after else (before, after)
+        return {(company_id, side["person_id"]) for side in sides if side}
+    if before == after and old.stamp != register.NEVER:
+        return set()
+    merged = {side["merged_into"] for side in (before, after) if side} - {None}
+    return {(company_id, person_id) for person_id in merged | {key[1]}}
+
+
+def _register(source: Source, row: asyncpg.Record) -> Register:
+    stamp = register.Stamp(row["version"], row["rank"], row["event_id"])
+    fields = {name: row[name] for name in source.fields}
+    return Register(stamp, row["deleted"], fields, register.decode_lag(row["lag"]))
+
+
+def _columns(source: Source, key: RowKey, row: Register) -> tuple[Any, ...]:
+    return (
+        *key,
+        *row.stamp,
+        row.deleted,
+        register.encode_lag(row.lag),
+        *row.fields.values(),
+        *source.derived(row),
+    )

@@ -1,0 +1,115 @@
+"""What the scoring API answers, in its own words."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from pydantic import Field
+
+from services.scoring import signals as summing
+from services.scoring.families import Key
+from services.scoring.rescore import KEEP
+from services.scoring.score import score
+from services.scoring.signals import Signals
+from services.scoring.store import PersonSignals
+from services.scoring.weights import Weights
+from shared import ids
+from shared.web import Json
+
+
+class ScoreComponent(Json):
+    """One rule: what it gives this contact, and why."""
+
+    name: str
+    points: int
+    reason: str
+    evidence: dict[str, Any] | None = None
+
+
+class ContactScore(Json):
+    """A contact's warmness with its explanation. `sum` is what the components add up to,
+    `score` that sum within 0 and 10, `clamped` whether they differ.
+    """
+
+    contact_id: UUID
+    person_id: str
+    score: int
+    components: Sequence[ScoreComponent]
+    sum: int
+    clamped: bool
+    last_contacted: datetime | None
+    next_change_at: datetime | None
+    weights_version: int
+
+
+class ChangeCause(Json):
+    """`kind` is `event` or `time`; an event is named by its topic and id."""
+
+    kind: str
+    topic: str | None
+    event_id: str | None
+
+
+class ScoreChange(Json):
+    """A score that became another; `old_score` is null for the first."""
+
+    at: datetime
+    old_score: int | None
+    new_score: int
+    points: dict[str, int]
+    cause: ChangeCause
+    weights_version: int
+
+
+class ScoreHistory(Json):
+    """The changes of a contact's score, the newest first."""
+
+    contact_id: UUID
+    person_id: str
+    changes: Sequence[ScoreChange]
+
+
+class HistoryQuery(Json):
+    limit: int = Field(50, ge=1, le=500, description="changes at most")
+
+
+def contact_score(
+    key: Key,
+    persons: Sequence[PersonSignals],
+    own: PersonSignals,
+    weighing: Weights,
+    now: datetime,
+) -> ContactScore | None:
+    """Null: the person is deleted."""
+    if own.profile is None:
+        return None
+    dealings = summing.combine([each.dealings for each in persons], keep=KEEP)
+    result = score(Signals(own.profile, dealings), weighing, now=now)
+    return ContactScore(
+        contact_id=ids.contact(*key),
+        person_id=str(key[1]),
+        score=result.value,
+        components=[ScoreComponent(**each._asdict()) for each in result.components],
+        sum=result.total,
+        clamped=result.total != result.value,
+        last_contacted=dealings.last_activity,
+        next_change_at=result.next_change_at,
+        weights_version=weighing.version,
+    )
+
+
+def score_history(key: Key, rows: Sequence[asyncpg.Record]) -> ScoreHistory:
+    changes = [
+        ScoreChange(
+            at=row["at"],
+            old_score=row["old_score"],
+            new_score=row["new_score"],
+            points=row["points"],
+            cause=ChangeCause(kind=row["cause"], topic=row["topic"], event_id=row["event_id"]),
+            weights_version=row["weights_version"],
+        )
+        for row in rows
+    ]
+    return ScoreHistory(contact_id=ids.contact(*key), person_id=str(key[1]), changes=changes)

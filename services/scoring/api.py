@@ -1,0 +1,104 @@
+"""The scoring API: why a contact is as warm as it is, and how it came to be.
+
+Rule: the score is worked out from the stored signals at the instant of the request, so an answer
+is right even where the ticker has not come by yet; asking changes nothing.
+"""
+
+from uuid import UUID
+
+from aiohttp import web
+
+from services.scoring import answers, history, store
+from services.scoring.answers import ContactScore, HistoryQuery, ScoreHistory
+from services.scoring.clock import Clock, utc_now
+from services.scoring.families import Key, families
+from services.scoring.rescore import KEEP, WeightsOf
+from shared import db
+from shared.openapi import Endpoint
+from shared.tenants import Tenants
+from shared.web import Refused, answer, identity, query
+
+REFUSALS = {
+    400: "The id or a parameter is malformed",
+    401: "No valid token",
+    404: "No such contact",
+}
+ID = {"contactId": "the contact's id, a UUID"}
+
+
+class Api:
+    def __init__(self, pool: db.Pool, tenants: Tenants, clock: Clock = utc_now) -> None:
+        self._pool = pool
+        self._weights_of = WeightsOf(tenants)
+        self._clock = clock
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint(
+                "GET",
+                "/api/scores/{contactId}",
+                self.score,
+                "A contact's score, component by component, and when it changes next",
+                {200: ContactScore, **REFUSALS},
+                path_parameters=ID,
+            ),
+            Endpoint(
+                "GET",
+                "/api/scores/{contactId}/history",
+                self.history,
+                "Every change of a contact's score, with its cause",
+                {200: ScoreHistory, **REFUSALS},
+                query=HistoryQuery,
+                path_parameters=ID,
+            ),
+        ]
+
+    async def score(self, request: web.Request) -> web.Response:
+        asker, contact_id = identity(request), _contact_id(request)
+        with db.errors():
+            async with self._pool.acquire() as conn:
+                key = await _find(conn, asker.company_id, contact_id)
+                found = await self._explain(conn, key)
+        if found is None:
+            raise _unknown()
+        return answer(found.model_dump(by_alias=True))
+
+    async def history(self, request: web.Request) -> web.Response:
+        asker, contact_id = identity(request), _contact_id(request)
+        asked = query(request, HistoryQuery)
+        with db.errors():
+            async with self._pool.acquire() as conn:
+                key = await _find(conn, asker.company_id, contact_id)
+                rows = await history.newest(conn, key, asked.limit)
+        return answer(answers.score_history(key, rows).model_dump(by_alias=True))
+
+    async def _explain(self, conn: db.Connection, key: Key) -> ContactScore | None:
+        members = families([key], await store.merges(conn, [key])).get(key, [key])
+        rows = await store.signals(conn, members, keep=KEEP)
+        persons = [rows[each] for each in members]
+        weighing = self._weights_of(key[0])
+        return answers.contact_score(key, persons, rows[key], weighing, self._clock())
+
+
+async def _find(conn: db.Connection, company_id: int, contact_id: UUID) -> Key:
+    """Raises:
+    Refused: 404, also for what belongs to another company.
+    """
+    key = await store.person_of(conn, company_id, contact_id)
+    if key is None:
+        raise _unknown()
+    return key
+
+
+def _unknown() -> Refused:
+    return Refused(404, "not_found", "There is no such contact.")
+
+
+def _contact_id(request: web.Request) -> UUID:
+    """Raises:
+    Refused: 400.
+    """
+    try:
+        return UUID(request.match_info["contactId"])
+    except ValueError as error:
+        raise Refused(400, "bad_request", "The contact id is not a UUID.") from error

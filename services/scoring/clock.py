@@ -1,0 +1,10 @@
+"""Where now comes from: the machine's clock, unless a test sets another."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,82 @@
+"""The scoring service, put together."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from services.scoring.api import Api
+from services.scoring.consumer import Scorer
+from services.scoring.history import Keeper
+from services.scoring.settings import ScoringSettings
+from services.scoring.ticker import Ticker
+from shared import db, lifecycle, service, topics
+from shared.app import Health, Ping, application, server
+from shared.auth import Authenticator
+from shared.kafka.consumer import Consumer
+from shared.kafka.publisher import Publisher
+from shared.observability import configure_logs
+from shared.outbox import Relay
+from shared.tenants import Tenants
+
+SERVICE = "scoring"
+ROLES = ("api", "worker", "ticker")
+MIGRATIONS = Path(__file__).parent / "migrations"
+CONSUMED = (topics.PERSONS, topics.ACTIVITIES, topics.DEALS, topics.LEADS)
+PUBLISH_S = 30.0
+
+
+async def main(arguments: Sequence[str]) -> None:
+    roles = service.roles(arguments, ROLES)
+    settings = ScoringSettings()
+    configure_logs(settings.log_level)
+    dsn = settings.database_url
+    tenants = Tenants(settings.tenants_file)
+    with lifecycle.stop_on_signal() as stop:
+        async with (
+            db.pool(dsn, SERVICE, size=settings.pool_size, durable=False) as pool,
+            Publisher(settings, deadline_s=PUBLISH_S) as publisher,
+        ):
+            loops: list[lifecycle.Loop] = [tenants.watch]
+            pings: dict[str, Ping] = {"postgres": partial(db.ping, pool)}
+            if roles != {"api"}:
+                keep = timedelta(days=settings.score_history_days)
+                loops += [Keeper(pool, keep).run, Relay(dsn, SERVICE, publisher).run]
+                pings["kafka"] = publisher.ping
+            health = Health(pings)
+            if "worker" in roles:
+                consumer = _consumer(settings, pool, publisher, tenants)
+                loops += [consumer.run, consumer.watch]
+                pings["consumer"] = consumer.ping
+                health = Health(pings, alive=consumer.alive)
+            if "ticker" in roles:
+                loops.append(Ticker(pool, tenants).run)
+            api = Api(pool, tenants) if "api" in roles else None
+            loops.append(_http(settings, api, health))
+            if roles != {"api"}:
+                await service.prepare_topics(settings, (*CONSUMED, topics.SCORES), stop)
+            await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
+            await lifecycle.run(*loops, stop=stop, grace_s=settings.stop_seconds)
+
+
+def _consumer(
+    settings: ScoringSettings, pool: db.Pool, publisher: Publisher, tenants: Tenants
+) -> Consumer:
+    return Consumer(
+        settings,
+        service=SERVICE,
+        topics=CONSUMED,
+        pool=pool,
+        apply=Scorer(tenants).apply,
+        publisher=publisher,
+    )
+
+
+def _http(settings: ScoringSettings, api: Api | None, health: Health) -> lifecycle.Loop:
+    app = application(
+        api.endpoints() if api else (),
+        title="My-500 scoring",
+        health=health,
+        authenticator=Authenticator(settings.jwt_secret, settings.jwt_jwks_file) if api else None,
+    )
+    return server(app, host=settings.host, port=settings.port)

@@ -1,0 +1,17 @@
+"""What scoring is told by its environment."""
+
+from pydantic import AliasChoices, Field
+
+from shared.settings import StoreSettings
+
+
+class ScoringSettings(StoreSettings):
+    port: int = Field(8083, ge=0, le=65535, description="port to listen on")
+    database_url: str = Field(
+        "postgresql://localhost:5432/my500",
+        validation_alias=AliasChoices("SCORING_DATABASE_URL", "DATABASE_URL"),
+        description="Postgres of the scoring store",
+    )
+    score_history_days: int = Field(
+        400, ge=1, description="days that changes of scores are kept at least"
+    )

@@ -1,0 +1,90 @@
+"""The roles as processes of their own: the log goes in, scores come out, once over two workers."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from shared import ids
+from shared.events import dump
+from shared.kafka.client import ensure_topics
+from shared.kafka.publisher import Publisher, Record
+from shared.settings import Settings
+from shared.topics import ACTIVITIES, PERSONS, SCORES
+from tests.support.cluster import Cluster
+from tests.support.infra import Infra
+from tests.support.scoring_store import COMPANY, fact
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+PERSONS_TOLD = 300
+
+
+@pytest.fixture
+async def cluster(
+    infra: Infra, database_url: str, topic_prefix: str, tmp_path: Path
+) -> AsyncIterator[Cluster]:
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": infra.kafka,
+        "KAFKA_TOPIC_PREFIX": topic_prefix,
+        "KAFKA_GROUP_PREFIX": topic_prefix,
+        "KAFKA_PARTITIONS": "4",
+        "SCORING_DATABASE_URL": database_url,
+    }
+    async with Cluster(tmp_path, environment) as cluster:
+        cluster.write_tenants([])
+        yield cluster
+
+
+async def test_two_workers_a_ticker_and_an_api_apart(
+    cluster: Cluster, infra: Infra, database_url: str, topic_prefix: str
+) -> None:
+    facts = [
+        *(fact("activity", n, 1, {"type": "call", "person_id": n}) for n in range(PERSONS_TOLD)),
+        *(fact("person", n, 1, {"org_id": 3}) for n in range(PERSONS_TOLD)),
+        *(fact("activity", n, 2, {"done": True}) for n in range(PERSONS_TOLD)),
+    ]
+    settings = Settings(
+        kafka_bootstrap_servers=infra.kafka, kafka_topic_prefix=topic_prefix, kafka_partitions=4
+    )
+    await ensure_topics(settings, (PERSONS, ACTIVITIES, SCORES))
+    api = cluster.start("scoring", "api")
+    others = [cluster.start("scoring", role) for role in ("worker", "worker", "ticker")]
+    for instance in (api, *others):
+        await cluster.ready(instance)
+
+    async with Publisher(settings, deadline_s=20) as publisher:
+        records = [Record(each.topic, each.fact.key, dump(each.fact)) for each in facts]
+        await publisher.publish([*records, *records])
+
+    conn = await asyncpg.connect(database_url, server_settings={"search_path": "scoring"})
+    try:
+
+        async def all_scored() -> bool:
+            scored = "SELECT count(*) FROM contacts WHERE last_contacted IS NOT NULL"
+            waiting = "SELECT count(*) FROM outbox"
+            read = "SELECT coalesce(sum(next_offset), 0) FROM consumer_offsets"
+            return (
+                await conn.fetchval(scored) == PERSONS_TOLD
+                and await conn.fetchval(read) == 2 * len(facts)
+                and await conn.fetchval(waiting) == 0
+            )
+
+        await until(all_scored, 60)
+        changes = await conn.fetchval(
+            "SELECT count(*) FROM score_changes WHERE new_score = old_score"
+        )
+        months = await conn.fetchval(
+            r"SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ '^score_changes_\d'"
+        )
+    finally:
+        await conn.close()
+    assert (changes, months) == (0, 2)
+    contact = ids.contact(COMPANY, 7)
+    status, body = await cluster.get(f"{api.url}/api/scores/{contact}", COMPANY, "1")
+    assert (status, body["data"]["personId"]) == (200, "7")
+    status, _ = await cluster.get(f"{others[0].url}/api/scores/{contact}", COMPANY, "1")
+    assert status == 404
+    assert [instance.stop() for instance in (api, *others)] == [0, 0, 0, 0]
