@@ -1,0 +1,101 @@
+"""Which cached pages may be served: the keys in Redis, and the two scripts that move them.
+
+Each user, and each company for what all its users see, has a generation. A page is served while
+the generations it was read under are still the current ones, and they are clean.
+
+Rule 1: a generation is random and never comes back.
+Rule 2: before a transaction commits, whoever it affects is marked: the generation is dirty until
+        the last of those who marked it says that the transaction has ended. Then it is fresh.
+Rule 3: a marker that died is forgotten after the longest time a transaction can take.
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from services.query.batch import User
+
+DIRTY: Final = b"~"
+MARK_S: Final = 360
+CLEAN_S: Final = 86_400
+PAGE_S: Final = 300
+
+# KEYS: generation, markers. ARGV: marker, fresh generation, seconds a mark holds.
+MARK: Final = """
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+redis.call('SET', KEYS[1], '~' .. ARGV[2], 'EX', ARGV[3])
+"""
+
+# KEYS: generation, markers. ARGV: marker, fresh generation, seconds a mark and a clean one hold.
+UNMARK: Final = """
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+if redis.call('ZCARD', KEYS[2]) == 0 then
+    redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[4])
+else
+    redis.call('SET', KEYS[1], '~' .. ARGV[2], 'EX', ARGV[3])
+end
+"""
+
+
+def fresh() -> bytes:
+    return secrets.token_hex(8).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names in Redis, of one read model."""
+
+    store_id: UUID
+
+    @property
+    def epoch(self) -> str:
+        """Changes when every page there is may be wrong."""
+        return f"my500:{self.store_id}:epoch"
+
+    def generation(self, user: User) -> str:
+        return f"my500:{self.store_id}:g:{{{_name(user)}}}"
+
+    def markers(self, user: User) -> str:
+        return f"my500:{self.store_id}:m:{{{_name(user)}}}"
+
+    def page(self, user: User, name: str) -> str:
+        return f"my500:{self.store_id}:p:{{{_name(user)}}}:{name}"
+
+    def mark(self, user: User, marker: bytes) -> tuple[Any, ...]:
+        keys = (self.generation(user), self.markers(user))
+        return ("EVAL", MARK, 2, *keys, marker, fresh(), MARK_S)
+
+    def unmark(self, user: User, marker: bytes) -> tuple[Any, ...]:
+        keys = (self.generation(user), self.markers(user))
+        return ("EVAL", UNMARK, 2, *keys, marker, fresh(), MARK_S, CLEAN_S)
+
+
+def _name(user: User) -> str:
+    return f"{user.company_id}:{'*' if user.user_id is None else user.user_id}"
+
+
+class Now(NamedTuple):
+    """The generations as one look at Redis found them."""
+
+    run_id: bytes
+    epoch: bytes | None
+    company: bytes | None
+    user: bytes | None
+
+    @property
+    def is_complete(self) -> bool:
+        return None not in self
+
+    @property
+    def tag(self) -> bytes | None:
+        """What a page must have been read under to be served now; null while none may be."""
+        if self.epoch is None or self.company is None or self.user is None:
+            return None
+        if self.company.startswith(DIRTY) or self.user.startswith(DIRTY):
+            return None
+        return b"/".join((self.run_id, self.epoch, self.company, self.user))

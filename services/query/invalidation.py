@@ -1,0 +1,104 @@
+"""The projector's side of the cache: users are marked before a commit, and freed after it.
+
+Rule 1: marked means that no page of the user's is served from the cache until the transaction has
+        ended; freed means that none is served that was read before it ended.
+Rule 2: where marking failed, the commit goes on, and afterwards every page there is becomes
+        invalid as soon as Redis can be told so.
+Rule 3: nobody is freed while the outcome of the transaction is unknown.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Iterable
+
+from services.query import projection
+from services.query.batch import User
+from services.query.generation import Keys, fresh
+from services.query.wire import Wire
+from shared import db, lifecycle
+from shared.errors import Unavailable
+from shared.observability import CACHE_ERRORS
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 0.25
+SETTLE_S = 2.0
+
+
+class Invalidation:
+    """One per process: its marker names it in Redis."""
+
+    def __init__(self, wire: Wire, keys: Keys, pool: db.Pool) -> None:
+        self._wire = wire
+        self._keys = keys
+        self._pool = pool
+        self._marker = secrets.token_hex(8).encode()
+        self._turn = asyncio.Lock()
+        self._marked: set[User] = set()
+        self._open: set[str] = set()
+        self._unmarked = False
+        self._lost = True  # whoever ran before may have died before telling of a loss
+
+    async def mark(self, users: Iterable[User], transaction: str) -> None:
+        """Call last in the transaction; `settle` must follow once it has ended."""
+        affected = set(users)
+        if not affected:
+            return
+        async with self._turn:
+            self._open.add(transaction)
+            self._marked |= affected
+            try:
+                await self._tell_loss()
+                await self._wire.call_all([self._keys.mark(u, self._marker) for u in affected])
+            except Unavailable as outage:
+                self._tell("mark", outage)
+                self._unmarked = True
+
+    async def settle(self) -> None:
+        """Free the users if the transaction has ended; otherwise `run` does, once it has."""
+        async with self._turn:
+            try:
+                await self._settle()
+            except Unavailable as outage:
+                self._tell("unmark", outage)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Make up for what failed, as soon as Redis and Postgres are back."""
+        while True:
+            async with self._turn:
+                with contextlib.suppress(Unavailable):
+                    await self._settle()
+            if await lifecycle.wait_or_stop(RETRY_S, stop):
+                return
+
+    def _tell(self, call: str, outage: Unavailable) -> None:
+        """Log the first failure; those that follow until Redis is back are counted only."""
+        CACHE_ERRORS.labels(call).inc()
+        if not (self._lost or self._unmarked):
+            log.warning("invalidation_failed", extra={"call": call, "reason": str(outage)})
+
+    async def _settle(self) -> None:
+        if self._open:
+            with db.errors():
+                async with asyncio.timeout(SETTLE_S), self._pool.acquire() as conn:
+                    self._open -= await projection.settled(conn, sorted(self._open))
+        if self._open:
+            return
+        self._lost |= self._unmarked
+        self._unmarked = False
+        await self._tell_loss()
+        if self._marked:
+            freed = list(self._marked)
+            await self._wire.call_all([self._keys.unmark(u, self._marker) for u in freed])
+            self._marked.difference_update(freed)
+
+    async def _tell_loss(self) -> None:
+        """Raises:
+        Unavailable: a loss is still to be told, and Redis is away.
+        """
+        if self._lost:
+            await self._wire.call("SET", self._keys.epoch, fresh())
+            self._lost = False
+            log.info("cache_emptied")

@@ -1,0 +1,322 @@
+"""SQL of the projector. Every function takes the caller's transaction; none commits.
+
+Rule: rows are written in the order of their keys, and read after their keys were locked.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from services.query.batch import Moves, Organization, User, sorted_moves
+from services.query.contact import (
+    ACTIVITY_FIELDS,
+    PERSON_FIELDS,
+    UNKNOWN,
+    Campaign,
+    Contact,
+    Key,
+    Link,
+    Score,
+)
+from shared import db, events, ids
+from shared.db import Connection, columns, lock
+from shared.register import Register, Stamp, decode_lag, encode_lag
+
+PERSON_LOCKS: Final = 0x5150
+ORGANIZATION_LOCKS: Final = 0x514F
+
+CONTACTS = """
+SELECT company_id, person_id, version, rank, event_id, deleted, lag,
+       owner_id, name, email, phone, job_title, custom_job_title, add_time, update_time,
+       merged_into, link_version, organization_id, score_version, score, last_contacted,
+       campaign_version, campaign_rank, campaign_event_id, added_to_campaign
+  FROM contacts
+ WHERE contact_id = ANY($1::uuid[])
+"""
+
+WRITE_PERSONS = """
+INSERT INTO contacts (contact_id, company_id, person_id, version, rank, event_id, deleted, lag,
+                      owner_id, name, email, phone, job_title, custom_job_title,
+                      add_time, update_time, merged_into)
+SELECT *
+  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::text[],
+              $7::boolean[], $8::jsonb[], $9::bigint[], $10::text[], $11::text[], $12::text[],
+              $13::text[], $14::text[], $15::timestamptz[], $16::timestamptz[], $17::bigint[])
+    ON CONFLICT (contact_id) DO UPDATE
+   SET version = EXCLUDED.version, rank = EXCLUDED.rank, event_id = EXCLUDED.event_id,
+       deleted = EXCLUDED.deleted, lag = EXCLUDED.lag, owner_id = EXCLUDED.owner_id,
+       name = EXCLUDED.name, email = EXCLUDED.email, phone = EXCLUDED.phone,
+       job_title = EXCLUDED.job_title, custom_job_title = EXCLUDED.custom_job_title,
+       add_time = EXCLUDED.add_time, update_time = EXCLUDED.update_time,
+       merged_into = EXCLUDED.merged_into
+"""
+
+WRITE_LINKS = """
+INSERT INTO contacts (contact_id, company_id, person_id, link_version, organization_id)
+SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::uuid[])
+    ON CONFLICT (contact_id) DO UPDATE
+   SET link_version = EXCLUDED.link_version, organization_id = EXCLUDED.organization_id
+"""
+
+WRITE_SCORES = """
+INSERT INTO contacts (contact_id, company_id, person_id, score_version, score, last_contacted)
+SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[],
+                     $6::timestamptz[])
+    ON CONFLICT (contact_id) DO UPDATE
+   SET score_version = EXCLUDED.score_version, score = EXCLUDED.score,
+       last_contacted = EXCLUDED.last_contacted
+"""
+
+WRITE_CAMPAIGNS = """
+INSERT INTO contacts (contact_id, company_id, person_id, campaign_version, campaign_rank,
+                      campaign_event_id, added_to_campaign)
+SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[],
+                     $6::text[], $7::boolean[])
+    ON CONFLICT (contact_id) DO UPDATE
+   SET campaign_version = EXCLUDED.campaign_version, campaign_rank = EXCLUDED.campaign_rank,
+       campaign_event_id = EXCLUDED.campaign_event_id,
+       added_to_campaign = EXCLUDED.added_to_campaign
+"""
+
+ACTIVITIES = """
+SELECT company_id, activity_id, version, rank, event_id, deleted, lag,
+       person_id, type, subject, done, due_date, add_time
+  FROM activities
+  JOIN unnest($1::bigint[], $2::bigint[]) AS wanted (company_id, activity_id)
+ USING (company_id, activity_id)
+"""
+
+WRITE_ACTIVITIES = """
+INSERT INTO activities
+SELECT *
+  FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::text[],
+              $6::boolean[], $7::jsonb[], $8::bigint[], $9::text[], $10::text[], $11::boolean[],
+              $12::date[], $13::timestamptz[])
+    ON CONFLICT (company_id, activity_id) DO UPDATE
+   SET version = EXCLUDED.version, rank = EXCLUDED.rank, event_id = EXCLUDED.event_id,
+       deleted = EXCLUDED.deleted, lag = EXCLUDED.lag, person_id = EXCLUDED.person_id,
+       type = EXCLUDED.type, subject = EXCLUDED.subject, done = EXCLUDED.done,
+       due_date = EXCLUDED.due_date, add_time = EXCLUDED.add_time
+"""
+
+# Answers the organizations that show differently now; the version itself is not shown.
+WRITE_ORGANIZATIONS = """
+INSERT INTO organizations AS held
+SELECT *
+  FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::boolean[], $5::uuid[], $6::text[],
+              $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
+              $13::text[], $14::int[], $15::timestamptz[])
+    ON CONFLICT (company_id, organization_id) DO UPDATE
+   SET version = EXCLUDED.version, deleted = EXCLUDED.deleted,
+       merged_into = EXCLUDED.merged_into, name = EXCLUDED.name,
+       pipedrive_org_id = EXCLUDED.pipedrive_org_id, industry = EXCLUDED.industry,
+       size = EXCLUDED.size, website = EXCLUDED.website, address = EXCLUDED.address,
+       country = EXCLUDED.country, city = EXCLUDED.city,
+       contact_count = EXCLUDED.contact_count, last_activity = EXCLUDED.last_activity
+ WHERE held.version < EXCLUDED.version
+RETURNING new.company_id, new.organization_id,
+          (old.deleted, old.merged_into, old.name, old.pipedrive_org_id, old.industry, old.size,
+           old.website, old.address, old.country, old.city, old.contact_count, old.last_activity)
+          IS DISTINCT FROM
+          (new.deleted, new.merged_into, new.name, new.pipedrive_org_id, new.industry, new.size,
+           new.website, new.address, new.country, new.city, new.contact_count, new.last_activity)
+          AS shows_differently
+"""
+
+USERS_OF_ORGANIZATIONS = """
+SELECT DISTINCT company_id, owner_id
+  FROM user_organizations
+  JOIN unnest($1::bigint[], $2::uuid[]) AS moved (company_id, organization_id)
+ USING (company_id, organization_id)
+ WHERE contacts > 0
+"""
+
+WRITE_STATUSES = """
+INSERT INTO sync_status AS held
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], $5::bigint[],
+                     $6::bigint[])
+    ON CONFLICT (company_id) DO UPDATE
+   SET version = EXCLUDED.version, state = EXCLUDED.state, last_sync_at = EXCLUDED.last_sync_at,
+       processed = EXCLUDED.processed, failed = EXCLUDED.failed
+ WHERE held.version < EXCLUDED.version
+RETURNING new.company_id
+"""
+
+MOVE_COUNTS = """
+INSERT INTO user_counts AS held
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::smallint[], $5::bigint[])
+    ON CONFLICT (company_id, owner_id, not_in_campaign, score) DO UPDATE
+   SET contacts = held.contacts + EXCLUDED.contacts
+"""
+
+MOVE_SHARES = """
+INSERT INTO user_organizations AS held
+SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[])
+    ON CONFLICT (company_id, organization_id, owner_id) DO UPDATE
+   SET contacts = held.contacts + EXCLUDED.contacts
+"""
+
+TRANSACTION = "SELECT pg_current_xact_id()::text"
+
+SETTLED = """
+SELECT number
+  FROM unnest($1::text[]) AS opened (number)
+ WHERE pg_xact_status(number::xid8) IS DISTINCT FROM 'in progress'
+"""
+
+
+async def lock_persons(conn: Connection, keys: Iterable[Key]) -> None:
+    await lock(conn, PERSON_LOCKS, keys)
+
+
+async def lock_organizations(conn: Connection, organizations: Iterable[Organization]) -> None:
+    await lock(conn, ORGANIZATION_LOCKS, organizations)
+
+
+async def contacts(conn: Connection, keys: Iterable[Key]) -> dict[Key, Contact]:
+    rows = await conn.fetch(CONTACTS, [ids.contact(*key) for key in keys])
+    return {Key(row["company_id"], row["person_id"]): _contact(row) for row in rows}
+
+
+def _contact(row: asyncpg.Record) -> Contact:
+    return Contact(
+        _register(row, PERSON_FIELDS),
+        Link(row["link_version"], row["organization_id"]),
+        Score(row["score_version"], row["score"], row["last_contacted"]),
+        Campaign(
+            Stamp(row["campaign_version"], row["campaign_rank"], row["campaign_event_id"]),
+            row["added_to_campaign"],
+        ),
+    )
+
+
+def _register(row: asyncpg.Record, names: Sequence[str]) -> Register:
+    return Register(
+        Stamp(row["version"], row["rank"], row["event_id"]),
+        row["deleted"],
+        {name: row[name] for name in names},
+        decode_lag(row["lag"]),
+    )
+
+
+async def write_contacts(
+    conn: Connection, before: Mapping[Key, Contact], after: Mapping[Key, Contact]
+) -> None:
+    """Write of each contact what is not what it was, a statement for each topic's columns."""
+    persons, links, scores, campaigns = [], [], [], []
+    for contact_id, key, row in sorted(
+        (ids.contact(*key), key, row) for key, row in after.items()
+    ):
+        was = before.get(key, UNKNOWN)
+        start = (contact_id, *key)
+        if row.person != was.person:
+            persons.append((*start, *_register_columns(row.person, PERSON_FIELDS)))
+        if row.link != was.link:
+            links.append((*start, *row.link))
+        if row.score != was.score:
+            scores.append((*start, *row.score))
+        if row.campaign != was.campaign:
+            campaigns.append((*start, *row.campaign.stamp, row.campaign.added))
+    await _write(conn, WRITE_PERSONS, persons)
+    await _write(conn, WRITE_LINKS, links)
+    await _write(conn, WRITE_SCORES, scores)
+    await _write(conn, WRITE_CAMPAIGNS, campaigns)
+
+
+async def _write(conn: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    if rows:
+        await conn.execute(statement, *columns(rows, len(rows[0])))
+
+
+def _register_columns(row: Register, names: Sequence[str]) -> tuple[Any, ...]:
+    fields = row.fields
+    return (*row.stamp, row.deleted, encode_lag(row.lag), *[fields[name] for name in names])
+
+
+async def activities(conn: Connection, keys: Iterable[Key]) -> dict[Key, Register]:
+    rows = await conn.fetch(ACTIVITIES, *columns(list(keys), 2))
+    return {
+        Key(row["company_id"], row["activity_id"]): _register(row, ACTIVITY_FIELDS) for row in rows
+    }
+
+
+async def write_activities(conn: Connection, after: Mapping[Key, Register]) -> None:
+    rows = [(*key, *_register_columns(after[key], ACTIVITY_FIELDS)) for key in sorted(after)]
+    await _write(conn, WRITE_ACTIVITIES, rows)
+
+
+async def write_organizations(
+    conn: Connection, states: Mapping[Organization, events.OrganizationState]
+) -> list[Organization]:
+    """Returns those that show differently now."""
+    rows = [
+        (
+            said.company_id,
+            said.organization_id,
+            said.version,
+            said.deleted,
+            said.merged_into,
+            said.name,
+            said.pipedrive_org_id,
+            said.industry,
+            said.size,
+            said.website,
+            said.address,
+            said.country,
+            said.city,
+            said.contact_count,
+            said.last_activity,
+        )
+        for _, said in sorted(states.items(), key=lambda item: item[0])
+    ]
+    written = await conn.fetch(WRITE_ORGANIZATIONS, *columns(rows, 15))
+    return [
+        Organization(row["company_id"], row["organization_id"])
+        for row in written
+        if row["shows_differently"]
+    ]
+
+
+async def users_of(conn: Connection, organizations: Sequence[Organization]) -> set[User]:
+    rows = await conn.fetch(USERS_OF_ORGANIZATIONS, *columns(organizations, 2))
+    return {User(row["company_id"], row["owner_id"]) for row in rows}
+
+
+async def write_statuses(conn: Connection, statuses: Iterable[events.SyncStatus]) -> set[User]:
+    """Returns those who see another status now: everyone in the company."""
+    rows = sorted(
+        (s.company_id, s.version, s.state.value, s.last_sync_at, s.processed, s.failed)
+        for s in statuses
+    )
+    written = await conn.fetch(WRITE_STATUSES, *columns(rows, 6))
+    return {User(row["company_id"], None) for row in written}
+
+
+async def move_counters(conn: Connection, moves: Moves) -> None:
+    await _write(conn, MOVE_SHARES, sorted_moves(moves.shares))
+    await _write(conn, MOVE_COUNTS, sorted_moves(moves.counts))
+
+
+async def transaction(conn: Connection) -> str:
+    """The number of the caller's transaction."""
+    number: str = await conn.fetchval(TRANSACTION)
+    return number
+
+
+async def settled(conn: Connection, numbers: Sequence[str]) -> set[str]:
+    """Those of the transactions that have ended, one way or the other."""
+    rows = await conn.fetch(SETTLED, numbers)
+    return {row["number"] for row in rows}
+
+
+async def store_id(pool: db.Pool) -> UUID:
+    """Names this read model among all.
+
+    Raises:
+        Unavailable: Postgres is away.
+    """
+    with db.errors():
+        found: UUID = await pool.fetchval("SELECT store_id FROM store")
+        return found

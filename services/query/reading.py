@@ -1,0 +1,146 @@
+"""Reads what a page shows, all of it from one snapshot of the read model.
+
+Rule: a page says what was true at one instant: its rows, their activities, the total, the status.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from services.query import answers, paging, store
+from services.query.batch import User
+from services.query.cursor import Key
+from services.query.paging import Bucket
+from services.query.request import ListRequest, OrganizationsRequest
+from shared import db
+
+READ_S: Final = 10.0
+
+
+@asynccontextmanager
+async def snapshot(pool: db.Pool) -> AsyncIterator[db.Connection]:
+    """Raises:
+    Unavailable: Postgres is away, or too slow.
+    """
+    with db.errors():
+        async with (
+            asyncio.timeout(READ_S),
+            pool.acquire() as conn,
+            conn.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield conn
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A page's JSON, up to what is said about the request itself.
+
+    `lasts` unless a change could show on it that does not count as one to the user: what is asked
+    of an organization in which the user has no contact may change by that organization's end.
+    """
+
+    body: bytes
+    lasts: bool = True
+
+
+async def my_500(conn: db.Connection, user: User, asked: ListRequest) -> Read:
+    organization_id = asked.filters.organization_id
+    found: UUID | None = None
+    buckets: list[Bucket] = []
+    if organization_id is not None:
+        found = await store.living_organization(conn, user.company_id, organization_id)
+    if found is not None or organization_id is None:
+        buckets = paging.wanted(await store.buckets(conn, user, found), asked.filters)
+    total = sum(bucket.contacts for bucket in buckets)
+    after = asked.after or await _key_before(conn, user, asked, buckets, found)
+    rows: list[Any] = []
+    if after is not None and total:
+        rows = await store.page(
+            conn,
+            user,
+            paging.bounds(after, asked.filters),
+            most_score=asked.filters.scores[1],
+            limit=asked.limit + 1,
+            organization_id=found,
+        )
+    has_next = len(rows) > asked.limit
+    rows = rows[: asked.limit]
+    activities = await store.activities(conn, user.company_id, [row["person_id"] for row in rows])
+    status = await store.sync_status(conn, user.company_id)
+    page = {
+        "contacts": answers.contacts(rows, activities),
+        "pagination": answers.pagination(
+            page=asked.page,
+            limit=asked.limit,
+            total=total,
+            has_next=has_next,
+            has_prev=asked.after is not None or asked.page > 1,
+            next_key=_key_of(rows[-1]) if has_next else None,
+        ),
+        "syncStatus": answers.sync_status(status),
+    }
+    return Read(
+        answers.dump({"success": True, "data": page})[:-1],
+        lasts=organization_id is None or (found == organization_id and total > 0),
+    )
+
+
+async def _key_before(
+    conn: db.Connection,
+    user: User,
+    asked: ListRequest,
+    buckets: list[Bucket],
+    organization_id: UUID | None,
+) -> Key | None:
+    """What the page with the number asked for follows; null when it lies past the end."""
+    first = paging.place(buckets, (asked.page - 1) * asked.limit)
+    if first is None:
+        return None
+    if first.within == 0:
+        return paging.start_of(first.bucket)
+    before = paging.Place(first.bucket, first.within - 1)
+    return await store.key_at(conn, user, before, organization_id)
+
+
+def _key_of(row: Any) -> Key:
+    return Key(
+        row["not_in_campaign"],
+        row["score"],
+        row["contacted_key"],
+        row["created_key"],
+        UUID(bytes=row["contact_id"].bytes),
+    )
+
+
+async def organizations(conn: db.Connection, user: User, asked: OrganizationsRequest) -> Read:
+    offset = (asked.page - 1) * asked.limit
+    total = await store.count_organizations(conn, user, search=asked.search)
+    rows = await store.organizations(
+        conn, user, search=asked.search, offset=offset, limit=asked.limit
+    )
+    page = {
+        "organizations": [answers.user_organization(row) for row in rows],
+        "pagination": answers.pagination(
+            page=asked.page,
+            limit=asked.limit,
+            total=total,
+            has_next=offset + len(rows) < total and bool(rows),
+            has_prev=asked.page > 1,
+            next_key=None,
+        ),
+    }
+    return Read(answers.dump({"success": True, "data": page})[:-1])
+
+
+async def contact(
+    conn: db.Connection, user: User, contact_id: UUID, *, of_anyone: bool
+) -> dict[str, Any] | None:
+    """A contact of the user's own, or, for an admin, of anyone in the company."""
+    row = await store.contact(conn, user.company_id, contact_id)
+    if row is None or not (of_anyone or row["owner_id"] == user.user_id):
+        return None
+    activities = await store.activities(conn, user.company_id, [row["person_id"]])
+    return answers.contacts([row], activities)[0]

@@ -1,0 +1,75 @@
+"""A response that is bytes already: what a hit sends, in one write and without building headers.
+
+Rule 1: only for a request of HTTP/1.1 on a connection that stays open and has nothing left to
+        send; every other request gets the usual response, with the same status and body.
+Rule 2: only public methods of the framework's response are replaced: `prepare`, `write_eof` and
+        `keep_alive`, the three that it asks of every response.
+
+Why: composing the same headers anew took a fifth of the processor time of a hit.
+"""
+
+import time
+from email.utils import formatdate
+from typing import Final
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion11
+
+HEAD: Final = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nETag: %b\r\n"
+    b"Content-Length: %d\r\nDate: %b\r\n\r\n"
+)
+
+
+class Clock:
+    """The second as HTTP writes it, written once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = b""
+
+    def now(self) -> bytes:
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._text = formatdate(second, usegmt=True).encode()
+        return self._text
+
+
+_CLOCK: Final = Clock()
+
+
+class Ready(web.StreamResponse):
+    def __init__(self, etag: str, body: bytes, tail: bytes) -> None:
+        super().__init__()
+        self._parts = (
+            HEAD % (etag.encode(), len(body) + len(tail), _CLOCK.now()),
+            body,
+            tail,
+        )
+
+    @property
+    def keep_alive(self) -> bool | None:
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        transport.write(b"".join(self._parts))
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """All has been written."""
+
+
+def suits(request: web.BaseRequest) -> bool:
+    """Whether rule 1 lets the request have it."""
+    transport = request.transport
+    return (
+        transport is not None
+        and request.version == HttpVersion11
+        and request.keep_alive
+        and transport.get_write_buffer_size() == 0
+    )

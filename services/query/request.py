@@ -1,0 +1,118 @@
+"""What may be asked of the lists, typed and bounded. Pure.
+
+Rule 1: a parameter that is not known, or out of its bounds, is refused with a sentence.
+Rule 2: requests that ask for the same page have the same `name`.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field, field_validator
+
+from services.query import cursor
+from services.query.cursor import Key
+from shared.web import Json
+
+LIMIT = 20
+MOST = 500
+LAST_PAGE = 10**9
+SEARCH = 100
+
+WARMNESS: dict[str | None, tuple[int, int]] = {
+    None: (0, 10),
+    "0-3": (0, 3),
+    "4-6": (4, 6),
+    "7-10": (7, 10),
+}
+
+PageNumber = Annotated[
+    int, Field(ge=1, le=LAST_PAGE, description="1 is the first; passed over where cursor is given")
+]
+Limit = Annotated[int, Field(ge=1, le=MOST, description="rows on a page")]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Scores are bounds, both included."""
+
+    organization_id: UUID | None = None
+    scores: tuple[int, int] = WARMNESS[None]
+    in_campaign: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequest:
+    """One page of a user's contacts: the one after a key, or else the one with the number."""
+
+    filters: Filters
+    page: int
+    limit: int
+    after: Key | None
+
+    @property
+    def name(self) -> str:
+        f = self.filters
+        where = cursor.encode(self.after) if self.after else ""
+        return f"l:{self.page}:{self.limit}:{where}:{f.organization_id}:{f.scores}:{f.in_campaign}"
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationsRequest:
+    page: int
+    limit: int
+    search: str
+
+    @property
+    def name(self) -> str:
+        return f"o:{self.page}:{self.limit}:{self.search}"
+
+
+class ListQuery(Json):
+    """The parameters of `GET /api/my-500`."""
+
+    page: PageNumber = 1
+    limit: Limit = LIMIT
+    organization_id: UUID | None = Field(
+        None, description="only contacts of this organization, or of the one it went into"
+    )
+    warmness: Literal["0-3", "4-6", "7-10"] | None = Field(
+        None, description="only contacts with a score within these bounds"
+    )
+    in_campaign: bool | None = Field(None, description="only contacts in, or out of, the campaign")
+    cursor: str | None = Field(
+        None, max_length=100, description="nextCursor of the page before; wins over page"
+    )
+
+    @field_validator("cursor")
+    @classmethod
+    def _is_ours(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                cursor.decode(value)
+            except cursor.BadCursor as error:
+                raise ValueError("Use a nextCursor as it was answered") from error
+        return value
+
+    def request(self) -> ListRequest:
+        filters = Filters(self.organization_id, WARMNESS[self.warmness], self.in_campaign)
+        after = cursor.decode(self.cursor) if self.cursor is not None else None
+        return ListRequest(filters, self.page, self.limit, after)
+
+
+class OrganizationsQuery(Json):
+    """The parameters of `GET /api/organizations`."""
+
+    page: PageNumber = 1
+    limit: Limit = LIMIT
+    search: str = Field("", max_length=SEARCH, description="a part of the name, in any case")
+
+    @field_validator("search")
+    @classmethod
+    def _is_text(cls, value: str) -> str:
+        if "\0" in value:
+            raise ValueError("Use text")
+        return value.strip()
+
+    def request(self) -> OrganizationsRequest:
+        return OrganizationsRequest(self.page, self.limit, self.search)

@@ -1,0 +1,26 @@
+"""Knows whether Postgres answers, for those who serve without asking it."""
+
+import asyncio
+from typing import Final
+
+from shared import db, lifecycle
+from shared.errors import Unavailable
+
+EVERY_S: Final = 1.0
+
+
+class Watch:
+    """`away` is at most a few seconds old."""
+
+    def __init__(self, pool: db.Pool) -> None:
+        self._pool = pool
+        self.away = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not await lifecycle.wait_or_stop(EVERY_S, stop):
+            try:
+                await db.ping(self._pool)
+            except Unavailable:
+                self.away = True
+            else:
+                self.away = False

@@ -1,0 +1,243 @@
+"""One connection to Redis on which many requests share each round trip.
+
+Rule 1: commands of one turn of the event loop leave in one write; answers come back in order.
+        Whoever asks the same in the same turn shares the command: it leaves after all have asked.
+Rule 2: an answer that takes longer than the deadline ends the connection: every command that
+        waits on it is `Unavailable`. One that cannot be opened is not tried again for a moment.
+Rule 3: a connection knows which run of the server it reached. What another run held may be older
+        than what this one would have held, so nothing is believed across runs.
+
+The usual client spends several times as much processor time on a command as this does, and the
+client's processor time is what limits how many cached pages a process serves.
+"""
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Self
+
+import hiredis
+from redis.asyncio.connection import parse_url
+
+from shared.errors import Unavailable
+
+DEADLINE_S: Final = 0.25
+BREAKER_S: Final = 1.0
+
+Answer = Any
+Waiting = tuple[float, asyncio.Future[Answer]]
+
+
+class _Line(asyncio.Protocol):
+    """An open connection."""
+
+    def __init__(self) -> None:
+        self.run_id = b""
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader()
+        self._transport: asyncio.Transport | None = None
+        self._waiting: deque[Waiting] = deque()
+        self._unsent: list[bytes] = []
+        self._shared: dict[tuple[Any, ...], asyncio.Future[Answer]] = {}
+        self._watch: asyncio.TimerHandle | None = None
+        self.closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # a stream's transport is one
+
+    def send(self, command: tuple[Any, ...]) -> asyncio.Future[Answer]:
+        if self.closed:
+            raise Unavailable("Redis: the connection is closed")
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(hiredis.pack_command(command))
+        self._waiting.append((self._loop.time() + DEADLINE_S, future))
+        if self._watch is None:
+            self._watch = self._loop.call_later(DEADLINE_S, self._check)
+        return future
+
+    def share(self, command: tuple[Any, ...]) -> asyncio.Future[Answer]:
+        """Of a command that only reads. Cancelling one who waits cancels all: they wait for one
+        future, unshielded, because a shield costs more than the rest of a hit.
+        """
+        future = self._shared.get(command)
+        if future is None:
+            future = self._shared[command] = self.send(command)
+        return future
+
+    def _flush(self) -> None:
+        self._shared.clear()
+        if self._transport is not None and not self.closed:
+            self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
+
+    def _check(self) -> None:
+        self._watch = None
+        if not self._waiting or self.closed:
+            return
+        left = self._waiting[0][0] - self._loop.time()
+        if left <= 0:
+            self.close("no answer in time")
+        else:
+            self._watch = self._loop.call_later(left, self._check)
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        try:
+            while (answer := self._reader.gets()) is not False:
+                _, future = self._waiting.popleft()
+                if future.done():  # whoever asked was cancelled
+                    continue
+                if isinstance(answer, hiredis.ReplyError):
+                    _fail(future, f"refuses: {answer}")
+                else:
+                    future.set_result(answer)
+        except (hiredis.ProtocolError, IndexError) as error:
+            self.close(f"not the Redis protocol: {error}")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.close(f"connection lost: {exc}")
+
+    def close(self, reason: str) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+        if self._watch is not None:
+            self._watch.cancel()
+        while self._waiting:
+            _, future = self._waiting.popleft()
+            if not future.done():
+                _fail(future, reason)
+
+
+def _fail(future: asyncio.Future[Answer], reason: str) -> None:
+    future.set_exception(Unavailable(f"Redis: {reason}"))
+    future.exception()  # read here: whoever asked may be gone
+
+
+class Wire:
+    """A connection that is opened when needed, and again after it broke."""
+
+    def __init__(self, url: str) -> None:
+        self._to: dict[str, Any] = dict(parse_url(url))
+        self._line: _Line | None = None
+        self._opening: asyncio.Task[_Line] | None = None
+        self._retry_at = 0.0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Unavailable):
+                await self._opening
+        if self._line is not None:
+            self._line.close("closing")
+
+    @property
+    def run_id(self) -> bytes:
+        """Names the server's run that the open connection reaches."""
+        return self._line.run_id if self._line is not None else b""
+
+    async def call(self, *command: Any) -> Answer:
+        """Raises:
+        Unavailable: no connection, no answer in time, or the server refuses.
+        """
+        line = self._line
+        if line is None or line.closed:
+            line = await self._connected()
+        return await line.send(command)
+
+    async def ask(self, command: tuple[Any, ...]) -> tuple[bytes, Answer]:
+        """The answer to a command that only reads, and the run of the server that gave it.
+
+        Raises:
+            Unavailable: as `call`.
+        """
+        line = self._line
+        if line is None or line.closed:
+            line = await self._connected()
+        return line.run_id, await line.share(command)
+
+    async def call_all(self, commands: list[tuple[Any, ...]]) -> list[Answer]:
+        """In one round trip.
+
+        Raises:
+            Unavailable: some command was not answered; any may have been carried out.
+        """
+        line = self._line
+        if line is None or line.closed:
+            line = await self._connected()
+        futures = [line.send(command) for command in commands]
+        return [await future for future in futures]
+
+    async def ping(self) -> None:
+        """Raises:
+        Unavailable: the server does not answer.
+        """
+        await self.call("PING")
+
+    async def _connected(self) -> _Line:
+        if self._opening is None:
+            if time.monotonic() < self._retry_at:
+                raise Unavailable("Redis: away a moment ago")
+            self._opening = asyncio.get_running_loop().create_task(self._open())
+            self._opening.add_done_callback(self._opened)
+        # Shielded: many may wait for the one attempt.
+        return await asyncio.shield(self._opening)
+
+    def _opened(self, task: asyncio.Task[_Line]) -> None:
+        self._opening = None
+        if task.cancelled() or task.exception() is not None:
+            self._retry_at = time.monotonic() + BREAKER_S
+        else:
+            self._line = task.result()
+
+    async def _open(self) -> _Line:
+        line: _Line | None = None
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                line = await self._dial()
+                await self._introduce(line)
+        except (OSError, TimeoutError) as error:
+            if line is not None:
+                line.close("not opened")
+            raise Unavailable(f"Redis: {type(error).__name__}: {error}") from error
+        except Unavailable:
+            if line is not None:
+                line.close("not opened")
+            raise
+        return line
+
+    async def _dial(self) -> _Line:
+        loop = asyncio.get_running_loop()
+        factory: Callable[[], _Line] = _Line
+        if "path" in self._to:
+            _, line = await loop.create_unix_connection(factory, self._to["path"])
+            return line
+        secure = "ssl" in getattr(self._to.get("connection_class"), "__name__", "").lower()
+        _, line = await loop.create_connection(
+            factory,
+            self._to.get("host", "localhost"),
+            self._to.get("port", 6379),
+            ssl=ssl.create_default_context() if secure else None,
+        )
+        return line
+
+    async def _introduce(self, line: _Line) -> None:
+        if password := self._to.get("password"):
+            user = self._to.get("username")
+            await line.send(("AUTH", user, password) if user else ("AUTH", password))
+        if number := self._to.get("db"):
+            await line.send(("SELECT", number))
+        about: bytes = await line.send(("INFO", "server"))
+        for entry in about.splitlines():
+            if entry.startswith(b"run_id:"):
+                line.run_id = entry.removeprefix(b"run_id:")

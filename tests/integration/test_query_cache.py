@@ -1,0 +1,385 @@
+"""A cached page is never served once a newer one could be read, on a real Redis and Postgres.
+
+Readers and projectors here are each their own connection and marker, as processes would be.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from services.query import projection, reading
+from services.query.batch import User
+from services.query.cache import Cache, Origin
+from services.query.generation import Keys
+from services.query.invalidation import Invalidation
+from services.query.projector import Projector
+from services.query.reading import Read
+from services.query.request import ListQuery
+from services.query.wire import Wire
+from shared import db
+from shared.kafka.consumer import Received
+from shared.tenants import Tenants
+from tests.support import query_facts as facts
+from tests.support.infra import Infra, on_database
+from tests.support.query_facts import COMPANY, NO_TENANTS, read_model
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+ME = User(COMPANY, 7)
+ASKED = ListQuery().request()
+AWAY = "redis://127.0.0.1:1/0"
+
+Between = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    cache: Cache
+    pool: db.Pool
+
+    async def names(self, user: User = ME, between: Between | None = None) -> tuple[Any, Origin]:
+        """The names on the user's page. `between` runs once Postgres has been read."""
+
+        async def read() -> Read:
+            async with reading.snapshot(self.pool) as conn:
+                found = await reading.my_500(conn, user, ASKED)
+            if between is not None:
+                await between()
+            return found
+
+        served = await self.cache.page(user, ASKED.name, read)
+        data = json.loads(served.body + b"}")["data"]
+        return [contact["name"] for contact in data["contacts"]], served.origin
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    projector: Projector
+    invalidation: Invalidation
+    pool: db.Pool
+
+    async def apply(self, *told: Received, before_commit: Between | None = None) -> None:
+        """As the consumer does it."""
+        async with self.pool.acquire() as conn, conn.transaction():
+            after = await self.projector.apply(conn, told)
+            if before_commit is not None:
+                await before_commit()
+        await after()
+
+    async def crash_after_commit(self, *told: Received) -> None:
+        async with self.pool.acquire() as conn, conn.transaction():
+            await self.projector.apply(conn, told)
+
+    async def crash_before_commit(self, *told: Received) -> None:
+        async with self.pool.acquire() as conn:
+            transaction = conn.transaction()
+            await transaction.start()
+            await self.projector.apply(conn, told)
+            await transaction.rollback()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    pool: db.Pool
+    keys: Keys
+    redis_url: str
+
+    @asynccontextmanager
+    async def reader(self, url: str | None = None) -> AsyncIterator[Reader]:
+        async with Wire(url or self.redis_url) as wire:
+            yield Reader(Cache(wire, self.keys), self.pool)
+
+    @asynccontextmanager
+    async def writer(self, url: str | None = None) -> AsyncIterator[Writer]:
+        async with Wire(url or self.redis_url) as wire:
+            invalidation = Invalidation(wire, self.keys, self.pool)
+            yield Writer(Projector(Tenants(NO_TENANTS), invalidation), invalidation, self.pool)
+
+
+@pytest.fixture
+async def place(database_url: str, redis_url: str) -> AsyncIterator[Place]:
+    async with read_model(database_url) as pool:
+        yield Place(pool, Keys(await projection.store_id(pool)), redis_url)
+
+
+def named(name: str, version: int, number: int = 1) -> Received:
+    return facts.person(number, version, name=name)
+
+
+async def test_a_page_is_read_once_and_served_from_the_cache_by_every_process(
+    place: Place,
+) -> None:
+    async with place.writer() as writer, place.reader() as one, place.reader() as other:
+        await writer.apply(named("Ada", 1))
+
+        seen = [await one.names(), await one.names(), await other.names(), await other.names()]
+
+    assert seen == [
+        (["Ada"], Origin.STORE),
+        (["Ada"], Origin.CACHE),
+        (["Ada"], Origin.CACHE),
+        (["Ada"], Origin.CACHE),
+    ]
+
+
+async def test_a_change_is_seen_by_the_next_request_of_every_process(place: Place) -> None:
+    async with place.writer() as writer, place.reader() as one, place.reader() as other:
+        for version in range(1, 6):
+            await writer.apply(named(f"Version {version}", version))
+            assert (await one.names())[0] == [f"Version {version}"]
+            assert (await other.names())[0] == [f"Version {version}"]
+
+
+async def test_those_who_are_not_affected_keep_their_pages(place: Place) -> None:
+    other = User(COMPANY, 8)
+    async with place.writer() as writer, place.reader() as reader:
+        await writer.apply(named("Ada", 1))
+        await reader.names(other)
+        await reader.names(ME)
+
+        await writer.apply(named("Ada L.", 2))
+        await writer.apply(named("Ada L.", 2))
+
+        assert await reader.names(other) == ([], Origin.CACHE)
+        assert await reader.names(ME) == (["Ada L."], Origin.STORE)
+        await writer.apply(named("Ada L.", 2))
+        assert await reader.names(ME) == (["Ada L."], Origin.CACHE)
+
+
+async def test_what_was_read_before_a_commit_and_kept_after_it_is_never_served(
+    place: Place,
+) -> None:
+    async with place.writer() as writer, place.reader() as slow, place.reader() as other:
+        await writer.apply(named("old", 1))
+
+        async def change() -> None:
+            await writer.apply(named("new", 2))
+
+        old, _ = await slow.names(between=change)
+
+        assert old == ["old"]
+        assert await other.names() == (["new"], Origin.STORE)
+        assert (await slow.names())[0] == ["new"]
+
+
+async def test_between_mark_and_commit_nothing_is_served_from_the_cache_or_kept(
+    place: Place,
+) -> None:
+    async with place.writer() as writer, place.reader() as reader:
+        await writer.apply(named("old", 1))
+        await reader.names()
+        seen = []
+
+        async def look() -> None:
+            seen.extend([await reader.names(), await reader.names()])
+
+        await writer.apply(named("new", 2), before_commit=look)
+
+        assert seen == [(["old"], Origin.STORE_DIRTY)] * 2
+        assert await reader.names() == (["new"], Origin.STORE)
+
+
+async def test_a_projector_that_dies_after_its_commit_leaves_no_stale_page(place: Place) -> None:
+    async with place.reader() as reader, place.writer() as next_one:
+        await next_one.apply(named("old", 1))
+        await reader.names()
+        async with place.writer() as writer:
+            await writer.apply(named("other", 1, number=2))
+            await reader.names()
+            await writer.crash_after_commit(named("new", 2))
+
+        assert await reader.names() == (["new", "other"], Origin.STORE_DIRTY)
+        await next_one.apply(named("newer", 3))
+        assert await reader.names() == (["newer", "other"], Origin.STORE_DIRTY)
+
+
+async def test_a_transaction_that_is_undone_frees_its_users(place: Place) -> None:
+    async with place.writer() as writer, place.reader() as reader:
+        await writer.apply(named("old", 1))
+        await writer.crash_before_commit(named("new", 2))
+        assert (await reader.names())[1] is Origin.STORE_DIRTY
+
+        await writer.invalidation.settle()
+
+        assert await reader.names() == (["old"], Origin.STORE)
+        assert await reader.names() == (["old"], Origin.CACHE)
+
+
+async def test_users_stay_marked_while_a_transactions_end_is_unknown(place: Place) -> None:
+    async with place.writer() as writer, place.reader() as reader:
+        await writer.apply(named("old", 1))
+
+        async def lose_sight() -> None:
+            await writer.invalidation.settle()
+            assert (await reader.names())[1] is Origin.STORE_DIRTY
+
+        await writer.apply(named("new", 2), before_commit=lose_sight)
+
+        assert await reader.names() == (["new"], Origin.STORE)
+
+
+async def test_of_two_projectors_the_last_to_end_frees_the_user(place: Place) -> None:
+    async with place.writer() as one, place.writer() as two, place.reader() as reader:
+        await one.apply(named("a", 1))
+        await two.apply(named("b", 1, number=2))
+        await reader.names()
+        seen = []
+
+        async def other_ends_first() -> None:
+            await two.apply(named("b2", 2, number=2))
+            seen.append(await reader.names())
+
+        # Their contacts differ; the user's counters, which one would hold, do not move.
+        await one.apply(named("a2", 2), before_commit=other_ends_first)
+        seen.append(await reader.names())
+
+    assert sorted(seen[0][0]) == ["a", "b2"]
+    assert seen[0][1] is Origin.STORE_DIRTY
+    assert sorted(seen[1][0]) == ["a2", "b2"]
+    assert seen[1][1] is Origin.STORE
+
+
+async def test_a_status_reaches_every_user_of_the_company_and_no_other(place: Place) -> None:
+    abroad = User(COMPANY + 1, 7)
+    async with place.writer() as writer, place.reader() as reader:
+        await writer.apply(named("Ada", 1))
+        for user in (ME, User(COMPANY, 8), abroad):
+            await reader.names(user)
+
+        await writer.apply(facts.status(1, "running"))
+
+        assert (await reader.names(ME))[1] is Origin.STORE
+        assert (await reader.names(User(COMPANY, 8)))[1] is Origin.STORE
+        assert (await reader.names(abroad))[1] is Origin.CACHE
+
+
+async def test_two_companies_with_the_same_user_id_share_no_page(place: Place) -> None:
+    async with place.writer() as writer, place.reader() as reader:
+        await writer.apply(named("mine", 1), facts.person(1, company=COMPANY + 1, name="theirs"))
+
+        for _ in range(2):
+            assert (await reader.names(ME))[0] == ["mine"]
+            assert (await reader.names(User(COMPANY + 1, 7)))[0] == ["theirs"]
+
+
+async def test_pages_come_from_postgres_while_redis_is_away(place: Place) -> None:
+    async with place.writer() as writer, place.reader(AWAY) as reader:
+        await writer.apply(named("Ada", 1))
+
+        assert await reader.names() == (["Ada"], Origin.STORE_CACHE_AWAY)
+
+
+async def test_a_change_that_redis_was_not_told_of_empties_the_cache_later(place: Place) -> None:
+    async with place.reader() as reader, place.writer() as writer:
+        await writer.apply(named("old", 1))
+        await reader.names()
+        cut = writer.invalidation._wire
+        writer.invalidation._wire = Wire(AWAY)
+        await writer.apply(named("new", 2))
+        during = await reader.names()
+
+        writer.invalidation._wire = cut
+        stop = asyncio.Event()
+        healing = asyncio.create_task(writer.invalidation.run(stop))
+
+        async def is_new() -> bool:
+            names, _ = await reader.names()
+            return bool(names == ["new"])
+
+        await until(is_new, 5)
+        stop.set()
+        await healing
+
+    assert during == (["old"], Origin.CACHE)
+
+
+async def test_a_redis_that_started_again_with_older_keys_is_not_believed(
+    killable: Infra, database_url: str
+) -> None:
+    url = on_database(killable.redis, "0")
+    async with read_model(database_url) as pool:
+        place = Place(pool, Keys(await projection.store_id(pool)), url)
+        async with place.writer() as writer, place.reader() as reader:
+            await writer.apply(named("old", 1))
+            await reader.names()
+            assert await reader.names() == (["old"], Origin.CACHE)
+            kept = await dumped(url)
+            await writer.apply(named("new", 2))
+
+            await asyncio.to_thread(killable.kill, "valkey")
+            away = (await reader.names())[0]
+            await asyncio.to_thread(killable.start, "valkey")
+            await restored(url, kept)
+
+            async def asks_again() -> bool:
+                names, origin = await reader.names()
+                assert names == ["new"]
+                return origin in (Origin.STORE, Origin.CACHE)
+
+            await until(asks_again, 10)
+    assert away == ["new"]
+
+
+async def dumped(url: str) -> Sequence[tuple[bytes, bytes]]:
+    async with Redis.from_url(url) as client:
+        kept = [(key, await client.dump(key)) async for key in client.scan_iter()]
+    return [(key, value) for key, value in kept if value is not None]
+
+
+async def restored(url: str, kept: Sequence[tuple[bytes, bytes]]) -> None:
+    async with Redis.from_url(url) as client:
+        for key, value in kept:
+            await client.restore(key, 0, value, replace=True)
+
+
+async def test_one_of_many_who_miss_the_same_page_reads_it(place: Place) -> None:
+    async with place.writer() as writer, place.reader() as reader:
+        await writer.apply(named("Ada", 1))
+        await reader.names(User(COMPANY, 8))  # the company's generation is there
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(reader.names()) for _ in range(20)]
+
+    assert {task.result()[1] for task in tasks} <= {Origin.STORE, Origin.CACHE}
+    assert [task.result()[0] for task in tasks] == [["Ada"]] * 20
+
+
+async def test_readers_beside_writers_never_see_the_past(place: Place) -> None:
+    """Two projectors, four readers: what a request answers is at least what was committed when
+    it began.
+    """
+    committed = {1: 0, 2: 0}
+    done = asyncio.Event()
+
+    async def write(number: int) -> None:
+        async with place.writer() as writer:
+            for version in range(1, 80):
+                await writer.apply(facts.person(number, version, name=str(version)))
+                committed[number] = version
+
+    async def look() -> int:
+        hits = 0
+        async with place.reader() as reader:
+            while not done.is_set():
+                floor = dict(committed)
+                served = await reader.names()
+                hits += served[1] is Origin.CACHE
+                assert sum(map(int, served[0])) >= sum(floor.values())
+                await asyncio.sleep(0)
+        return hits
+
+    async with asyncio.TaskGroup() as group:
+        looking = [group.create_task(look()) for _ in range(4)]
+        async with asyncio.TaskGroup() as writing:
+            for number in committed:
+                writing.create_task(write(number))
+        done.set()
+
+    assert sum(task.result() for task in looking) > 0

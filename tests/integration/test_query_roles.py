@@ -1,0 +1,87 @@
+"""The two roles as processes of their own: what a topic says is on the page soon after."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import events
+from shared.kafka.consumer import Received
+from shared.kafka.publisher import Publisher, Record
+from shared.settings import Settings
+from tests.support import query_facts as facts
+from tests.support.cluster import Cluster
+from tests.support.infra import Infra
+from tests.support.query_facts import COMPANY
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def cluster(
+    infra: Infra, database_url: str, redis_url: str, topic_prefix: str, tmp_path: Path
+) -> AsyncIterator[Cluster]:
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": infra.kafka,
+        "KAFKA_TOPIC_PREFIX": topic_prefix,
+        "KAFKA_GROUP_PREFIX": topic_prefix,
+        "KAFKA_PARTITIONS": "2",
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+    }
+    async with Cluster(tmp_path, environment) as cluster:
+        cluster.write_tenants([])
+        yield cluster
+
+
+async def tell(infra: Infra, prefix: str, *told: Received) -> None:
+    settings = Settings(kafka_bootstrap_servers=infra.kafka, kafka_topic_prefix=prefix)
+    async with Publisher(settings, deadline_s=10) as publisher:
+        await publisher.publish(
+            [Record(topic, fact.key, events.dump(fact)) for topic, fact in told]
+        )
+
+
+async def test_what_the_topics_say_is_on_the_page(
+    cluster: Cluster, infra: Infra, topic_prefix: str
+) -> None:
+    projector = cluster.start("query", "projector")
+    api = cluster.start("query", "api")
+    for instance in (projector, api):
+        await cluster.ready(instance)
+    url = f"{api.url}/api/my-500"
+
+    async def page() -> list[dict[str, Any]]:
+        _, body = await cluster.get(url, COMPANY, "7")
+        contacts: list[dict[str, Any]] = body["data"]["contacts"]
+        return contacts
+
+    assert await page() == []
+    await tell(
+        infra,
+        topic_prefix,
+        facts.person(1, name="Ada"),
+        facts.link(1, 1),
+        facts.organization(1),
+        facts.score(1, 7),
+        facts.activity(5, person_id=1),
+        facts.campaign(1, 2, added=True),
+    )
+
+    async def is_whole() -> bool:
+        return [
+            (
+                contact["name"],
+                contact["warmnessScore"],
+                contact["addedToCampaign"],
+                contact["organization"] is not None,
+                len(contact["activities"]),
+            )
+            for contact in await page()
+        ] == [("Ada", 7, True, True, 1)]
+
+    await until(is_whole, 20)
+    assert (await cluster.get(projector.url + "/api/my-500", COMPANY, "7"))[0] == 404
+    assert [projector.stop(), api.stop()] == [0, 0]
