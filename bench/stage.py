@@ -1,0 +1,80 @@
+"""What a measurement runs on: fresh servers, the four services, and an account of CPU time."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+
+from bench.bodies import COMPANY
+from devstack.stack import ANY_PORTS, Stack
+from tests.support.cluster import ROOT, Cluster
+
+HOOK = ("bench", "bench-password")
+TENANT = {"company_id": COMPANY, "webhook_user": HOOK[0], "webhook_password": HOOK[1]}
+
+
+@asynccontextmanager
+async def cluster() -> AsyncIterator[tuple[Cluster, Stack]]:
+    """Servers of their own under a temporary folder; nothing is left behind."""
+    with tempfile.TemporaryDirectory(prefix="my500-bench-") as folder:
+        root = Path(folder)
+        os.chmod(root, 0o755)  # noqa: PTH101  Postgres runs as another user where we are root
+        stack = Stack(root / "stack", home=ROOT / ".local", wanted_ports=ANY_PORTS)
+        urls = await asyncio.to_thread(stack.start)
+        try:
+            environment = {
+                "KAFKA_BOOTSTRAP_SERVERS": urls.kafka,
+                "DATABASE_URL": urls.database,
+                "REDIS_URL": urls.redis,
+                "LOG_LEVEL": "WARNING",
+            }
+            async with Cluster(root, environment) as running:
+                running.write_tenants([TENANT])
+                yield running, stack
+        finally:
+            await asyncio.to_thread(stack.stop)
+
+
+def cpu_seconds(running: Cluster, stack: Stack) -> dict[str, float]:
+    """CPU time used so far, by service and by server, children included."""
+    processes = {i.service: psutil.Process(i.process.pid) for i in running.instances}
+    for name in ("postgres", "valkey", "kafka"):
+        found = stack.process(name)
+        if found is not None:
+            processes[name] = found
+    return {name: _cpu(process) for name, process in processes.items()}
+
+
+def _cpu(process: psutil.Process) -> float:
+    total = 0.0
+    for each in [process, *process.children(recursive=True)]:
+        try:
+            times = each.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    own = process.cpu_times()
+    return total + own.children_user + own.children_system
+
+
+def shares(before: dict[str, float], after: dict[str, float]) -> str:
+    """CPU spent in between, as a table of seconds and percent."""
+    spent = {name: after[name] - before[name] for name in after}
+    total = sum(spent.values()) or 1.0
+    rows = sorted(spent.items(), key=lambda item: -item[1])
+    return "\n".join(f"  {name:<10}{cpu:7.2f} s  {cpu / total:4.0%}" for name, cpu in rows)
+
+
+def percentile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

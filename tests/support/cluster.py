@@ -1,0 +1,134 @@
+"""The four services as processes, as operations would run them, on servers of the tests."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import jwt
+
+from tests.support.waiting import until
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "a-secret-of-at-least-thirty-two-bytes!"
+SERVICES = ("ingest", "orgs", "scoring", "query")
+READY_S = 60.0
+STOP_S = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def token(company_id: int, user_id: str, **claims: Any) -> str:
+    whole = {"sub": user_id, "company_id": company_id, "exp": int(time.time()) + 3600, **claims}
+    return jwt.encode(whole, SECRET, algorithm="HS256")
+
+
+@dataclass
+class Instance:
+    """One process of one service."""
+
+    service: str
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_S)
+
+
+@dataclass
+class Cluster:
+    """Starts instances; ends those that are left when the block ends."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    instances: list[Instance] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        self.http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=64), timeout=aiohttp.ClientTimeout(total=20)
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.close()
+        for instance in self.instances:
+            if instance.process.poll() is None:
+                instance.process.terminate()
+        for instance in self.instances:
+            try:
+                instance.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                instance.kill()
+
+    def write_tenants(self, tenants: Sequence[Mapping[str, Any]]) -> None:
+        (self.folder / "tenants.json").write_text(json.dumps(tenants))
+
+    def start(self, service: str, *roles: str) -> Instance:
+        port = free_port()
+        log = self.folder / f"{service}-{port}.log"
+        environment = {
+            **os.environ,
+            **self.environment,
+            "JWT_SECRET": SECRET,
+            "TENANTS_FILE": str(self.folder / "tenants.json"),
+            "PORT": str(port),
+            "HOST": "127.0.0.1",
+        }
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"services.{service}", *roles],
+                cwd=ROOT,
+                env=environment,
+                stdout=out,
+                stderr=out,
+            )
+        instance = Instance(service, port, process, log)
+        self.instances.append(instance)
+        return instance
+
+    async def start_all(self) -> dict[str, Instance]:
+        started = {service: self.start(service) for service in SERVICES}
+        for instance in started.values():
+            await self.ready(instance)
+        return started
+
+    async def ready(self, instance: Instance) -> None:
+        async def is_ready() -> bool:
+            status = instance.process.poll()
+            assert status is None, f"{instance.service} ended: {instance.log.read_text()[-3000:]}"
+            try:
+                async with self.http.get(f"{instance.url}/readyz") as response:
+                    return response.status == 200
+            except aiohttp.ClientError:
+                return False
+
+        await until(is_ready, READY_S)
+
+    async def get(self, url: str, company_id: int, user_id: str) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {token(company_id, user_id)}"}
+        async with self.http.get(url, headers=headers) as response:
+            return response.status, await response.json()
