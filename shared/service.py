@@ -24,9 +24,20 @@ def roles(arguments: Sequence[str], known: Sequence[str]) -> frozenset[str]:
     return frozenset(arguments or known)
 
 
-async def prepare_topics(settings: Settings, topics: Sequence[Topic], stop: asyncio.Event) -> None:
-    """Create what is missing, waiting for Kafka as long as it takes."""
-    await lifecycle.persist(lambda: ensure_topics(settings, topics), stop, what="topics")
+async def prepare_topics(
+    settings: Settings,
+    topics: Sequence[Topic],
+    stop: asyncio.Event,
+    *,
+    dead_letters: Sequence[str] = (),
+) -> None:
+    """Create what is missing, waiting for Kafka as long as it takes.
+
+    `dead_letters` are origins that have dead letters and no topic of their own.
+    """
+    await lifecycle.persist(
+        lambda: ensure_topics(settings, topics, dead_letters), stop, what="topics"
+    )
 
 
 async def prepare_store(dsn: str, schema: str, migrations: Path, stop: asyncio.Event) -> None:

@@ -39,10 +39,12 @@ def physical(settings: Settings, topic: str) -> str:
     return settings.kafka_topic_prefix + topic
 
 
-def _new_topics(settings: Settings, topics: Iterable[Topic]) -> list[NewTopic]:
+def _new_topics(
+    settings: Settings, topics: Iterable[Topic], origins: Iterable[str]
+) -> list[NewTopic]:
     log_of_record = {"retention.ms": str(settings.kafka_retention_ms)}
     compacted = {"cleanup.policy": "compact"}
-    configs: dict[str, dict[str, str]] = {}
+    configs = {dead_letters_of(origin): log_of_record for origin in origins}
     for topic in topics:
         configs[topic.name] = compacted if topic.compacted else log_of_record
         configs[dead_letters_of(topic.name)] = log_of_record
@@ -57,8 +59,12 @@ def _new_topics(settings: Settings, topics: Iterable[Topic]) -> list[NewTopic]:
     ]
 
 
-async def ensure_topics(settings: Settings, topics: Iterable[Topic]) -> None:
+async def ensure_topics(
+    settings: Settings, topics: Iterable[Topic], origins: Iterable[str] = ()
+) -> None:
     """Create the topics that are missing, each with its dead letters; leave the others alone.
+
+    Of `origins`, which are no topics, only the dead letters are created.
 
     Raises:
         Unavailable: Kafka is away, or refuses.
@@ -69,7 +75,8 @@ async def ensure_topics(settings: Settings, topics: Iterable[Topic]) -> None:
             try:
                 await admin.start()
                 present = set(await admin.list_topics())
-                missing = [t for t in _new_topics(settings, topics) if t.name not in present]
+                wanted = _new_topics(settings, topics, origins)
+                missing = [topic for topic in wanted if topic.name not in present]
                 if missing:
                     response: Any = await admin.create_topics(missing)
                     _check(response.topic_errors)

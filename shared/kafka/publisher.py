@@ -4,34 +4,39 @@ Rule 1: every wait has a deadline of ours. An idempotent producer never expires 
         past the deadline the record's fate is unknown and the caller is told `Unavailable`.
 Rule 2: a producer whose state is broken or that missed its deadline is given up as a whole and
         built anew; what it still delivers late is a duplicate, and readers bear duplicates.
+Rule 3: one round is in flight at a time, and what comes meanwhile makes up the next: rounds grow
+        with the load, nobody lingers for company, and a key's records keep the order given.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from typing import NamedTuple, Self
+import zlib
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Self
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ProducerClosed
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatch
 
 from shared.errors import Unavailable
 from shared.kafka.client import MAX_MESSAGE_BYTES, connection, errors, physical
-from shared.observability import PRODUCER_REBUILDS, PUBLISH_SECONDS
+from shared.kafka.rounds import Acked, Lane, Record
+from shared.observability import PRODUCER_REBUILDS
 from shared.settings import Settings
+
+__all__ = ["BATCH_BYTES", "Publisher", "Record"]
 
 log = logging.getLogger(__name__)
 
 STOP_S = 3.0
 METADATA_MS = 5_000
-
-
-class Record(NamedTuple):
-    """`topic` is the name in the contract, without the cluster's prefix."""
-
-    topic: str
-    key: bytes | None
-    value: bytes
-    headers: Sequence[tuple[str, bytes]] = ()
+BATCH_BYTES = 256 * 1024
+# Less than this shrinks little, and compressing it takes as long as sending a few more records.
+COMPRESSED_BYTES = 4 * 1024
+NO_CODEC = 0
 
 
 class Publisher:
@@ -43,16 +48,16 @@ class Publisher:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._graves: set[asyncio.Task[None]] = set()
-        self._ok = PUBLISH_SECONDS.labels("ok")
-        self._failed = PUBLISH_SECONDS.labels("failed")
+        self._lane = Lane(self._send_in_time, deadline_s=deadline_s)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._lane.close()
         self._give_up("stopping")
         if self._graves:
-            await asyncio.wait(self._graves, timeout=STOP_S + 1)
+            await asyncio.wait(self._graves, timeout=2 * STOP_S + 1)
 
     async def publish(self, records: Sequence[Record]) -> None:
         """Return once every record is acked by all replicas, in the order given per key.
@@ -60,19 +65,13 @@ class Publisher:
         Raises:
             Unavailable: some record was not acked in time; any of them may still arrive.
         """
-        began = time.perf_counter()
-        producer: AIOKafkaProducer | None = None
-        try:
-            with errors():
-                async with asyncio.timeout(self._deadline_s):
-                    producer = self._producer or await self._start()
-                    await self._send(producer, records)
-        except Unavailable as outage:
-            self._failed.observe(time.perf_counter() - began)
-            if producer is not None and producer is self._producer:
-                self._give_up(str(outage))
-            raise
-        self._ok.observe(time.perf_counter() - began)
+        acked = asyncio.get_running_loop().create_future()
+        self._lane.add(records, acked)
+        await acked
+
+    def hand_over(self, record: Record, acked: Acked) -> None:
+        """As `publish`, of one record: `acked` is told, `Unavailable` included."""
+        self._lane.add((record,), acked)
 
     async def ping(self) -> None:
         """Raises:
@@ -83,19 +82,43 @@ class Publisher:
                 producer = self._producer or await self._start()
                 await producer.client.fetch_all_metadata()
 
-    async def _send(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
-        pending = [
-            await producer.send(
-                physical(self._settings, record.topic),
-                value=record.value,
-                key=record.key,
-                headers=list(record.headers),
-            )
-            for record in records
-        ]
-        for future in pending:
-            # Shielded: cancelling a batch's future at the deadline would upset its other waiters.
-            await asyncio.shield(future)
+    async def _send_in_time(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
+        producer: AIOKafkaProducer | None = None
+        try:
+            with errors():
+                async with asyncio.timeout(self._deadline_s):
+                    producer = self._producer or await self._start()
+                    await self._send(producer, records)
+        except Unavailable as outage:
+            if producer is not None and producer is self._producer:
+                self._give_up(str(outage))
+            raise
+
+    async def _send(self, producer: AIOKafkaProducer, records: Iterable[Record]) -> None:
+        pending = []
+        for (topic, partition), group in (await self._placed(producer, records)).items():
+            for batch in _batches(group):
+                delivered = await producer.send_batch(batch, topic, partition=partition)
+                delivered.add_done_callback(_look_at)
+                pending.append(delivered)
+        for delivered in pending:
+            await delivered
+
+    async def _placed(
+        self, producer: AIOKafkaProducer, records: Iterable[Record]
+    ) -> dict[tuple[str, int], list[Record]]:
+        """The records by topic, as the cluster names it, and partition."""
+        names: dict[str, tuple[str, int]] = {}
+        placed: dict[tuple[str, int], list[Record]] = defaultdict(list)
+        for record in records:
+            if record.topic not in names:
+                name = physical(self._settings, record.topic)
+                names[record.topic] = name, len(await producer.partitions_for(name))
+            name, partitions = names[record.topic]
+            placed[name, _partition(record, partitions)].append(record)
+        return placed
 
     async def _start(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -105,9 +128,7 @@ class Publisher:
                 **connection(self._settings),
                 acks="all",
                 enable_idempotence=True,
-                compression_type="lz4",
                 linger_ms=0,
-                max_batch_size=256 * 1024,
                 max_request_size=MAX_MESSAGE_BYTES,
                 request_timeout_ms=METADATA_MS,
             )
@@ -129,13 +150,50 @@ class Publisher:
         self._producer = None
 
     def _bury(self, producer: AIOKafkaProducer) -> None:
-        async def stop() -> None:
-            try:
-                async with asyncio.timeout(STOP_S):
-                    await producer.stop()
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  it is dropped either way
-                log.info("producer_stop_failed", extra={"reason": repr(error)})
-
-        task = asyncio.get_running_loop().create_task(stop())
+        task = asyncio.get_running_loop().create_task(_end(producer))
         self._graves.add(task)
         task.add_done_callback(self._graves.discard)
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    """Stop a producer and all that it runs, without what it has not delivered.
+
+    By itself it would go on for ever: stop() waits for batches, and they never expire
+    (aio-libs/aiokafka#1101); cut short, it leaves its sending task and its connections behind.
+    """
+    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
+    steps: tuple[Callable[[], Awaitable[None]], ...] = (producer.stop, producer.client.close)
+    for step in steps:
+        try:
+            async with asyncio.timeout(STOP_S):
+                await step()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  it is dropped either way
+            log.info("producer_stop_failed", extra={"reason": repr(error)})
+
+
+def _partition(record: Record, partitions: int) -> int:
+    """CRC32 of the key, as librdkafka chooses: aiokafka's murmur2 in Python takes 30 times as
+    long, and nothing here depends on which partition a key has, only on its being one.
+    """
+    return zlib.crc32(record.key or record.value) % partitions
+
+
+def _batches(records: Sequence[Record]) -> Iterator[BatchBuilder]:
+    """The records in batches as full as they may be; a batch takes any record as its first."""
+    now_ms = int(time.time() * 1000)
+    size = sum(len(record.value) for record in records)
+    codec = DefaultRecordBatch.CODEC_LZ4 if size >= COMPRESSED_BYTES else NO_CODEC
+    batch = BatchBuilder(BATCH_BYTES, codec)
+    for _, key, value, headers in records:
+        tagged = list(headers)
+        if batch.append(timestamp=now_ms, key=key, value=value, headers=tagged) is None:
+            yield batch
+            batch = BatchBuilder(BATCH_BYTES, codec)
+            batch.append(timestamp=now_ms, key=key, value=value, headers=tagged)
+    yield batch
+
+
+def _look_at(delivered: asyncio.Future[object]) -> None:
+    """The first of a round's failures is raised; the others count as seen."""
+    if not delivered.cancelled():
+        delivered.exception()

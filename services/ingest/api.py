@@ -1,0 +1,126 @@
+"""The webhook door.
+
+Rule 1: credentials are looked at before the body is read.
+Rule 2: 2xx means that Kafka has the event, acked by all replicas.
+Rule 3: an authenticated sender is never refused for a body we do not understand: it goes to the
+        dead letters. Pipedrive bans a webhook after ten failed first tries.
+"""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from aiohttp import hdrs, web
+from prometheus_client import Counter
+
+from services.ingest.intake import Foreign, Intake, Outcome, PutAside, Stored
+from shared.errors import Unavailable
+from shared.events import MODELS
+from shared.observability import WEBHOOKS
+from shared.openapi import Endpoint
+from shared.tenants import Tenant, Tenants
+from shared.web import Json, Refused, answer
+
+REALM = 'Basic realm="my500", charset="UTF-8"'
+UNREAD = "unknown"
+COUNTERS: dict[tuple[str, str], Counter] = {}
+"""Looking a counter up by its labels takes the library longer than counting."""
+
+
+class Accepted(Json):
+    """The event is stored."""
+
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    tenants: Tenants
+    intake: Intake
+    max_body_bytes: int
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint(
+                "POST",
+                "/webhooks/pipedrive",
+                self.receive_webhook,
+                "Take a Pipedrive webhook, version 1 or 2",
+                {
+                    200: Accepted,
+                    401: "The credentials are missing or wrong",
+                    403: "The credentials do not speak for the body's company",
+                    413: "The body is too large",
+                    503: "The event could not be stored in time",
+                },
+                auth="basic",
+            )
+        ]
+
+    async def receive_webhook(self, request: web.Request) -> web.Response:
+        tenant = self._tenant(request)
+        # What has arrived already need not be waited for.
+        stream = request.content
+        whole = stream.is_eof() and stream.exception() is None
+        content = stream.read_nowait() if whole else await self._content(request)
+        if len(content) > self.max_body_bytes:
+            raise self._too_large()
+        try:
+            outcome = await self.intake.store(content, company_id=tenant.company_id)
+        except Unavailable:
+            _count("unavailable")
+            raise
+        return _answer(outcome)
+
+    def _tenant(self, request: web.Request) -> Tenant:
+        tenant = self.tenants.authenticate(request.headers.get(hdrs.AUTHORIZATION))
+        if tenant is None:
+            _count("unauthorized")
+            raise Refused(
+                401,
+                "unauthorized",
+                "The webhook's user and password are missing or wrong.",
+                WWW_Authenticate=REALM,
+            )
+        return tenant
+
+    async def _content(self, request: web.Request) -> bytes:
+        if (request.content_length or 0) > self.max_body_bytes:
+            raise self._too_large()
+        try:
+            return await request.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            raise self._too_large() from error
+        except ConnectionResetError as error:
+            raise Refused(400, "incomplete", "The connection ended before the body.") from error
+        except web.RequestPayloadError:
+            # Not in the encoding that it claims: of its bytes nothing is left to put aside.
+            return b""
+
+    def _too_large(self) -> Refused:
+        _count("too_large")
+        return Refused(413, "too_large", f"The body is larger than {self.max_body_bytes} bytes.")
+
+
+def _answer(outcome: Outcome) -> web.Response:
+    match outcome:
+        case Stored():
+            _count("accepted", outcome.entity)
+        case PutAside():
+            _count("dead_letter")
+        case Foreign():
+            _count("foreign_company", outcome.entity)
+            sentence = "These credentials do not speak for the body's company."
+            raise Refused(403, "foreign_company", sentence)
+        case _:
+            assert_never(outcome)
+    return answer({"eventId": outcome.event_id})
+
+
+def _count(outcome: str, entity: str = UNREAD) -> None:
+    counter = COUNTERS.get((outcome, entity))
+    if counter is None:
+        known = entity if entity in MODELS or entity == UNREAD else "other"
+        counter = WEBHOOKS.labels(outcome, known)
+        if known == entity:  # entities are an open set: only ours are remembered
+            COUNTERS[outcome, entity] = counter
+    counter.inc()
