@@ -19,11 +19,16 @@ from bench import bodies, stage
 from tests.support.cluster import Cluster, Instance, token
 from tests.support.waiting import until
 
-PROBE_EVERY = 10
-POLL_S = 0.004
+PROBE_EVERY = 20
+POLL_S = 0.008
 PROBES = 200
 CONTACTS = 2_000
+ORGANIZATIONS = 400
 FIRST_PROBE = 1_000_000
+
+
+def organization_of(person: int) -> int:
+    return 1 + person % ORGANIZATIONS
 
 
 class Run:
@@ -52,7 +57,9 @@ class Run:
         began = time.perf_counter()
         if rename:
             name = f"Renamed at {at.isoformat()}"
-            await self.send(bodies.person(owner, owner=owner, org=1, at=at, name=name))
+            await self.send(
+                bodies.person(owner, owner=owner, org=organization_of(owner), at=at, name=name)
+            )
         else:
             activity = FIRST_PROBE + int(time.time() * 1000)
             await self.send(bodies.activity(activity, person_id=owner, at=at))
@@ -69,13 +76,14 @@ async def prepare(run: Run) -> None:
     """The contacts of the load, and the probes' own."""
     at = datetime.now(UTC)
     numbers = [*range(1, CONTACTS + 1), *range(FIRST_PROBE, FIRST_PROBE + PROBES)]
-    await run.send(bodies.organization(1, at=at))
+    for number in range(1, ORGANIZATIONS + 1):
+        await run.send(bodies.organization(number, at=at))
     waiting = iter(numbers)
 
     async def sender() -> None:
         for number in waiting:
             owner = number if number >= FIRST_PROBE else 100 + number % 50
-            await run.send(bodies.person(number, owner=owner, org=1, at=at))
+            await run.send(bodies.person(number, owner=owner, org=organization_of(number), at=at))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(32):

@@ -74,7 +74,7 @@ async def visible(dsn: str, contacts: int) -> None:
         return row is not None and set(row.values()) == {contacts}
 
     try:
-        await until(is_done, LONGEST_S)
+        await until(is_done, LONGEST_S, every_s=0.5)
     finally:
         await conn.close()
 

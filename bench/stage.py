@@ -23,7 +23,7 @@ async def cluster() -> AsyncIterator[tuple[Cluster, Stack]]:
     """Servers of their own under a temporary folder; nothing is left behind."""
     with tempfile.TemporaryDirectory(prefix="my500-bench-") as folder:
         root = Path(folder)
-        os.chmod(root, 0o755)  # noqa: PTH101  Postgres runs as another user where we are root
+        os.chmod(root, 0o755)  # noqa: PTH101, S103  Postgres runs as another user where we are root
         stack = Stack(root / "stack", home=ROOT / ".local", wanted_ports=ANY_PORTS)
         urls = await asyncio.to_thread(stack.start)
         try:

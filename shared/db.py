@@ -78,6 +78,9 @@ def pool(dsn: str, schema: str, *, size: int, durable: bool = True) -> Pool:
             "statement_timeout": str(STATEMENT_TIMEOUT_MS),
             "synchronous_commit": "on" if durable else "off",
             "jit": "off",  # compiling costs more than any statement here runs
+            # Every statement goes by keys. A plan made while a table was empty would otherwise
+            # read it whole for ever after: prepared statements keep their plans.
+            "enable_seqscan": "off",
         },
     )
 

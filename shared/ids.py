@@ -3,9 +3,11 @@
 Rule: an id is a function of what it names, so a store rebuilt from the log has the same ids.
 """
 
+from functools import lru_cache
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 
+@lru_cache(maxsize=65_536)
 def contact(company_id: int, person_id: int) -> UUID:
     """The contact that a person of a Pipedrive company is."""
     return uuid5(NAMESPACE_URL, f"{company_id}:{person_id}")

@@ -216,8 +216,10 @@ def affected(keys: Iterable[Key], rows: Mapping[Key, Contact]) -> set[User]:
     """The users on whose pages these persons, or those they were merged into, stand."""
     users = set()
     for key in keys:
-        *_, last = shown_as(rows, key)
-        row = rows.get(last)
+        row = rows.get(key)
+        if row is not None and row.merged_into is not None:
+            *_, last = shown_as(rows, key)
+            row = rows.get(last)
         if row is not None and row.owner is not None:
             users.add(User(key.company_id, row.owner))
     return users

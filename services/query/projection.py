@@ -24,6 +24,7 @@ from shared import db, events, ids
 from shared.db import Connection, columns, lock
 from shared.register import Register, Stamp, decode_lag, encode_lag
 
+ACTIVITY_LOCKS: Final = 0x5141
 PERSON_LOCKS: Final = 0x5150
 ORGANIZATION_LOCKS: Final = 0x514F
 
@@ -171,6 +172,10 @@ async def lock_persons(conn: Connection, keys: Iterable[Key]) -> None:
     await lock(conn, PERSON_LOCKS, keys)
 
 
+async def lock_activities(conn: Connection, keys: Iterable[Key]) -> None:
+    await lock(conn, ACTIVITY_LOCKS, keys)
+
+
 async def lock_organizations(conn: Connection, organizations: Iterable[Organization]) -> None:
     await lock(conn, ORGANIZATION_LOCKS, organizations)
 
@@ -206,11 +211,9 @@ async def write_contacts(
 ) -> None:
     """Write of each contact what is not what it was, a statement for each topic's columns."""
     persons, links, scores, campaigns = [], [], [], []
-    for contact_id, key, row in sorted(
-        (ids.contact(*key), key, row) for key, row in after.items()
-    ):
-        was = before.get(key, UNKNOWN)
-        start = (contact_id, *key)
+    for key in sorted(after):
+        row, was = after[key], before.get(key, UNKNOWN)
+        start = (ids.contact(*key), *key)
         if row.person != was.person:
             persons.append((*start, *_register_columns(row.person, PERSON_FIELDS)))
         if row.link != was.link:

@@ -72,7 +72,9 @@ async def project(conn: db.Connection, facts: Batch) -> set[User]:
 async def _activities(conn: db.Connection, facts: Batch) -> Mapping[Key, Register]:
     if not facts.activities:
         return {}
-    return await projection.activities(conn, {key for key, _ in facts.activities})
+    keys = {key for key, _ in facts.activities}
+    await projection.lock_activities(conn, keys)
+    return await projection.activities(conn, keys)
 
 
 async def _locked_contacts(conn: db.Connection, wanted: Iterable[Key]) -> dict[Key, Contact]:

@@ -11,6 +11,7 @@ Rule 5: a consumer that is alive but stands still behind a moving log is built a
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -32,6 +33,10 @@ from shared.topics import Topic
 log = logging.getLogger(__name__)
 
 POLL_MS = 500
+PACE_S = 0.015
+"""Least time from one batch to the next. A transaction costs the same for one record as for ten:
+at 200 events/s this halves the CPU time of the pipe, and with it the time to the page.
+"""
 HINT_EVERY_S = 2.0
 STUCK_S = 30.0
 ALIVE_S = 60.0
@@ -154,6 +159,7 @@ class Consumer:
             await self._leave(consumer)
 
     async def _turn(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
+        await asyncio.sleep(max(0.0, self._ticked_at + PACE_S - time.monotonic()))
         self._ticked_at = time.monotonic()
         self._assignment.check()
         with client.errors():
@@ -251,8 +257,8 @@ class Consumer:
         dead = sum(isinstance(item.outcome, Poison) for item in items)
         self._limit.record(records=len(items), dead=dead, now=self._progressed_at)
         BATCH_SECONDS.observe(seconds)
-        for item in items:
-            RECORDS.labels(item.topic).inc()
+        for topic, records in Counter(item.topic for item in items).items():
+            RECORDS.labels(topic).inc(records)
 
     async def _put_aside(self, items: list[Item], stop: asyncio.Event) -> None:
         if not items:

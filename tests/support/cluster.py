@@ -90,8 +90,9 @@ class Cluster:
     def start(self, service: str, *roles: str) -> Instance:
         port = free_port()
         log = self.folder / f"{service}-{port}.log"
+        inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         environment = {
-            **os.environ,
+            **inherited,
             **self.environment,
             "JWT_SECRET": SECRET,
             "TENANTS_FILE": str(self.folder / "tenants.json"),

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 POLL_S = 0.02
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+async def until(
+    condition: Callable[[], Awaitable[bool]], seconds: float = 30, *, every_s: float = POLL_S
+) -> None:
     """Return once the condition holds.
 
     Raises:
@@ -14,4 +16,4 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30) -
     """
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110  what is waited for happens elsewhere
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(every_s)
