@@ -101,6 +101,7 @@ def _greet(urls: dict[str, str], tenant: environment.Tenant) -> None:
         say(f"  {name:8} {url}  (browse {url}/docs)")
     say(f"\n  token of user {FIRST_USER_ID}, for 24 hours:\n  {bearer}\n")
     say(f"  curl -H 'Authorization: Bearer {bearer}' '{urls['query']}/api/my-500?limit=5'\n")
+    say(f"  The list, live:  {urls['query']}/#token={bearer}\n")
     say("  A company like Pipedrive's sends its contacts from here on. Ctrl-C stops it all.\n")
 
 

@@ -8,10 +8,12 @@ import secrets
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from devstack.errors import StackError
+from devstack.pipedrive import shapes
 from devstack.stack import Urls
 
 DEMO_COMPANY = 7001
@@ -91,9 +93,9 @@ def demo_tenant(local: Path) -> Tenant:
     return next((one for one in tenants if one.company_id == DEMO_COMPANY), tenants[0])
 
 
-def _demo() -> dict[str, int | str]:
+def _demo() -> dict[str, Any]:
     return {
-        "company_id": DEMO_COMPANY,
+        **shapes.tenant(DEMO_COMPANY),
         "webhook_user": DEMO_USER,
         "webhook_password": secrets.token_urlsafe(18),
         "api_token": secrets.token_hex(20),
