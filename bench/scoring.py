@@ -100,6 +100,12 @@ def activities() -> list[Received]:
     ]
 
 
+def activity_done(number: int, version: int) -> Received:
+    data = Activity(type="call", done=True, due_date=NOW.date(), person_id=number)
+    envelope = _envelope("activity", number, version)
+    return Received(topics.ACTIVITIES.name, ActivityChange(**envelope, data=data))
+
+
 def deals() -> list[Received]:
     return [
         Received(

@@ -31,6 +31,8 @@ LAST = datetime.max.replace(tzinfo=UTC) - _A_DAY
 
 def _instant(value: datetime) -> datetime:
     """In UTC, and short of the ends of time, which Postgres' driver reads as infinite."""
+    if value.tzinfo is UTC and FIRST.year < value.year < LAST.year:  # nearly always
+        return value
     if value.tzinfo is None:
         value = value.replace(tzinfo=UTC)
     return min(max(value, FIRST), LAST).astimezone(UTC)
@@ -190,6 +192,16 @@ class CampaignMembership(Fact):
     added_to_campaign: bool
 
 
+class ScoringWeights(Fact):
+    """What each sign of warmth is worth to a company from now on: the whole table, who decided
+    it, and why. Scoring knows what may stand in the table.
+    """
+
+    weights: dict[str, Any]
+    user_id: Id
+    reason: str
+
+
 EntityT = TypeVar("EntityT", bound=Fact)
 
 
@@ -242,6 +254,7 @@ UserChange = Change[User]
 NoteChange = Change[Note]
 OtherChange = Change[Unmodelled]
 CampaignChange = Change[CampaignMembership]
+ScoringWeightsChange = Change[ScoringWeights]
 
 
 class OrganizationState(Fact):

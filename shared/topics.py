@@ -36,6 +36,13 @@ NOTES = _log("pipedrive.notes", events.NoteChange, "ingest")
 OTHER = _log("pipedrive.other", events.OtherChange, "ingest")
 APP_ORGANIZATIONS = _log("app.organizations", events.OrganizationChange, "orgs", "orgs")
 APP_CAMPAIGN = _log("app.campaign", events.CampaignChange, "ingest", "query")
+APP_SCORING_WEIGHTS = Topic(
+    "app.scoring-weights",
+    events.ScoringWeightsChange,
+    "scoring",
+    ("scoring",),
+    "company_id:weights",
+)
 ORG_STATES = Topic(
     "orgs.organizations",
     events.OrganizationState,
@@ -77,6 +84,7 @@ ALL = (
     OTHER,
     APP_ORGANIZATIONS,
     APP_CAMPAIGN,
+    APP_SCORING_WEIGHTS,
     ORG_STATES,
     CONTACT_LINKS,
     SCORES,

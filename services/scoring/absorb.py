@@ -32,7 +32,7 @@ Incoming: TypeAlias = dict[RowKey, list[Write]]
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a contact is rescored: an event, or time alone."""
+    """Why a contact is rescored: an event, time alone, or other weights or rates."""
 
     kind: str
     topic: str | None = None

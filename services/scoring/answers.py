@@ -8,14 +8,12 @@ from uuid import UUID
 import asyncpg
 from pydantic import Field
 
-from services.scoring import signals as summing
 from services.scoring.families import Key
-from services.scoring.rescore import KEEP
 from services.scoring.score import score
 from services.scoring.signals import Signals
-from services.scoring.store import PersonSignals
 from services.scoring.weights import Weights
 from shared import ids
+from shared.events import BIGINT_MAX
 from shared.web import Json
 
 
@@ -45,7 +43,7 @@ class ContactScore(Json):
 
 
 class ChangeCause(Json):
-    """`kind` is `event` or `time`; an event is named by its topic and id."""
+    """`kind` is `event`, `time`, `weights` or `rates`; an event is named by its topic and id."""
 
     kind: str
     topic: str | None
@@ -69,24 +67,18 @@ class ScoreHistory(Json):
     contact_id: UUID
     person_id: str
     changes: Sequence[ScoreChange]
+    next_cursor: str | None
 
 
 class HistoryQuery(Json):
     limit: int = Field(50, ge=1, le=500, description="changes at most")
+    cursor: int | None = Field(
+        None, ge=0, le=BIGINT_MAX, description="`nextCursor` of the page before"
+    )
 
 
-def contact_score(
-    key: Key,
-    persons: Sequence[PersonSignals],
-    own: PersonSignals,
-    weighing: Weights,
-    now: datetime,
-) -> ContactScore | None:
-    """Null: the person is deleted."""
-    if own.profile is None:
-        return None
-    dealings = summing.combine([each.dealings for each in persons], keep=KEEP)
-    result = score(Signals(own.profile, dealings), weighing, now=now)
+def contact_score(key: Key, signals: Signals, weights: Weights, now: datetime) -> ContactScore:
+    result = score(signals, weights, now=now)
     return ContactScore(
         contact_id=ids.contact(*key),
         person_id=str(key[1]),
@@ -94,13 +86,14 @@ def contact_score(
         components=[ScoreComponent(**each._asdict()) for each in result.components],
         sum=result.total,
         clamped=result.total != result.value,
-        last_contacted=dealings.last_activity,
+        last_contacted=signals.dealings.last_activity,
         next_change_at=result.next_change_at,
-        weights_version=weighing.version,
+        weights_version=weights.version,
     )
 
 
-def score_history(key: Key, rows: Sequence[asyncpg.Record]) -> ScoreHistory:
+def score_history(key: Key, rows: Sequence[asyncpg.Record], limit: int) -> ScoreHistory:
+    """`rows` are one more than `limit` where more follow."""
     changes = [
         ScoreChange(
             at=row["at"],
@@ -110,6 +103,11 @@ def score_history(key: Key, rows: Sequence[asyncpg.Record]) -> ScoreHistory:
             cause=ChangeCause(kind=row["cause"], topic=row["topic"], event_id=row["event_id"]),
             weights_version=row["weights_version"],
         )
-        for row in rows
+        for row in rows[:limit]
     ]
-    return ScoreHistory(contact_id=ids.contact(*key), person_id=str(key[1]), changes=changes)
+    return ScoreHistory(
+        contact_id=ids.contact(*key),
+        person_id=str(key[1]),
+        changes=changes,
+        next_cursor=str(rows[limit - 1]["version"]) if len(rows) > limit else None,
+    )

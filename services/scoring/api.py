@@ -8,11 +8,11 @@ from uuid import UUID
 
 from aiohttp import web
 
-from services.scoring import answers, history, store
+from services.scoring import answers, gathering, history, store
 from services.scoring.answers import ContactScore, HistoryQuery, ScoreHistory
 from services.scoring.clock import Clock, utc_now
-from services.scoring.families import Key, families
-from services.scoring.rescore import KEEP, WeightsOf
+from services.scoring.families import Key
+from services.scoring.weighing import Weighing
 from shared import db
 from shared.openapi import Endpoint
 from shared.tenants import Tenants
@@ -29,7 +29,7 @@ ID = {"contactId": "the contact's id, a UUID"}
 class Api:
     def __init__(self, pool: db.Pool, tenants: Tenants, clock: Clock = utc_now) -> None:
         self._pool = pool
-        self._weights_of = WeightsOf(tenants)
+        self._weighing = Weighing(tenants)
         self._clock = clock
 
     def endpoints(self) -> list[Endpoint]:
@@ -69,15 +69,17 @@ class Api:
         with db.errors():
             async with self._pool.acquire() as conn:
                 key = await _find(conn, asker.company_id, contact_id)
-                rows = await history.newest(conn, key, asked.limit)
-        return answer(answers.score_history(key, rows).model_dump(by_alias=True))
+                rows = await history.newest(conn, key, asked.limit + 1, asked.cursor)
+        found = answers.score_history(key, rows, asked.limit)
+        return answer(found.model_dump(by_alias=True))
 
     async def _explain(self, conn: db.Connection, key: Key) -> ContactScore | None:
-        members = families([key], await store.merges(conn, [key])).get(key, [key])
-        rows = await store.signals(conn, members, keep=KEEP)
-        persons = [rows[each] for each in members]
-        weighing = self._weights_of(key[0])
-        return answers.contact_score(key, persons, rows[key], weighing, self._clock())
+        """Null: the person is deleted."""
+        weights = (await self._weighing.of(conn, [key[0]]))[key[0]]
+        found = await gathering.signals(conn, [key], keep=weights.activity_cap)
+        if key not in found:
+            return None
+        return answers.contact_score(key, found[key], weights, self._clock())
 
 
 async def _find(conn: db.Connection, company_id: int, contact_id: UUID) -> Key:

@@ -14,14 +14,15 @@ import asyncpg
 from services.scoring.clock import Clock, utc_now
 from services.scoring.families import Key
 from shared import db, lifecycle
+from shared.events import BIGINT_MAX
 
 EVERY_S = 3600.0
 LONGER_THAN_A_MONTH = timedelta(days=32)
 
 CHANGES = """
-SELECT at, old_score, new_score, points, cause, topic, event_id, weights_version
+SELECT at, version, old_score, new_score, points, cause, topic, event_id, weights_version
   FROM score_changes
- WHERE company_id = $1 AND person_id = $2
+ WHERE company_id = $1 AND person_id = $2 AND version < $4
  ORDER BY version DESC
  LIMIT $3
 """
@@ -50,8 +51,12 @@ async def record(conn: db.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     await conn.copy_records_to_table("score_changes", records=rows, columns=CHANGE_COLUMNS)
 
 
-async def newest(conn: db.Connection, key: Key, limit: int) -> list[asyncpg.Record]:
-    rows: list[asyncpg.Record] = await conn.fetch(CHANGES, *key, limit)
+async def newest(
+    conn: db.Connection, key: Key, limit: int, before: int | None = None
+) -> list[asyncpg.Record]:
+    """`before` is a version."""
+    beyond = BIGINT_MAX if before is None else before
+    rows: list[asyncpg.Record] = await conn.fetch(CHANGES, *key, limit, beyond)
     return rows
 
 

@@ -8,21 +8,30 @@ from pathlib import Path
 from services.scoring.api import Api
 from services.scoring.consumer import Scorer
 from services.scoring.history import Keeper
+from services.scoring.rescoring import Rescorer
 from services.scoring.settings import ScoringSettings
 from services.scoring.ticker import Ticker
+from services.scoring.weights_api import WeightsApi
 from shared import db, lifecycle, service, topics
 from shared.app import Health, Ping, application, server
 from shared.auth import Authenticator
 from shared.kafka.consumer import Consumer
 from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
+from shared.openapi import Endpoint
 from shared.outbox import Relay
 from shared.tenants import Tenants
 
 SERVICE = "scoring"
 ROLES = ("api", "worker", "ticker")
 MIGRATIONS = Path(__file__).parent / "migrations"
-CONSUMED = (topics.PERSONS, topics.ACTIVITIES, topics.DEALS, topics.LEADS)
+CONSUMED = (
+    topics.PERSONS,
+    topics.ACTIVITIES,
+    topics.DEALS,
+    topics.LEADS,
+    topics.APP_SCORING_WEIGHTS,
+)
 PUBLISH_S = 30.0
 
 
@@ -50,9 +59,12 @@ async def main(arguments: Sequence[str]) -> None:
                 pings["consumer"] = consumer.ping
                 health = Health(pings, alive=consumer.alive)
             if "ticker" in roles:
-                loops.append(Ticker(pool, tenants).run)
-            api = Api(pool, tenants) if "api" in roles else None
-            loops.append(_http(settings, api, health))
+                loops += [Ticker(pool, tenants).run, Rescorer(pool, tenants).run]
+            endpoints: list[Endpoint] = []
+            if "api" in roles:
+                endpoints += WeightsApi(pool, tenants, publisher).endpoints()
+                endpoints += Api(pool, tenants).endpoints()
+            loops.append(_http(settings, endpoints, health))
             if roles != {"api"}:
                 await service.prepare_topics(settings, (*CONSUMED, topics.SCORES), stop)
             await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
@@ -72,11 +84,15 @@ def _consumer(
     )
 
 
-def _http(settings: ScoringSettings, api: Api | None, health: Health) -> lifecycle.Loop:
+def _http(
+    settings: ScoringSettings, endpoints: Sequence[Endpoint], health: Health
+) -> lifecycle.Loop:
     app = application(
-        api.endpoints() if api else (),
+        endpoints,
         title="My-500 scoring",
         health=health,
-        authenticator=Authenticator(settings.jwt_secret, settings.jwt_jwks_file) if api else None,
+        authenticator=Authenticator(settings.jwt_secret, settings.jwt_jwks_file)
+        if endpoints
+        else None,
     )
     return server(app, host=settings.host, port=settings.port)

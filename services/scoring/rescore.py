@@ -12,39 +12,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from services.scoring import history, store, weights
+from services.scoring import history, store
 from services.scoring import signals as summing
 from services.scoring.absorb import Cause, Touched
 from services.scoring.families import Key, families
 from services.scoring.score import score
 from services.scoring.signals import Signals
 from services.scoring.store import PersonSignals, State
+from services.scoring.weighing import Weighing
 from services.scoring.weights import Weights
 from shared import db, outbox, topics
 from shared.events import ScoreState
 from shared.observability import RESCORED
-from shared.tenants import Tenant, Tenants
 
 CONTACTS_LOCK = 0x53436F6E
-KEEP = weights.DEFAULT.activity_cap
 NO_SCORE = State()
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-
-
-class WeightsOf:
-    """Each company's weights, made once per version of its settings."""
-
-    def __init__(self, tenants: Tenants) -> None:
-        self._tenants = tenants
-        self._made: dict[int, tuple[Tenant, Weights]] = {}
-
-    def __call__(self, company_id: int) -> Weights:
-        tenant = self._tenants.get(company_id)
-        made = self._made.get(company_id)
-        if made is None or made[0] is not tenant:
-            made = self._made[company_id] = (tenant, weights.of(tenant))
-        return made[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,31 +64,33 @@ async def rescore(
     conn: db.Connection,
     touched: Touched,
     members: Mapping[Key, list[Key]],
-    weights_of: WeightsOf,
+    weighing: Weighing,
     *,
     now: datetime,
     only_due: bool = False,
 ) -> int:
-    """Rescore what `lock` holds; return how many contacts changed. `now` is taken after the
-    lock, or an earlier instant could overwrite a later one.
+    """Rescore what `lock` holds; return how many contacts were scored. `now` is taken after the
+    lock, or an earlier instant could overwrite a later one. The causes are of one kind.
     """
     contacts = sorted(touched.keys() | members.keys())
     persons = sorted(touched.keys() | {each for every in members.values() for each in every})
-    rows = await store.signals(conn, persons, keep=KEEP)
+    in_force = await weighing.of(conn, (company_id for company_id, _ in contacts))
+    keep = max(each.activity_cap for each in in_force.values())
+    rows = await store.signals(conn, persons, keep=keep)
     if only_due:
         contacts = [key for key in contacts if _is_due(rows[key].stored, now)]
     changed = [
         rescored
         for key in contacts
-        if (rescored := decide(key, rows, members.get(key, [key]), weights_of(key[0]), now=now))
+        if (rescored := decide(key, rows, members.get(key, [key]), in_force[key[0]], now=now))
     ]
     if changed:
         causes = {
             each: touched[p] for each, every in members.items() for p in every if p in touched
         }
         await _keep(conn, changed, touched | causes, now)
-    RESCORED.labels("time" if only_due else "event").inc(len(contacts))
-    return len(changed)
+    RESCORED.labels(next(iter(touched.values())).kind).inc(len(contacts))
+    return len(contacts)
 
 
 def _is_due(stored: State | None, now: datetime) -> bool:
@@ -117,7 +103,7 @@ def decide(
     key: Key,
     rows: Mapping[Key, PersonSignals],
     members: Sequence[Key],
-    weighing: Weights,
+    weights: Weights,
     *,
     now: datetime,
 ) -> Rescored | None:
@@ -127,14 +113,15 @@ def decide(
         return None
     new = NO_SCORE
     if row.profile is not None:
-        dealings = summing.combine([rows[each].dealings for each in members], keep=KEEP)
-        result = score(Signals(row.profile, dealings), weighing, now=now)
+        parts = [rows[each].dealings for each in members]
+        dealings = summing.combine(parts, keep=weights.activity_cap)
+        result = score(Signals(row.profile, dealings), weights, now=now)
         new = State(result.value, result.points, dealings.last_activity, result.next_change_at)
     if new == row.stored:
         return None
     is_news = _is_news(row.stored or NO_SCORE, new)
     version = max(row.published + 1, (now - EPOCH) // MICROSECOND) if is_news else row.published
-    return Rescored(key, row.stored, new, is_news, version, weighing.version)
+    return Rescored(key, row.stored, new, is_news, version, weights.version)
 
 
 def _is_news(old: State, new: State) -> bool:

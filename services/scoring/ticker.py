@@ -12,7 +12,7 @@ from datetime import timedelta
 from services.scoring import rescore, store
 from services.scoring.absorb import Cause
 from services.scoring.clock import Clock, utc_now
-from services.scoring.rescore import WeightsOf
+from services.scoring.weighing import Weighing
 from shared import db, lifecycle
 from shared.tenants import Tenants
 
@@ -27,7 +27,7 @@ TIME = Cause("time")
 class Ticker:
     def __init__(self, pool: db.Pool, tenants: Tenants, clock: Clock = utc_now) -> None:
         self._pool = pool
-        self._weights_of = WeightsOf(tenants)
+        self._weighing = Weighing(tenants)
         self._clock = clock
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -57,6 +57,6 @@ class Ticker:
                 members = await rescore.lock(conn, touched)
                 now = self._clock()
                 await rescore.rescore(
-                    conn, touched, members, self._weights_of, now=now, only_due=True
+                    conn, touched, members, self._weighing, now=now, only_due=True
                 )
         return len(due)

@@ -4,7 +4,7 @@ Rule: a rate that is missing, absurd or not a number is no rate; the deal then c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from shared.tenants import Tenant
@@ -69,9 +69,18 @@ class Weights:
 DEFAULT = Weights()
 
 
-def of(tenant: Tenant) -> Weights:
-    """The default weights with the company's own rates."""
+def rates_of(tenant: Tenant) -> Rates:
+    """The company's own rates, those that are any."""
     if tenant.currency is None:
-        return DEFAULT
-    worth = {name.strip().upper(): rate for name, rate in tenant.currency_rates.items()}
-    return replace(DEFAULT, rates=Rates(tenant.currency.strip().upper(), worth))
+        return Rates()
+    worth = {
+        _name(name): rate
+        for name, rate in tenant.currency_rates.items()
+        if SMALLEST_RATE <= rate <= LARGEST_RATE
+    }
+    return Rates(_name(tenant.currency), worth)
+
+
+def _name(currency: str) -> str:
+    """In the one spelling; Postgres takes no NUL."""
+    return currency.replace("\x00", "").strip().upper()

@@ -140,6 +140,26 @@ async def test_history_tells_every_change_with_its_cause(
     assert newest["data"]["changes"] == body["data"]["changes"][:1]
 
 
+async def test_history_is_read_page_by_page(store: Store, client: TestClient[Any, Any]) -> None:
+    for version in range(1, 8):
+        store.now += timedelta(seconds=1)
+        await store.told(fact("person", 8, version, {"org_id": 3 if version % 2 else None}))
+
+    shown, path = [], f"/api/scores/{CONTACT}/history?limit=3"
+    cursor: str | None = ""
+    sizes = []
+    while cursor is not None:
+        _, body = await get(client, f"{path}&cursor={cursor}" if cursor else path)
+        shown += body["data"]["changes"]
+        sizes.append(len(body["data"]["changes"]))
+        cursor = body["data"]["nextCursor"]
+
+    assert sizes == [3, 3, 1]
+    assert [each["cause"]["eventId"] for each in shown] == [
+        f"person-8-{version}" for version in range(7, 0, -1)
+    ]
+
+
 async def test_nobody_sees_what_is_not_of_their_company(
     store: Store, client: TestClient[Any, Any]
 ) -> None:
@@ -158,7 +178,14 @@ async def test_nobody_sees_what_is_not_of_their_company(
 
 
 @pytest.mark.parametrize(
-    "path", ["8", f"{CONTACT}/history?limit=0", f"{CONTACT}/history?limit=501", "%00"]
+    "path",
+    [
+        "8",
+        f"{CONTACT}/history?limit=0",
+        f"{CONTACT}/history?limit=501",
+        f"{CONTACT}/history?cursor=x",
+        "%00",
+    ],
 )
 async def test_malformed_requests_are_told_so(client: TestClient[Any, Any], path: str) -> None:
     status, body = await get(client, f"/api/scores/{path}")

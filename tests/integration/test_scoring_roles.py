@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,7 +13,8 @@ from shared.kafka.client import ensure_topics
 from shared.kafka.publisher import Publisher, Record
 from shared.settings import Settings
 from shared.topics import ACTIVITIES, PERSONS, SCORES
-from tests.support.cluster import Cluster
+from tests.support import scoring_store
+from tests.support.cluster import Cluster, Instance, token
 from tests.support.infra import Infra
 from tests.support.scoring_store import COMPANY, fact
 from tests.support.waiting import until
@@ -20,6 +22,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.integration
 
 PERSONS_TOLD = 300
+PERSONS_RESCORED = 12_000
 
 
 @pytest.fixture
@@ -88,3 +91,54 @@ async def test_two_workers_a_ticker_and_an_api_apart(
     status, _ = await cluster.get(f"{others[0].url}/api/scores/{contact}", COMPANY, "1")
     assert status == 404
     assert [instance.stop() for instance in (api, *others)] == [0, 0, 0, 0]
+
+
+async def test_a_rescoring_goes_on_where_a_killed_ticker_left_it(
+    cluster: Cluster, database_url: str, tmp_path: Path
+) -> None:
+    async with scoring_store.store(database_url, tmp_path) as store:
+        told = [fact("person", n, 1, {"org_id": 3}) for n in range(PERSONS_RESCORED)]
+        await store.told_all(told[n : n + 500] for n in range(0, PERSONS_RESCORED, 500))
+        api = cluster.start("scoring", "api", "worker")
+        ticker = cluster.start("scoring", "ticker")
+        for instance in (api, ticker):
+            await cluster.ready(instance)
+
+        await decide(cluster, api, {"organization": 5})
+        await until(lambda: has_begun(cluster, api), 30)
+        ticker.kill()
+
+        left = (await rescoring(cluster, api))["done"]
+        assert 0 < left < PERSONS_RESCORED
+        assert left == await store.pool.fetchval("SELECT count(*) FROM contacts WHERE score = 5")
+        others = [cluster.start("scoring", "ticker") for _ in range(2)]
+        await until(lambda: has_ended(cluster, api), 60)
+        changes = (
+            "SELECT count(*), count(DISTINCT person_id) FROM score_changes WHERE old_score = 1"
+        )
+        assert tuple(await store.pool.fetchrow(changes)) == (PERSONS_RESCORED, PERSONS_RESCORED)
+        assert (await rescoring(cluster, api))["done"] == PERSONS_RESCORED
+        for instance in others:
+            await cluster.ready(instance)
+
+
+async def decide(cluster: Cluster, api: Instance, weights: dict[str, int]) -> None:
+    headers = {"Authorization": f"Bearer {token(COMPANY, '5', role='admin')}"}
+    body = {"weights": weights, "reason": "To see."}
+    address = f"{api.url}/api/scoring/weights"
+    async with cluster.http.post(address, json=body, headers=headers) as response:
+        assert response.status == 201, await response.text()
+
+
+async def rescoring(cluster: Cluster, api: Instance) -> Any:
+    status, body = await cluster.get(f"{api.url}/api/scoring/weights", COMPANY, "1")
+    assert status == 200
+    return body["data"]["rescoring"]
+
+
+async def has_begun(cluster: Cluster, api: Instance) -> bool:
+    return (await rescoring(cluster, api))["done"] > 0
+
+
+async def has_ended(cluster: Cluster, api: Instance) -> bool:
+    return (await rescoring(cluster, api))["state"] == "finished"

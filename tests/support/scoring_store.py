@@ -21,6 +21,8 @@ from shared.events import (
     LeadChange,
     PersonChange,
     ScoreState,
+    ScoringWeights,
+    ScoringWeightsChange,
     Source,
     parse,
 )
@@ -42,6 +44,7 @@ ROWS = {
     "deals": "SELECT * FROM deals ORDER BY company_id, deal_id",
     "leads": "SELECT * FROM leads ORDER BY company_id, lead_id",
     "contacts": "SELECT * FROM contacts ORDER BY company_id, person_id",
+    "decisions": "SELECT * FROM decided_weights ORDER BY company_id, version, event_id",
 }
 
 
@@ -65,7 +68,10 @@ class Store:
             await self.told(*batch)
 
     async def forget(self) -> None:
-        tables = "persons, activities, deals, leads, contacts, score_changes, outbox"
+        tables = (
+            "persons, activities, deals, leads, contacts, score_changes, outbox, "
+            "decided_weights, currency_rates, rescorings"
+        )
         await self.pool.execute(f"TRUNCATE {tables}")
 
     async def rows(self) -> dict[str, list[dict[str, Any]]]:
@@ -138,6 +144,24 @@ def fact(
         "data": data,
     }
     return Received(topic.name, model.model_validate(made | envelope))
+
+
+def decision(version: int, weights: dict[str, Any], **envelope: Any) -> Received:
+    """What an admin decided about weights."""
+    made = {
+        "event_id": f"weights-{version}",
+        "company_id": COMPANY,
+        "entity": "scoring_weights",
+        "entity_id": "weights",
+        "action": Action.CHANGE,
+        "version": version,
+        "occurred_at": NOW,
+        "received_at": NOW,
+        "source": Source.APP,
+        "data": ScoringWeights(weights=weights, user_id=5, reason=f"Reason {version}"),
+    }
+    change = ScoringWeightsChange.model_validate(made | envelope)
+    return Received(topics.APP_SCORING_WEIGHTS.name, change)
 
 
 def batches(facts: Sequence[Received], seed: int) -> list[list[Received]]:

@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.scoring import weights
+from services.scoring.weights import Rates
 from shared.tenants import Tenant
 
 
@@ -15,12 +16,12 @@ def a_tenant(**settings: Any) -> Tenant:
 
 
 def test_without_a_currency_nothing_is_converted() -> None:
-    assert weights.of(a_tenant(currency_rates={"USD": 0.5})) is weights.DEFAULT
+    assert weights.rates_of(a_tenant(currency_rates={"USD": 0.5})) == Rates()
     assert weights.DEFAULT.rates.of("USD") is None
 
 
 def test_the_own_currency_needs_no_rate() -> None:
-    rates = weights.of(a_tenant(currency=" eur ", currency_rates={"usd": 0.5})).rates
+    rates = weights.rates_of(a_tenant(currency=" eur ", currency_rates={"usd": 0.5}))
 
     assert (rates.of("EUR"), rates.of("USD"), rates.of("XAU"), rates.of("")) == (
         1,
@@ -32,6 +33,6 @@ def test_the_own_currency_needs_no_rate() -> None:
 
 @pytest.mark.parametrize("absurd", [math.nan, math.inf, -1.0, 0.0, 1e300])
 def test_an_absurd_rate_is_none(absurd: float) -> None:
-    rates = weights.of(a_tenant(currency="EUR", currency_rates={"USD": absurd})).rates
+    rates = weights.rates_of(a_tenant(currency="EUR", currency_rates={"USD": absurd}))
 
     assert rates.of("USD") is None

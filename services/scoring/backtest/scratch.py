@@ -1,0 +1,48 @@
+"""A scoring store for one run: a schema beside the live one, dropped at the end.
+
+Rule: a run holds a lock named after its schema, so the next run can tell what a killed one left
+behind, and drops it.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from shared import db, service
+
+PREFIX = "scoring_backtest_"
+RUNS_LOCK = 0x53426B74
+CONNECTIONS = 3
+
+HOLD = "SELECT pg_try_advisory_lock($1, hashtext($2))"
+LEFT = "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, $1)"
+
+
+@asynccontextmanager
+async def store(dsn: str, migrations: Path) -> AsyncIterator[db.Pool]:
+    """Raises:
+    Unavailable: Postgres is away.
+    """
+    schema = PREFIX + secrets.token_hex(4)
+    holder = await db.connect(dsn, schema)
+    try:
+        with db.errors():
+            for left in await holder.fetch(LEFT, PREFIX):
+                if await holder.fetchval(HOLD, RUNS_LOCK, left["nspname"]):
+                    await _drop(holder, left["nspname"])
+            await holder.fetchval(HOLD, RUNS_LOCK, schema)
+        await service.prepare_store(dsn, schema, migrations, asyncio.Event())
+        try:
+            async with db.pool(dsn, schema, size=CONNECTIONS, durable=False) as pool:
+                yield pool
+        finally:
+            with db.errors():
+                await _drop(holder, schema)
+    finally:
+        await holder.close()
+
+
+async def _drop(conn: db.Connection, schema: str) -> None:
+    await conn.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')

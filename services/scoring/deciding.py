@@ -1,0 +1,73 @@
+"""A decision about weights on its way: into the log first, then into force.
+
+Rule 1: who is told that weights are decided finds them in the log, so a rebuild has them too.
+Rule 2: a company's decisions are made one after the other, each with a stamp above all before, so
+        the last to be made is the one in force.
+"""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from services.scoring import weighing
+from services.scoring.clock import Clock, utc_now
+from services.scoring.weights_answers import WantedWeights
+from shared import db, topics
+from shared.auth import Identity
+from shared.events import Action, ScoringWeights, ScoringWeightsChange, Source, dump
+from shared.kafka.publisher import Publisher, Record
+from shared.web import Refused
+
+log = logging.getLogger(__name__)
+
+DECIDING_LOCK = 0x53574465
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+class Decider:
+    def __init__(self, pool: db.Pool, publisher: Publisher, clock: Clock = utc_now) -> None:
+        self._pool = pool
+        self._publisher = publisher
+        self._clock = clock
+
+    async def decide(self, asker: Identity, wanted: WantedWeights) -> None:
+        """Raises:
+        Refused: 409, these weights are in force already.
+        Unavailable: Kafka or Postgres is away; the decision may still come into force.
+        """
+        with db.errors():
+            async with self._pool.acquire() as conn, conn.transaction():
+                await db.lock(conn, DECIDING_LOCK, [asker.company_id])
+                newest = await weighing.decisions(conn, asker.company_id, limit=1)
+                table = wanted.weights.stored()
+                if newest and newest[0]["weights"] == table:
+                    version = newest[0]["number"]
+                    raise Refused(
+                        409, "unchanged", f"These weights are in force already: version {version}."
+                    )
+                stamp = newest[0]["version"] if newest else 0
+                change = _change(asker, wanted, stamp, self._clock())
+                topic = topics.APP_SCORING_WEIGHTS.name
+                await self._publisher.publish([Record(topic, change.key, dump(change))])
+                await weighing.adopt(conn, [change], self._clock())
+        log.info("weights_decided", extra={"company_id": asker.company_id})
+
+
+def _change(
+    asker: Identity, wanted: WantedWeights, stamp: int, now: datetime
+) -> ScoringWeightsChange:
+    return ScoringWeightsChange(
+        event_id=str(uuid4()),
+        company_id=asker.company_id,
+        entity="scoring_weights",
+        entity_id="weights",
+        action=Action.CHANGE,
+        version=max(stamp + 1, (now - EPOCH) // MICROSECOND),
+        occurred_at=now,
+        received_at=now,
+        source=Source.APP,
+        data=ScoringWeights(
+            weights=wanted.weights.stored(), user_id=asker.user_id, reason=wanted.reason
+        ),
+    )
