@@ -1,0 +1,118 @@
+"""Publishing on a real broker: batches of every size, order per key, outages without leftovers."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import groupby
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from shared.errors import Unavailable
+from shared.kafka.client import ensure_topics
+from shared.kafka.publisher import BATCH_BYTES, Publisher, Record
+from shared.settings import Settings
+from shared.topics import DEALS, PERSONS
+from tests.support.infra import Infra
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+READ_S = 30.0
+
+
+@asynccontextmanager
+async def publishing(
+    kafka: str, prefix: str, *, deadline_s: float = 20.0
+) -> AsyncIterator[Publisher]:
+    settings = Settings(
+        kafka_bootstrap_servers=kafka, kafka_topic_prefix=prefix, kafka_partitions=3
+    )
+    await ensure_topics(settings, [PERSONS, DEALS])
+    async with Publisher(settings, deadline_s=deadline_s) as publisher:
+        yield publisher
+
+
+async def log_of(kafka: str, topic: str, count: int) -> list[tuple[bytes | None, bytes | None]]:
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        async with asyncio.timeout(READ_S):
+            records = [await consumer.getone() for _ in range(count)]
+    finally:
+        await consumer.stop()
+    return [(record.key, record.value) for record in records]
+
+
+async def test_a_keys_records_keep_their_order_among_callers_and_batches(
+    infra: Infra, topic_prefix: str
+) -> None:
+    async with publishing(infra.kafka, topic_prefix) as publisher, asyncio.TaskGroup() as group:
+        for number in range(300):
+            key = b"%d" % (number % 7)
+            value = b"%d:" % number + secrets.token_bytes(4_000)
+            records = [Record(PERSONS.name, key, value), Record(DEALS.name, key, b"")]
+            group.create_task(publisher.publish(records))
+
+    found = await log_of(infra.kafka, topic_prefix + PERSONS.name, 300)
+    keyed = sorted(found, key=lambda record: record[0] or b"")
+    for _, group_of_key in groupby(keyed, key=lambda record: record[0]):
+        numbers = [int((value or b"").partition(b":")[0]) for _, value in group_of_key]
+        assert numbers == sorted(numbers)
+    assert len(await log_of(infra.kafka, topic_prefix + DEALS.name, 300)) == 300
+
+
+@pytest.mark.parametrize("size", [0, 100, BATCH_BYTES + 1, 3 * 1024 * 1024])
+async def test_records_of_any_size_travel_whole(
+    infra: Infra, topic_prefix: str, size: int
+) -> None:
+    value = secrets.token_bytes(size)
+    async with publishing(infra.kafka, topic_prefix) as publisher:
+        await publisher.publish([Record(PERSONS.name, b"1", value, [("why", b"because")])] * 2)
+
+    found = await log_of(infra.kafka, topic_prefix + PERSONS.name, 2)
+    assert found == [(b"1", value)] * 2
+
+
+async def test_one_callers_end_does_not_touch_the_others(infra: Infra, topic_prefix: str) -> None:
+    async with publishing(infra.kafka, topic_prefix) as publisher:
+        await publisher.publish([Record(PERSONS.name, b"0", b"first")])
+        tasks = [
+            asyncio.ensure_future(publisher.publish([Record(PERSONS.name, b"%d" % n, b"")]))
+            for n in range(10)
+        ]
+        await asyncio.sleep(0)
+        tasks[3].cancel()
+        done, _ = await asyncio.wait(tasks)
+
+        assert sum(task.cancelled() for task in done) == 1
+        assert all(task.cancelled() or task.exception() is None for task in done)
+
+
+async def test_an_outage_is_told_in_time_and_leaves_nothing_behind(
+    killable: Infra, topic_prefix: str
+) -> None:
+    before = asyncio.all_tasks()
+    async with publishing(killable.kafka, topic_prefix, deadline_s=0.5) as publisher:
+
+        async def is_published() -> bool:
+            try:
+                await publisher.publish([Record(PERSONS.name, b"1", b"")])
+            except Unavailable:
+                return False
+            return True
+
+        await until(is_published)
+        await asyncio.to_thread(killable.kill, "kafka")
+        try:
+            for _ in range(5):
+                began = time.monotonic()
+                assert not await is_published()
+                assert time.monotonic() - began < 0.7
+        finally:
+            await asyncio.to_thread(killable.start, "kafka")
+        await until(is_published, 60)
+
+    assert asyncio.all_tasks() - before == set()
