@@ -1,0 +1,64 @@
+"""What counts of a list of answers, at a threshold fitted apart: precision, recall, F1."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.matching_baselines import Best
+from bench.matching_task import Arrival
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """`swallowed` is the share of the new that went into a stored organization."""
+
+    threshold: float
+    precision: float
+    recall: float
+    swallowed: float
+
+    @property
+    def f1(self) -> float:
+        both = self.precision + self.recall
+        return 2 * self.precision * self.recall / both if both else 0.0
+
+
+def fitted(arrivals: Sequence[Arrival], best: Sequence[Best], least_precision: float) -> float:
+    """The threshold with the highest F1 on the fitting half, among those precise enough if any."""
+    pairs = _half(arrivals, best, fitting=True)
+    steps = sorted({score for _, (cluster, score) in pairs if cluster is not None})
+    figures = [at(pairs, step) for step in _thinned(steps)]
+    precise = [each for each in figures if each.precision >= least_precision]
+    chosen = max(precise or figures, key=lambda each: each.f1, default=None)
+    return chosen.threshold if chosen else 1.0
+
+
+def reported(arrivals: Sequence[Arrival], best: Sequence[Best], threshold: float) -> Figures:
+    return at(_half(arrivals, best, fitting=False), threshold)
+
+
+def at(pairs: Sequence[tuple[Arrival, Best]], threshold: float) -> Figures:
+    known = sum(arrival.known for arrival, _ in pairs)
+    linked = [
+        (arrival, cluster)
+        for arrival, (cluster, score) in pairs
+        if cluster is not None and score >= threshold
+    ]
+    right = sum(arrival.known and arrival.row.cluster == cluster for arrival, cluster in linked)
+    swallowed = sum(not arrival.known for arrival, _ in linked)
+    return Figures(
+        threshold,
+        right / len(linked) if linked else 1.0,
+        right / known if known else 0.0,
+        swallowed / (len(pairs) - known) if len(pairs) > known else 0.0,
+    )
+
+
+def _half(
+    arrivals: Sequence[Arrival], best: Sequence[Best], *, fitting: bool
+) -> list[tuple[Arrival, Best]]:
+    return [pair for pair in zip(arrivals, best, strict=True) if pair[0].fitting is fitting]
+
+
+def _thinned(steps: Sequence[float]) -> Sequence[float]:
+    """Enough thresholds to find the best one by, few enough to try each."""
+    return steps[:: max(1, len(steps) // 400)]

@@ -1,0 +1,1 @@
+"""Do two records mean one organization: keys, features, score, decision. Pure."""

@@ -1,0 +1,136 @@
+"""Which word of one name stands for which of another. Pure.
+
+Rule 1: equal words first, then words that one side writes apart ("coca cola", "cocacola"), then
+        the likest pairs of what is left: misspelt, cut short, abbreviated, an initial.
+Rule 2: no word stands for two, and the order of the two names does not matter. A word that a name
+        repeats counts once.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rapidfuzz.distance import OSA
+
+from services.orgs.matching.rarity import Rarity
+
+_LEAST = 0.5
+"""Pairs that are less alike than this stand for nothing."""
+_VOWELS = frozenset("aeiouy")
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Weights of the matched part of the two names and of all, and the heaviest word that is
+    missing, the left name's first.
+    """
+
+    matched: tuple[float, float]
+    total: tuple[float, float]
+    missing: tuple[float, float]
+    rarest: float
+    """The weight of the heaviest pair, as far as it is alike."""
+
+
+@dataclass(slots=True)
+class _Side:
+    words: list[str]
+    weights: list[float]
+    likeness: list[float]
+
+    def open(self) -> list[int]:
+        return [i for i, likeness in enumerate(self.likeness) if not likeness]
+
+    def matched(self) -> float:
+        return sum(w * s for w, s in zip(self.weights, self.likeness, strict=True))
+
+    def rarest(self) -> float:
+        return max((w * s for w, s in zip(self.weights, self.likeness, strict=True)), default=0.0)
+
+    def missing(self) -> float:
+        lost = (w * (1 - s) for w, s in zip(self.weights, self.likeness, strict=True))
+        return max(lost, default=0.0)
+
+
+def align(left: Sequence[str], right: Sequence[str], rarity: Rarity) -> Alignment:
+    a, b = _side(left, rarity), _side(right, rarity)
+    _match_equal(a, b)
+    if a.open() and b.open():
+        _match_joined(a, b)
+        _match_joined(b, a)
+        _match_alike(a, b)
+    return Alignment(
+        (a.matched(), b.matched()),
+        (sum(a.weights), sum(b.weights)),
+        (a.missing(), b.missing()),
+        min(a.rarest(), b.rarest()),
+    )
+
+
+@lru_cache(maxsize=262_144)
+def likeness(one: str, other: str) -> float:
+    """How far two words may be the same word, from 0 to 1."""
+    short, long = sorted((one, other), key=len)
+    if short == long:
+        return 1.0
+    if long.startswith(short):
+        return min(0.95, 0.45 + 0.1 * len(short))
+    return max(_misspelt(short, long), _abbreviated(short, long))
+
+
+def _misspelt(short: str, long: str) -> float:
+    if len(short) <= len("abc") or any(c.isdigit() for c in short):
+        return 0.0
+    alike: float = OSA.normalized_similarity(short, long, score_cutoff=0.7)
+    return alike if short[0] == long[0] else alike - 0.1
+
+
+def _abbreviated(short: str, long: str) -> float:
+    """`intl` for international: its letters in order, beginning alike, hardly a vowel."""
+    if short[0] != long[0] or len(short) < len("ab") or len(short) + 1 >= len(long):
+        return 0.0
+    if any(c in _VOWELS for c in short[1:-1]) and len(short) <= len("abcd"):
+        return 0.0
+    letters = iter(long)
+    return 0.65 if all(char in letters for char in short) else 0.0
+
+
+def _side(words: Sequence[str], rarity: Rarity) -> _Side:
+    once = list(dict.fromkeys(words))
+    return _Side(once, [rarity.weight(word) for word in once], [0.0] * len(once))
+
+
+def _match_equal(a: _Side, b: _Side) -> None:
+    free = b.open()
+    for i, word in enumerate(a.words):
+        for j in free:
+            if b.words[j] == word:
+                a.likeness[i] = b.likeness[j] = 1.0
+                free.remove(j)
+                break
+
+
+def _match_joined(a: _Side, b: _Side) -> None:
+    """Neighbours of one side that the other side writes as one word."""
+    whole = {b.words[j]: j for j in b.open()}
+    for i in range(len(a.words) - 1):
+        if a.likeness[i] or a.likeness[i + 1]:
+            continue
+        j = whole.pop(a.words[i] + a.words[i + 1], None)
+        if j is not None:
+            a.likeness[i] = a.likeness[i + 1] = b.likeness[j] = 1.0
+
+
+def _match_alike(a: _Side, b: _Side) -> None:
+    for alike, i, j in sorted(_pairs(a, b), key=lambda pair: pair[0], reverse=True):
+        if not a.likeness[i] and not b.likeness[j]:
+            a.likeness[i] = b.likeness[j] = alike
+
+
+def _pairs(a: _Side, b: _Side) -> Iterator[tuple[float, int, int]]:
+    free = b.open()
+    for i in a.open():
+        for j in free:
+            alike = likeness(a.words[i], b.words[j])
+            if alike >= _LEAST:
+                yield alike, i, j

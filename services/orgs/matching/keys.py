@@ -1,0 +1,65 @@
+"""What of an organization is compared beside its normalized name. Pure.
+
+Rule 1: the core key is the name in plain Latin words without its legal forms; normalizing it again
+        changes nothing, and it is empty only where the normalized name is.
+Rule 2: an empty key matches nothing.
+Rule 3: whoever stores a derived key stores KEYS_VERSION with it. It rises whenever a name, a
+        website or a place would give another key than before.
+"""
+
+import re
+from dataclasses import dataclass
+
+from services.orgs import names
+from services.orgs.matching import legal_forms, words
+from services.orgs.matching.legal_forms import NO_FORM, LegalForm
+
+KEYS_VERSION = 1
+
+_DIGITS = re.compile(r"\d{1,18}")
+_ROMAN = {
+    "ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9,
+    "xi": 11, "xii": 12, "xiii": 13, "xiv": 14, "xv": 15, "xvi": 16,
+    "xvii": 17, "xviii": 18, "xix": 19, "xx": 20,
+}  # fmt: skip
+_ROMAN_AT_THE_END = {"i": 1, "v": 5, "x": 10}
+"""Single letters are numerals only as a name's last word: "Fund V", not "V Hotels"."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameKeys:
+    normalized: str = ""
+    core: str = ""
+    words: tuple[str, ...] = ()
+    form: LegalForm = NO_FORM
+    numbers: frozenset[int] = frozenset()
+
+
+NO_NAME = NameKeys()
+
+
+def of_name(name: str | None) -> NameKeys:
+    normalized = names.normalized(name)
+    if not name or not normalized:
+        return NO_NAME
+    rest, form = legal_forms.taken_off(words.split(_with_forms_apart(name)))
+    if not rest:
+        return NameKeys(normalized, normalized)
+    return NameKeys(normalized, " ".join(rest), rest, form, numbers(rest))
+
+
+def core_key(name: str | None) -> str:
+    return of_name(name).core
+
+
+def numbers(name_words: tuple[str, ...]) -> frozenset[int]:
+    """The numbers in a name, in digits or as Roman numerals after its first word."""
+    found = {int(digits) for word in name_words for digits in _DIGITS.findall(word)}
+    found |= {_ROMAN[word] for word in name_words[1:] if word in _ROMAN}
+    if len(name_words) > 1 and name_words[-1] in _ROMAN_AT_THE_END:
+        found.add(_ROMAN_AT_THE_END[name_words[-1]])
+    return frozenset(found)
+
+
+def _with_forms_apart(name: str) -> str:
+    return name if name.isascii() else legal_forms.spaced(words.folded(name))

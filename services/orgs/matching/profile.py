@@ -1,0 +1,72 @@
+"""A record as matching sees it. Pure.
+
+Rule 1: an unknown fact is None and is neither evidence nor contradiction.
+Rule 2: a former name is an alias: it finds candidates for a person to look at, nothing more.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from services.orgs import names
+from services.orgs.matching import domain, keys, place, words
+from services.orgs.matching.keys import NameKeys
+
+_FEWEST_DIGITS = 7
+_COMPARED_DIGITS = 9
+"""The last digits of a phone number: with and without its country and trunk prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a record says of an organization, as it arrived."""
+
+    name: str | None
+    website: str | None = None
+    country: str | None = None
+    postcode: str | None = None
+    city: str | None = None
+    phone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """`ref` names the record, `organization` the one that it belongs to, empty if to none yet."""
+
+    ref: str
+    organization: str
+    pipedrive_id: int | None
+    name: NameKeys
+    former: frozenset[str] = frozenset()
+    domain: str | None = None
+    country: str | None = None
+    postcode: str | None = None
+    city: str | None = None
+    phone: str | None = None
+
+
+def of(
+    stated: Stated,
+    *,
+    ref: str = "",
+    organization: str = "",
+    pipedrive_id: int | None = None,
+    former_names: Iterable[str] = (),
+) -> Profile:
+    name = keys.of_name(stated.name)
+    return Profile(
+        ref,
+        organization,
+        pipedrive_id,
+        name,
+        frozenset(filter(None, map(names.normalized, former_names))) - {name.normalized},
+        domain.of(stated.website),
+        place.country(stated.country),
+        place.postcode(stated.postcode),
+        place.city(stated.city),
+        phone(stated.phone),
+    )
+
+
+def phone(text: str | None) -> str | None:
+    digits = "".join(char for char in "".join(words.split(text or "")) if char.isdigit())
+    return digits[-_COMPARED_DIGITS:] if len(digits) >= _FEWEST_DIGITS else None

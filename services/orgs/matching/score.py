@@ -1,0 +1,61 @@
+"""How sure it is that two records mean one organization, from 0 to 1. Pure.
+
+Rule 1: the score is a logistic sum of named features; the coefficients are data (weights.py).
+Rule 2: each feature's share of the sum can be shown, so a reviewer sees why.
+Rule 3: without a key on either side nothing is said: the score is 0.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.orgs.matching import features, weights
+from services.orgs.matching.features import NAMES, Features
+from services.orgs.matching.profile import Profile
+from services.orgs.matching.rarity import Rarity
+
+_COEFFICIENTS = tuple(weights.COEFFICIENTS[name] for name in NAMES)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A stored record beside an arriving one."""
+
+    other: Profile
+    features: Features
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one feature adds to the sum or takes from it."""
+
+    feature: str
+    value: float
+    points: float
+
+
+def of(found: Features) -> float:
+    return logistic(
+        weights.INTERCEPT + sum(c * v for c, v in zip(_COEFFICIENTS, found.values(), strict=True))
+    )
+
+
+def logistic(total: float) -> float:
+    return 1 / (1 + math.exp(-total)) if total > 0 else math.exp(total) / (1 + math.exp(total))
+
+
+def compared(arriving: Profile, stored: Profile, rarity: Rarity) -> Scored:
+    found = features.between(arriving, stored, rarity)
+    unnamed = not arriving.name.core or not stored.name.core
+    return Scored(stored, found, 0.0 if unnamed else of(found))
+
+
+def shares(found: Features) -> Sequence[Share]:
+    """The features that count, the weightiest first."""
+    counted = [
+        Share(name, value, coefficient * value)
+        for name, value, coefficient in zip(NAMES, found.values(), _COEFFICIENTS, strict=True)
+        if value
+    ]
+    return sorted(counted, key=lambda share: (-abs(share.points), share.feature))

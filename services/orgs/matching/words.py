@@ -1,0 +1,61 @@
+"""A name as words of plain Latin letters and digits. Pure.
+
+Rule 1: look-alikes fold (NFKC), letters of every alphabet are transliterated, case goes.
+Rule 2: `&` and `+` mean "and"; dotted or slashed initials are one word (S.p.A., A/S); an
+        apostrophe joins, any other mark divides.
+Rule 3: a word that has no transliteration stays as it is: no letter or digit is ever lost to "".
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+
+from anyascii import anyascii
+
+_JOINERS = "'`´‘’ʼʻ׳״\""  # noqa: RUF001  these are the look-alikes that names are typed with
+_AND = re.compile(r"[&+]")
+_INITIALS = re.compile(r"(?<![^\W_])[^\W\d_](?:\.[ ]?[^\W\d_])+(?![^\W_])\.?")
+_SLASHED = re.compile(r"(?<![^\W_])([^\W\d_])/([^\W\d_])(?![^\W_])")
+_WORD_OF_ASCII = re.compile(r"[a-z0-9]+")
+_FOREIGN_TO_WORDS = re.compile(r"[^a-z0-9]+")
+
+
+def split(name: str) -> tuple[str, ...]:
+    """The words of a name; empty only if it has no letter and no digit."""
+    text = name if name.isascii() else folded(name)
+    text = _AND.sub(" and ", text)
+    if "." in text:
+        text = _INITIALS.sub(_undotted, text)
+    if "/" in text:
+        text = _SLASHED.sub(r"\1\2", text)
+    if text.isascii():
+        return tuple(_WORD_OF_ASCII.findall(text.lower().replace("'", "").replace('"', "")))
+    return tuple(_latin(word) for word in "".join(_spaced(text)).split())
+
+
+def folded(name: str) -> str:
+    """Folding case before and after makes the folding of the folded a no-op."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def _undotted(found: re.Match[str]) -> str:
+    return found.group().replace(".", "").replace(" ", "") + " "
+
+
+def _spaced(text: str) -> Iterator[str]:
+    in_word = False
+    for char in text:
+        if char.isalnum() or (in_word and unicodedata.category(char)[0] == "M"):
+            in_word = True
+            yield char
+        elif char not in _JOINERS:
+            in_word = False
+            yield " "
+
+
+@lru_cache(maxsize=65_536)
+def _latin(word: str) -> str:
+    if word.isascii():
+        return word.lower()
+    return _FOREIGN_TO_WORDS.sub("", anyascii(word).lower()) or word

@@ -1,0 +1,49 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.orgs.matching import domain
+
+
+@pytest.mark.parametrize(
+    ("website", "registrable"),
+    [
+        ("http://www.acme.co.uk/about?x=1", "acme.co.uk"),
+        ("acme.com", "acme.com"),
+        ("SHOP.ACME.COM:8080", "acme.com"),
+        ("sales@acme.de", "acme.de"),
+        ("mailto:sales@acme.de", "acme.de"),
+        ("https://müller.de", "xn--mller-kva.de"),
+        ("//acme.fr/", "acme.fr"),
+        ("acme.com.", "acme.com"),
+    ],
+)
+def test_the_registrable_domain_counts(website: str, registrable: str) -> None:
+    assert domain.of(website) == registrable
+
+
+@pytest.mark.parametrize(
+    "website",
+    [
+        "someone@gmail.com",
+        "https://www.linkedin.com/company/acme",
+        "https://facebook.com/acme",
+        "https://acme.wordpress.com",
+    ],
+)
+def test_mail_providers_networks_and_hosts_speak_for_nobody(website: str) -> None:
+    assert domain.of(website) not in {"gmail.com", "linkedin.com", "facebook.com", "wordpress.com"}
+
+
+@pytest.mark.parametrize(
+    "website", [None, "", " ", "n/a", "localhost", "10.0.0.1", "co.uk", "http://"]
+)
+def test_what_is_no_public_domain_is_none(website: str | None) -> None:
+    assert domain.of(website) is None
+
+
+@given(st.text())
+def test_any_text_is_read_and_a_domain_is_its_own_domain(website: str) -> None:
+    found = domain.of(website)
+
+    assert found is None or domain.of(found) == found

@@ -1,0 +1,112 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.orgs.matching import alignment, features, rarity, reasons
+from services.orgs.matching.features import NAMES, Features
+from tests.support.matching_profiles import NO_NAMES, a_profile
+
+WORDS = ["Acme", "Acne", "Nord", "Nordlicht", "Intl", "International", "Bank", "Fund", "II", "3"]
+FORMS = ["GmbH", "AG", "Ltd", "S.A.", "Inc", ""]
+A_NAME = st.builds(
+    lambda words, form: " ".join([*words, form]),
+    st.lists(st.sampled_from(WORDS), max_size=5),
+    st.sampled_from(FORMS),
+) | st.text(max_size=20)
+A_PROFILE = st.builds(
+    a_profile,
+    A_NAME,
+    former=st.lists(A_NAME, max_size=2).map(tuple),
+    website=st.sampled_from(["", "acme.de", "acme.com", "gmail.com"]),
+    country=st.sampled_from(["", "DE", "France"]),
+    postcode=st.sampled_from(["", "10115", "D-10115", "75001"]),
+    city=st.sampled_from(["", "Berlin", "Paris"]),
+    phone=st.sampled_from(["", "+49 30 1234567", "030 1234567"]),
+)
+TENANT = rarity.of_names([("nord", "bank"), ("acme", "bank"), ("nordlicht",)])
+
+
+@given(A_PROFILE, A_PROFILE)
+def test_it_does_not_matter_which_record_comes_first(one, other) -> None:
+    assert features.between(one, other, TENANT) == features.between(other, one, TENANT)
+
+
+@given(A_PROFILE, A_PROFILE)
+def test_every_feature_lies_between_0_and_1(one, other) -> None:
+    assert all(0.0 <= value <= 1.0 for value in features.between(one, other, TENANT).values())
+
+
+@given(A_PROFILE)
+def test_nothing_sets_a_record_apart_from_itself(one) -> None:
+    found = features.between(one, one, TENANT)
+
+    assert reasons.vetoes(found) == ()
+    assert found.same_words == float(bool(one.name.core))
+
+
+@given(st.text(alphabet="…-!?. "), A_PROFILE)
+def test_an_empty_key_equals_nothing(nothing: str, other) -> None:
+    found = features.between(a_profile(nothing), other, TENANT)
+
+    assert (found.same_words, found.shared, found.letters) == (0.0, 0.0, 0.0)
+
+
+def test_a_rare_word_tells_more_than_a_common_one() -> None:
+    assert TENANT.weight("zanzibar") > TENANT.weight("nord") > TENANT.weight("group")
+    assert TENANT.weight("gmbh") < TENANT.weight("bank")
+    assert 0.0 < TENANT.weight("and") < TENANT.weight("zanzibar") <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "least"),
+    [
+        ("international", "intl", 0.6),
+        ("pharmaceuticals", "pharma", 0.9),
+        ("mueller", "muller", 0.8),
+        ("acme", "acme", 1.0),
+    ],
+)
+def test_words_are_alike_where_misspelt_or_cut_short(one: str, other: str, least: float) -> None:
+    assert alignment.likeness(one, other) == alignment.likeness(other, one) >= least
+
+
+@pytest.mark.parametrize(("one", "other"), [("acme", "nord"), ("2020", "2021"), ("abc", "abd")])
+def test_short_words_and_numbers_are_not_guessed_at(one: str, other: str) -> None:
+    assert alignment.likeness(one, other) == 0.0
+
+
+def test_words_written_apart_are_the_words_written_as_one() -> None:
+    found = features.between(a_profile("Coca Cola Ltd"), a_profile("CocaCola Ltd"), NO_NAMES)
+
+    assert (found.shared, found.letters, found.same_form) == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "feature"),
+    [
+        ("Acme GmbH", "Acme AG", "form_contradicts"),
+        ("Nord Fund II", "Nord Fund III", "numbers_differ"),
+        ("Nord Fund", "Nord Fund III", "number_on_one_side"),
+    ],
+)
+def test_forms_and_numbers_veto(one: str, other: str, feature: str) -> None:
+    found = features.between(a_profile(one), a_profile(other), NO_NAMES)
+
+    assert found.named()[feature] == 1.0
+    assert reasons.vetoes(found)
+    assert not reasons.contradictions(found)
+
+
+def test_facts_agree_differ_or_say_nothing() -> None:
+    berlin = a_profile(website="acme.de", country="DE", city="Berlin", phone="+49 30 1234567")
+    paris = a_profile(website="acme.fr", country="FR", city="Paris")
+    found = features.between(berlin, paris, NO_NAMES)
+
+    assert (found.domain_differs, found.country_differs, found.city_differs) == (1.0, 1.0, 1.0)
+    assert (found.same_phone, found.same_postcode, found.postcode_differs) == (0.0, 0.0, 0.0)
+    assert len(reasons.contradictions(found)) == 2
+
+
+def test_features_keep_their_names_in_order() -> None:
+    assert tuple(Features().named()) == NAMES
+    assert Features().values() == (0.0,) * len(NAMES)

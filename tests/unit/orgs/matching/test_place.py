@@ -1,0 +1,42 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.orgs.matching import place
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["DE", "de", "DEU", "276", "Germany", "Deutschland", "Allemagne", "ドイツ", "Германия"],
+)
+def test_a_country_is_known_by_codes_and_in_many_languages(spelling: str) -> None:
+    assert place.country(spelling) == "DE"
+
+
+@pytest.mark.parametrize(
+    ("spelling", "code"),
+    [("UK", "GB"), ("U.S.A.", "US"), ("The Netherlands", "NL"), ("Côte d'Ivoire", "CI")],
+)
+def test_a_country_is_known_as_people_say_it(spelling: str, code: str) -> None:
+    assert place.country(spelling) == code
+
+
+@pytest.mark.parametrize("spelling", [None, "", "Atlantis", "EU", "??"])
+def test_what_is_no_country_is_none(spelling: str | None) -> None:
+    assert place.country(spelling) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("D-10115", "10115"), ("SW1A 1AA", "sw1a1aa"), ("01067", "1067"), ("541-0045", "5410045")],
+)
+def test_a_postcode_has_one_spelling(one: str, other: str) -> None:
+    assert place.postcode(one) == place.postcode(other) is not None
+
+
+@given(st.text())
+def test_places_are_normalized_once(text: str) -> None:
+    for normalize in (place.postcode, place.city, place.country):
+        once = normalize(text)
+
+        assert normalize(once) == once
