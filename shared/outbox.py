@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 2_000
 IDLE_S = 1.0
-PACE_S = 0.005
+PACE_S = 0.002
 """Least time between two rounds: states of a key that come meanwhile are told as one."""
 RELAY_LOCK_SPACE = 0x4F55
 

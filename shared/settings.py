@@ -32,7 +32,7 @@ class Settings(BaseSettings):
 class StoreSettings(Settings):
     """Of the services that keep a store and consume topics."""
 
-    batch_records: int = Field(500, ge=1, le=10_000, description="records in one transaction")
+    batch_records: int = Field(1000, ge=1, le=10_000, description="records in one transaction")
     dead_letter_limit: int = Field(
         100, ge=1, description="dead letters within 5 minutes that stop the line"
     )

@@ -9,16 +9,18 @@ Rule 3: an authenticated sender is never refused for a body we do not understand
 from dataclasses import dataclass
 from typing import assert_never
 
+import orjson
 from aiohttp import hdrs, web
 from prometheus_client import Counter
 
 from services.ingest.intake import Foreign, Intake, Outcome, PutAside, Stored
+from shared import ready
 from shared.errors import Unavailable
 from shared.events import MODELS
 from shared.observability import WEBHOOKS
 from shared.openapi import Endpoint
 from shared.tenants import Tenant, Tenants
-from shared.web import Json, Refused, answer
+from shared.web import Json, Refused, raw
 
 REALM = 'Basic realm="my500", charset="UTF-8"'
 UNREAD = "unknown"
@@ -56,7 +58,7 @@ class Door:
             )
         ]
 
-    async def receive_webhook(self, request: web.Request) -> web.Response:
+    async def receive_webhook(self, request: web.Request) -> web.StreamResponse:
         tenant = self._tenant(request)
         # What has arrived already need not be waited for.
         stream = request.content
@@ -69,7 +71,7 @@ class Door:
         except Unavailable:
             _count("unavailable")
             raise
-        return _answer(outcome)
+        return _answer(outcome, request)
 
     def _tenant(self, request: web.Request) -> Tenant:
         tenant = self.tenants.authenticate(request.headers.get(hdrs.AUTHORIZATION))
@@ -101,7 +103,7 @@ class Door:
         return Refused(413, "too_large", f"The body is larger than {self.max_body_bytes} bytes.")
 
 
-def _answer(outcome: Outcome) -> web.Response:
+def _answer(outcome: Outcome, request: web.Request) -> web.StreamResponse:
     match outcome:
         case Stored():
             _count("accepted", outcome.entity)
@@ -113,7 +115,8 @@ def _answer(outcome: Outcome) -> web.Response:
             raise Refused(403, "foreign_company", sentence)
         case _:
             assert_never(outcome)
-    return answer({"eventId": outcome.event_id})
+    body = orjson.dumps({"success": True, "data": {"eventId": outcome.event_id}})
+    return ready.Ready(body) if ready.suits(request) else raw(body)
 
 
 def _count(outcome: str, entity: str = UNREAD) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from services.query import answers, reading, ready
+from services.query import answers, reading
 from services.query.batch import User
 from services.query.cache import Cache, Origin, Served
 from services.query.reading import Read
@@ -24,7 +24,7 @@ from services.query.request import (
 )
 from services.query.watch import Watch
 from shared import app as shared_app
-from shared import db
+from shared import db, ready
 from shared.app import Health
 from shared.auth import Authenticator
 from shared.observability import PAGES
@@ -170,7 +170,7 @@ def _page(
     if request.headers.get("If-None-Match") == served.etag:
         return web.Response(status=304, headers={"ETag": served.etag})
     if ready.suits(request):
-        return ready.Ready(served.etag, served.body, tail)
+        return ready.Ready(served.body, tail, etag=served.etag)
     return web.Response(body=served.body + tail, headers={**_HEADERS, "ETag": served.etag})
 
 

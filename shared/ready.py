@@ -1,11 +1,12 @@
-"""A response that is bytes already: what a hit sends, in one write and without building headers.
+"""A success that is bytes already: sent in one write and without building headers.
 
 Rule 1: only for a request of HTTP/1.1 on a connection that stays open and has nothing left to
         send; every other request gets the usual response, with the same status and body.
 Rule 2: only public methods of the framework's response are replaced: `prepare`, `write_eof` and
         `keep_alive`, the three that it asks of every response.
 
-Why: composing the same headers anew took a fifth of the processor time of a hit.
+Why: composing the same headers anew took a fifth of the processor time of a cached page, and a
+tenth of a webhook's.
 """
 
 import time
@@ -17,9 +18,10 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11
 
 HEAD: Final = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nETag: %b\r\n"
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%b"
     b"Content-Length: %d\r\nDate: %b\r\n\r\n"
 )
+ETAG: Final = b"ETag: %b\r\n"
 
 
 class Clock:
@@ -41,13 +43,12 @@ _CLOCK: Final = Clock()
 
 
 class Ready(web.StreamResponse):
-    def __init__(self, etag: str, body: bytes, tail: bytes) -> None:
+    """The body may come in two parts, so that a large one need not be copied to end it."""
+
+    def __init__(self, body: bytes, tail: bytes = b"", *, etag: str | None = None) -> None:
         super().__init__()
-        self._parts = (
-            HEAD % (etag.encode(), len(body) + len(tail), _CLOCK.now()),
-            body,
-            tail,
-        )
+        tag = ETAG % etag.encode() if etag is not None else b""
+        self._parts = (HEAD % (tag, len(body) + len(tail), _CLOCK.now()), body, tail)
 
     @property
     def keep_alive(self) -> bool | None:
