@@ -1,14 +1,18 @@
-"""Contacts a second through the whole pipe: from the first webhook to the last row of the pages.
+"""Contacts a second through the whole pipe: from the first of them to the last row of the pages.
 
-`python -m bench.pipe [--contacts 20000] [--organizations 2000] [--rounds 3]`
-wrk delivers each body once; the clock stops when every contact stands in the read model with its
-organization and its score. Prints contacts/s and each stage's share of the CPU time.
+`python -m bench.pipe [--by log|webhooks] [--projectors 2] [--contacts 60000]
+[--organizations 6000] [--rounds 3]`
+By webhooks, wrk delivers each body once over 64 connections; by the log, the same bodies are
+normalized and published in rounds of 500, as an import does. The clock stops when every contact
+stands in the read model with its organization and its score. Prints contacts/s and each stage's
+share of the CPU time.
 """
 
 import argparse
 import asyncio
 import statistics
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -16,10 +20,17 @@ import asyncpg
 import orjson
 
 from bench import bodies, stage
-from tests.support.cluster import Instance
+from services.ingest import payload
+from shared import events
+from shared.kafka.publisher import Publisher
+from shared.kafka.rounds import Record
+from shared.settings import Settings
+from shared.topics import OF_ENTITY
+from tests.support.cluster import Cluster, Instance
 from tests.support.waiting import until
 
 LONGEST_S = 180
+ROUND = 500
 
 DONE = """
 SELECT count(*) FILTER (WHERE name IS NOT NULL) AS persons,
@@ -66,6 +77,20 @@ async def deliver(folder: Path, ingest: Instance, contents: list[bytes]) -> None
             wrk.terminate()
 
 
+async def publish(running: Cluster, contents: list[bytes]) -> None:
+    """Every body once, into the log, by a process' worth of work in this one."""
+    settings = Settings(kafka_bootstrap_servers=running.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    async with Publisher(settings, deadline_s=30) as publisher:
+        for start in range(0, len(contents), ROUND):
+            changes = (
+                payload.change(content, company_id=bodies.COMPANY, now=datetime.now(UTC))
+                for content in contents[start : start + ROUND]
+            )
+            await publisher.publish(
+                [Record(OF_ENTITY[c.entity].name, c.key, events.dump(c)) for c in changes]
+            )
+
+
 async def visible(dsn: str, contacts: int) -> None:
     conn = await asyncpg.connect(dsn)
 
@@ -79,16 +104,23 @@ async def visible(dsn: str, contacts: int) -> None:
         await conn.close()
 
 
-async def one_round(contacts: int, organizations: int) -> float:
+async def one_round(contacts: int, organizations: int, *, by: str, projectors: int) -> float:
     async with stage.cluster() as (running, stack):
         services = await running.start_all()
+        for _ in range(projectors - 1):
+            await running.ready(running.start("query", "projector"))
         contents = [
             orjson.dumps(body)
             for body in bodies.contacts(contacts, organizations=organizations, owners=50)
         ]
         before = stage.cpu_seconds(running, stack)
         began = time.perf_counter()
-        delivery = asyncio.create_task(deliver(running.folder, services["ingest"], contents))
+        sending = (
+            publish(running, contents)
+            if by == "log"
+            else deliver(running.folder, services["ingest"], contents)
+        )
+        delivery = asyncio.create_task(sending)
         await visible(running.environment["DATABASE_URL"], contacts)
         seconds = time.perf_counter() - began
         delivery.cancel()
@@ -99,12 +131,19 @@ async def one_round(contacts: int, organizations: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--contacts", type=int, default=20_000)
-    parser.add_argument("--organizations", type=int, default=2_000)
+    parser.add_argument("--by", choices=["log", "webhooks"], default="log")
+    parser.add_argument("--projectors", type=int, default=2)
+    parser.add_argument("--contacts", type=int, default=60_000)
+    parser.add_argument("--organizations", type=int, default=6_000)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     rates = [
-        asyncio.run(one_round(chosen.contacts, chosen.organizations)) for _ in range(chosen.rounds)
+        asyncio.run(
+            one_round(
+                chosen.contacts, chosen.organizations, by=chosen.by, projectors=chosen.projectors
+            )
+        )
+        for _ in range(chosen.rounds)
     ]
     stage.say(f"median of {chosen.rounds}: {statistics.median(rates):.0f} contacts/s")
 

@@ -42,12 +42,15 @@ async def cluster() -> AsyncIterator[tuple[Cluster, Stack]]:
 
 def cpu_seconds(running: Cluster, stack: Stack) -> dict[str, float]:
     """CPU time used so far, by service and by server, children included."""
-    processes = {i.service: psutil.Process(i.process.pid) for i in running.instances}
+    processes = [(i.service, psutil.Process(i.process.pid)) for i in running.instances]
     for name in ("postgres", "valkey", "kafka"):
         found = stack.process(name)
         if found is not None:
-            processes[name] = found
-    return {name: _cpu(process) for name, process in processes.items()}
+            processes.append((name, found))
+    used: dict[str, float] = {}
+    for name, process in processes:
+        used[name] = used.get(name, 0.0) + _cpu(process)
+    return used
 
 
 def _cpu(process: psutil.Process) -> float:
