@@ -38,7 +38,7 @@ class Home:
             f"-Xms{heap}",
             f"-Xmx{heap}",
             "-XX:+UseG1GC",
-            # Less peak for far less compiling: this broker rarely runs long enough to earn it back.
+            # Less peak for far less compiling: this broker rarely runs long enough to repay it.
             "-XX:TieredStopAtLevel=1",
             *((f"-XX:{option}={self.archive}", "-Xlog:cds=off,cds+dynamic=off") if use else ()),
             f"-Dlog4j2.configurationFile={LOG_CONFIG}",
