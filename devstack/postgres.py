@@ -32,7 +32,7 @@ OPTIONS = {
     "checkpoint_timeout": "15min",
     # Plans made on empty tables are made anew once the tables were analyzed; and the outboxes,
     # which fill and empty all the time, want their dead rows gone soon.
-    "autovacuum_naptime": "5s",
+    "autovacuum_naptime": "30s",
     "timezone": "UTC",
 }
 _CAPABILITY = "--ambient-caps=+dac_override"
