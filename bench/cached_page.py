@@ -30,7 +30,7 @@ import jwt
 
 from services.query import batch, projector
 from services.query.main import MIGRATIONS, SCHEMA
-from shared import db, events, ids, service, topics
+from shared import db, ids, service, states, topics
 from shared.kafka.consumer import Received
 from shared.tenants import CustomFields
 
@@ -60,7 +60,7 @@ def changed(topic: topics.Topic, number: int, data: dict[str, object]) -> Receiv
 
 def facts() -> Iterator[Received]:
     organization_id = ids.organization(COMPANY, 1)
-    state = events.OrganizationState(
+    state = states.OrganizationState(
         version=1, company_id=COMPANY, organization_id=organization_id, name="Acme GmbH"
     )
     yield Received(topics.ORG_STATES.name, state)
@@ -75,7 +75,7 @@ def facts() -> Iterator[Received]:
             "update_time": added,
         }
         yield changed(topics.PERSONS, number, person)
-        link = events.ContactLink(
+        link = states.ContactLink(
             version=1, company_id=COMPANY, person_id=number, organization_id=organization_id
         )
         yield Received(topics.CONTACT_LINKS.name, link)
@@ -190,7 +190,7 @@ def measure(dsn: str, redis: str, rounds: int, seconds: int) -> None:
         if not json.loads(body)["performance"]["cacheHit"]:
             raise SystemExit("the second request was no hit")
         Path(file.name).write_bytes(body)
-        with process("bench/bare_handler.py", str(ports[1]), file.name) as plain:
+        with process("bench/bare.py", str(ports[1]), file.name) as plain:
             wait_for(urls[1], token)
             figures: tuple[list[float], list[float]] = ([], [])
             costs: tuple[list[float], list[float]] = ([], [])

@@ -24,7 +24,7 @@ from services.query.generation import Keys
 from services.query.invalidation import Invalidation
 from services.query.projector import Projector
 from services.query.wire import Wire
-from shared import db, events, ids, service, topics
+from shared import db, events, ids, service, states, topics
 from shared.kafka.consumer import Received
 from shared.tenants import Tenants
 
@@ -69,7 +69,7 @@ def persons(count: int, random: Random) -> Iterable[Received]:
 def links(count: int) -> Iterable[Received]:
     for number in range(count):
         organization_id = ids.organization(COMPANY, number % 500)
-        link = events.ContactLink(
+        link = states.ContactLink(
             version=1, company_id=COMPANY, person_id=number, organization_id=organization_id
         )
         yield Received(topics.CONTACT_LINKS.name, link)
@@ -77,7 +77,7 @@ def links(count: int) -> Iterable[Received]:
 
 def scores(count: int, random: Random) -> Iterable[Received]:
     for number in range(count):
-        score = events.ScoreState(
+        score = states.ScoreState(
             version=1,
             company_id=COMPANY,
             person_id=number,

@@ -61,10 +61,12 @@ async def _prepare(conn: asyncpg.Connection) -> None:
     )
 
 
-def pool(dsn: str, schema: str, *, size: int, durable: bool = True) -> Pool:
+def pool(dsn: str, schema: str, *, size: int, durable: bool = True, replan: bool = False) -> Pool:
     """A pool whose connections see `schema` first. Connects when first used.
 
-    `durable=False` lets commits return before they are on disk (rule 2).
+    `durable=False` lets commits return before they are on disk (rule 2). `replan=True` plans each
+    statement whenever it runs: right for batches on tables that grow from nothing, where a plan
+    kept from the first rows would go by an index that no longer narrows anything.
     """
     return asyncpg.create_pool(
         dsn,
@@ -77,9 +79,9 @@ def pool(dsn: str, schema: str, *, size: int, durable: bool = True) -> Pool:
             "application_name": f"my500-{schema}",
             "statement_timeout": str(STATEMENT_TIMEOUT_MS),
             "synchronous_commit": "on" if durable else "off",
+            "plan_cache_mode": "force_custom_plan" if replan else "auto",
             "jit": "off",  # compiling costs more than any statement here runs
-            # Every statement goes by keys. A plan made while a table was empty would otherwise
-            # read it whole for ever after: prepared statements keep their plans.
+            # Every statement goes by keys: a table that looks small is not read whole.
             "enable_seqscan": "off",
         },
     )

@@ -8,10 +8,10 @@ Rule 3: one spelling for each fact, whichever of Pipedrive's four it came in.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
-from uuid import UUID
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -235,14 +235,12 @@ class Change(Fact, Generic[EntityT]):
 
     @property
     def number(self) -> int:
-        """The entity's id as the number Pipedrive gives to everything but leads."""
-        try:
-            number = int(self.entity_id)
-        except ValueError as error:
-            raise Poison(f"{self.entity} id is not a number: {self.entity_id[:40]!r}") from error
-        if not 0 <= number <= BIGINT_MAX:
-            raise Poison(f"{self.entity} id is out of range: {self.entity_id[:40]!r}")
-        return number
+        """The entity's id as the number Pipedrive gives to everything but leads.
+
+        Raises:
+            Poison: it is none.
+        """
+        return number(self.entity_id)
 
 
 PersonChange = Change[Person]
@@ -256,89 +254,6 @@ OtherChange = Change[Unmodelled]
 CampaignChange = Change[CampaignMembership]
 ScoringWeightsChange = Change[ScoringWeights]
 
-
-class OrganizationState(Fact):
-    """One real organization as orgs holds it now; `version` grows with each publication.
-
-    `deleted` once no record is left in it; `merged_into` is then where its records went, if they
-    went together. `last_activity` is the newest moment of a done activity.
-    """
-
-    version: int
-    company_id: Id
-    organization_id: UUID
-    deleted: bool = False
-    merged_into: UUID | None = None
-    name: str | None = None
-    pipedrive_org_id: str | None = None
-    industry: str | None = None
-    size: str | None = None
-    website: str | None = None
-    address: str | None = None
-    country: str | None = None
-    city: str | None = None
-    contact_count: int = 0
-    last_activity: Instant | None = None
-
-    @property
-    def key(self) -> bytes:
-        return key(self.company_id, self.organization_id)
-
-
-class ContactLink(Fact):
-    """The organization a contact belongs to now; null while there is none."""
-
-    version: int
-    company_id: Id
-    person_id: Id
-    organization_id: UUID | None = None
-
-    @property
-    def key(self) -> bytes:
-        return key(self.company_id, self.person_id)
-
-
-class ScoreState(Fact):
-    """A contact's warmness now. `score` 0-10; `points` per component add up to it before the
-    clamp; `next_change_at` is when time alone can next change it.
-    """
-
-    version: int
-    company_id: Id
-    person_id: Id
-    score: int
-    points: dict[str, int] = {}
-    last_contacted: Instant | None = None
-    next_change_at: Instant | None = None
-
-    @property
-    def key(self) -> bytes:
-        return key(self.company_id, self.person_id)
-
-
-class SyncState(StrEnum):
-    IDLE = "idle"
-    RUNNING = "running"
-    FAILED = "failed"
-    NEVER = "never"
-
-
-class SyncStatus(Fact):
-    """How the company's last synchronisation with Pipedrive stands."""
-
-    version: int
-    company_id: Id
-    state: SyncState
-    last_sync_at: Instant | None = None
-    processed: int = 0
-    failed: int = 0
-
-    @property
-    def key(self) -> bytes:
-        return key(self.company_id, "sync")
-
-
-Published = OrganizationState | ContactLink | ScoreState | SyncStatus
 
 Entity = Literal["person", "organization", "deal", "activity", "lead", "user", "note"]
 MODELS: dict[str, type[Fact]] = {
@@ -381,6 +296,24 @@ def parse(model: type[FactT], value: bytes | None) -> FactT:
         raise Poison(f"not a {model.__name__}: {where}: {first['msg']}") from error
 
 
+LONGEST_NUMBER = 19
+
+
+def number(entity_id: str) -> int:
+    """An entity's id as the number it is.
+
+    Only plain digits: `int` would also take what one id can be written as a second time.
+
+    Raises:
+        Poison: Pipedrive gives no such id.
+    """
+    plain = entity_id.isascii() and entity_id.isdigit() and len(entity_id) <= LONGEST_NUMBER
+    found = int(entity_id) if plain else -1
+    if not 0 <= found <= BIGINT_MAX:
+        raise Poison(f"not an id that Pipedrive gives: {entity_id[:40]!r}")
+    return found
+
+
 def writes(change: Change[Any], carried: dict[str, Any]) -> Iterator[tuple[str, Write]]:
     """What a change says about its own entity and, after a merge, about the loser.
 
@@ -399,3 +332,15 @@ def writes(change: Change[Any], carried: dict[str, Any]) -> Iterator[tuple[str, 
     if change.merged_from and change.merged_from != change.entity_id:
         stamp = Stamp(change.version, RANK[Action.DELETE], change.event_id)
         yield change.merged_from, Write(stamp, True, {"merged_into": change.entity_id})
+
+
+def numbered(write: Write) -> Write:
+    """The write with the other side of a merge as the number it is.
+
+    Raises:
+        Poison: it is none.
+    """
+    into = write.carried.get("merged_into")
+    if into is None:
+        return write
+    return replace(write, carried={**write.carried, "merged_into": number(into)})

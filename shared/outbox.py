@@ -15,9 +15,10 @@ from collections.abc import Iterable, Sequence
 import asyncpg
 
 from shared import db, lifecycle
-from shared.events import Published, dump
+from shared.events import dump
 from shared.kafka.publisher import Publisher, Record
 from shared.observability import OUTBOX_PENDING, OUTBOX_PUBLISHED
+from shared.states import Published
 from shared.topics import Topic
 
 log = logging.getLogger(__name__)

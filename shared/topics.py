@@ -7,7 +7,7 @@ Rule 2: `orgs.*`, `scoring.*` and `sync.status` hold states: compacted, the newe
 from dataclasses import dataclass
 from typing import Any
 
-from shared import events
+from shared import events, states
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ APP_SCORING_WEIGHTS = Topic(
 )
 ORG_STATES = Topic(
     "orgs.organizations",
-    events.OrganizationState,
+    states.OrganizationState,
     "orgs",
     ("query",),
     "company_id:organization_id",
@@ -53,7 +53,7 @@ ORG_STATES = Topic(
 )
 CONTACT_LINKS = Topic(
     "orgs.contact-links",
-    events.ContactLink,
+    states.ContactLink,
     "orgs",
     ("query",),
     "company_id:person_id",
@@ -61,14 +61,14 @@ CONTACT_LINKS = Topic(
 )
 SCORES = Topic(
     "scoring.scores",
-    events.ScoreState,
+    states.ScoreState,
     "scoring",
     ("query",),
     "company_id:person_id",
     compacted=True,
 )
 SYNC_STATUS = Topic(
-    "sync.status", events.SyncStatus, "ingest", ("query",), "company_id:sync", compacted=True
+    "sync.status", states.SyncStatus, "ingest", ("query",), "company_id:sync", compacted=True
 )
 WEBHOOKS = "pipedrive.webhooks"
 """No topic of its own: the origin named on dead letters of webhooks that cannot be read."""

@@ -11,11 +11,12 @@ from services.orgs import grouping, moments
 from shared import ids
 from shared.errors import Poison
 from shared.events import (
-    BIGINT_MAX,
     Action,
     ActivityChange,
     OrganizationChange,
     PersonChange,
+    number,
+    numbered,
     writes,
 )
 from shared.register import Register, Write, apply
@@ -55,10 +56,10 @@ def records(changes: Iterable[OrganizationChange]) -> Mapping[RecordKey, Sequenc
     found: dict[RecordKey, list[Write]] = {}
     for change in changes:
         for entity_id, write in writes(change, _carried(change.data, _RECORD_FIELDS)):
-            number = _number(entity_id)
-            record_id = ids.organization(change.company_id, number)
-            row = RecordKey(change.company_id, record_id, number)
-            found.setdefault(row, []).append(_numbered(write))
+            org_id = number(entity_id)
+            record_id = ids.organization(change.company_id, org_id)
+            row = RecordKey(change.company_id, record_id, org_id)
+            found.setdefault(row, []).append(numbered(write))
     return found
 
 
@@ -80,8 +81,8 @@ def contacts(changes: Iterable[PersonChange]) -> Mapping[Key, Sequence[Write]]:
         says_org = data is not None and "org_id" in data.model_fields_set
         carried = {"org_id": data.org_id} if says_org and data is not None else {}
         for entity_id, write in writes(change, carried):
-            row = (change.company_id, _number(entity_id))
-            found.setdefault(row, []).append(_numbered(write))
+            row = (change.company_id, number(entity_id))
+            found.setdefault(row, []).append(numbered(write))
     return found
 
 
@@ -103,24 +104,6 @@ def _carried(body: Any, kept: frozenset[str]) -> dict[str, Any]:
     if body is None:
         return {}
     return {name: getattr(body, name) for name in body.model_fields_set & kept}
-
-
-def _numbered(write: Write) -> Write:
-    """The write with the other side of a merge as the number it is."""
-    into = write.carried.get("merged_into")
-    if into is None:
-        return write
-    return Write(write.stamp, write.deleted, {**write.carried, "merged_into": _number(into)})
-
-
-def _number(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError as error:
-        raise Poison(f"not a Pipedrive id: {text[:40]!r}") from error
-    if not 0 <= number <= BIGINT_MAX:
-        raise Poison(f"a Pipedrive id out of range: {text[:40]!r}")
-    return number
 
 
 def _uuid(text: str) -> UUID:

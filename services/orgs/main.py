@@ -34,7 +34,7 @@ async def main(arguments: Sequence[str]) -> None:
     dsn = settings.database_url.get_secret_value()
     with lifecycle.stop_on_signal() as stop:
         async with (
-            db.pool(dsn, SERVICE, size=settings.pool_size, durable=False) as pool,
+            db.pool(dsn, SERVICE, size=settings.pool_size, durable=False, replan=True) as pool,
             Publisher(settings, deadline_s=PUBLISH_DEADLINE_S) as publisher,
         ):
             await service.prepare_topics(settings, (*CONSUMED, *PUBLISHED), stop)

@@ -12,7 +12,7 @@ from services.orgs.effects import Effects, Move, OrgKey
 from services.orgs.grouping import Shown
 from services.orgs.organization_store import Loaded, Organization
 from shared import db, outbox, topics
-from shared.events import ContactLink, OrganizationState
+from shared.states import ContactLink, OrganizationState
 
 
 async def settle(conn: db.Connection, effects: Effects) -> None:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from services.query import contact
 from services.query.contact import NO_ACTIVITY, UNKNOWN, Contact, Key
-from shared import events, register, topics
+from shared import events, register, states, topics
 from shared.register import Register, Write
 from shared.tenants import CustomFields
 
@@ -59,10 +59,10 @@ class Batch:
     persons: list[tuple[Key, Write]] = field(default_factory=list)
     activities: list[tuple[Key, Write]] = field(default_factory=list)
     campaigns: list[tuple[Key, events.CampaignChange]] = field(default_factory=list)
-    links: list[events.ContactLink] = field(default_factory=list)
-    scores: list[events.ScoreState] = field(default_factory=list)
-    organizations: dict[Organization, events.OrganizationState] = field(default_factory=dict)
-    statuses: dict[int, events.SyncStatus] = field(default_factory=dict)
+    links: list[states.ContactLink] = field(default_factory=list)
+    scores: list[states.ScoreState] = field(default_factory=list)
+    organizations: dict[Organization, states.OrganizationState] = field(default_factory=dict)
+    statuses: dict[int, states.SyncStatus] = field(default_factory=dict)
     received: list[datetime] = field(default_factory=list)
 
     def contacts(self) -> set[Key]:
@@ -104,14 +104,14 @@ def _add_campaign(batch: Batch, change: events.CampaignChange, _: CustomFieldsOf
     batch.received.append(change.received_at)
 
 
-def _add_organization(batch: Batch, said: events.OrganizationState, _: CustomFieldsOf) -> None:
+def _add_organization(batch: Batch, said: states.OrganizationState, _: CustomFieldsOf) -> None:
     key = Organization(said.company_id, said.organization_id)
     held = batch.organizations.get(key)
     if held is None or said.version > held.version:
         batch.organizations[key] = said
 
 
-def _add_status(batch: Batch, said: events.SyncStatus, _: CustomFieldsOf) -> None:
+def _add_status(batch: Batch, said: states.SyncStatus, _: CustomFieldsOf) -> None:
     held = batch.statuses.get(said.company_id)
     if held is None or said.version > held.version:
         batch.statuses[said.company_id] = said

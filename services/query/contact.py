@@ -12,9 +12,8 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from shared import events, register
-from shared.errors import Poison
-from shared.events import BIGINT_MAX, ActivityChange, CampaignChange, PersonChange
+from shared import events, register, states
+from shared.events import ActivityChange, CampaignChange, PersonChange
 from shared.register import NEVER, Register, Stamp, Write
 from shared.tenants import CustomFields
 
@@ -89,12 +88,7 @@ def person_writes(change: PersonChange, custom: CustomFields) -> Iterator[tuple[
     """
     carried = _person(change.data, custom) if change.data is not None else {}
     for entity_id, write in events.writes(change, carried):
-        key = Key(change.company_id, _number(entity_id))
-        into = write.carried.get("merged_into")
-        if into is None:
-            yield key, write
-        else:
-            yield key, replace(write, carried={**write.carried, "merged_into": _number(into)})
+        yield Key(change.company_id, events.number(entity_id)), events.numbered(write)
 
 
 def activity_write(change: ActivityChange) -> Write:
@@ -108,13 +102,13 @@ def with_person(contact: Contact, write: Write) -> Contact:
     return replace(contact, person=register.apply(contact.person, write))
 
 
-def with_link(contact: Contact, said: events.ContactLink) -> Contact:
+def with_link(contact: Contact, said: states.ContactLink) -> Contact:
     if said.version <= contact.link.version:
         return contact
     return replace(contact, link=Link(said.version, said.organization_id))
 
 
-def with_score(contact: Contact, said: events.ScoreState) -> Contact:
+def with_score(contact: Contact, said: states.ScoreState) -> Contact:
     if said.version <= contact.score.version:
         return contact
     return replace(contact, score=Score(said.version, said.score, said.last_contacted))
@@ -147,16 +141,3 @@ def primary(points: tuple[events.ContactPoint, ...] | None) -> str | None:
     if chosen is None:
         chosen = filled[0] if filled else None
     return chosen.value if chosen is not None else None
-
-
-def _number(entity_id: str) -> int:
-    """Raises:
-    Poison: not an id that Pipedrive gives to persons.
-    """
-    try:
-        number = int(entity_id)
-    except ValueError as error:
-        raise Poison(f"person id is not a number: {entity_id[:40]!r}") from error
-    if not 0 <= number <= BIGINT_MAX:
-        raise Poison(f"person id is out of range: {entity_id[:40]!r}")
-    return number

@@ -48,7 +48,10 @@ async def main(arguments: Sequence[str]) -> None:
         if "projector" in roles:
             await service.prepare_topics(settings, CONSUMED, stop)
         async with (
-            db.pool(dsn, SCHEMA, size=settings.pool_size, durable=False) as pool,
+            db.pool(dsn, SCHEMA, size=settings.pool_size) as pool,
+            db.pool(
+                dsn, SCHEMA, size=settings.pool_size, durable=False, replan=True
+            ) as writing_pool,
             Wire(settings.redis_url.get_secret_value()) as wire,
             Publisher(settings, deadline_s=PUBLISH_S) as publisher,
         ):
@@ -60,8 +63,8 @@ async def main(arguments: Sequence[str]) -> None:
             loops: list[lifecycle.Loop] = []
             health = Health({"postgres": lambda: db.ping(pool)})
             if "projector" in roles:
-                invalidation = Invalidation(wire, Keys(store_id), pool)
-                loops, health = _project(settings, pool, invalidation, publisher)
+                invalidation = Invalidation(wire, Keys(store_id), writing_pool)
+                loops, health = _project(settings, writing_pool, invalidation, publisher)
             if "api" in roles:
                 watch = Watch(pool)
                 loops.append(watch.run)

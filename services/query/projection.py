@@ -20,7 +20,7 @@ from services.query.contact import (
     Link,
     Score,
 )
-from shared import db, events, ids
+from shared import db, ids, states
 from shared.db import Connection, columns, lock
 from shared.register import Register, Stamp, decode_lag, encode_lag
 
@@ -251,7 +251,7 @@ async def write_activities(conn: Connection, after: Mapping[Key, Register]) -> N
 
 
 async def write_organizations(
-    conn: Connection, states: Mapping[Organization, events.OrganizationState]
+    conn: Connection, states: Mapping[Organization, states.OrganizationState]
 ) -> list[Organization]:
     """Returns those that show differently now."""
     rows = [
@@ -287,7 +287,7 @@ async def users_of(conn: Connection, organizations: Sequence[Organization]) -> s
     return {User(row["company_id"], row["owner_id"]) for row in rows}
 
 
-async def write_statuses(conn: Connection, statuses: Iterable[events.SyncStatus]) -> set[User]:
+async def write_statuses(conn: Connection, statuses: Iterable[states.SyncStatus]) -> set[User]:
     """Returns those who see another status now: everyone in the company."""
     rows = sorted(
         (s.company_id, s.version, s.state.value, s.last_sync_at, s.processed, s.failed)

@@ -19,7 +19,6 @@ from services.scoring import sources
 from services.scoring.families import Key
 from services.scoring.sources import Source
 from shared import db, events, register
-from shared.errors import Poison
 from shared.kafka.consumer import Received
 from shared.register import Register, Write
 from shared.tenants import Tenants
@@ -84,37 +83,12 @@ def _by_row(source: Source, changes: Iterable[Any], tenants: Tenants) -> Incomin
     for change in changes:
         carried = source.carry(change, tenants.get(change.company_id))
         for entity_id, write in events.writes(change, carried):
-            incoming[change.company_id, _row_id(source, entity_id)].append(_numbered(write))
+            incoming[change.company_id, _row_id(source, entity_id)].append(events.numbered(write))
     return incoming
 
 
 def _row_id(source: Source, entity_id: str) -> int | str:
-    return number(entity_id) if source.has_numbers else entity_id
-
-
-def _numbered(write: Write) -> Write:
-    survivor = write.carried.get("merged_into")
-    if survivor is None:
-        return write
-    carried = {**write.carried, "merged_into": number(survivor)}
-    return Write(write.stamp, write.deleted, carried)
-
-
-def number(entity_id: str) -> int:
-    """The id that Pipedrive gives to everything but leads.
-
-    Raises:
-        Poison: it is none.
-    """
-    if (
-        entity_id.isascii()
-        and entity_id.isdigit()
-        and len(entity_id) <= len(str(events.BIGINT_MAX))
-    ):
-        found = int(entity_id)
-        if found <= events.BIGINT_MAX:
-            return found
-    raise Poison(f"not a number that Pipedrive gives: {entity_id[:40]!r}")
+    return events.number(entity_id) if source.has_numbers else entity_id
 
 
 def _concerned(source: Source, key: RowKey, old: Register, row: Register) -> set[Key]:

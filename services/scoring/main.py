@@ -43,7 +43,7 @@ async def main(arguments: Sequence[str]) -> None:
     tenants = Tenants(settings.tenants_file)
     with lifecycle.stop_on_signal() as stop:
         async with (
-            db.pool(dsn, SERVICE, size=settings.pool_size, durable=False) as pool,
+            db.pool(dsn, SERVICE, size=settings.pool_size, durable=False, replan=True) as pool,
             Publisher(settings, deadline_s=PUBLISH_S) as publisher,
         ):
             loops: list[lifecycle.Loop] = [tenants.watch]

@@ -22,8 +22,8 @@ from services.scoring.store import PersonSignals, State
 from services.scoring.weighing import Weighing
 from services.scoring.weights import Weights
 from shared import db, outbox, topics
-from shared.events import ScoreState
 from shared.observability import RESCORED
+from shared.states import ScoreState
 
 CONTACTS_LOCK = 0x53436F6E
 NO_SCORE = State()

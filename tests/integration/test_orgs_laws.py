@@ -11,8 +11,9 @@ import pytest
 from services.orgs import applying
 from services.orgs.main import MIGRATIONS, SERVICE
 from shared import db, service, topics
-from shared.events import ContactLink, OrganizationState, parse
+from shared.events import parse
 from shared.kafka.consumer import Received
+from shared.states import ContactLink, OrganizationState
 from tests.support.orgs_histories import COMPANIES, history, shuffled
 from tests.support.orgs_truth import SHOWN, Truth, truth
 

@@ -10,10 +10,11 @@ from aiokafka import AIOKafkaConsumer
 
 from shared import db, outbox, service, topics
 from shared.errors import Unavailable
-from shared.events import ContactLink, parse
+from shared.events import parse
 from shared.kafka.client import physical
 from shared.kafka.publisher import Publisher, Record
 from shared.settings import Settings
+from shared.states import ContactLink
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration

@@ -12,7 +12,7 @@ from uuid import UUID
 from services.query import batch, projector
 from services.query.batch import User
 from services.query.main import MIGRATIONS, SCHEMA
-from shared import db, events, ids, service, topics
+from shared import db, ids, service, states, topics
 from shared.kafka.consumer import Received
 from shared.tenants import CustomFields
 
@@ -65,7 +65,7 @@ def link(
     number: int, organization: int | None, version: int = 1, *, company: int = COMPANY
 ) -> Received:
     organization_id = None if organization is None else ids.organization(company, organization)
-    said = events.ContactLink(
+    said = states.ContactLink(
         version=version, company_id=company, person_id=number, organization_id=organization_id
     )
     return Received(topics.CONTACT_LINKS.name, said)
@@ -79,7 +79,7 @@ def score(
     company: int = COMPANY,
     contacted: datetime | None = None,
 ) -> Received:
-    said = events.ScoreState(
+    said = states.ScoreState(
         version=version,
         company_id=company,
         person_id=number,
@@ -93,7 +93,7 @@ def organization(
     number: int, version: int = 1, *, company: int = COMPANY, **more: Any
 ) -> Received:
     whole = {"name": f"Organization {number}", "contact_count": 1} | more
-    said = events.OrganizationState(
+    said = states.OrganizationState(
         version=version,
         company_id=company,
         organization_id=ids.organization(company, number),
@@ -103,8 +103,8 @@ def organization(
 
 
 def status(version: int, state: str, *, company: int = COMPANY) -> Received:
-    said = events.SyncStatus(
-        version=version, company_id=company, state=events.SyncState(state), processed=version
+    said = states.SyncStatus(
+        version=version, company_id=company, state=states.SyncState(state), processed=version
     )
     return Received(topics.SYNC_STATUS.name, said)
 

@@ -20,13 +20,13 @@ from shared.events import (
     DealChange,
     LeadChange,
     PersonChange,
-    ScoreState,
     ScoringWeights,
     ScoringWeightsChange,
     Source,
     parse,
 )
 from shared.kafka.consumer import Received
+from shared.states import ScoreState
 from shared.tenants import Tenants
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

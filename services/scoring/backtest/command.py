@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from services.scoring import absorb, weighing, weight_table
+from services.scoring import weighing, weight_table
 from services.scoring.backtest import metrics, plot, report, scratch
 from services.scoring.backtest.journal import READ, Journal
 from services.scoring.backtest.metrics import HORIZON
@@ -22,7 +22,7 @@ from services.scoring.backtest.progress import Bar
 from services.scoring.backtest.replaying import Replay
 from services.scoring.settings import ScoringSettings
 from services.scoring.weight_table import WeightTable
-from shared import db
+from shared import db, events
 from shared.errors import Poison, Unavailable
 from shared.events import Action, ScoringWeights, ScoringWeightsChange, Source
 from shared.kafka.replay import replay
@@ -71,7 +71,7 @@ def parse(arguments: Sequence[str]) -> Wanted:
 
 def _company(text: str) -> int:
     try:
-        return absorb.number(text)
+        return events.number(text)
     except Poison as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from services.scoring import absorb
 from services.scoring.backtest.metrics import Span
 from services.scoring.families import Key, root
 from shared import db, events, topics
@@ -163,7 +162,7 @@ class Journal:
         if change.company_id != self.company_id or "\x00" in change.event_id + change.entity_id:
             raise Poison("not the company's, or nothing that Postgres takes")
         if topic != topics.LEADS.name:
-            absorb.number(change.entity_id)
+            events.number(change.entity_id)
 
     def _see_merge(self, topic: str, change: Change[Any]) -> None:
         if topic != topics.PERSONS.name:
@@ -174,7 +173,7 @@ class Journal:
             self._merged[self._person(change.merged_from)] = self._person(change.entity_id)
 
     def _person(self, entity_id: str) -> Key:
-        return self.company_id, absorb.number(entity_id)
+        return self.company_id, events.number(entity_id)
 
 
 def _said(topic: str, change: Change[Any]) -> dict[str, Any] | None:

@@ -47,7 +47,7 @@ def test_a_survivors_change_also_writes_the_losers_tombstone() -> None:
 def test_ids_that_cannot_be_are_poison(entity_id: str) -> None:
     change = PersonChange(**an_envelope("person", "3", merged_from=entity_id), data=Person())
 
-    with pytest.raises(Poison, match="Pipedrive id"):
+    with pytest.raises(Poison, match="Pipedrive gives"):
         folding.contacts([change])
 
 

@@ -59,7 +59,7 @@ def test_the_key_names_company_and_entity() -> None:
 
 @pytest.mark.parametrize("entity_id", ["x", "", "-1", str(2**63), "1.5"])
 def test_an_id_that_is_no_number_is_poison_where_a_number_is_needed(entity_id: str) -> None:
-    with pytest.raises(Poison, match="person id"):
+    with pytest.raises(Poison, match="Pipedrive gives"):
         _ = _change(entity_id=entity_id).number
 
 
