@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 BENCHES := ingest pipe latency orgs_apply scoring
-.PHONY: help install fmt lint types imports docs compose-check unit integration e2e test bench bench-tools stack stack-down run up down logs clean
+.PHONY: help install fmt lint types imports docs compose-check unit integration e2e test faults faults-tools bench bench-tools stack stack-down run up down logs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -43,6 +43,12 @@ e2e: $(INSTALLED) ## tests of the services as processes
 
 test: $(INSTALLED) ## all tests, in one run
 	@$(PYTHON) -m pytest
+
+faults: $(INSTALLED) faults-tools ## break things: N scenarios from seed FIRST, with stepped clocks; prints a table
+	@$(PYTHON) -m tests.faults --clocks --first $(or $(FIRST),1) --count $(or $(N),20)
+
+faults-tools: ## libfaketime, which steps clocks (installed on Debian as root)
+	@ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libfaketime </dev/null
 
 bench: stack bench-tools $(addprefix bench-,$(BENCHES)) ## the benchmarks, one after the other, on the local servers
 

@@ -7,24 +7,38 @@ Rule 2: workers commit asynchronously. Their state and the offset it rests on ar
 Rule 3: a connection that is away is `Unavailable`; a value Postgres can never take is `Poison`.
 """
 
+import asyncio
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
+from asyncpg.connection import LoggedQuery
 from asyncpg.pool import PoolConnectionProxy
 
 from shared.errors import Poison, Unavailable
 
 Connection: TypeAlias = PoolConnectionProxy | asyncpg.Connection
 Pool: TypeAlias = asyncpg.Pool
+Heard: TypeAlias = Callable[[LoggedQuery], None]
 
 STATEMENT_TIMEOUT_MS = 30_000
 CONNECT_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 5.0
+# What a client that was frozen, or whose network is gone, leaves behind holds locks that everyone
+# else waits for: the server ends it. Without these it would take TCP two hours.
+ABANDONED = {
+    "idle_in_transaction_session_timeout": "8000",
+    "client_connection_check_interval": "2000",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
 SETTINGS_LOCK = 0x6D79353030  # "my500": one migration at a time in a database
 
 OUTAGES = (
@@ -35,6 +49,7 @@ OUTAGES = (
     asyncpg.OperatorInterventionError,  # shutdown, crash, cancelled statement
     asyncpg.InsufficientResourcesError,  # too many connections, disk full, lock table full
     asyncpg.TransactionRollbackError,  # deadlock, serialization
+    asyncpg.IdleInTransactionSessionTimeoutError,  # this process was frozen in the middle
     asyncpg.ReadOnlySQLTransactionError,  # a fail-over in progress
 )
 REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
@@ -61,18 +76,35 @@ async def _prepare(conn: asyncpg.Connection) -> None:
     )
 
 
-def pool(dsn: str, schema: str, *, size: int, durable: bool = True, replan: bool = False) -> Pool:
-    """A pool whose connections see `schema` first. Connects when first used.
+@asynccontextmanager
+async def pool(
+    dsn: str,
+    schema: str,
+    *,
+    size: int,
+    durable: bool = True,
+    replan: bool = False,
+    heard: Heard | None = None,
+) -> AsyncIterator[Pool]:
+    """A pool whose connections see `schema` first. Connects when first used, and is closed when
+    the block ends, by force if somebody does not give a connection back.
 
     `durable=False` lets commits return before they are on disk (rule 2). `replan=True` plans each
     statement whenever it runs: right for batches on tables that grow from nothing, where a plan
-    kept from the first rows would go by an index that no longer narrows anything.
+    kept from the first rows would go by an index that no longer narrows anything. `heard` is told
+    of each statement after it has run.
     """
-    return asyncpg.create_pool(
+
+    async def prepare(conn: asyncpg.Connection) -> None:
+        await _prepare(conn)
+        if heard is not None:
+            conn.add_query_logger(heard)
+
+    made = await asyncpg.create_pool(
         dsn,
         min_size=0,
         max_size=size,
-        init=_prepare,
+        init=prepare,
         timeout=CONNECT_TIMEOUT_S,
         server_settings={
             "search_path": f"{schema},public",
@@ -83,8 +115,21 @@ def pool(dsn: str, schema: str, *, size: int, durable: bool = True, replan: bool
             "jit": "off",  # compiling costs more than any statement here runs
             # Every statement goes by keys: a table that looks small is not read whole.
             "enable_seqscan": "off",
+            **ABANDONED,
         },
     )
+    try:
+        yield made
+    finally:
+        await _close(made)
+
+
+async def _close(pool: Pool) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await pool.close()
+    except (TimeoutError, *OUTAGES):
+        pool.terminate()
 
 
 async def connect(dsn: str, schema: str) -> asyncpg.Connection:
@@ -97,6 +142,7 @@ async def connect(dsn: str, schema: str) -> asyncpg.Connection:
                 "search_path": f"{schema},public",
                 "application_name": f"my500-{schema}-relay",
                 "synchronous_commit": "off",
+                **ABANDONED,
             },
         )
         await _prepare(conn)
@@ -155,8 +201,9 @@ async def _run_missing(conn: asyncpg.Connection, files: Iterable[Path]) -> None:
             )
 
 
+# The schema is part of the name: a store that is built beside the live one waits for no lock of it.
 LOCK = """
-SELECT pg_advisory_xact_lock($1, key)
+SELECT pg_advisory_xact_lock($1 # hashtext(current_schema()), key)
   FROM unnest($2::int[]) WITH ORDINALITY AS keys (key, place)
  ORDER BY place
 """

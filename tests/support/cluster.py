@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from typing import Any, Self
 import aiohttp
 import jwt
 
+from devstack import ports
+
 from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,12 +23,6 @@ SECRET = "a-secret-of-at-least-thirty-two-bytes!"
 SERVICES = ("ingest", "orgs", "scoring", "query")
 READY_S = 60.0
 STOP_S = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def token(company_id: int, user_id: str, **claims: Any) -> str:
@@ -87,23 +82,26 @@ class Cluster:
     def write_tenants(self, tenants: Sequence[Mapping[str, Any]]) -> None:
         (self.folder / "tenants.json").write_text(json.dumps(tenants))
 
-    def start(self, service: str, *roles: str) -> Instance:
-        port = free_port()
+    def start(self, service: str, *roles: str, port: int = 0, **environment: str) -> Instance:
+        """On a free port, unless one is named; `environment` is for this instance alone."""
+        port = port or ports.free()
         log = self.folder / f"{service}-{port}.log"
         inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-        environment = {
+        whole = {
             **inherited,
             **self.environment,
+            **environment,
             "JWT_SECRET": SECRET,
             "TENANTS_FILE": str(self.folder / "tenants.json"),
+            "SPOOL_DIR": str(self.folder / "spool"),
             "PORT": str(port),
             "HOST": "127.0.0.1",
         }
-        with log.open("wb") as out:
+        with log.open("ab") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", f"services.{service}", *roles],
                 cwd=ROOT,
-                env=environment,
+                env=whole,
                 stdout=out,
                 stderr=out,
             )

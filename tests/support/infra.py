@@ -4,8 +4,11 @@ Rule 1: a server that cannot be had is a failure, never a skip.
 Rule 2: servers that this module started are new and empty, and end with the session.
 """
 
+import itertools
 import os
+import secrets
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +16,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+import psutil
+from redis import Redis
 
 from devstack import ports, postgres, processes, valkey
 from devstack.errors import StackError
@@ -34,6 +40,8 @@ KAFKA_IMAGE = "apache/kafka:4.3.0"
 POSTGRES_IMAGE = "postgres:18"
 VALKEY_IMAGE = "valkey/valkey:9"
 
+_redis_turns = itertools.count()
+
 
 @dataclass(frozen=True, slots=True)
 class Infra:
@@ -45,6 +53,9 @@ class Infra:
     """SIGKILL one server."""
     start: Callable[[str], None]
     """Bring it back on its port and its data; returns when it is ready."""
+    freeze: Callable[[str], None]
+    """Stop it in the middle of whatever it does: it answers nobody and closes nothing."""
+    thaw: Callable[[str], None]
     can_kill: bool = True
 
     @property
@@ -64,7 +75,7 @@ class Infra:
 def servers(environment: Mapping[str, str] = os.environ) -> Iterator[Infra]:
     known = given(environment)
     if known is not None:
-        yield Infra(known, _not_ours, _not_ours, can_kill=False)
+        yield Infra(known, _not_ours, _not_ours, _not_ours, _not_ours, can_kill=False)
         return
     with own_servers() as infra:
         yield infra
@@ -100,7 +111,24 @@ def local() -> Iterator[Infra]:
         for kept in ("postgres", "valkey", "kafka", "log"):
             shutil.rmtree(root / kept, ignore_errors=True)
         held.callback(stack.stop)
-        yield Infra(stack.start(), stack.kill, stack.start_one)
+        yield Infra(
+            stack.start(),
+            stack.kill,
+            stack.start_one,
+            lambda name: _signal(stack.process(name), signal.SIGSTOP),
+            lambda name: _signal(stack.process(name), signal.SIGCONT),
+        )
+
+
+def _signal(process: psutil.Process | None, number: signal.Signals) -> None:
+    """To a server and all its children: Postgres serves each connection from one of them."""
+    if process is None:
+        raise StackError("the server does not run")
+    for each in (process, *process.children(recursive=True)):
+        try:
+            each.send_signal(number)
+        except psutil.NoSuchProcess:
+            pass  # it ended by itself
 
 
 def _slot(held: ExitStack) -> Path:
@@ -112,6 +140,27 @@ def _slot(held: ExitStack) -> Path:
             continue
         return root
     raise StackError(f"{len(SLOTS)} test sessions run in this checkout: wait for one to end")
+
+
+@contextmanager
+def new_database(infra: Infra) -> Iterator[str]:
+    name = f"test_{secrets.token_hex(6)}"
+    postgres.ask(infra.urls.database, f"CREATE DATABASE {name}")
+    try:
+        yield on_database(infra.urls.database, name)
+    finally:
+        postgres.ask(infra.urls.database, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def empty_redis(infra: Infra) -> str:
+    """A logical database of the server, another one at each call until all had their turn."""
+    with Redis.from_url(infra.urls.redis) as client:
+        databases = int(client.config_get("databases")["databases"])
+    number = 1 + next(_redis_turns) % (databases - 1)
+    url = on_database(infra.urls.redis, str(number))
+    with Redis.from_url(url) as client:
+        client.flushdb()
+    return url
 
 
 def docker_answers(host: str | None = None) -> bool:
@@ -184,7 +233,13 @@ def containers() -> Iterator[Infra]:
             held.enter_context(container)
         for name, is_ready in ready.items():
             _wait(name, is_ready)
-        yield Infra(urls, lambda name: made[name].get_wrapped_container().kill(), start)
+        yield Infra(
+            urls,
+            lambda name: made[name].get_wrapped_container().kill(),
+            start,
+            lambda name: made[name].get_wrapped_container().pause(),
+            lambda name: made[name].get_wrapped_container().unpause(),
+        )
 
 
 def kafka_environment(port: int) -> dict[str, str]:

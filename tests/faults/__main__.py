@@ -1,0 +1,120 @@
+"""Runs scenarios one after the other and prints what came of them.
+
+python -m tests.faults [--first 1] [--count 20] [--clocks]
+A seed that failed is run again by `--first SEED --count 1`; the logs of its services stay in
+`.local/faults/SEED`.
+"""
+
+import argparse
+import asyncio
+import secrets
+import shutil
+import statistics
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.faults import scenario
+from tests.faults.scenario import Outcome
+from tests.support import infra as servers
+from tests.support.infra import LOCAL, Infra
+
+
+@dataclass(slots=True)
+class Tally:
+    outcomes: list[Outcome] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+async def one(seed: int, infra: Infra, *, clocks: bool) -> Outcome:
+    chosen = scenario.drawn(seed, with_clocks=clocks)
+    for fault in chosen.faults:
+        say(f"    {fault.at_s:6.2f} s  {fault.kind.value}: {fault.target}, {fault.lasts_s} s")
+    folder = LOCAL / "faults" / str(seed)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    prefix = f"t{secrets.token_hex(5)}."
+    with servers.new_database(infra) as database:
+        redis = servers.empty_redis(infra)
+        outcome = await scenario.run(chosen, infra, database, redis, prefix, folder)
+    if outcome.is_clean:
+        shutil.rmtree(folder)
+    return outcome
+
+
+def run(first: int, count: int, *, clocks: bool) -> Tally:
+    tally = Tally()
+    with servers.own_servers() as infra:
+        for seed in range(first, first + count):
+            say(f"seed {seed}")
+            try:
+                outcome = asyncio.run(one(seed, infra, clocks=clocks))
+            except (AssertionError, TimeoutError, ExceptionGroup) as error:
+                tally.failed[seed] = f"{type(error).__name__}: {error}"
+                say(f"  FAILED {tally.failed[seed]}")
+                continue
+            tally.outcomes.append(outcome)
+            say(f"  {line(outcome)}")
+            if not outcome.is_clean:
+                tally.failed[seed] = "not clean"
+                for each in (*outcome.lost[:5], *outcome.doubled[:5], *outcome.stale[:5]):
+                    say(f"  {each}")
+    return tally
+
+
+def line(outcome: Outcome) -> str:
+    fates = ", ".join(f"{count} {fate}" for fate, count in sorted(outcome.outcomes.items()))
+    answers = ", ".join(f"{count} x {status}" for status, count in outcome.statuses.items())
+    return (
+        f"{outcome.events} acked ({answers}): {fates}; {len(outcome.lost)} lost, "
+        f"{len(outcome.doubled)} doubled, {len(outcome.stale)} of {outcome.looks} pages stale, "
+        f"all equal {outcome.settled_s:.1f} s after the end"
+    )
+
+
+def table(outcomes: Sequence[Outcome]) -> list[str]:
+    """Markdown: each kind of fault, how often it was there, and how long until all was well."""
+    times: dict[str, list[float]] = defaultdict(list)
+    counts = Counter(fault.kind.value for each in outcomes for fault in each.plan.faults)
+    for outcome in outcomes:
+        for kind, seconds in outcome.recoveries:
+            times[kind.value].append(seconds)
+    rows = ["| fault | times | recovered in: median | longest |", "|---|---|---|---|"]
+    for name, count in sorted(counts.items()):
+        found = times[name]
+        median, longest = (
+            (f"{statistics.median(found):.1f} s", f"{max(found):.1f} s") if found else ("", "")
+        )
+        rows.append(f"| {name} | {count} | {median} | {longest} |")
+    return rows
+
+
+def say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201  what the command is for
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m tests.faults", description=__doc__)
+    parser.add_argument("--first", type=int, default=1, help="the first seed")
+    parser.add_argument("--count", type=int, default=20, help="how many seeds")
+    parser.add_argument("--clocks", action="store_true", help="also step clocks (libfaketime)")
+    given = parser.parse_args()
+    tally = run(given.first, given.count, clocks=given.clocks)
+    done = tally.outcomes
+    say("")
+    for row in table(done):
+        say(row)
+    say(
+        f"{len(done)} scenarios, {sum(len(o.plan.faults) for o in done)} faults, "
+        f"{sum(o.events for o in done)} events acked, {sum(len(o.lost) for o in done)} lost, "
+        f"{sum(len(o.doubled) for o in done)} doubled, {sum(len(o.stale) for o in done)} stale of "
+        f"{sum(o.looks for o in done)} pages looked at; "
+        f"all equal at most {max((o.settled_s for o in done), default=0):.1f} s after the end; "
+        f"failed: {sorted(tally.failed) or 'none'}"
+    )
+    sys.exit(1 if tally.failed else 0)
+
+
+if __name__ == "__main__":
+    main()

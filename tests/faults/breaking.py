@@ -1,0 +1,126 @@
+"""Does to a running system what a plan says, and undoes it."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaProducer
+
+from tests.faults.plan import Fault, Kind, Plan
+from tests.faults.world import World
+from tests.support.proxy import Weather
+
+SLOW_S = 0.05
+STEPS_S = (90, -45)
+"""How far a clock goes ahead first and back then."""
+POISON = b'{"event_id": "poison", "company_id": "nobody", \xff\xfe'
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When a fault was there, by the clock of `time.monotonic`."""
+
+    fault: Fault
+    began: float
+    ended: float
+
+
+async def carry_out(plan: Plan, world: World) -> list[Span]:
+    """Every fault of the plan, at its time; returns when the last of them is over."""
+    spans: list[Span] = []
+    start = time.monotonic()
+
+    async def one(fault: Fault) -> None:
+        await asyncio.sleep(max(0.0, start + fault.at_s - time.monotonic()))
+        began = time.monotonic()
+        await _DO[fault.kind](fault, world)
+        spans.append(Span(fault, began, time.monotonic()))
+
+    async with asyncio.TaskGroup() as group:
+        for fault in plan.faults:
+            group.create_task(one(fault))
+    return sorted(spans, key=lambda span: span.began)
+
+
+async def _kill_service(fault: Fault, world: World) -> None:
+    world.instances[fault.target].kill()
+    await asyncio.sleep(fault.lasts_s)
+    await world.start_again(fault.target)
+
+
+async def _restart_service(fault: Fault, world: World) -> None:
+    status = await asyncio.to_thread(world.instances[fault.target].stop)
+    if status != 0:
+        raise AssertionError(f"{fault.target} stopped with status {status}")
+    await asyncio.sleep(fault.lasts_s)
+    await world.start_again(fault.target)
+
+
+async def _freeze_service(fault: Fault, world: World) -> None:
+    process = world.instances[fault.target].process
+    process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(fault.lasts_s)
+    process.send_signal(signal.SIGCONT)
+
+
+async def _kill_server(fault: Fault, world: World) -> None:
+    await asyncio.to_thread(world.infra.kill, fault.target)
+    await asyncio.sleep(fault.lasts_s)
+    await asyncio.to_thread(world.infra.start, fault.target)
+
+
+async def _freeze_server(fault: Fault, world: World) -> None:
+    await asyncio.to_thread(world.infra.freeze, fault.target)
+    await asyncio.sleep(fault.lasts_s)
+    await asyncio.to_thread(world.infra.thaw, fault.target)
+
+
+async def _weather(fault: Fault, world: World, weather: Weather) -> None:
+    link = world.links[fault.target]
+    await link.turn(weather, delay_s=SLOW_S)
+    await asyncio.sleep(fault.lasts_s)
+    await link.turn(Weather.FAIR)
+
+
+async def _storm(fault: Fault, world: World) -> None:
+    """A third member comes and goes, at times before it is even ready."""
+    end = time.monotonic() + fault.lasts_s
+    while time.monotonic() < end:
+        member = await world.start(fault.target)
+        await asyncio.sleep(fault.lasts_s / 3)
+        await asyncio.to_thread(member.stop)
+    del world.instances[fault.target]
+
+
+async def _poison(fault: Fault, world: World) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=world.infra.kafka)
+    await producer.start()
+    try:
+        topic = world.cluster.environment["KAFKA_TOPIC_PREFIX"] + fault.target
+        await producer.send_and_wait(topic, POISON, key=b"poison")
+    finally:
+        await producer.stop()
+
+
+async def _clock(fault: Fault, world: World) -> None:
+    for step in STEPS_S:
+        world.set_clock(fault.target, step)
+        await asyncio.sleep(fault.lasts_s / 2)
+    world.set_clock(fault.target, 0)
+
+
+_DO: Mapping[Kind, Callable[[Fault, World], Awaitable[None]]] = {
+    Kind.KILL_SERVICE: _kill_service,
+    Kind.RESTART_SERVICE: _restart_service,
+    Kind.FREEZE_SERVICE: _freeze_service,
+    Kind.KILL_SERVER: _kill_server,
+    Kind.FREEZE_SERVER: _freeze_server,
+    Kind.REFUSED: lambda fault, world: _weather(fault, world, Weather.REFUSED),
+    Kind.HALF_OPEN: lambda fault, world: _weather(fault, world, Weather.HALF_OPEN),
+    Kind.SLOW: lambda fault, world: _weather(fault, world, Weather.SLOW),
+    Kind.STORM: _storm,
+    Kind.POISON: _poison,
+    Kind.CLOCK: _clock,
+}

@@ -1,0 +1,119 @@
+"""The system under test: the services as processes, with breakable networks to their servers."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from tests.faults.plan import INSTANCES, SERVERS
+from tests.support.cluster import Cluster, Instance
+from tests.support.infra import Infra
+from tests.support.pipe import COMPANY, a_tenant
+from tests.support.proxy import Proxy, Weather
+
+FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+"""Steps the clock of one process; where it is not installed, clocks are left alone."""
+
+
+@dataclass(slots=True)
+class World:
+    infra: Infra
+    cluster: Cluster
+    links: Mapping[str, Proxy]
+    instances: dict[str, Instance] = field(default_factory=dict)
+
+    async def start(self, name: str, port: int = 0) -> Instance:
+        """An instance by its name, as `orgs-2`; `port` is that of its former life."""
+        service = name.split("-", maxsplit=1)[0]
+        environment = self._clock_of(name) if FAKETIME and service != "ingest" else {}
+        instance = self.cluster.start(service, port=port, **environment)
+        self.instances[name] = instance
+        return instance
+
+    async def start_again(self, name: str) -> Instance:
+        return await self.start(name, self.instances[name].port)
+
+    async def ready(self) -> None:
+        for instance in self.instances.values():
+            await self.cluster.ready(instance)
+
+    async def heal(self) -> None:
+        """Whatever a scenario left broken."""
+        for link in self.links.values():
+            await link.turn(Weather.FAIR)
+        for name in SERVERS:
+            await asyncio.to_thread(self.infra.start, name)
+            await asyncio.to_thread(self.infra.thaw, name)
+        for name, instance in list(self.instances.items()):
+            instance.process.send_signal(signal.SIGCONT)
+            if instance.process.poll() is not None:
+                await self.start_again(name)
+        for name in self.instances:
+            if FAKETIME:
+                self.set_clock(name, 0)
+
+    def set_clock(self, name: str, seconds: int) -> None:
+        """How far the clock of an instance is ahead from about a second on."""
+        self._clock_file(name).write_text(f"{seconds:+d}s\n")
+
+    def _clock_file(self, name: str) -> Path:
+        return self.cluster.folder / f"{name}.clock"
+
+    def _clock_of(self, name: str) -> dict[str, str]:
+        if not self._clock_file(name).exists():
+            self.set_clock(name, 0)
+        return {
+            "LD_PRELOAD": str(FAKETIME[0]),
+            "FAKETIME_TIMESTAMP_FILE": str(self._clock_file(name)),
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+
+@asynccontextmanager
+async def running(
+    infra: Infra, database_url: str, redis_url: str, prefix: str, folder: Path
+) -> AsyncIterator[World]:
+    """All instances, ready; ended when the block ends."""
+    async with AsyncExitStack() as held:
+        links = {
+            "postgres": await held.enter_async_context(_before(database_url)),
+            "valkey": await held.enter_async_context(_before(redis_url)),
+        }
+        environment = {
+            "KAFKA_BOOTSTRAP_SERVERS": infra.kafka,
+            "KAFKA_TOPIC_PREFIX": prefix,
+            "KAFKA_GROUP_PREFIX": f"{prefix}my500",
+            "KAFKA_PARTITIONS": "6",
+            "DATABASE_URL": _through(database_url, links["postgres"]),
+            "REDIS_URL": _through(redis_url, links["valkey"]),
+            "SPOOL_DIR": str(folder / "spool"),
+        }
+        cluster = await held.enter_async_context(Cluster(folder, environment))
+        tenant: dict[str, Any] = a_tenant(COMPANY)
+        cluster.write_tenants([tenant])
+        world = World(infra, cluster, links)
+        for name in INSTANCES:
+            await world.start(name)
+        await world.ready()
+        try:
+            yield world
+        finally:
+            await world.heal()
+
+
+def _before(url: str) -> Proxy:
+    parts = urlsplit(url)
+    if parts.hostname is None or parts.port is None:
+        raise ValueError("the server's URL names no host and port")
+    return Proxy(parts.hostname, parts.port)
+
+
+def _through(url: str, link: Proxy) -> str:
+    parts = urlsplit(url)
+    credentials, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{credentials}{at}127.0.0.1:{link.port}"))
