@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from devstack import environment, supervisor, token
+from devstack import environment, ports, supervisor, token
 from devstack.errors import Cancelled, StackError
 from devstack.pipedrive.world import FIRST_USER_ID
 from devstack.processes import never
@@ -66,7 +66,10 @@ def make_secrets(_: argparse.Namespace) -> int:
 
 def double(given: argparse.Namespace) -> int:
     """Becomes the double, so that signals reach it."""
-    arguments = _double(given.ingest, environment.demo_tenant(LOCAL))
+    environment.point_demo(LOCAL, given.rest_url)
+    arguments = _double(given.ingest, environment.demo_tenant(LOCAL), given.rest_url)
+    if given.rest_host:
+        arguments += ["--rest-host", given.rest_host]
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - no shell is wanted
 
 
@@ -74,16 +77,26 @@ def run(_: argparse.Namespace) -> int:
     with supervisor.stop_on_signal() as stopping:
         stack = the_stack(cancelled=stopping.is_set)
         with supervisor.started(LOCAL, stack, say=say, stopping=stopping) as (running, values):
+            rest_url = _rest_url()
+            environment.point_demo(LOCAL, rest_url)
             running.serve(supervisor.SERVICES, values)
             tenant = environment.demo_tenant(LOCAL)
             _greet(running.urls, tenant)
-            running.attach("pipedrive", _double(running.urls["ingest"], tenant), values)
+            arguments = _double(running.urls["ingest"], tenant, rest_url)
+            running.attach("pipedrive", arguments, values)
             running.watch()
     say("stopped; state is kept")
     return 0
 
 
-def _double(ingest: str, tenant: environment.Tenant) -> list[str]:
+def _rest_url() -> str:
+    """Where the double answers Pipedrive's REST API."""
+    wanted = environment.DOUBLE_PORT
+    port = wanted if ports.is_free(wanted) else ports.free()
+    return f"http://{ports.HOST}:{port}"
+
+
+def _double(ingest: str, tenant: environment.Tenant, rest_url: str) -> list[str]:
     return [
         *("-m", "devstack.pipedrive"),
         *("--target", f"{ingest}/webhooks/pipedrive"),
@@ -91,6 +104,8 @@ def _double(ingest: str, tenant: environment.Tenant) -> list[str]:
         *("--password", tenant.webhook_password),
         *("--company", str(tenant.company_id)),
         *("--state", str(LOCAL / "pipedrive")),
+        *("--rest-port", rest_url.rpartition(":")[2]),
+        *("--api-token", tenant.api_token),
     ]
 
 
@@ -129,6 +144,12 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=text).set_defaults(does=does)
     doubles = commands.add_parser("double", help="the Pipedrive double of `run` alone")
     doubles.add_argument("--ingest", required=True, help="URL of the ingest service")
+    doubles.add_argument(
+        "--rest-url",
+        default=f"http://{ports.HOST}:{environment.DOUBLE_PORT}",
+        help="where the services find its REST API; it listens on that port",
+    )
+    doubles.add_argument("--rest-host", help="address to listen on; loopback by default")
     doubles.set_defaults(does=double)
     tokens = commands.add_parser("token", help="print a JWT for the API")
     tokens.add_argument("--company", required=True, type=int, help="Pipedrive company id")

@@ -18,6 +18,7 @@ from devstack.stack import Urls
 
 DEMO_COMPANY = 7001
 DEMO_USER = "demo"
+DOUBLE_PORT = 8090
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Tenant:
     company_id: int
     webhook_user: str
     webhook_password: str
+    api_token: str = ""
 
 
 def env_file(local: Path) -> Path:
@@ -83,7 +85,12 @@ def demo_tenant(local: Path) -> Tenant:
     try:
         rows = orjson.loads(tenants_file(local).read_bytes())
         tenants = [
-            Tenant(int(row["company_id"]), row["webhook_user"], row["webhook_password"])
+            Tenant(
+                int(row["company_id"]),
+                row["webhook_user"],
+                row["webhook_password"],
+                row.get("api_token") or "",
+            )
             for row in rows
         ]
     except (KeyError, TypeError, ValueError) as unreadable:
@@ -93,13 +100,22 @@ def demo_tenant(local: Path) -> Tenant:
     return next((one for one in tenants if one.company_id == DEMO_COMPANY), tenants[0])
 
 
+def point_demo(local: Path, url: str) -> None:
+    """The demo company's Pipedrive is the double at this address; other companies keep theirs."""
+    rows = orjson.loads(tenants_file(local).read_bytes())
+    for row in rows:
+        if row["company_id"] == DEMO_COMPANY and row.get("api_domain") != url:
+            row["api_domain"] = url
+            _replace(tenants_file(local), orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+
+
 def _demo() -> dict[str, Any]:
     return {
         **shapes.tenant(DEMO_COMPANY),
         "webhook_user": DEMO_USER,
         "webhook_password": secrets.token_urlsafe(18),
         "api_token": secrets.token_hex(20),
-        "api_domain": "https://demo.pipedrive.com",
+        "api_domain": f"http://127.0.0.1:{DOUBLE_PORT}",
     }
 
 

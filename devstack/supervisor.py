@@ -66,7 +66,11 @@ class Run:
     def serve(self, programs: Sequence[Program], values: Mapping[str, str]) -> None:
         """Start them all, then wait for each to be ready."""
         for program in programs:
-            self._serve(program, values)
+            self._choose_port(program)
+        # They find one another wherever they are.
+        found = {f"{name.upper()}_URL": url for name, url in self.urls.items()}
+        for program in programs:
+            self._serve(program, {**values, **found})
         begun = time.monotonic()
         for program in programs:
             self._wait_ready(program.name, begun)
@@ -93,17 +97,21 @@ class Run:
                 thread.join()
         self._children.clear()
 
-    def _serve(self, program: Program, values: Mapping[str, str]) -> None:
+    def _choose_port(self, program: Program) -> None:
         port = program.port
         if not ports.is_free(port):
-            port = ports.free()
+            taken = frozenset(int(url.rpartition(":")[2]) for url in self.urls.values())
+            port = ports.free(besides=taken)
             self.say(f"{program.name}: port {program.port} is taken, using {port}")
         self.urls[program.name] = f"http://{ports.HOST}:{port}"
+
+    def _serve(self, program: Program, values: Mapping[str, str]) -> None:
+        port = self.urls[program.name].rpartition(":")[2]
         self._spawn(
             program.name,
             ["-m", program.module],
             # Its own orderly stop must fit into what it is given here.
-            {**values, "PORT": str(port), "STOP_SECONDS": str(GRACE_S - 1)},
+            {**values, "PORT": port, "STOP_SECONDS": str(GRACE_S - 1)},
             log=self.local / "log" / f"{program.name}.log",
         )
 

@@ -108,6 +108,7 @@ class Sender:
         self.rules = rules or Rules()
         self.faults = faults or Faults()
         self.counters = Counters()
+        self.heard: Callable[[Answer], None] = lambda _answer: None
         self._rng = Random(self.faults.seed)
         self._slots = asyncio.Semaphore(self.rules.concurrency)
         self._held: list[tuple[Body, Done]] = []
@@ -202,13 +203,17 @@ class Sender:
                 return Outcome.OK
         return Outcome.DROPPED
 
+    def ban(self) -> None:
+        """As the tenth failed first attempt does."""
+        self._failures = 0
+        self.counters.bans += 1
+        now = asyncio.get_running_loop().time()
+        self._banned_until = now + self.rules.ban_s * self.rules.time_scale
+
     def _first_attempt_failed(self) -> None:
         self._failures += 1
         if self._failures >= self.rules.ban_after:
-            self._failures = 0
-            self.counters.bans += 1
-            now = asyncio.get_running_loop().time()
-            self._banned_until = now + self.rules.ban_s * self.rules.time_scale
+            self.ban()
 
     def _count(self, outcome: Outcome) -> Outcome:
         match outcome:
@@ -221,6 +226,11 @@ class Sender:
         return outcome
 
     async def _post(self, body: Body) -> Answer:
+        answer = await self._answer(body)
+        self.heard(answer)
+        return answer
+
+    async def _answer(self, body: Body) -> Answer:
         url = self.target.url
         self.counters.sent += 1
         try:

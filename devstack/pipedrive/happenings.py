@@ -152,10 +152,14 @@ def note_added(world: World) -> Changes:
 
 
 def user_edited(world: World) -> Changes:
-    """A deactivated user still owns contacts, so mostly it is the language that changes."""
+    """A user who is deactivated still owns contacts, and comes back: nobody reads a list whose
+    owner may not. The first user, whom a demo shows, is never away.
+    """
     user = world.users[world.some_user()]
-    if shapes.happens(world.rng, 0.2) or not user["active_flag"]:
-        yield world.change("user", user, user["id"], active_flag=not user["active_flag"])
+    if shapes.happens(world.rng, 0.2) and user["id"] != min(world.users):
+        yield world.change("user", user, user["id"], active_flag=False)
+        away = world.users[user["id"]]
+        yield world.change("user", away, user["id"], active_flag=True)
     else:
         yield world.change("user", user, user["id"], lang=world.rng.choice(("en-GB", "et-EE")))
 

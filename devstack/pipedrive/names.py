@@ -1,12 +1,14 @@
 """The words of the invented company: people, firms, places, subjects of activities.
 
 Rule 1: two firms never share a name under the basic rule, whatever their numbers.
-Rule 2: a firm has one web domain and one country, so its records never contradict each other.
+Rule 2: a firm has one country, and one web domain for each name that its records have, so records
+        of one name never contradict each other.
 Rule 3: every domain ends in `.example`: no mail or request can reach a real party.
 """
 
 import re
 import unicodedata
+import zlib
 from dataclasses import dataclass
 from random import Random
 
@@ -156,6 +158,17 @@ def firm(number: int) -> Firm:
 
 def official(of: Firm) -> str:
     return f"{of.name} {of.legal_form}".strip()
+
+
+def site(of: Firm, name: str) -> str:
+    """The web domain that records of a name give: the firm's own for its official name.
+
+    Another spelling gives another one, so no two names are one organization by their domain alone:
+    who compares stores with a model has to know the basic rule only.
+    """
+    if basic(name) == basic(official(of)):
+        return of.domain
+    return f"{zlib.crc32(basic(name).encode()):08x}-{of.domain}"
 
 
 def respelled(name: str, rng: Random) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
+from typing import Protocol
 
 from devstack.pipedrive import progress
 from devstack.pipedrive.bodies import Body, Hook, retried, v2
@@ -25,6 +26,18 @@ SAVE_EVERY_S = 1.0
 RECALL_CHUNK = 1000
 
 Say = Callable[[str], None]
+
+
+class Audience(Protocol):
+    """Who else hears of the company's life: its REST API, and the webhooks registered there."""
+
+    def witness(self, change: Change) -> None: ...
+    async def told(self, change: Change) -> None: ...
+
+
+class Nobody:
+    def witness(self, _: Change) -> None: ...
+    async def told(self, _: Change) -> None: ...
 
 
 class Unreachable(Exception):
@@ -45,8 +58,15 @@ class Plan:
 
 class Pusher:
     def __init__(
-        self, plan: Plan, company: Company, done: progress.Progress, sender: Sender, say: Say
+        self,
+        plan: Plan,
+        company: Company,
+        done: progress.Progress,
+        sender: Sender,
+        say: Say,
+        audience: Audience | None = None,
     ) -> None:
+        self._audience = audience or Nobody()
         self._plan = plan
         self._company = company
         self._done = done
@@ -74,6 +94,7 @@ class Pusher:
         room = asyncio.Semaphore(self._sender.rules.concurrency)
         async with asyncio.TaskGroup() as tasks:
             for change in self._company.history():
+                self._audience.witness(change)
                 if await self._is_settled(change):
                     continue
                 await room.acquire()
@@ -119,9 +140,12 @@ class Pusher:
         is_reached = False
         for change in self._company.live(done.clock):
             if await self._is_settled(change):
+                self._audience.witness(change)
                 continue
             await asyncio.sleep((change.at - datetime.now(UTC)).total_seconds())
             self._begin(change)
+            self._audience.witness(change)
+            await self._audience.told(change)
             if is_reached:
                 await self._push(change)
             else:

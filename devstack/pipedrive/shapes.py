@@ -82,7 +82,7 @@ def organization(org_id: int, of: names.Firm, name: str, owner_id: int, rng: Ran
         "label": None,
         "label_ids": [],
         "picture_id": None,
-        "website": f"https://www.{of.domain}" if happens(rng, 0.6) else None,
+        "website": f"https://www.{names.site(of, name)}" if happens(rng, 0.6) else None,
         "linkedin": None,
         "industry": of.industry if happens(rng, 0.5) else None,
         "annual_revenue": None,

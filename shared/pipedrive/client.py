@@ -1,0 +1,256 @@
+"""Pipedrive's REST API for one company: calls, pages, limits, and its trouble as our errors.
+
+    clients = Clients(tenants, budget)            # one a process, `async with`
+    pipedrive = clients.of(company_id)            # purpose=Purpose.SYNC for the sync
+    person = await pipedrive.get("/v2/persons/12")
+    async for page in pipedrive.pages("/v2/persons", {"sort_by": "id"}): page.rows, page.next
+
+Rule 1: each call has a deadline that all its waiting counts against.
+Rule 2: after a 429, and when the headers say that nothing is left, nobody calls with this token
+        until the burst is over: who goes on is banned by the firewall before Pipedrive.
+Rule 3: nothing but a 429 is tried again here. A write whose answer is missing is `Unsettled`.
+Rule 4: the token travels in a header, to the company's own host alone: no redirect is followed.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Final, Self
+
+import aiohttp
+
+from shared.observability import PIPEDRIVE_CALLS, PIPEDRIVE_SECONDS
+from shared.pipedrive import costs, paging, reading
+from shared.pipedrive.budget import Budget, Purpose
+from shared.pipedrive.errors import NotConnected, Unavailable, Unsettled
+from shared.pipedrive.pace import Pace, Paces
+from shared.pipedrive.paging import Page
+from shared.pipedrive.reading import Answer, Verdict
+from shared.tenants import Tenant, Tenants
+
+__all__ = ["Clients", "Page", "Pipedrive"]
+
+Params = Mapping[str, Any]
+
+DEADLINE_S: Final = 10.0
+CONNECT_S: Final = 3.0
+CONNECTIONS: Final = 16
+MOST_PER_PAGE: Final = 500
+
+
+class Pipedrive:
+    """One company's API, through one token. Made by `Clients.of`."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        tenant: Tenant,
+        budget: Budget,
+        *,
+        paces: Paces,
+        purpose: Purpose = Purpose.INTERACTIVE,
+    ) -> None:
+        if tenant.api_token is None or not tenant.api_domain:
+            raise NotConnected(tenant.company_id)
+        self.company_id = tenant.company_id
+        self.purpose = purpose
+        self._session = session
+        domain = tenant.api_domain.rstrip("/")
+        self._base = f"{domain if '://' in domain else f'https://{domain}'}/api"
+        self._headers = {"x-api-token": tenant.api_token.get_secret_value()}
+        self._budget = budget
+        self._paces = paces
+
+    async def get(
+        self, path: str, params: Params | None = None, *, deadline_s: float = DEADLINE_S
+    ) -> Any:
+        """The `data` of an answer. `path` starts with its version: `/v2/persons/12`.
+
+        Raises:
+            Unavailable, BurstSpent, DaySpent, Blocked: waiting helps.
+            Refused: it does not.
+        """
+        return (await self.call("GET", path, params, deadline_s=deadline_s)).get("data")
+
+    async def post(self, path: str, body: Params, *, deadline_s: float = DEADLINE_S) -> Any:
+        """The `data` of what was made.
+
+        Raises:
+            Unsettled: it may have been made. Else as `get`.
+        """
+        return (await self.call("POST", path, body=body, deadline_s=deadline_s)).get("data")
+
+    async def patch(self, path: str, body: Params, *, deadline_s: float = DEADLINE_S) -> Any:
+        """As `post`."""
+        return (await self.call("PATCH", path, body=body, deadline_s=deadline_s)).get("data")
+
+    async def put(self, path: str, body: Params, *, deadline_s: float = DEADLINE_S) -> Any:
+        """As `post`."""
+        return (await self.call("PUT", path, body=body, deadline_s=deadline_s)).get("data")
+
+    async def delete(self, path: str, *, deadline_s: float = DEADLINE_S) -> Any:
+        """As `post`."""
+        return (await self.call("DELETE", path, deadline_s=deadline_s)).get("data")
+
+    async def page(
+        self, path: str, params: Params | None = None, *, deadline_s: float = DEADLINE_S
+    ) -> Page:
+        """One page of a list, and where the next begins."""
+        return paging.page(path, await self.call("GET", path, params, deadline_s=deadline_s))
+
+    async def pages(
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        start: paging.Mark = None,
+        deadline_s: float = DEADLINE_S,
+    ) -> AsyncGenerator[Page, None]:
+        """All pages of a list, of the largest size unless `params` says another `limit`.
+
+        One page is fetched ahead while the caller handles another. `start` is a page's `next`, to
+        go on there. Close it (`contextlib.aclosing`) when leaving before its end.
+
+        Raises:
+            As `get`, at the page that fails.
+        """
+        wanted = {"limit": MOST_PER_PAGE, **(params or {})}
+
+        async def fetch(mark: paging.Mark) -> Page:
+            there = paging.at(path, mark)
+            return await self.page(path, {**wanted, **there}, deadline_s=deadline_s)
+
+        page = await fetch(start)
+        while page.next is not None:
+            ahead = asyncio.create_task(fetch(page.next))
+            try:
+                yield page
+                page = await ahead
+            finally:
+                await _ended(ahead)
+        yield page
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        *,
+        body: Params | None = None,
+        deadline_s: float = DEADLINE_S,
+    ) -> dict[str, Any]:
+        """The whole envelope of an answer."""
+        called = costs.call(method, path)
+        pace = self._paces.of(is_search=called.is_search)
+        due = time.monotonic() + deadline_s
+        while True:
+            async with pace.turn(due):
+                await self._budget.take(self.company_id, called.tokens, self.purpose)
+                try:
+                    answer = await self._answer(method, path, params, body, due)
+                except Unavailable:
+                    PIPEDRIVE_CALLS.labels(called.endpoint, "no_answer").inc()
+                    raise
+                self._learn(answer, pace)
+            verdict = reading.verdict(answer)
+            PIPEDRIVE_CALLS.labels(called.endpoint, verdict.value).inc()
+            if verdict is Verdict.OK:
+                return answer.told or {}
+            if verdict is not Verdict.BURST_SPENT:
+                raise await self._trouble(method, answer, verdict)
+            pace.hold(answer.retry_after_s)
+
+    async def _trouble(self, method: str, answer: Answer, verdict: Verdict) -> Exception:
+        match verdict:
+            case Verdict.DAY_SPENT:
+                return await self._budget.spend_all(self.company_id)
+            case Verdict.BLOCKED:
+                return await self._budget.block(self.company_id)
+            case Verdict.REFUSED:
+                return reading.refused(answer)
+            case _:
+                return _broken(method, f"answered {answer.status} without a meaning")
+
+    async def _answer(
+        self, method: str, path: str, params: Params | None, body: Params | None, due: float
+    ) -> Answer:
+        began = time.monotonic()
+        timeout = aiohttp.ClientTimeout(total=max(0.001, due - began), sock_connect=CONNECT_S)
+        try:
+            async with self._session.request(
+                method,
+                self._base + path,
+                params=paging.spelled(params),
+                json=body,
+                headers=self._headers,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                content = await response.read()
+        except aiohttp.ClientConnectorError as error:
+            raise Unavailable(f"Pipedrive: cannot connect: {type(error).__name__}") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _broken(method, f"gave no answer: {type(error).__name__}") from error
+        finally:
+            PIPEDRIVE_SECONDS.observe(time.monotonic() - began)
+        return reading.read(response.status, response.headers, content)
+
+    def _learn(self, answer: Answer, pace: Pace) -> None:
+        day = answer.day
+        if day is not None:
+            self._budget.learn(self.company_id, limit=day.limit, remaining=day.remaining)
+        burst = answer.burst
+        pace.learn(limit=burst.limit, left=burst.left, reset_s=answer.retry_after_s)
+
+
+class Clients:
+    """The clients of all companies, over one pool of connections."""
+
+    def __init__(self, tenants: Tenants, budget: Budget) -> None:
+        self._tenants = tenants
+        self._budget = budget
+        self._session: aiohttp.ClientSession | None = None
+        self._made: dict[tuple[int, Purpose], tuple[Tenant, Pipedrive]] = {}
+        self._paces: dict[int, Paces] = {}
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS)
+        headers = {"User-Agent": "my500", "Accept": "application/json"}
+        self._session = aiohttp.ClientSession(connector=connector, headers=headers)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def of(self, company_id: int, purpose: Purpose = Purpose.INTERACTIVE) -> Pipedrive:
+        """The company's client, with what the tenants file says of it by now.
+
+        Raises:
+            NotConnected: it names no token or domain.
+        """
+        if self._session is None:
+            raise AssertionError("enter the context first")
+        tenant = self._tenants.get(company_id)
+        if tenant.company_id != company_id:
+            raise NotConnected(company_id)
+        made = self._made.get((company_id, purpose))
+        if made is None or made[0] is not tenant:
+            paces = self._paces.setdefault(company_id, Paces())
+            client = Pipedrive(self._session, tenant, self._budget, paces=paces, purpose=purpose)
+            made = self._made[company_id, purpose] = tenant, client
+        return made[1]
+
+
+def _broken(method: str, what: str) -> Unavailable:
+    """A missing or meaningless answer: harmless to a read, and a write may have been done."""
+    return (Unavailable if method == "GET" else Unsettled)(f"Pipedrive: {what}")
+
+
+async def _ended(task: asyncio.Task[Page]) -> None:
+    """Cancel what nobody waits for any more, and hear its end."""
+    if not task.done():
+        task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,133 @@
+"""What an answer of Pipedrive means. Pure.
+
+Rule 1: a 429 is the burst's, unless the headers say that the day's tokens are gone.
+Rule 2: a 403 that is not JSON comes from the firewall before Pipedrive, not from Pipedrive.
+Rule 3: a body is parsed whatever it claims to be; one without a meaning is trouble on their side.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from shared.pipedrive.errors import Refused
+
+BURST_S: Final = 2.0
+LONGEST_BURST_S: Final = 60.0
+TOO_MANY: Final = 429
+FORBIDDEN: Final = 403
+SENTENCES: Final = {
+    401: "Pipedrive does not accept the API token.",
+    402: "The Pipedrive account is not open.",
+}
+LONGEST_SENTENCE: Final = 300
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    REFUSED = "refused"
+    BURST_SPENT = "burst_spent"
+    DAY_SPENT = "day_spent"
+    BLOCKED = "blocked"
+    BROKEN = "broken"
+
+
+class Day(NamedTuple):
+    limit: int
+    remaining: int
+
+
+class Burst(NamedTuple):
+    """Calls within two seconds: how many may be, and how many are left."""
+
+    limit: int | None
+    left: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`told` is the body's JSON object, null if it has none. Header names are looked up whatever
+    their case: pass a mapping that does.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    told: dict[str, Any] | None
+
+    @property
+    def day(self) -> Day | None:
+        limit = _number(self.headers.get("x-daily-ratelimit-token-limit"))
+        remaining = _number(self.headers.get("x-daily-ratelimit-token-remaining"))
+        return None if limit is None or remaining is None else Day(int(limit), int(remaining))
+
+    @property
+    def burst(self) -> Burst:
+        limit = _number(self.headers.get("x-ratelimit-limit"))
+        left = _number(self.headers.get("x-ratelimit-remaining"))
+        return Burst(None if limit is None else int(limit), None if left is None else int(left))
+
+    @property
+    def retry_after_s(self) -> float:
+        for name in ("retry-after", "x-ratelimit-reset"):
+            seconds = _number(self.headers.get(name))
+            if seconds is not None:
+                return min(max(seconds, 0.1), LONGEST_BURST_S)
+        return BURST_S
+
+
+def read(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
+    try:
+        found = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        found = None
+    return Answer(status, headers, found if isinstance(found, dict) else None)
+
+
+def verdict(answer: Answer) -> Verdict:
+    if answer.status == TOO_MANY:
+        is_day = answer.day is not None and answer.day.remaining <= 0
+        return Verdict.DAY_SPENT if is_day else Verdict.BURST_SPENT
+    if answer.told is None:
+        return Verdict.BLOCKED if answer.status == FORBIDDEN else Verdict.BROKEN
+    if 400 <= answer.status < 500:  # noqa: PLR2004
+        return Verdict.REFUSED
+    if not 200 <= answer.status < 300:  # noqa: PLR2004
+        return Verdict.BROKEN
+    return Verdict.OK if answer.told.get("success") is True else Verdict.REFUSED
+
+
+def refused(answer: Answer) -> Refused:
+    """The refusal in Pipedrive's own words."""
+    status = max(answer.status, 400)
+    own = SENTENCES.get(status)
+    return Refused(status, own or f"Pipedrive refuses: {_reason(answer.told or {})}")
+
+
+def _reason(told: Mapping[str, Any]) -> str:
+    named = told.get("error") or told.get("message")
+    if isinstance(named, str) and named.strip():
+        reason = named.strip()
+    else:
+        reason = _of_fields(told.get("errors")) or "it gives no reason"
+    return reason[:LONGEST_SENTENCE].rstrip(".") + "."
+
+
+def _of_fields(errors: Any) -> str:
+    """`{"subscription_url": ["not reachable"]}`, as the webhooks' API says it."""
+    if not isinstance(errors, dict):
+        return ""
+    said = []
+    for name, reasons in errors.items():
+        listed = reasons if isinstance(reasons, list) else [reasons]
+        said.append(f"{name}: {', '.join(map(str, listed))}")
+    return "; ".join(said)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        found = float(text or "")
+    except ValueError:
+        return None
+    return found if 0 <= found < float("inf") else None

@@ -1,0 +1,350 @@
+"""The client against the double: pages, limits, broken answers, one budget for all processes."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devstack.pipedrive.api.double import Double
+from devstack.pipedrive.api.faults import Faults
+from devstack.pipedrive.api.limits import Rules
+from devstack.pipedrive.world import Sizes
+from shared.pipedrive.budget import Budget, Purpose
+from shared.pipedrive.client import Clients, Pipedrive
+from shared.pipedrive.errors import (
+    Blocked,
+    BurstSpent,
+    DaySpent,
+    NotConnected,
+    Refused,
+    Unavailable,
+    Unsettled,
+)
+from shared.tenants import Tenants
+from tests.support.commands import API_TOKEN, COMPANY, a_tenant, double
+
+pytestmark = pytest.mark.integration
+
+SIZES = Sizes(2, 20, 8, 10.0)
+NOBODY = "redis://127.0.0.1:1/0"
+LISTS = (
+    "/v2/persons",
+    "/v2/organizations",
+    "/v2/deals",
+    "/v2/activities",
+    "/v1/leads",
+    "/v1/notes",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    double: Double
+    client: Pipedrive
+    clients: Clients
+    budget: Budget
+
+
+@asynccontextmanager
+async def together(
+    folder: Path, *, limits: Rules | None = None, redis_url: str | None = None, **budget: Any
+) -> AsyncIterator[Together]:
+    async with double(limits=limits or Rules(None, None), sizes=SIZES) as made:
+        file = folder / "tenants.json"
+        file.write_text(json.dumps([a_tenant(made.url)]))
+        async with (
+            Budget(redis_url, **budget) as counted,
+            Clients(Tenants(file), counted) as clients,
+        ):
+            yield Together(made, clients.of(COMPANY), clients, counted)
+
+
+async def all_ids(client: Pipedrive, path: str, **params: Any) -> list[Any]:
+    return [row["id"] async for page in client.pages(path, params) for row in page.rows]
+
+
+@pytest.mark.parametrize("path", LISTS)
+async def test_all_pages_together_are_the_whole_list_whatever_their_size(
+    tmp_path: Path, path: str
+) -> None:
+    async with together(tmp_path) as found:
+        whole = await all_ids(found.client, path)
+        assert len(whole) > 3
+
+        for limit in (1, 3, len(whole) - 1, len(whole)):
+            assert await all_ids(found.client, path, limit=limit) == whole
+
+
+async def test_a_walk_goes_on_at_the_mark_of_a_page(tmp_path: Path) -> None:
+    async with together(tmp_path) as found:
+        whole = await all_ids(found.client, "/v2/persons")
+        first = await found.client.page("/v2/persons", {"limit": 7})
+
+        rest = [
+            row["id"]
+            async for page in found.client.pages("/v2/persons", {"limit": 4}, start=first.next)
+            for row in page.rows
+        ]
+
+        assert [row["id"] for row in first.rows] + rest == whole
+
+
+async def test_a_page_is_fetched_ahead_and_only_one(tmp_path: Path) -> None:
+    async with together(tmp_path) as found:
+        async with aclosing(found.client.pages("/v2/persons", {"limit": 2})) as pages:
+            await anext(pages)
+            began = found.double.server.requests
+            await asyncio.sleep(0.1)
+            ahead = found.double.server.requests
+            await asyncio.sleep(0.1)
+            assert found.double.server.requests == ahead
+        assert ahead - began <= 1
+
+
+async def test_hundreds_of_calls_at_once_are_never_too_many(tmp_path: Path) -> None:
+    async with together(tmp_path, limits=Rules(burst=200, daily_tokens=None)) as found:
+        found.double.server.limits.rules.blocked_after = 0
+        await found.client.get("/v2/persons/1")  # tells the limit
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(500):
+                group.create_task(found.client.get("/v2/persons/1", deadline_s=30))
+
+        assert found.double.server.limits.refused == 0
+
+
+async def test_a_burst_that_others_used_up_is_waited_out(tmp_path: Path) -> None:
+    async with together(tmp_path, limits=Rules(burst=5, daily_tokens=None)) as found:
+        async with Budget(None) as own, Clients(_tenants(tmp_path), own) as others:
+            for _ in range(5):
+                await others.of(COMPANY).get("/v2/persons/1")
+        began = time.monotonic()
+
+        person = await found.client.get("/v2/persons/1")
+
+        assert person["id"] == 1
+        assert time.monotonic() - began > 0.9
+        assert found.double.server.limits.refused == 1
+
+
+async def test_a_burst_longer_than_the_deadline_is_told_at_once(tmp_path: Path) -> None:
+    async with together(tmp_path, limits=Rules(burst=1, daily_tokens=None)) as found:
+        await found.client.get("/v2/persons/1")
+        began = time.monotonic()
+
+        with pytest.raises(BurstSpent):
+            await found.client.get("/v2/persons/1", deadline_s=0.3)
+
+        assert time.monotonic() - began < 0.3
+
+
+async def test_searches_have_a_burst_of_their_own(tmp_path: Path) -> None:
+    async with together(tmp_path, limits=Rules(burst=100, daily_tokens=None)) as found:
+        for _ in range(10):
+            await found.client.get("/v2/persons/search", {"term": "an"})
+
+        with pytest.raises(BurstSpent):
+            await found.client.get("/v2/persons/search", {"term": "an"}, deadline_s=0.5)
+        await found.client.get("/v2/persons/1", deadline_s=0.5)
+
+
+async def test_a_spent_day_is_not_asked_again_by_any_process(
+    tmp_path: Path, redis_url: str
+) -> None:
+    rules = Rules(burst=None, daily_tokens=15)
+    async with together(tmp_path, limits=rules, redis_url=redis_url) as found:
+        await found.client.get("/v2/persons")
+        with pytest.raises(DaySpent) as told:
+            await found.client.get("/v2/persons")
+        asked = found.double.server.requests
+
+        async with Budget(redis_url) as own, Clients(_tenants(tmp_path), own) as others:
+            with pytest.raises(DaySpent):
+                await others.of(COMPANY).get("/v2/persons/1")
+
+        assert found.double.server.requests == asked
+        assert 0 < (told.value.until - datetime.now(UTC)).total_seconds() <= 3600
+
+
+async def test_the_firewalls_page_is_no_refusal_and_ends_all_calls_for_a_while(
+    tmp_path: Path, redis_url: str
+) -> None:
+    rules = Rules(burst=1, daily_tokens=None, blocked_after=0)
+    async with together(tmp_path, limits=rules, redis_url=redis_url) as found:
+        async with Budget(None) as own, Clients(_tenants(tmp_path), own) as others:
+            await others.of(COMPANY).get("/v2/persons/1")
+
+        with pytest.raises(Blocked):
+            await found.client.get("/v2/persons/1")
+        asked = found.double.server.requests
+        with pytest.raises(Blocked):
+            await found.client.get("/v2/persons/1")
+
+        assert found.double.server.requests == asked
+
+
+async def test_sync_stops_at_its_share_and_leaves_the_rest_to_users(
+    tmp_path: Path, redis_url: str
+) -> None:
+    rules = Rules(burst=None, daily_tokens=100)
+    async with together(tmp_path, limits=rules, redis_url=redis_url, sync_share=0.3) as found:
+        sync = found.clients.of(COMPANY, Purpose.SYNC)
+        await found.client.get("/v2/persons/1")
+
+        for _ in range(3):
+            await sync.get("/v2/persons")
+        with pytest.raises(DaySpent):
+            await sync.get("/v2/persons")
+        for _ in range(6):
+            await found.client.get("/v2/persons")
+
+        usage = await found.budget.usage(COMPANY)
+        assert (usage.limit, usage.used_by_sync, usage.used) == (100, 30, 91)
+        assert found.double.server.limits.tokens_used == 91
+
+
+async def test_sync_leaves_a_part_of_the_day_alone_whoever_used_the_rest(tmp_path: Path) -> None:
+    rules = Rules(burst=None, daily_tokens=1000)
+    async with together(tmp_path, limits=rules) as found:
+        found.double.server.limits.tokens_used = 960
+        sync = found.clients.of(COMPANY, Purpose.SYNC)
+        await sync.get("/v2/persons/1")
+
+        with pytest.raises(DaySpent):
+            await sync.get("/v2/persons/1")
+        await found.client.get("/v2/persons/1")
+
+
+async def test_processes_count_together_and_alone_while_redis_is_away(
+    tmp_path: Path, redis_url: str
+) -> None:
+    async with Budget(redis_url) as one, Budget(redis_url) as other, Budget(NOBODY) as alone:
+        await one.take(COMPANY, 10, Purpose.INTERACTIVE)
+        await other.take(COMPANY, 5, Purpose.SYNC)
+        await alone.take(COMPANY, 7, Purpose.SYNC)
+
+        assert (await one.usage(COMPANY)).used == 15
+        assert (await other.usage(COMPANY)).used_by_sync == 5
+        assert (await alone.usage(COMPANY)).used == 7
+
+
+async def test_a_share_holds_while_redis_is_away(tmp_path: Path) -> None:
+    async with Budget(NOBODY, sync_share=0.5, plan_tokens=100) as alone:
+        for _ in range(5):
+            await alone.take(COMPANY, 10, Purpose.SYNC)
+
+        with pytest.raises(DaySpent):
+            await alone.take(COMPANY, 1, Purpose.SYNC)
+
+
+@pytest.mark.parametrize("fault", ["errors", "cut", "garbage", "html"])
+async def test_a_broken_answer_to_a_read_is_an_outage_and_to_a_write_leaves_it_open(
+    tmp_path: Path, fault: str
+) -> None:
+    async with together(tmp_path) as found:
+        found.double.server.faults = Faults(**{fault: 1.0})
+
+        with pytest.raises(Unavailable) as read:
+            await found.client.get("/v2/persons/1")
+        with pytest.raises(Unsettled):
+            await found.client.post("/v2/persons", {"name": "Ann"})
+
+        assert not isinstance(read.value, Unsettled)
+
+
+async def test_a_slow_answer_is_waited_for_as_long_as_the_deadline_and_no_longer(
+    tmp_path: Path,
+) -> None:
+    async with together(tmp_path) as found:
+        found.double.server.faults = Faults(delay_s=0.5)
+        began = time.monotonic()
+
+        with pytest.raises(Unavailable):
+            await found.client.get("/v2/persons/1", deadline_s=0.1)
+
+        assert time.monotonic() - began < 0.4
+
+
+async def test_a_connection_refused_is_no_unknown_fate(tmp_path: Path) -> None:
+    async with together(tmp_path) as found:
+        (tmp_path / "tenants.json").write_text(json.dumps([a_tenant("http://127.0.0.1:1")]))
+        async with Budget(None) as own, Clients(_tenants(tmp_path), own) as others:
+            with pytest.raises(Unavailable) as told:
+                await others.of(COMPANY).post("/v2/persons", {"name": "Ann"})
+
+    assert not isinstance(told.value, Unsettled)
+    assert found.double.server.requests == 0
+
+
+async def test_refusals_are_in_pipedrives_own_words(tmp_path: Path) -> None:
+    async with together(tmp_path) as found:
+        with pytest.raises(Refused, match="Person not found") as missing:
+            await found.client.get("/v2/persons/999999")
+        with pytest.raises(Refused, match="person_id: is not allowed") as wrong:
+            await found.client.post("/v2/activities", {"type": "call", "person_id": 1})
+
+    assert (missing.value.status, wrong.value.status) == (404, 400)
+
+
+async def test_a_wrong_token_is_refused_and_stands_in_no_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with together(tmp_path) as found:
+        tenant = {**a_tenant(found.double.url), "api_token": "a-stolen-token"}
+        (tmp_path / "tenants.json").write_text(json.dumps([tenant]))
+        async with Budget(None) as own, Clients(_tenants(tmp_path), own) as others:
+            with pytest.raises(Refused, match="API token") as told:
+                await others.of(COMPANY).get("/v2/persons")
+
+    assert told.value.status == 401
+    assert "a-stolen-token" not in caplog.text
+    assert API_TOKEN not in caplog.text
+    assert "a-stolen-token" not in repr(told.value)
+
+
+async def test_a_company_without_a_token_is_not_connected(tmp_path: Path) -> None:
+    file = tmp_path / "tenants.json"
+    file.write_text(json.dumps([{**a_tenant("http://127.0.0.1:1"), "api_token": None}]))
+    async with Budget(None) as own, Clients(Tenants(file), own) as clients:
+        for company_id in (COMPANY, 4242):
+            with pytest.raises(NotConnected):
+                clients.of(company_id)
+
+
+@pytest.mark.parametrize("domain", ["acme.pipedrive.com", "https://acme.pipedrive.com/"])
+async def test_a_domain_is_understood_with_and_without_its_scheme(
+    tmp_path: Path, domain: str
+) -> None:
+    file = tmp_path / "tenants.json"
+    file.write_text(json.dumps([a_tenant(domain)]))
+    async with Budget(None) as own, Clients(Tenants(file), own) as clients:
+        assert clients.of(COMPANY)._base == "https://acme.pipedrive.com/api"
+
+
+async def test_a_token_that_changes_in_the_file_is_used_from_then_on(tmp_path: Path) -> None:
+    async with together(tmp_path) as found:
+        tenants = _tenants(tmp_path)
+        async with Budget(None) as own, Clients(tenants, own) as clients:
+            stale = {**a_tenant(found.double.url), "api_token": "an-old-token-with-other-length"}
+            (tmp_path / "tenants.json").write_text(json.dumps([stale]))
+            tenants.reload()
+            with pytest.raises(Refused):
+                await clients.of(COMPANY).get("/v2/persons/1")
+
+            (tmp_path / "tenants.json").write_text(json.dumps([a_tenant(found.double.url)]))
+            tenants.reload()
+
+            assert (await clients.of(COMPANY).get("/v2/persons/1"))["id"] == 1
+
+
+def _tenants(folder: Path) -> Tenants:
+    return Tenants(folder / "tenants.json")

@@ -1,0 +1,88 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from shared.pipedrive import paging
+from shared.pipedrive.paging import Page
+
+ROW = {"id": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "envelope", "expected"),
+    [
+        ("/v2/persons", {"data": [ROW], "additional_data": {"next_cursor": "abc"}}, "abc"),
+        ("/v2/persons", {"data": [ROW], "additional_data": {"next_cursor": None}}, None),
+        ("/v2/persons", {"data": [ROW]}, None),
+        (
+            "/v1/leads",
+            {
+                "data": [ROW],
+                "additional_data": {
+                    "pagination": {
+                        "start": 0,
+                        "limit": 1,
+                        "more_items_in_collection": True,
+                        "next_start": 1,
+                    }
+                },
+            },
+            1,
+        ),
+        (
+            "/v1/leads",
+            {
+                "data": [ROW],
+                "additional_data": {"start": 4, "limit": 2, "more_items_in_collection": True},
+            },
+            6,
+        ),
+        (
+            "/v1/leads",
+            {
+                "data": [ROW],
+                "additional_data": {"pagination": {"more_items_in_collection": False}},
+            },
+            None,
+        ),
+        ("/v1/users", {"data": [ROW], "additional_data": {"company_id": 1}}, None),
+    ],
+)
+def test_a_page_knows_where_the_next_begins(
+    path: str, envelope: dict[str, Any], expected: paging.Mark
+) -> None:
+    assert paging.page(path, envelope) == Page([ROW], expected)
+
+
+@pytest.mark.parametrize("data", [None, [], {}, "x"])
+def test_an_empty_list_is_an_empty_page(data: Any) -> None:
+    assert paging.page("/v1/leads", {"data": data, "additional_data": None}) == Page([], None)
+
+
+def test_the_items_of_a_search_are_its_rows() -> None:
+    hit = {"result_score": 0.5, "item": {"id": 1}}
+
+    assert paging.page("/v2/persons/search", {"data": {"items": [hit]}}).rows == [hit]
+
+
+def test_a_mark_is_asked_for_in_the_lists_own_way() -> None:
+    assert paging.at("/v2/persons", "abc") == {"cursor": "abc"}
+    assert paging.at("/v1/leads", 500) == {"start": 500}
+    assert paging.at("/v1/leads", None) == {}
+
+
+def test_parameters_are_spelled_as_the_api_reads_them() -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+
+    spelled = paging.spelled(
+        {"done": True, "ids": [1, 2], "since": at, "term": "a b", "limit": 5, "none": None}
+    )
+
+    assert spelled == {
+        "done": "true",
+        "ids": "1,2",
+        "since": "2026-01-02T03:04:05Z",
+        "term": "a b",
+        "limit": "5",
+    }
