@@ -1,6 +1,7 @@
 """A service's HTTP application: its endpoints, and what every service has beside them.
 
 Rule: health is a loop over named pings; a process that merely waits for a dependency is alive.
+A ping may answer what is wrong though the process can work: it is ready then, and says so.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from shared.web import AUTHENTICATOR, Refused, answer, raw, refusal, refused
 
 log = logging.getLogger(__name__)
 
-Ping = Callable[[], Awaitable[None]]
+Ping = Callable[[], Awaitable[str | None]]
 PING_S = 3.0
 UNMATCHED = "unmatched"
 DOCS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
@@ -122,20 +123,20 @@ def _healthz(health: Health) -> Handler:
 
 
 def _readyz(health: Health) -> Handler:
-    async def state(ping: Ping) -> str:
+    async def state(ping: Ping) -> tuple[bool, str]:
         try:
             async with asyncio.timeout(PING_S):
-                await ping()
+                return True, await ping() or "ok"
         except (Unavailable, TimeoutError) as error:
-            return str(error) or "no answer in time"
-        return "ok"
+            return False, str(error) or "no answer in time"
 
     async def readyz(_: web.Request) -> web.Response:
         async with asyncio.TaskGroup() as group:
             tasks = {name: group.create_task(state(p)) for name, p in health.pings.items()}
         states = {name: task.result() for name, task in tasks.items()}
-        ready = all(state == "ok" for state in states.values())
-        body = {"success": ready, "data": {"ready": ready, "dependencies": states}}
+        ready = all(works for works, _ in states.values())
+        said = {name: text for name, (_, text) in states.items()}
+        body = {"success": ready, "data": {"ready": ready, "dependencies": said}}
         if not ready:
             body |= {"error": "A dependency is away.", "code": "not_ready"}
         return raw(orjson.dumps(body), 200 if ready else 503)

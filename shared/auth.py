@@ -3,12 +3,14 @@
 Rule 1: algorithms are pinned: HS256 with the secret, RS256 and ES256 with the JWKS file's keys; a
         key of one kind never verifies a token of another.
 Rule 2: a token without `exp`, `sub` or `company_id` speaks for nobody.
-Rule 3: a token verified once is believed until it expires.
+Rule 3: a token verified once is believed until it expires, or someone denies it.
 """
 
+import hashlib
 import json
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,34 +31,71 @@ class Identity:
     is_admin: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A verified token. `token_id` names it without giving it away; times are seconds since 1970.
+
+    `issued_at` is 0 where the token does not say.
+    """
+
+    identity: Identity
+    token_id: str
+    issued_at: float
+    expires_at: float
+
+
+Deny = Callable[[Session], str | None]
+"""Why a session speaks for nobody any more, as a sentence; null while it does."""
+
+
 class Unauthenticated(Exception):
     """The token is missing, malformed, expired, or not signed by us."""
 
 
 class Authenticator:
-    def __init__(self, secret: SecretStr | None, jwks_file: Path | None) -> None:
+    """`deny` is asked at every request, so it must answer from memory."""
+
+    def __init__(
+        self, secret: SecretStr | None, jwks_file: Path | None, deny: Deny | None = None
+    ) -> None:
         self._secret = secret.get_secret_value() if secret else ""
         if not self._secret and jwks_file is None:
             raise ValueError("set JWT_SECRET or JWT_JWKS_FILE")
         self._keys = _read_keys(jwks_file) if jwks_file else {}
-        self._known: OrderedDict[str, tuple[float, Identity]] = OrderedDict()
+        self._known: OrderedDict[str, Session] = OrderedDict()
+        self._deny = deny
 
     def identify(self, authorization: str | None) -> Identity:
         """Raises:
         Unauthenticated: no valid bearer token.
         """
-        known = self._known.get(authorization or "")
-        if known and known[0] > time.time():
-            return known[1]
-        scheme, _, token = (authorization or "").partition(" ")
+        return self.session(authorization).identity
+
+    def session(self, authorization: str | None) -> Session:
+        """Raises:
+        Unauthenticated: as `identify`.
+        """
+        session = self._known.get(authorization or "")
+        if session is None or session.expires_at <= time.time():
+            session = self._verified(authorization or "")
+        if self._deny is not None and (why := self._deny(session)):
+            raise Unauthenticated(why)
+        return session
+
+    def _verified(self, authorization: str) -> Session:
+        scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send a bearer token in the Authorization header.")
         claims = self._claims(token.strip())
-        identity = _identity(claims)
-        self._known[authorization or ""] = (float(claims["exp"]), identity)
+        session = self._known[authorization] = Session(
+            _identity(claims),
+            _token_id(claims, token.strip()),
+            _seconds(claims.get("iat", 0)),
+            _seconds(claims["exp"]),
+        )
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        return identity
+        return session
 
     def _claims(self, token: str) -> dict[str, Any]:
         try:
@@ -102,6 +141,27 @@ def _identity(claims: dict[str, Any]) -> Identity:
     except (ValueError, TypeError) as error:
         raise Unauthenticated("The token names no company or user.") from error
     return Identity(company_id, user_id, claims.get("role") == "admin")
+
+
+def token_id(jti: str) -> str:
+    """The name of the tokens that carry the id."""
+    return hashlib.blake2b(jti.encode(), digest_size=16, person=b"my500 jti").hexdigest()
+
+
+def _token_id(claims: dict[str, Any], token: str) -> str:
+    """A token without an id of its own is named by its signed part: its text could be varied."""
+    jti = claims.get("jti")
+    if isinstance(jti, str) and jti:
+        return token_id(jti)
+    signed = token.rpartition(".")[0]
+    return hashlib.blake2b(signed.encode(), digest_size=16, person=b"my500 token").hexdigest()
+
+
+def _seconds(claim: float) -> float:
+    try:
+        return float(claim)
+    except OverflowError as error:
+        raise Unauthenticated("The token is not valid.") from error
 
 
 def _number(claim: object) -> int:

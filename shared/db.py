@@ -29,6 +29,7 @@ Heard: TypeAlias = Callable[[LoggedQuery], None]
 STATEMENT_TIMEOUT_MS = 30_000
 CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
+PING_S = 2.0
 # What a client that was frozen, or whose network is gone, leaves behind holds locks that everyone
 # else waits for: the server ends it. Without these it would take TCP two hours.
 ABANDONED = {
@@ -149,12 +150,26 @@ async def connect(dsn: str, schema: str) -> asyncpg.Connection:
         return conn
 
 
+@asynccontextmanager
+async def leased(pool: Pool, *, seconds: float) -> AsyncIterator[Connection]:
+    """A connection for so long. One whose use failed is cut: a server that is silent would let
+    whoever gives it back wait for its answer, without end.
+    """
+    async with asyncio.timeout(seconds), pool.acquire() as conn:
+        try:
+            yield conn
+        except BaseException:
+            conn.terminate()
+            raise
+
+
 async def ping(pool: Pool) -> None:
     """Raises:
     Unavailable: Postgres does not answer.
     """
     with errors():
-        await pool.fetchval("SELECT 1", timeout=2)
+        async with leased(pool, seconds=PING_S) as conn:
+            await conn.fetchval("SELECT 1")
 
 
 async def migrate(dsn: str, schema: str, folders: Sequence[Path]) -> None:
@@ -201,7 +216,7 @@ async def _run_missing(conn: asyncpg.Connection, files: Iterable[Path]) -> None:
             )
 
 
-# The schema is part of the name: a store that is built beside the live one waits for no lock of it.
+# The schema is part of the name: a store built beside the live one waits for no lock of it.
 LOCK = """
 SELECT pg_advisory_xact_lock($1 # hashtext(current_schema()), key)
   FROM unnest($2::int[]) WITH ORDINALITY AS keys (key, place)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
+from uuid import UUID
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -192,6 +193,16 @@ class CampaignMembership(Fact):
     added_to_campaign: bool
 
 
+class SessionRevocation(Fact):
+    """A user's token that speaks for nobody any more, until it would have expired; without a
+    token, all that were issued until then.
+    """
+
+    user_id: Id
+    token_id: str | None = None
+    expires_at: Instant | None = None
+
+
 class ScoringWeights(Fact):
     """What each sign of warmth is worth to a company from now on: the whole table, who decided
     it, and why. Scoring knows what may stand in the table.
@@ -203,6 +214,27 @@ class ScoringWeights(Fact):
 
 
 EntityT = TypeVar("EntityT", bound=Fact)
+
+
+class OrganizationVerdict(Fact):
+    """What a user said about organizations' records, by their ids: those of both sides are one
+    organization ("same"; the left side's id stays), or the sides are not ("distinct"). Withdrawing
+    it is a change of it. `left_id` and `right_id` are the organizations as the user saw them;
+    `score`, `matcher_version` and `review_id` tell what was answered.
+    """
+
+    decision: Literal["same", "distinct"] | None = None
+    left_records: tuple[UUID, ...] | None = None
+    right_records: tuple[UUID, ...] | None = None
+    left_id: UUID | None = None
+    right_id: UUID | None = None
+    decided_by: Id | None = None
+    reason: str | None = None
+    score: float | None = None
+    matcher_version: int | None = None
+    review_id: UUID | None = None
+    withdrawn: bool | None = None
+    withdrawn_by: Id | None = None
 
 
 class Change(Fact, Generic[EntityT]):
@@ -253,6 +285,8 @@ NoteChange = Change[Note]
 OtherChange = Change[Unmodelled]
 CampaignChange = Change[CampaignMembership]
 ScoringWeightsChange = Change[ScoringWeights]
+SessionChange = Change[SessionRevocation]
+OrganizationVerdictChange = Change[OrganizationVerdict]
 
 
 Entity = Literal["person", "organization", "deal", "activity", "lead", "user", "note"]

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import Counter, Gauge, Histogram
 
 _BOUND: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039  never mutated
@@ -35,6 +36,26 @@ PUBLISH_SECONDS: Final = Histogram(
 )
 PRODUCER_REBUILDS: Final = Counter(
     "my500_kafka_producer_rebuilds_total", "Producers given up and built anew"
+)
+KAFKA_AWAY: Final = Gauge(
+    "my500_ingest_kafka_away", "1 while records go to the spool because Kafka does not take them"
+)
+SPOOL_EVENTS: Final = Gauge("my500_spool_events", "Records that wait in the spool")
+SPOOL_BYTES: Final = Gauge("my500_spool_bytes", "Bytes of the records that wait in the spool")
+SPOOL_AGE: Final = Gauge(
+    "my500_spool_oldest_seconds", "How long the first record has waited in the spool; 0 if none"
+)
+SPOOL_STORED: Final = Counter("my500_spool_stored_total", "Records stored in the spool")
+SPOOL_DRAINED: Final = Counter("my500_spool_drained_total", "Records Kafka took from the spool")
+SPOOL_REFUSED: Final = Counter(
+    "my500_spool_refused_total", "Records that the spool did not take", ["reason"]
+)
+SPOOL_HELD: Final = Counter(
+    "my500_spool_held_total", "Records of the spool that Kafka refused while it took others"
+)
+SPOOL_DAMAGED: Final = Counter("my500_spool_damaged_total", "Damaged spool files put aside")
+SPOOL_COMMIT_SECONDS: Final = Histogram(
+    "my500_spool_commit_seconds", "One commit to the spool, fsync included", buckets=SECONDS
 )
 RECORDS: Final = Counter(
     "my500_consumer_records_total", "Records applied, in their transaction", ["topic"]
@@ -60,10 +81,67 @@ OUTBOX_PENDING: Final = Gauge(
     "my500_outbox_pending_states", "States taken by the last look at the outbox"
 )
 PAGES: Final = Counter(
-    "my500_query_pages_total", "Pages served, by where they came from", ["origin"]
+    "my500_query_pages_total", "Pages served, by where they came from", ["route", "origin"]
+)
+PAGE_READS: Final = Counter(
+    "my500_query_page_reads_total", "Pages read from Postgres; who waits adds none", ["route"]
+)
+READS_RUNNING: Final = Gauge("my500_query_reads_running", "Reads of Postgres under way")
+REFUSED: Final = Counter(
+    "my500_query_refused_total", "Reads refused for a user's rate or for overload", ["reason"]
+)
+SLOW_STATEMENTS: Final = Counter(
+    "my500_query_slow_statements_total", "Statements that took longer than SLOW_QUERY_MS"
+)
+SAMPLED_PAGES: Final = Counter(
+    "my500_query_sampled_pages_total",
+    "Cached pages compared with Postgres after they were served, and what came of it",
+    ["outcome"],
+)
+STALE_PAGES: Final = Counter(
+    "my500_query_stale_pages_total", "Sampled pages that were not what Postgres held", ["route"]
+)
+STALE_PAGE_AGE: Final = Histogram(
+    "my500_query_stale_page_age_seconds",
+    "How long ago a page that was found stale had been kept",
+    buckets=(0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 120.0, 300.0),
 )
 CACHE_ERRORS: Final = Counter(
     "my500_query_cache_errors_total", "Calls to Redis that failed", ["call"]
+)
+PIPEDRIVE_CALLS: Final = Counter(
+    "my500_pipedrive_calls_total", "Calls of Pipedrive's REST API", ["endpoint", "outcome"]
+)
+PIPEDRIVE_SECONDS: Final = Histogram(
+    "my500_pipedrive_call_seconds", "One call, without waiting for limits", buckets=SECONDS
+)
+PIPEDRIVE_TOKENS: Final = Counter(
+    "my500_pipedrive_tokens_total", "Tokens of the daily budget used by this process", ["purpose"]
+)
+SYNC_ROWS: Final = Counter(
+    "my500_sync_rows_total", "Rows of Pipedrive's lists, read and found changed", ["list", "what"]
+)
+SYNCS: Final = Counter(
+    "my500_syncs_total", "Synchronisations that ended, and how", ["mode", "outcome"]
+)
+HOOKS_MENDED: Final = Counter(
+    "my500_hooks_mended_total", "Webhooks registered anew at Pipedrive", ["reason"]
+)
+SEARCH_INDEXED: Final = Counter(
+    "my500_query_search_indexed_total", "Contacts brought up to date in the search index"
+)
+SEARCH_QUEUED: Final = Gauge(
+    "my500_query_search_queued", "Contacts waiting for the search index, of the last search"
+)
+STREAMS: Final = Gauge("my500_query_streams", "Live streams open in the process")
+STREAMS_CLOSED: Final = Counter(
+    "my500_query_streams_closed_total", "Live streams that were closed from here", ["reason"]
+)
+AFTER: Final = Counter(
+    "my500_query_after_total", "Requests that waited for a change of their own", ["outcome"]
+)
+COMMANDS: Final = Counter(
+    "my500_ingest_commands_total", "Users' commands by what became of them", ["command", "outcome"]
 )
 RESCORED: Final = Counter("my500_scoring_rescored_total", "Contacts scored", ["cause"])
 EVENT_AGE: Final = Histogram(
@@ -107,8 +185,20 @@ class Throttle(logging.Filter):
         return True
 
 
+class Discreet(logging.Filter):
+    """Of a request that is no HTTP, the kind of fault stays: its text would show the headers."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.exc_info = None
+            record.reason = type(error).__name__
+        return True
+
+
 def configure_logs(level: str) -> None:
     """JSON lines on standard error; the Kafka client's own log is throttled."""
+    logging.getLogger("aiohttp.server").addFilter(Discreet())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

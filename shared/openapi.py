@@ -37,6 +37,12 @@ PAGE = """<!doctype html>
 """
 
 
+class Events(str):
+    """What a stream of server-sent events says, in words."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One route, and all that its documentation says."""
@@ -124,6 +130,9 @@ def _query_parameters(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
 
 
 def _response(answer: type[BaseModel] | str, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    if isinstance(answer, Events):
+        text = {"text/event-stream": {"schema": {"type": "string"}}}
+        return {"description": str(answer), "content": text}
     if isinstance(answer, str):
         schema: Any = {"$ref": "#/components/schemas/Error"}
         return {"description": answer, "content": {"application/json": {"schema": schema}}}

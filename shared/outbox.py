@@ -28,6 +28,8 @@ IDLE_S = 1.0
 PACE_S = 0.002
 """Least time between two rounds: states of a key that come meanwhile are told as one."""
 RELAY_LOCK_SPACE = 0x4F55
+STATEMENT_S = 30.0
+"""A connection whose other end is gone without a word is noticed by nothing else."""
 
 PUT = """
 INSERT INTO outbox (topic, key, payload)
@@ -77,7 +79,7 @@ class Relay:
         conn = await db.connect(self._dsn, self._schema)
         try:
             with db.errors():
-                while not await conn.fetchval(TRY_LOCK, RELAY_LOCK_SPACE):
+                while not await conn.fetchval(TRY_LOCK, RELAY_LOCK_SPACE, timeout=STATEMENT_S):
                     if await lifecycle.wait_or_stop(IDLE_S, stop):
                         return
                 await self._relay(conn, stop)
@@ -89,7 +91,7 @@ class Relay:
         await conn.add_listener(f"outbox_{self._schema}", lambda *_: wake.set())
         while not stop.is_set():
             wake.clear()
-            pending = await conn.fetch(PENDING, BATCH)
+            pending = await conn.fetch(PENDING, BATCH, timeout=STATEMENT_S)
             OUTBOX_PENDING.set(len(pending))
             if pending:
                 await self._publish(conn, pending)
@@ -101,7 +103,7 @@ class Relay:
         await self._publisher.publish(
             [Record(row["topic"], row["key"], row["payload"]) for row in pending]
         )
-        await conn.execute(DONE, [row["place"] for row in pending])
+        await conn.execute(DONE, [row["place"] for row in pending], timeout=STATEMENT_S)
         for topic, states in Counter(row["topic"] for row in pending).items():
             OUTBOX_PUBLISHED.labels(topic).inc(states)
 

@@ -21,7 +21,6 @@ HEAD: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%b"
     b"Content-Length: %d\r\nDate: %b\r\n\r\n"
 )
-ETAG: Final = b"ETag: %b\r\n"
 
 
 class Clock:
@@ -45,10 +44,10 @@ _CLOCK: Final = Clock()
 class Ready(web.StreamResponse):
     """The body may come in two parts, so that a large one need not be copied to end it."""
 
-    def __init__(self, body: bytes, tail: bytes = b"", *, etag: str | None = None) -> None:
+    def __init__(self, body: bytes, tail: bytes = b"", *, headers: bytes = b"") -> None:
+        """`headers` are whole lines, as they are sent."""
         super().__init__()
-        tag = ETAG % etag.encode() if etag is not None else b""
-        self._parts = (HEAD % (tag, len(body) + len(tail), _CLOCK.now()), body, tail)
+        self._parts = (HEAD % (headers, len(body) + len(tail), _CLOCK.now()), body, tail)
 
     @property
     def keep_alive(self) -> bool | None:

@@ -13,6 +13,20 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     kafka_bootstrap_servers: str = Field("localhost:9092", description="host:port, or several")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how the brokers want to be spoken to"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", description="how we prove to the brokers who we are, with SASL_…"
+    )
+    kafka_sasl_username: str = Field("", description="the name we have at the brokers")
+    kafka_sasl_password: SecretStr | None = Field(None, description="its password")
+    kafka_ssl_cafile: Path | None = Field(
+        None, description="PEM file of who signs for the brokers; unset: the system's authorities"
+    )
+    kafka_ssl_certfile: Path | None = Field(
+        None, description="PEM file of our certificate and key, if the brokers ask for one"
+    )
     kafka_partitions: int = Field(12, ge=1, description="partitions of a topic when it is made")
     kafka_replication_factor: int = Field(1, ge=1, description="copies of a topic when it is made")
     kafka_retention_ms: int = Field(-1, description="of the log of record; -1 keeps it whole")

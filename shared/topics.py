@@ -31,11 +31,15 @@ ACTIVITIES = _log(
     "pipedrive.activities", events.ActivityChange, "ingest", "orgs", "scoring", "query"
 )
 LEADS = _log("pipedrive.leads", events.LeadChange, "ingest", "scoring")
-USERS = _log("pipedrive.users", events.UserChange, "ingest")
+USERS = _log("pipedrive.users", events.UserChange, "ingest", "query")
 NOTES = _log("pipedrive.notes", events.NoteChange, "ingest")
 OTHER = _log("pipedrive.other", events.OtherChange, "ingest")
 APP_ORGANIZATIONS = _log("app.organizations", events.OrganizationChange, "orgs", "orgs")
+APP_ORGANIZATION_VERDICTS = _log(
+    "app.organization-verdicts", events.OrganizationVerdictChange, "orgs", "orgs"
+)
 APP_CAMPAIGN = _log("app.campaign", events.CampaignChange, "ingest", "query")
+APP_SESSIONS = _log("app.sessions", events.SessionChange, "query", "query")
 APP_SCORING_WEIGHTS = Topic(
     "app.scoring-weights",
     events.ScoringWeightsChange,
@@ -83,7 +87,9 @@ ALL = (
     NOTES,
     OTHER,
     APP_ORGANIZATIONS,
+    APP_ORGANIZATION_VERDICTS,
     APP_CAMPAIGN,
+    APP_SESSIONS,
     APP_SCORING_WEIGHTS,
     ORG_STATES,
     CONTACT_LINKS,

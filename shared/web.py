@@ -5,6 +5,7 @@ Rule 1: every answer of ours is JSON: `{"success": true, "data": …}` or
 Rule 2: an outage is 503 with Retry-After, a refusal is 4xx with a sentence; only bugs are 500.
 """
 
+import asyncio
 import logging
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from shared.auth import Authenticator, Identity, Unauthenticated
+from shared.auth import Authenticator, Identity, Session, Unauthenticated
 from shared.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
+READ_S = web.AppKey("read_s", float)
+LONGEST_READ_S = 15.0
 RETRY_AFTER_S = "2"
 JSON_TYPE = "application/json"
 
@@ -64,8 +67,15 @@ def identity(request: web.Request) -> Identity:
     """Raises:
     Refused: 401.
     """
+    return session(request).identity
+
+
+def session(request: web.Request) -> Session:
+    """Raises:
+    Refused: 401.
+    """
     try:
-        return request.app[AUTHENTICATOR].identify(request.headers.get("Authorization"))
+        return request.app[AUTHENTICATOR].session(request.headers.get("Authorization"))
     except Unauthenticated as error:
         raise Refused(401, "unauthorized", str(error), WWW_Authenticate="Bearer") from error
 
@@ -82,13 +92,31 @@ def query(request: web.Request, model: type[ModelT]) -> ModelT:
         raise Refused(400, "bad_request", _sentence(error)) from error
 
 
+async def read(request: web.Request) -> bytes:
+    """The body, within the application's deadline: one that trickles in holds nothing for ever.
+
+    Raises:
+        Refused: 408.
+    """
+    try:
+        async with asyncio.timeout(request.app.get(READ_S, LONGEST_READ_S)):
+            return await request.read()
+    except TimeoutError as error:
+        raise Refused(
+            408, "slow_body", "The body did not arrive in time.", Connection="close"
+        ) from error
+
+
 async def body(request: web.Request, model: type[ModelT]) -> ModelT:
     """The JSON body as `model`.
 
     Raises:
-        Refused: 400, with a sentence that names the field; 413.
+        Refused: 400, with a sentence that names the field; 408; 413.
     """
-    content = await request.read()
+    try:
+        content = await read(request)
+    except (web.RequestPayloadError, ConnectionResetError) as error:
+        raise Refused(400, "bad_request", "The body is not what its headers say.") from error
     try:
         return model.model_validate_json(content)
     except ValidationError as error:

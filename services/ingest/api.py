@@ -1,7 +1,7 @@
 """The webhook door.
 
 Rule 1: credentials are looked at before the body is read.
-Rule 2: 2xx means that Kafka has the event, acked by all replicas.
+Rule 2: 2xx means that the event is stored: all replicas of Kafka have it, or the local disk.
 Rule 3: an authenticated sender is never refused for a body we do not understand: it goes to the
         dead letters. Pipedrive bans a webhook after ten failed first tries.
 """
@@ -20,7 +20,7 @@ from shared.events import MODELS
 from shared.observability import WEBHOOKS
 from shared.openapi import Endpoint
 from shared.tenants import Tenant, Tenants
-from shared.web import Json, Refused, raw
+from shared.web import Json, Refused, raw, read
 
 REALM = 'Basic realm="my500", charset="UTF-8"'
 UNREAD = "unknown"
@@ -51,8 +51,9 @@ class Door:
                     200: Accepted,
                     401: "The credentials are missing or wrong",
                     403: "The credentials do not speak for the body's company",
+                    408: "The body did not arrive in time",
                     413: "The body is too large",
-                    503: "The event could not be stored in time",
+                    503: "The event could not be stored",
                 },
                 auth="basic",
             )
@@ -89,7 +90,7 @@ class Door:
         if (request.content_length or 0) > self.max_body_bytes:
             raise self._too_large()
         try:
-            return await request.read()
+            return await read(request)
         except web.HTTPRequestEntityTooLarge as error:
             raise self._too_large() from error
         except ConnectionResetError as error:

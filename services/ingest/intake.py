@@ -1,6 +1,6 @@
-"""Reads webhooks and stores them in Kafka.
+"""Reads webhooks and hands on what they become.
 
-Rule 1: a webhook is done when Kafka has acked what it became: an event, or a dead letter.
+Rule 1: a webhook is done when what it became is stored: an event, or a dead letter.
 Rule 2: what arrives in one turn of the event loop is read in one go and published as one: reading
         each between two system calls of its own costs the processor's caches, and half as much
         time again.
@@ -13,17 +13,18 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from services.ingest import payload
+from services.ingest.outlet import Outlet
+from services.ingest.spool.spool import Handed
 from shared.errors import Poison
 from shared.events import key
 from shared.kafka.dead_letters import Origin, letter
-from shared.kafka.publisher import Publisher
 from shared.kafka.rounds import Acked, Record
 from shared.observability import DEAD_LETTERS
 from shared.topics import OF_ENTITY, OTHER, WEBHOOKS
 
 
 class Stored(NamedTuple):
-    """The event is in the log."""
+    """The event is in the log, or on its way there."""
 
     event_id: str
     entity: str
@@ -60,15 +61,15 @@ class Webhook:
 
 
 class Intake:
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
         self._waiting: list[Webhook] = []
 
     async def store(self, content: bytes, *, company_id: int) -> Outcome:
         """Take a body that the credentials of `company_id` sent.
 
         Raises:
-            Unavailable: Kafka did not ack in time.
+            Unavailable: neither Kafka nor the disk takes it.
         """
         loop = asyncio.get_running_loop()
         if not self._waiting:
@@ -85,6 +86,7 @@ class Intake:
     def _read_waiting(self) -> None:
         taken, self._waiting = self._waiting, []
         now = datetime.now(UTC)
+        handed = []
         for webhook in taken:
             if webhook.done.done():  # its sender has hung up
                 continue
@@ -92,7 +94,9 @@ class Intake:
             if record is None:
                 webhook.done.set_result(None)
             else:
-                self._publisher.hand_over(record, webhook.done)
+                handed.append(Handed(record, webhook.done))
+        if handed:
+            self._outlet.hand_over(handed)
 
 
 def read(content: bytes, *, company_id: int, now: datetime) -> Reading:

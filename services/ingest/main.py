@@ -1,24 +1,35 @@
 """Ingest: the one door in.
 
-`python -m services.ingest [api]`: without a role all of them run in this process.
+`python -m services.ingest [api] [sync]`: without a role both run in this process.
+`python -m services.ingest connect --company C`: see `services.ingest.sync.command`.
 """
 
 import asyncio
 import gc
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Sequence
 
+from services.ingest import readiness, storage
 from services.ingest.api import Door
+from services.ingest.commands import role as commands_role
 from services.ingest.intake import Intake
 from services.ingest.settings import IngestSettings
+from services.ingest.sync import role as sync_role
 from shared import lifecycle, service
 from shared.app import Health, application, server
+from shared.auth import Authenticator
 from shared.errors import Unavailable
 from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
+from shared.openapi import Endpoint
 from shared.tenants import Tenants
 from shared.topics import ALL, WEBHOOKS
 
-ROLES = ("api",)
+log = logging.getLogger(__name__)
+
+ROLES = ("api", sync_role.ROLE)
+PRODUCER_S = 5.0
+"""Until a producer is given up. No webhook waits that long: the spool takes it before."""
 TOPICS = tuple(topic for topic in ALL if topic.producer == "ingest")
 
 
@@ -36,33 +47,65 @@ async def main(arguments: Sequence[str]) -> None:
         prepared.set()
         await stop.wait()
 
-    async def topics_exist() -> None:
-        if not prepared.is_set():
-            raise Unavailable("Kafka: the topics are not there yet")
-
     async def tenants_known() -> None:
         if not len(tenants):
             raise Unavailable("no tenant is known: see the tenants file")
 
     with lifecycle.stop_on_signal() as stop:
-        async with Publisher(settings, deadline_s=settings.publish_deadline_s) as publisher:
-            door = Door(tenants, Intake(publisher), settings.max_body_bytes)
+        async with (
+            Publisher(settings, deadline_s=PRODUCER_S) as publisher,
+            storage.stored(settings, publisher, prepared.is_set) as (outlet, draining),
+            sync_role.assembled(settings, tenants) as sync,
+            commands_role.assembled(
+                settings, tenants, sync.parts.clients, publisher, outlet
+            ) as commands,
+        ):
+            door = Door(tenants, Intake(outlet), settings.max_body_bytes)
             app = application(
-                door.endpoints() if "api" in roles else (),
+                _endpoints(roles, settings, door, [*sync.endpoints(), *commands.endpoints()]),
                 title="My-500 ingest",
                 health=Health(
-                    {"kafka": publisher.ping, "topics": topics_exist, "tenants": tenants_known}
+                    {
+                        "kafka": readiness.kafka(publisher, outlet),
+                        "spool": readiness.spool(outlet),
+                        "tenants": tenants_known,
+                    }
+                    # The door does without Postgres; a process that has none does not.
+                    | ({} if "api" in roles else sync.pings())
                 ),
+                authenticator=_authenticator(settings),
                 max_body_bytes=settings.max_body_bytes,
             )
             _spare_the_collector()
             await lifecycle.run(
                 prepare,
+                draining.run,
+                draining.tend,
                 tenants.watch,
+                sync.run if sync_role.ROLE in roles else sync.prepare_and_idle,
+                commands.run,
                 server(app, host=settings.host, port=settings.port),
                 stop=stop,
                 grace_s=settings.stop_seconds,
             )
+
+
+def _endpoints(
+    roles: Collection[str], settings: IngestSettings, door: Door, for_users: list[Endpoint]
+) -> list[Endpoint]:
+    if "api" not in roles:
+        return []
+    if _authenticator(settings) is None:
+        log.warning("users_not_served", extra={"reason": "no JWT_SECRET and no JWT_JWKS_FILE"})
+        return door.endpoints()
+    return [*door.endpoints(), *for_users]
+
+
+def _authenticator(settings: IngestSettings) -> Authenticator | None:
+    """Null where nothing says whose tokens to believe: webhooks are taken all the same."""
+    if not settings.jwt_secret and settings.jwt_jwks_file is None:
+        return None
+    return Authenticator(settings.jwt_secret, settings.jwt_jwks_file)
 
 
 def _spare_the_collector() -> None:

@@ -153,7 +153,7 @@ def _moment_of_version_1(meta: Json) -> datetime | None:
 
 def _envelope(told: Told, company_id: int, now: datetime) -> Json:
     entity = told.entity
-    entity_id = _id(entity, told.entity_id)
+    entity_id = usable_id(entity, told.entity_id)
     if entity_id is None:
         raise Poison(f"the {entity[:40]} has no usable id")
     at = now if told.at is None or told.at < values.EPOCH else told.at
@@ -170,10 +170,10 @@ def _envelope(told: Told, company_id: int, now: datetime) -> Json:
         "source": told.source,
     }
     if told.merged_into is not None:
-        found["merged_into"] = _id(entity, told.merged_into)
+        found["merged_into"] = usable_id(entity, told.merged_into)
     if told.merged_from is not None:
-        found["merged_from"] = _id(entity, told.merged_from)
-    found["data"] = None if action == DELETE else _data(told)
+        found["merged_from"] = usable_id(entity, told.merged_from)
+    found["data"] = None if action == DELETE else carried(entity, told.data or {})
     return found
 
 
@@ -184,10 +184,10 @@ def _action(told: Told) -> str:
     return ACTIONS.get(named, CHANGE) if type(named) is str else CHANGE
 
 
-def _data(told: Told) -> Any:
-    raw = told.data or {}
-    if told.entity in CHANGES:
-        return fields.read(told.entity, raw)
+def carried(entity: str, raw: Json) -> Any:
+    """What an entity's body says: under our names, or as it came if we have no model for it."""
+    if entity in CHANGES:
+        return fields.read(entity, raw)
     return body.storable(raw)
 
 
@@ -229,7 +229,8 @@ def _first(named: Any, *objects: Any) -> Any:
     return next((each for each in ids if each is not None), None)
 
 
-def _id(entity: str, raw: Any) -> str | None:
+def usable_id(entity: str, raw: Any) -> str | None:
+    """An entity's id as our events write it; null if no reader could use it."""
     if entity in NUMBERED:
         found = values.reference(raw)
         return None if found is None else str(found)

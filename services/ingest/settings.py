@@ -1,15 +1,61 @@
 """What ingest is told by its environment."""
 
-from pydantic import Field
+from pathlib import Path
 
-from shared.settings import Settings
+from pydantic import AliasChoices, Field, SecretStr
+
+from shared.settings import StoreSettings
 
 
-class IngestSettings(Settings):
+class IngestSettings(StoreSettings):
     port: int = Field(8081, ge=0, le=65_535, description="port to listen on")
     max_body_bytes: int = Field(
-        1024 * 1024, ge=1024, description="largest webhook body taken, after decompression"
+        1024 * 1024,
+        ge=1024,
+        le=3 * 1024 * 1024,  # Kafka's messages end at 4 MiB
+        description="largest webhook body taken, after decompression",
     )
     publish_deadline_s: float = Field(
-        1.0, gt=0, description="longest wait for Kafka before a webhook is answered with 503"
+        0.25, gt=0, description="longest wait for Kafka before an event goes to the spool"
+    )
+    spool_dir: Path = Field(
+        Path(".local/spool"),
+        description="where events wait while Kafka is away; must outlive the process",
+    )
+    spool_max_bytes: int = Field(
+        4 * 1024**3, ge=1024**2, description="most that one instance keeps in its spool"
+    )
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://localhost:5432/my500"),
+        validation_alias=AliasChoices("INGEST_DATABASE_URL", "DATABASE_URL"),
+        description="Postgres of ingest's commands and sync; webhooks do without it",
+    )
+    redis_url: SecretStr = Field(
+        SecretStr("redis://localhost:6379/0"),
+        description="Redis or Valkey that counts Pipedrive's tokens for all processes",
+    )
+    orgs_url: str = Field(
+        "http://localhost:8082", description="where the orgs service answers other services"
+    )
+    query_url: str = Field(
+        "http://localhost:8080", description="where the query service answers other services"
+    )
+    pipedrive_deadline_s: float = Field(
+        8.0, gt=0, description="longest wait for Pipedrive while a user waits for it"
+    )
+    sync_daily_share: float = Field(
+        0.5, gt=0, le=1, description="share of a day's Pipedrive tokens that sync may use"
+    )
+    sync_interval_seconds: float = Field(
+        900.0, gt=0, description="seconds from one incremental sync of a company to the next"
+    )
+    sync_full_hour: int = Field(2, ge=0, le=23, description="hour, UTC, of the nightly full sync")
+    sync_complete_seconds: float = Field(
+        60.0, ge=0, description="how often what webhooks leave out is fetched; 0 leaves it to sync"
+    )
+    hook_check_seconds: float = Field(
+        900.0, gt=0, description="how often Pipedrive is asked whether our webhook still works"
+    )
+    public_url: str | None = Field(
+        None, description="where Pipedrive reaches this service, such as https://hooks.example.com"
     )

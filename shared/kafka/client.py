@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+import ssl
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,7 +32,30 @@ def errors() -> Iterator[None]:
 
 
 def connection(settings: Settings) -> dict[str, Any]:
-    return {"bootstrap_servers": settings.kafka_bootstrap_servers}
+    """Where the brokers are and how they are spoken to; their certificates must name them."""
+    protocol = settings.kafka_security_protocol
+    found: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "security_protocol": protocol,
+    }
+    if protocol.startswith("SASL"):
+        secret = settings.kafka_sasl_password
+        found |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_sasl_username,
+            "sasl_plain_password": secret.get_secret_value() if secret else "",
+        }
+    if protocol.endswith("SSL"):
+        with errors():
+            found["ssl_context"] = _tls(settings)
+    return found
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
+    if settings.kafka_ssl_certfile is not None:
+        context.load_cert_chain(settings.kafka_ssl_certfile)
+    return context
 
 
 def physical(settings: Settings, topic: str) -> str:
@@ -48,15 +72,16 @@ def _new_topics(
     for topic in topics:
         configs[topic.name] = compacted if topic.compacted else log_of_record
         configs[dead_letters_of(topic.name)] = log_of_record
-    return [
-        NewTopic(
-            name=physical(settings, name),
-            num_partitions=settings.kafka_partitions,
-            replication_factor=settings.kafka_replication_factor,
-            topic_configs={"max.message.bytes": str(MAX_MESSAGE_BYTES), **config},
-        )
-        for name, config in configs.items()
-    ]
+    return [_new_topic(settings, name, config) for name, config in configs.items()]
+
+
+def _new_topic(settings: Settings, name: str, config: Mapping[str, str]) -> NewTopic:
+    return NewTopic(
+        name=physical(settings, name),
+        num_partitions=settings.kafka_partitions,
+        replication_factor=settings.kafka_replication_factor,
+        topic_configs={"max.message.bytes": str(MAX_MESSAGE_BYTES), **config},
+    )
 
 
 async def ensure_topics(
@@ -69,13 +94,25 @@ async def ensure_topics(
     Raises:
         Unavailable: Kafka is away, or refuses.
     """
+    await _ensure(settings, _new_topics(settings, topics, origins))
+
+
+async def ensure_compacted(settings: Settings, name: str) -> None:
+    """Create a topic that has no dead letters, unless it is there.
+
+    Raises:
+        Unavailable: Kafka is away, or refuses.
+    """
+    await _ensure(settings, [_new_topic(settings, name, {"cleanup.policy": "compact"})])
+
+
+async def _ensure(settings: Settings, wanted: Sequence[NewTopic]) -> None:
     with errors():
         async with asyncio.timeout(3 * DEADLINE_S):
             admin = AIOKafkaAdminClient(**connection(settings))
             try:
                 await admin.start()
                 present = set(await admin.list_topics())
-                wanted = _new_topics(settings, topics, origins)
                 missing = [topic for topic in wanted if topic.name not in present]
                 if missing:
                     response: Any = await admin.create_topics(missing)

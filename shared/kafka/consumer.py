@@ -40,6 +40,7 @@ at 200 events/s this halves the CPU time of the pipe, and with it the time to th
 HINT_EVERY_S = 2.0
 STUCK_S = 30.0
 ALIVE_S = 60.0
+START_S = 20.0
 HELD_S = 5.0
 SESSION_MS = 10_000
 REBALANCE_MS = 30_000
@@ -69,6 +70,7 @@ class Item:
     topic: str
     key: bytes | None
     value: bytes
+    attempts: int
     outcome: events.Fact | Poison
 
 
@@ -99,6 +101,7 @@ class Consumer:
 
     async def run(self, stop: asyncio.Event) -> None:
         for wait in lifecycle.waits():
+            self._ticked_at = time.monotonic()
             try:
                 await self._session(stop)
             except (Broken, Unavailable) as trouble:
@@ -150,7 +153,9 @@ class Consumer:
         consumer.subscribe(topics=list(self._models), listener=self._assignment)
         try:
             with client.errors():
-                await consumer.start()
+                # By itself it gives a broker that does not answer longer than a wedged loop has.
+                async with asyncio.timeout(START_S):
+                    await consumer.start()
             self._consumer = consumer
             while not stop.is_set():
                 await self._turn(consumer, stop)
@@ -189,6 +194,7 @@ class Consumer:
             topic.name,
             record.key,
             record.value or b"",
+            dead_letters.attempts(record.headers),
             outcome,
         )
 
@@ -284,7 +290,13 @@ class Consumer:
             self._publisher,
             [
                 dead_letters.letter(
-                    dead_letters.Origin(item.topic, item.partition.number, item.offset),
+                    dead_letters.Origin(
+                        item.topic,
+                        item.partition.number,
+                        item.offset,
+                        attempts=item.attempts,
+                        reader=self._group,
+                    ),
                     key=item.key,
                     value=item.value,
                     reason=str(item.outcome),
@@ -307,16 +319,24 @@ class Consumer:
         except (KafkaError, TimeoutError) as error:
             log.debug("offset_hint_failed", extra={"reason": repr(error)})
 
-    async def _measure_lag(self) -> int:
+    async def ends(self) -> dict[Partition, int]:
+        """Where the log ends, in each partition that this member has.
+
+        Raises:
+            Unavailable: Kafka is away.
+        """
         consumer = self._consumer
         if consumer is None:
-            return 0
+            return {}
         with client.errors():
             async with asyncio.timeout(client.DEADLINE_S):
                 ends = await consumer.end_offsets(list(consumer.assignment()))
+        return {Partition(*name): end for name, end in ends.items()}
+
+    async def _measure_lag(self) -> int:
         behind = dict.fromkeys((t.name for t in self._models.values()), 0)
-        for partition, end in ends.items():
-            position = self._assignment.position(Partition(*partition))
+        for partition, end in (await self.ends()).items():
+            position = self._assignment.position(partition)
             behind[self._models[partition.topic].name] += max(0, end - (position or 0))
         for topic, records in behind.items():
             LAG.labels(topic).set(records)

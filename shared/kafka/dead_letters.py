@@ -5,6 +5,7 @@ leaves it twice, told apart by its origin.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,15 +14,28 @@ from shared.observability import DEAD_LETTERS
 from shared.topics import dead_letters_of
 
 REASON_CHARS = 2_000
+ATTEMPTS = "attempts"
+"""Header of a record that was replayed, and of its letter: how often it was tried in vain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a record stood. A webhook that cannot be read has a topic only."""
+    """Where a record stood. A webhook that cannot be read has a topic only.
+
+    `attempts` counts those before, `reader` is the consumer group that could not read it.
+    """
 
     topic: str
     partition: int | None = None
     offset: int | None = None
+    attempts: int = 0
+    reader: str | None = None
+
+
+def attempts(headers: Iterable[tuple[str, bytes]]) -> int:
+    """How often the record that has these headers was tried in vain."""
+    told = next((text for name, text in headers if name == ATTEMPTS), b"0")
+    return int(told) if told.isdigit() else 0
 
 
 def letter(
@@ -31,6 +45,9 @@ def letter(
     headers = {"topic": origin.topic, "reason": reason[:REASON_CHARS], "time": now.isoformat()}
     if origin.offset is not None:
         headers |= {"partition": str(origin.partition), "offset": str(origin.offset)}
+    headers[ATTEMPTS] = str(origin.attempts + 1)
+    if origin.reader is not None:
+        headers["reader"] = origin.reader
     encoded = [(name, text.encode(errors="replace")) for name, text in headers.items()]
     return Record(dead_letters_of(origin.topic), key, value, encoded)
 

@@ -14,7 +14,7 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import Self
+from typing import Self, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
@@ -25,11 +25,14 @@ from shared.errors import Unavailable
 from shared.kafka.client import MAX_MESSAGE_BYTES, connection, errors, physical
 from shared.kafka.rounds import Acked, Lane, Record
 from shared.observability import PRODUCER_REBUILDS
+from shared.positions import Position
 from shared.settings import Settings
 
 __all__ = ["BATCH_BYTES", "Publisher", "Record"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 STOP_S = 3.0
 METADATA_MS = 5_000
@@ -69,9 +72,19 @@ class Publisher:
         self._lane.add(records, acked)
         await acked
 
-    def hand_over(self, record: Record, acked: Acked) -> None:
-        """As `publish`, of one record: `acked` is told, `Unavailable` included."""
-        self._lane.add((record,), acked)
+    async def place(self, records: Sequence[Record]) -> Sequence[Position]:
+        """As `publish`, outside its rounds, a batch each: where each record stands in the log.
+
+        Raises:
+            Unavailable: as `publish`.
+        """
+        return await self._in_time(lambda producer: self._send_each(producer, records))
+
+    def hand_over(self, records: Sequence[Record], acked: Acked) -> None:
+        """As `publish`, but `acked` is told, `Unavailable` included. Who cancels it before their
+        round leaves has them left out.
+        """
+        self._lane.add(records, acked)
 
     async def ping(self) -> None:
         """Raises:
@@ -85,12 +98,15 @@ class Publisher:
     async def _send_in_time(self, records: Sequence[Record]) -> None:
         if not records:
             return
+        await self._in_time(lambda producer: self._send(producer, records))
+
+    async def _in_time(self, send: Callable[[AIOKafkaProducer], Awaitable[T]]) -> T:
         producer: AIOKafkaProducer | None = None
         try:
             with errors():
                 async with asyncio.timeout(self._deadline_s):
                     producer = self._producer or await self._start()
-                    await self._send(producer, records)
+                    return await send(producer)
         except Unavailable as outage:
             if producer is not None and producer is self._producer:
                 self._give_up(str(outage))
@@ -105,6 +121,18 @@ class Publisher:
                 pending.append(delivered)
         for delivered in pending:
             await delivered
+
+    async def _send_each(
+        self, producer: AIOKafkaProducer, records: Iterable[Record]
+    ) -> Sequence[Position]:
+        pending = []
+        for record in records:
+            [((topic, partition), group)] = (await self._placed(producer, [record])).items()
+            [batch] = _batches(group)
+            delivered = await producer.send_batch(batch, topic, partition=partition)
+            delivered.add_done_callback(_look_at)
+            pending.append((record.topic, partition, delivered))
+        return [Position(topic, p, (await delivered).offset) for topic, p, delivered in pending]
 
     async def _placed(
         self, producer: AIOKafkaProducer, records: Iterable[Record]

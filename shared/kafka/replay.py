@@ -1,23 +1,13 @@
-"""Reads whole topics as they are when asked, from their beginning to their end.
+"""Reads the log of topics that we have a model for: see `shared.kafka.scanning`."""
 
-Rule: nothing is committed and no group is joined, so the services do not notice.
-"""
-
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
-from shared.errors import Unavailable
-from shared.kafka import client
+from shared.kafka.scanning import scan
 from shared.settings import Settings
 from shared.topics import Topic
-
-POLL_MS = 500
-RECORDS = 2_000
-SILENCE_S = 30.0
 
 
 class Logged(NamedTuple):
@@ -41,56 +31,8 @@ async def replay(settings: Settings, topics: Iterable[Topic]) -> AsyncIterator[S
     Raises:
         Unavailable: Kafka is away, or answers no more.
     """
-    names = {client.physical(settings, topic.name): topic for topic in topics}
-    consumer = AIOKafkaConsumer(
-        *names,
-        **client.connection(settings),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=client.MAX_MESSAGE_BYTES,
-    )
-    try:
-        with client.errors():
-            async with asyncio.timeout(client.DEADLINE_S):
-                await consumer.start()
-                ends = await _ends(consumer)
-                begins = await consumer.beginning_offsets(list(ends))
-                await consumer.seek_to_beginning(*ends)
-        total = sum(ends[each] - begins[each] for each in ends)
-        done = 0
-        while ends:
-            records = await _next(consumer)
-            found = [
-                Logged(names[r.topic], r.key or b"", r.value or b"")
-                for partition, each in records.items()
-                for r in each
-                if r.offset < ends.get(partition, 0)
-            ]
-            done += len(found)
-            yield Stretch(found, done, total)
-            for partition in list(ends):
-                if await consumer.position(partition) >= ends[partition]:
-                    consumer.pause(partition)
-                    del ends[partition]
-    finally:
-        await consumer.stop()
-
-
-async def _ends(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-    """Of the partitions that hold anything."""
-    ends: dict[TopicPartition, int] = await consumer.end_offsets(list(consumer.assignment()))
-    begins = await consumer.beginning_offsets(list(ends))
-    return {each: end for each, end in ends.items() if end > begins[each]}
-
-
-async def _next(consumer: AIOKafkaConsumer) -> dict[TopicPartition, list[Any]]:
-    with client.errors():
-        async with asyncio.timeout(SILENCE_S):
-            while True:
-                records: dict[TopicPartition, list[Any]] = await consumer.getmany(
-                    timeout_ms=POLL_MS, max_records=RECORDS
-                )
-                if records:
-                    return records
-    raise Unavailable("Kafka: no records in time")
+    known = {topic.name: topic for topic in topics}
+    async with aclosing(scan(settings, known.keys())) as stretches:
+        async for found in stretches:
+            records = [Logged(known[r.topic], r.key or b"", r.value) for r in found.records]
+            yield Stretch(records, found.done, found.total)

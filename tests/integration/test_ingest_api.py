@@ -6,7 +6,7 @@ import gzip
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
+from services.ingest import storage
 from services.ingest.api import Door
 from services.ingest.intake import Intake
 from services.ingest.main import TOPICS
@@ -91,7 +92,12 @@ def counted(outcome: str, entity: str = "unknown") -> float:
 
 @asynccontextmanager
 async def serving(
-    kafka: str, prefix: str, folder: Path, *, deadline_s: float = 20.0
+    kafka: str,
+    prefix: str,
+    folder: Path,
+    *,
+    deadline_s: float = 20.0,
+    spool_max_bytes: int = 1024**3,
 ) -> AsyncIterator[Service]:
     """The deadline leaves time for topics that have only just been created."""
     tenants_file = folder / "tenants.json"
@@ -101,22 +107,31 @@ async def serving(
         kafka_topic_prefix=prefix,
         kafka_partitions=2,
         tenants_file=tenants_file,
+        publish_deadline_s=deadline_s,
+        spool_dir=folder / "spool",
+        spool_max_bytes=spool_max_bytes,
     )
     await ensure_topics(settings, TOPICS, [topics.WEBHOOKS])
     tenants = Tenants(tenants_file)
     stop = asyncio.Event()
     async with (
-        Publisher(settings, deadline_s=deadline_s) as publisher,
+        Publisher(settings, deadline_s=20) as publisher,
+        AsyncExitStack() as held,
         asyncio.TaskGroup() as group,
     ):
-        door = Door(tenants, Intake(publisher), MAX_BODY_BYTES)
+        outlet, draining = await held.enter_async_context(
+            storage.stored(settings, publisher, lambda: True)
+        )
+        loops = (tenants.watch, draining.run, draining.tend)
+        door = Door(tenants, Intake(outlet), MAX_BODY_BYTES)
         app = application(
             door.endpoints(),
             title="ingest",
             health=Health({"kafka": publisher.ping}),
             max_body_bytes=MAX_BODY_BYTES,
         )
-        group.create_task(tenants.watch(stop))
+        for loop in loops:
+            group.create_task(loop(stop))
         async with TestClient(TestServer(app)) as client:
             yield Service(client, settings, publisher, tenants_file)
         stop.set()
@@ -330,36 +345,54 @@ async def test_other_addresses_answer_in_the_same_shape(
         assert (await response.json())["success"] is False
 
 
-async def test_while_kafka_is_away_webhooks_are_refused_in_time_and_taken_after(
+async def test_while_kafka_is_away_webhooks_are_taken_at_once_and_reach_it_after(
     killable: Infra, topic_prefix: str, tmp_path: Path
 ) -> None:
-    async with serving(killable.kafka, topic_prefix, tmp_path, deadline_s=1.0) as service:
-
-        async def is_taken(entity_id: str) -> bool:
-            return (await service.post(body(entity_id=entity_id)))[0] == 200
-
-        await until(lambda: is_taken("1"), 60)
+    async with serving(killable.kafka, topic_prefix, tmp_path, deadline_s=0.25) as service:
+        assert (await service.post(body(entity_id="0")))[0] == 200
         await asyncio.to_thread(killable.kill, "kafka")
         try:
-            for _ in range(3):
+            for turn in range(3):
                 began = time.monotonic()
                 async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(service.post(body())) for _ in range(20)]
+                    tasks = [
+                        group.create_task(service.post(body(entity_id=f"{1 + 20 * turn + n}")))
+                        for n in range(20)
+                    ]
                 assert time.monotonic() - began < 1.5
-                for task in tasks:
-                    status, answer = task.result()
-                    assert (status, answer["code"]) == (503, "unavailable")
+                assert {task.result()[0] for task in tasks} == {200}
         finally:
             await asyncio.to_thread(killable.start, "kafka")
 
-        await until(lambda: is_taken("2"), 60)
-        keys: set[bytes | None] = set()
+        keys = {record.key for record in await service.records("pipedrive.persons", 61)}
 
-        async def both_are_there() -> bool:
-            keys.update(r.key for r in await service.records("pipedrive.persons", 2 + len(keys)))
-            return keys >= {b"%d:1" % COMPANY, b"%d:2" % COMPANY}
+        assert keys == {b"%d:%d" % (COMPANY, n) for n in range(61)}
 
-        await until(both_are_there, 60)
+
+async def test_with_kafka_away_and_the_spool_full_webhooks_are_refused_until_it_is_back(
+    killable: Infra, topic_prefix: str, tmp_path: Path
+) -> None:
+    limit = 1024 * 1024
+    async with serving(
+        killable.kafka, topic_prefix, tmp_path, deadline_s=0.25, spool_max_bytes=limit
+    ) as service:
+        large = body(name="x" * 60_000)
+        await asyncio.to_thread(killable.kill, "kafka")
+        try:
+            answers = [await service.post(large) for _ in range(20)]
+        finally:
+            await asyncio.to_thread(killable.start, "kafka")
+
+        taken = [status for status, _ in answers].count(200)
+        assert [status for status, _ in answers] == [200] * taken + [503] * (20 - taken)
+        assert limit // 2 < taken * len(large) < limit
+        assert answers[-1][1]["code"] == "unavailable"
+        assert len(await service.records("pipedrive.persons", taken)) == taken
+
+        async def is_taken() -> bool:
+            return (await service.post(body()))[0] == 200
+
+        await until(is_taken, 30)
 
 
 async def test_the_service_makes_the_topics_it_needs_and_says_when_it_is_ready(

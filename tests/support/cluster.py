@@ -15,7 +15,6 @@ import aiohttp
 import jwt
 
 from devstack import ports
-
 from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]

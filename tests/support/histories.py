@@ -256,7 +256,17 @@ def _partial(change: Change, body: Body, rng: Random) -> Body:
     if not omissible or rng.random() > 0.1:
         return body
     missing = rng.choice(omissible)
-    return {**body, side: {key: value for key, value in shown.items() if key != missing}}
+    if missing == "website" and _is_renamed(change):
+        return body  # the old name's domain would speak for the new name
+    # Version 1 has an address flat as well: a body that lacks it lacks its parts.
+    gone = {key for key in shown if key == missing or key.startswith(f"{missing}_")}
+    kept = shown.keys() - gone if missing == "address" else shown.keys() - {missing}
+    return {**body, side: {key: value for key, value in shown.items() if key in kept}}
+
+
+def _is_renamed(change: Change) -> bool:
+    states = (change.previous, change.state)
+    return all(states) and len({state["name"] for state in states if "name" in state}) > 1
 
 
 def _with_ties(pairs: list[tuple[Change, Body]], rng: Random) -> list[tuple[Change, Body]]:

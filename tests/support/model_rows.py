@@ -1,7 +1,10 @@
 """The reference model's middle: rows by entity, and what links lead to through merges.
 
 Rule 1: links go to living records only, through any chain of merges, and nowhere in a circle.
-Rule 2: organization records of one normalized name are one organization, however many.
+Rule 2: organization records of one normalized name are one organization, however many; unless two
+        of them name different web domains or countries: then only those stay together that name
+        one domain, and contradict each other in nothing. Other spellings link in no history here:
+        each name has a domain of its own, and no address has a postcode.
 """
 
 import re
@@ -72,8 +75,8 @@ class Rows:
             # A name without a letter or digit matches none, so its record stands alone.
             by_name[normalized(row.get("name")) or f"\0{row.entity_id}"].append(row)
         found: dict[str, Group] = {}
-        for rows in by_name.values():
-            rows.sort(key=lambda one: (one.newest.version[0], int(one.entity_id)), reverse=True)
+        for rows in [part for named in by_name.values() for part in parted(named)]:
+            rows.sort(key=authority, reverse=True)
             found |= dict.fromkeys((one.entity_id for one in rows), Group(tuple(rows)))
         return found
 
@@ -124,6 +127,42 @@ class Rows:
 
     def job_title(self, person: Row) -> str | None:
         return person.get("job_title") or self.custom(person, "job_title") or None
+
+
+def parted(rows: list[Row]) -> list[list[Row]]:
+    """Equally named records, as one if they agree."""
+    if agree(rows):
+        return [rows]
+    by_domain: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_domain[domain(row) or f"\0{row.entity_id}"].append(row)
+    found = []
+    for members in by_domain.values():
+        found += [members] if agree(members) else by_country(members)
+    return found
+
+
+def by_country(rows: list[Row]) -> list[list[Row]]:
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[ORGANIZATION_FIELDS["country"](row) or f"\0{row.entity_id}"].append(row)
+    return list(groups.values())
+
+
+def agree(rows: list[Row]) -> bool:
+    countries = {ORGANIZATION_FIELDS["country"](row) for row in rows}
+    return all(len(found - {None}) <= 1 for found in (countries, set(map(domain, rows))))
+
+
+def domain(row: Row) -> str | None:
+    website = row.get("website")
+    return None if is_empty(website) else website.removeprefix("https://").removeprefix("www.")
+
+
+def authority(row: Row) -> tuple[int, int, int]:
+    """The newest first, of equally new ones the one that says most."""
+    says = sum(not is_empty(read(row)) for read in ORGANIZATION_FIELDS.values())
+    return row.newest.version[0], says, int(row.entity_id)
 
 
 def done_at(activity: Row) -> datetime | None:

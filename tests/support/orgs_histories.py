@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
+from uuid import UUID
 
 from services.orgs import names
 from shared import ids, topics
@@ -16,6 +17,8 @@ from shared.events import (
     ActivityChange,
     Organization,
     OrganizationChange,
+    OrganizationVerdict,
+    OrganizationVerdictChange,
     Person,
     PersonChange,
     Source,
@@ -24,14 +27,29 @@ from shared.kafka.consumer import Received
 
 COMPANIES = (11, 12)
 NAMES = ("Acme Corp.", "acme corp", "ACME, Corp", "Beta", "beta!", "Gamma Straße", "…", "")
+SPELLINGS = (*NAMES, "Acme Corporation", "Béta", "Gamma Strasse")
+TELLING = {
+    "website": (None, None, "acme.com", "https://www.acme.com/x", "beta.org"),
+    "country": (None, None, "DE", "Germany", "FR"),
+    "postcode": (None, None, "10115"),
+    "city": (None, "Berlin"),
+}
 TEXTS = (None, "", "x", "y")
 START = datetime(2026, 1, 1, tzinfo=UTC)
 VERSIONS = 60
 
 
 def history(seed: int, length: int) -> list[Received]:
+    """Names alone decide: what else is told is no fact that matching knows."""
     rng = Random(seed)  # noqa: S311  repeatable, not secret
     say = (_organization, _organization, _made, _person, _person, _activity, _activity)
+    return [rng.choice(say)(rng, number) for number in range(length)]
+
+
+def matching_history(seed: int, length: int) -> list[Received]:
+    """Other spellings, domains, countries, places, and people's verdicts, some withdrawn."""
+    rng = Random(seed)  # noqa: S311  as above
+    say = (_telling_organization, _telling_organization, _made, _person, _activity, _verdict)
     return [rng.choice(say)(rng, number) for number in range(length)]
 
 
@@ -92,6 +110,48 @@ def _organization(rng: Random, number: int) -> Received:
         data=None if body is None else Organization(**body),
     )
     return Received(topics.ORGANIZATIONS.name, change)
+
+
+def _telling_organization(rng: Random, number: int) -> Received:
+    envelope = _envelope(rng, number, "organization", rng.randrange(1, 9))
+    told = {name: rng.choice(values) for name, values in TELLING.items()}
+    body = _body(rng, {**_shown(rng), **told, "name": rng.choice(SPELLINGS)}, envelope)
+    change = OrganizationChange(
+        **envelope,
+        **_merges(rng, envelope, 9),
+        data=None if body is None else Organization(**body),
+    )
+    return Received(topics.ORGANIZATIONS.name, change)
+
+
+def _verdict(rng: Random, number: int) -> Received:
+    """Said once, at a version of its own; withdrawn at another, or told of withdrawn alone."""
+    which = rng.randrange(1, 7)
+    envelope = _envelope(rng, number, "organization_verdict", UUID(int=which))
+    envelope |= {"action": Action.CHANGE, "source": Source.APP}
+    if rng.random() < 0.3:
+        data = OrganizationVerdict(withdrawn=True, withdrawn_by=1)
+        return _judged(OrganizationVerdictChange(**envelope, data=data))
+    said = Random(which)  # noqa: S311  as above
+    named = [_named(envelope["company_id"], n) for n in said.sample(range(10), said.randint(2, 4))]
+    data = OrganizationVerdict(
+        decision="same" if which % 3 else "distinct",
+        left_records=tuple(named[:1]),
+        right_records=tuple(named[1:]),
+        decided_by=which,
+    )
+    envelope |= {"version": which * 7, "event_id": f"said-{which}"}
+    return _judged(OrganizationVerdictChange(**envelope, data=data))
+
+
+def _judged(change: OrganizationVerdictChange) -> Received:
+    return Received(topics.APP_ORGANIZATION_VERDICTS.name, change)
+
+
+def _named(company_id: int, number: int) -> UUID:
+    if number == 0:
+        return ids.made_organization(company_id, names.normalized(NAMES[0]))
+    return ids.organization(company_id, number)
 
 
 def _made(rng: Random, number: int) -> Received:

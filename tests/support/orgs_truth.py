@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from services.orgs import names
 from shared.events import Action
 from shared.kafka.consumer import Received
+from tests.support.orgs_matching_truth import sort
 
 RANKS = {Action.CREATE: 0, Action.CHANGE: 1, Action.DELETE: 2}
 SHOWN = ("name", "industry", "size", "website", "address", "country", "city")
@@ -64,6 +65,8 @@ def _rows(facts: Iterable[Received]) -> Mapping[str, Rows]:
         held = rows[entity].setdefault(entity_id, defaultdict(lambda: None))  # type: ignore[call-overload]  # ids stand alone here
         held |= row
         held |= {"deleted": deleted, "version": stamp[0]}
+        if "decision" in row:
+            held["decided"] = stamp
     return rows
 
 
@@ -102,27 +105,58 @@ def _order(entity_id: str) -> tuple[bool, int]:
     return not entity_id.isdigit(), int(entity_id) if entity_id.isdigit() else 0
 
 
-def _groups(records: Mapping[Any, Row]) -> list[list[str]]:
-    groups: dict[str, list[str]] = defaultdict(list)
-    for entity_id, row in records.items():
-        if not row["deleted"]:
-            groups[names.normalized(row["name"]) or f"alone:{entity_id}"].append(entity_id)
-    return list(groups.values())
+def _groups(
+    company_id: int, records: Mapping[Any, Row], verdicts: Mapping[Any, Row]
+) -> list[tuple[UUID, list[str]]]:
+    """Each organization's id and records."""
+    entity_of = {_record_id(company_id, entity_id): entity_id for entity_id in records}
+    living = {ref: records[e] for ref, e in entity_of.items() if not records[e]["deleted"]}
+
+    def heirs(refs: Iterable[UUID]) -> frozenset[UUID]:
+        ends = [
+            ref if ref in living or ref not in entity_of else _end(records, entity_of[ref])
+            for ref in refs
+        ]
+        return frozenset(
+            end if isinstance(end, UUID) else _record_id(company_id, end) for end in ends
+        )
+
+    said = [
+        (
+            (row["decided"], verdict_id),
+            row["decision"] == "same",
+            heirs(row["left_records"]),
+            heirs(row["right_records"]),
+        )
+        for verdict_id, row in verdicts.items()
+        if row["decision"] and not row["withdrawn"]
+    ]
+    found = []
+    for refs, lost in sort(living, said):
+        lead = min(refs - lost or refs, key=lambda ref: (_order(entity_of[ref]), ref))
+        found.append((lead, [entity_of[ref] for ref in refs]))
+    return found
 
 
 def _add(found: Truth, company_id: int, rows: Mapping[str, Rows]) -> None:
     records: Any = rows["organization"]
     persons: Any = rows["person"]
     home: dict[str, UUID] = {}
-    by_name: dict[str, UUID] = {}
-    for members in _groups(records):
-        organization_id = _record_id(company_id, min(members, key=_order))
-        found.organizations[company_id, organization_id] = _shown(records, members)
+    by_name: dict[str, set[UUID]] = defaultdict(set)
+    for organization_id, members in _groups(company_id, records, rows["organization_verdict"]):
+        shown = _shown(records, members)
+        number = next((m for m in members if _record_id(company_id, m) == organization_id), "")
+        if number.isdigit():
+            shown["pipedrive_org_id"] = number
+        found.organizations[company_id, organization_id] = shown
         home |= dict.fromkeys(members, organization_id)
-        by_name[names.normalized(records[members[0]]["name"])] = organization_id
+        for member in members:
+            by_name[names.normalized(records[member]["name"])].add(organization_id)
     for entity_id, row in records.items():
         name = names.normalized(row["name"])
-        leads_to = home.get(_end(records, entity_id)) or (by_name.get(name) if name else None)
+        named = by_name[name] if name else set()
+        only = next(iter(named)) if len(named) == 1 else None
+        leads_to = home.get(_end(records, entity_id)) or only
         found.leads_to[company_id, _record_id(company_id, entity_id)] = leads_to
     for person_id, row in persons.items():
         named = home.get(_end(records, str(row["org_id"]))) if row["org_id"] else None
@@ -134,8 +168,10 @@ def _add(found: Truth, company_id: int, rows: Mapping[str, Rows]) -> None:
 
 
 def _shown(records: Mapping[str, Row], members: list[str]) -> Row:
-    def recency(entity_id: str) -> tuple[int, int]:
-        return records[entity_id]["version"], int(entity_id) if entity_id.isdigit() else -1
+    def recency(entity_id: str) -> tuple[bool, int, int, int]:
+        row, typed = records[entity_id], not entity_id.isdigit()
+        says = sum(bool(row[name]) for name in SHOWN)
+        return typed, row["version"], says, -1 if typed else int(entity_id)
 
     newest = [records[m] for m in sorted(members, key=recency, reverse=True)]
     numbers = [int(m) for m in members if m.isdigit()]

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import SecretStr
 
-from shared.auth import Authenticator, Identity, Unauthenticated
+from shared.auth import Authenticator, Identity, Unauthenticated, token_id
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes!"
 
@@ -147,3 +147,42 @@ def test_a_public_key_never_verifies_as_a_secret(jwks: tuple[Path, dict[str, Any
 def test_a_service_without_any_key_does_not_start(secret: SecretStr | None) -> None:
     with pytest.raises(ValueError, match="JWT_SECRET"):
         Authenticator(secret, None)
+
+
+def test_a_token_is_named_by_its_id_or_else_by_what_is_signed() -> None:
+    authenticator = Authenticator(SecretStr(SECRET), None)
+    named = authenticator.session(bearer(jti="one"))
+    again = authenticator.session(bearer(jti="one", role="admin"))
+    unnamed = authenticator.session(bearer())
+    other = authenticator.session(bearer(role="admin"))
+
+    assert named.token_id == again.token_id == token_id("one")
+    assert len({named.token_id, unnamed.token_id, other.token_id}) == 3
+
+
+def test_a_verified_token_is_refused_as_soon_as_someone_denies_it() -> None:
+    refused: list[str] = []
+    authenticator = Authenticator(
+        SecretStr(SECRET),
+        None,
+        lambda session: "Revoked." if session.token_id in refused else None,
+    )
+    token = bearer(jti="one")
+    session = authenticator.session(token)
+
+    refused.append(session.token_id)
+
+    with pytest.raises(Unauthenticated, match="Revoked"):
+        authenticator.identify(token)
+
+
+def test_a_verified_token_costs_little() -> None:
+    authenticator = Authenticator(SecretStr(SECRET), None, lambda _: None)
+    token = bearer()
+    authenticator.identify(token)
+
+    began = time.perf_counter()
+    for _ in range(10_000):
+        authenticator.identify(token)
+
+    assert (time.perf_counter() - began) / 10_000 < 10e-6

@@ -1,0 +1,129 @@
+"""What the commands take and answer."""
+
+from datetime import date
+from typing import Annotated, Final, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, model_validator
+
+from shared.web import Json
+
+LONGEST_NAME: Final = 255
+LONGEST_POINT: Final = 254
+MOST_CONTACTS: Final = 500
+
+
+def _text(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain the character U+0000")
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text.strip()
+
+
+def _address(text: str) -> str:
+    name, at, domain = text.strip().rpartition("@")
+    if not (name and at and domain) or any(char.isspace() for char in text.strip()):
+        raise ValueError("must be an e-mail address")
+    return text.strip()
+
+
+def _number(text: str) -> str:
+    if not any(char.isdigit() for char in text):
+        raise ValueError("must have a digit")
+    return text.strip()
+
+
+Text = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_text)]
+Email = Annotated[
+    str, Field(max_length=LONGEST_POINT), AfterValidator(_text), AfterValidator(_address)
+]
+Phone = Annotated[
+    str, Field(max_length=LONGEST_POINT), AfterValidator(_text), AfterValidator(_number)
+]
+
+AFTER: Final = (
+    "pass it on as `after` to see the change in what is read next; null when the change is on its "
+    "way without one"
+)
+
+
+class AfterQuery(Json):
+    after: str | None = Field(
+        None, max_length=6_000, description="an `after` of an answer before: the contact is there"
+    )
+
+
+class WantedContact(Json):
+    """A contact to make in Pipedrive, owned by the caller."""
+
+    name: Text
+    email: Email | None = None
+    phone: Phone | None = None
+    job_title: Text | None = None
+    organization_id: UUID | None = Field(None, description="an organization of ours")
+    organization_name: Text | None = Field(
+        None, description="found by its name, else made; not together with organizationId"
+    )
+
+    @model_validator(mode="after")
+    def _one_organization(self) -> Self:
+        if self.organization_id is not None and self.organization_name is not None:
+            raise ValueError("give organizationId or organizationName, not both")
+        return self
+
+
+class MadeContact(Json):
+    """The contact, as Pipedrive made it."""
+
+    id: UUID
+    pipedrive_person_id: str
+    name: str
+    email: str | None
+    phone: str | None
+    job_title: str | None
+    organization_id: UUID | None
+    after: str | None = Field(description=AFTER)
+
+
+class WantedActivity(Json):
+    """An activity to make in Pipedrive, about a contact of the caller's."""
+
+    contact_id: UUID
+    type: Text = Field(description="Pipedrive's key of the type, such as call or meeting")
+    subject: Text
+    due_date: date | None = None
+    done: bool = False
+
+
+class MadeActivity(Json):
+    """The activity, as Pipedrive made it."""
+
+    id: str = Field(description="Pipedrive's")
+    contact_id: UUID
+    type: str
+    subject: str
+    done: bool
+    due_date: date | None
+    after: str | None = Field(description=AFTER)
+
+
+class Membership(Json):
+    """Whether a contact is in the campaign."""
+
+    added_to_campaign: bool
+
+
+class Memberships(Json):
+    """Contacts to put into the campaign, or to take out."""
+
+    contact_ids: list[UUID] = Field(min_length=1, max_length=MOST_CONTACTS)
+    added_to_campaign: bool
+
+
+class Campaign(Json):
+    """The contacts whose membership was set."""
+
+    contact_ids: list[UUID]
+    added_to_campaign: bool
+    after: str | None = Field(description=AFTER)

@@ -1,0 +1,150 @@
+"""The commands themselves: one function each, from what is wanted to what was made.
+
+Rule: whatever is done before something is refused is either ours to find again, as an organization
+is by its name, or belongs to the undertaking that the next try goes on with.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from services.ingest.commands import telling, wanted
+from services.ingest.commands.answers import (
+    Campaign,
+    MadeActivity,
+    MadeContact,
+    WantedActivity,
+    WantedContact,
+)
+from services.ingest.commands.making import Making
+from services.ingest.commands.neighbours import Contact, Neighbours, Organization
+from services.ingest.commands.telling import Telling
+from services.ingest.commands.undertaking_store import Undertaking
+from shared import ids
+from shared.kafka.publisher import Record
+from shared.pipedrive.client import Clients, Pipedrive
+from shared.tenants import Tenants
+
+KNOWN_TO_ORGS: Final = timedelta(minutes=10)
+"""After so long orgs itself knows of an organization's record in Pipedrive, or of its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks; `token` is the header that says so, `key` names this request, and `after` what
+    the caller did before it.
+    """
+
+    company_id: int
+    user_id: int
+    token: str
+    key: str
+    after: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of what is made for this request."""
+        return f"{self.user_id}:{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    making: Making
+    telling: Telling
+    neighbours: Neighbours
+    clients: Clients
+    tenants: Tenants
+
+    async def make_contact(self, caller: Caller, asked: WantedContact) -> MadeContact:
+        pipedrive = self.clients.of(caller.company_id)
+        organization = await self._organization(caller, asked)
+        org_id, records = await self._org_id(pipedrive, caller, organization)
+        person = wanted.person(
+            name=asked.name,
+            email=asked.email,
+            phone=asked.phone,
+            job_title=asked.job_title,
+            org_id=org_id,
+            owner_id=caller.user_id,
+            custom=self.tenants.get(caller.company_id).custom_fields,
+        )
+        it = Undertaking(caller.company_id, "person", caller.name)
+        row = await self.making.once(pipedrive, it, person)
+        told = telling.row_record("person", row, caller.company_id, datetime.now(UTC))
+        after = await self.telling.tell([*records, told])
+        return MadeContact(
+            id=ids.contact(caller.company_id, row["id"]),
+            pipedrive_person_id=str(row["id"]),
+            name=telling.text(row, "name") or asked.name,
+            email=asked.email,
+            phone=asked.phone,
+            job_title=asked.job_title,
+            organization_id=organization.organization_id if organization else None,
+            after=after,
+        )
+
+    async def make_activity(self, caller: Caller, asked: WantedActivity) -> MadeActivity:
+        pipedrive = self.clients.of(caller.company_id)
+        contact = await self.neighbours.contact(asked.contact_id, caller.token, after=caller.after)
+        activity = wanted.activity(
+            type_key=asked.type,
+            subject=asked.subject,
+            person_id=contact.person_id,
+            due_date=asked.due_date,
+            done=asked.done,
+            owner_id=caller.user_id,
+        )
+        it = Undertaking(caller.company_id, "activity", caller.name)
+        row = await self.making.once(pipedrive, it, activity)
+        told = telling.row_record("activity", row, caller.company_id, datetime.now(UTC))
+        after = await self.telling.tell([told])
+        return MadeActivity(
+            id=str(row["id"]),
+            contact_id=contact.contact_id,
+            type=asked.type,
+            subject=asked.subject,
+            done=asked.done,
+            due_date=asked.due_date,
+            after=after,
+        )
+
+    async def set_campaign(
+        self, caller: Caller, contact_ids: Sequence[Any], *, added: bool
+    ) -> Campaign:
+        """All of them, or none."""
+        wanted_ids = list(dict.fromkeys(contact_ids))
+        contacts = await self.neighbours.contacts(wanted_ids, caller.token, after=caller.after)
+        after = await self.telling.tell(
+            [self._membership(caller, contact, added=added) for contact in contacts]
+        )
+        return Campaign(contact_ids=wanted_ids, added_to_campaign=added, after=after)
+
+    def _membership(self, caller: Caller, contact: Contact, *, added: bool) -> Record:
+        return telling.campaign_record(caller.company_id, contact.person_id, added=added)
+
+    async def _organization(self, caller: Caller, asked: WantedContact) -> Organization | None:
+        if asked.organization_id is not None:
+            return await self.neighbours.organization(asked.organization_id, caller.token)
+        if asked.organization_name is None:
+            return None
+        name = asked.organization_name
+        return await self.neighbours.find_or_make_organization(name, caller.token)
+
+    async def _org_id(
+        self, pipedrive: Pipedrive, caller: Caller, organization: Organization | None
+    ) -> tuple[int | None, list[Record]]:
+        """Its id in Pipedrive, where it is made if it is not there; and what to tell of that."""
+        if organization is None or organization.pipedrive_org_id is not None:
+            return organization and organization.pipedrive_org_id, []
+        body = wanted.organization(
+            name=organization.name,
+            owner_id=caller.user_id,
+            address=organization.address,
+            website=organization.website,
+        )
+        name = str(organization.organization_id)
+        it = Undertaking(caller.company_id, "organization", name)
+        row = await self.making.once(pipedrive, it, body, counts_for=KNOWN_TO_ORGS)
+        now = datetime.now(UTC)
+        return row["id"], [telling.row_record("organization", row, caller.company_id, now)]

@@ -1,0 +1,159 @@
+"""Makes things in Pipedrive, each once.
+
+Rule 1: where the fate of a request is unknown, Pipedrive's newest rows are looked at before it is
+        asked again. They are listed, not searched: Pipedrive's search lags behind its lists.
+Rule 2: a request that nobody answered may still be carried out: until enough time has passed, not
+        finding its row says nothing.
+Rule 3: a row that another undertaking made is never taken for this one's.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from services.ingest import body
+from services.ingest.commands import undertaking_store
+from services.ingest.commands.undertaking_store import Held, Undertaking
+from services.ingest.commands.wanted import Wanted
+from shared import db
+from shared.errors import Unavailable
+from shared.pipedrive.client import Pipedrive
+from shared.pipedrive.errors import Refused, Unsettled
+
+log = logging.getLogger(__name__)
+
+SETTLED: Final = timedelta(seconds=20)
+LOOKED_AT: Final = 500
+LOOK_S: Final = 3.0
+POLL_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    pool: db.Pool
+    deadline_s: float
+
+    async def once(
+        self,
+        pipedrive: Pipedrive,
+        it: Undertaking,
+        wanted: Wanted,
+        *,
+        counts_for: timedelta = undertaking_store.KEPT,
+    ) -> dict[str, Any]:
+        """The row that Pipedrive has of it. Past `counts_for` it may be made again.
+
+        Raises:
+            Unsettled: it may have been made; asking again later settles it.
+            Unavailable, Refused: it was not.
+        """
+        held = await self._take(it)
+        if held.row is not None and datetime.now(UTC) > held.begun_at + counts_for:
+            with db.errors():
+                await undertaking_store.drop_stale(self.pool, it, held)
+            held = await self._take(it)
+        if held.row is not None:
+            return held.row
+        try:
+            if held.first_sent_at is not None:
+                found = await self._look(pipedrive, it, wanted, held.first_sent_at)
+                if found is not None:
+                    return found
+                _require_settled(held)
+            return await self._make(pipedrive, it, wanted, held)
+        except BaseException:
+            await self._quietly(undertaking_store.let_go, it)
+            raise
+
+    async def _take(self, it: Undertaking) -> Held:
+        """Waits while another is at it.
+
+        Raises:
+            Unavailable: too long.
+        """
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                while True:
+                    with db.errors():
+                        held = await undertaking_store.take(self.pool, it)
+                    if held is not None:
+                        return held
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError as error:
+            raise Unavailable(f"another request makes the same {it.kind}") from error
+
+    async def _make(
+        self, pipedrive: Pipedrive, it: Undertaking, wanted: Wanted, held: Held
+    ) -> dict[str, Any]:
+        sent_at = datetime.now(UTC)
+        with db.errors():
+            await undertaking_store.sent(self.pool, it, sent_at)
+        try:
+            row = await pipedrive.post(wanted.path, wanted.body, deadline_s=self.deadline_s)
+        except Unsettled as unknown:
+            log.warning("pipedrive_write_unsettled", extra={"kind": it.kind})
+            first = held.first_sent_at or sent_at
+            found = await self._look_softly(pipedrive, it, wanted, first)
+            if found is None:
+                raise
+            log.warning("pipedrive_write_settled", extra={"reason": str(unknown)})
+            return found
+        except (Refused, Unavailable):
+            # Nothing was made, now or, if asked before, then: that had been settled.
+            await self._quietly(undertaking_store.drop, it)
+            raise
+        if not isinstance(row, dict) or type(row.get("id")) is not int:
+            raise Unsettled(f"Pipedrive: made a {it.kind} and does not say which")
+        made = storable(row)
+        await self._keep(it, made)
+        return made
+
+    async def _look_softly(
+        self, pipedrive: Pipedrive, it: Undertaking, wanted: Wanted, sent_at: datetime
+    ) -> dict[str, Any] | None:
+        """Trouble in looking leaves it unknown."""
+        try:
+            return await self._look(pipedrive, it, wanted, sent_at)
+        except (Unavailable, Refused):
+            return None
+
+    async def _look(
+        self, pipedrive: Pipedrive, it: Undertaking, wanted: Wanted, sent_at: datetime
+    ) -> dict[str, Any] | None:
+        newest = {**wanted.filters, "sort_by": "id", "sort_direction": "desc", "limit": LOOKED_AT}
+        page = await pipedrive.page(wanted.path, newest, deadline_s=LOOK_S)
+        for row in map(storable, page.rows[::-1]):  # the first made is likeliest the first try's
+            if wanted.is_made_by(row, sent_at) and await self._keep(it, row):
+                return row
+        return None
+
+    async def _keep(self, it: Undertaking, row: dict[str, Any]) -> bool:
+        with db.errors():
+            return await undertaking_store.made(self.pool, it, int(row["id"]), row)
+
+    async def _quietly(
+        self, tell: Callable[[db.Pool, Undertaking], Awaitable[None]], it: Undertaking
+    ) -> None:
+        """What is being raised already says more than that the store is away too."""
+        try:
+            with db.errors():
+                await tell(self.pool, it)
+        except Unavailable:
+            log.warning("undertaking_left_open", extra={"kind": it.kind})
+
+
+def storable(row: dict[str, Any]) -> dict[str, Any]:
+    """Pipedrive's texts may hold what Postgres does not take."""
+    found: dict[str, Any] = body.storable(row)
+    return found
+
+
+def _require_settled(held: Held) -> None:
+    """Raises:
+    Unsettled: Pipedrive may still be at it.
+    """
+    if held.sent_at is not None and datetime.now(UTC) < held.sent_at + SETTLED:
+        raise Unsettled("Pipedrive: the request before this one may still be carried out")

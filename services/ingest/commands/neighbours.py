@@ -1,0 +1,138 @@
+"""The other services, asked in the user's name: whose contact it is, which organization.
+
+Rule: the user's own token travels along, so nobody sees or finds more through us than by asking
+there, and each service stays the only one that knows its tables.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import aiohttp
+import orjson
+
+from shared.errors import Unavailable
+from shared.web import Refused
+
+DEADLINE_S: Final = 5.0
+AT_ONCE: Final = 16
+TOO_MANY: Final = 429
+
+
+class Contact(NamedTuple):
+    contact_id: UUID
+    person_id: int
+
+
+class Organization(NamedTuple):
+    organization_id: UUID
+    name: str
+    pipedrive_org_id: int | None
+    address: str | None
+    website: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    session: aiohttp.ClientSession
+    orgs_url: str
+    query_url: str
+
+    async def contact(self, contact_id: UUID, token: str, *, after: str | None = None) -> Contact:
+        """`after` is what must have come to query before it answers.
+
+        Raises:
+            Refused: 404, the user has no such contact.
+            Unavailable: query is away.
+        """
+        url = f"{self.query_url}/api/contacts/{contact_id}"
+        found = await self._ask("GET", url, token, params={"after": after} if after else None)
+        return Contact(UUID(found["id"]), int(found["pipedrivePersonId"]))
+
+    async def contacts(
+        self, contact_ids: Sequence[UUID], token: str, *, after: str | None = None
+    ) -> list[Contact]:
+        """All of them, in their order, or none."""
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def one(contact_id: UUID) -> Contact:
+            async with room:
+                return await self.contact(contact_id, token, after=after)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(each)) for each in contact_ids]
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from errors
+        return [task.result() for task in tasks]
+
+    async def organization(self, organization_id: UUID, token: str) -> Organization:
+        """Raises:
+        Refused: 404, the company has no such organization.
+        Unavailable: orgs is away.
+        """
+        url = f"{self.orgs_url}/api/organizations/{organization_id}"
+        return _organization(await self._ask("GET", url, token))
+
+    async def find_or_make_organization(self, name: str, token: str) -> Organization:
+        """Raises:
+        Refused: 400, it can have no such name.
+        Unavailable: orgs is away; asking again is safe.
+        """
+        url = f"{self.orgs_url}/api/organizations"
+        return _organization(await self._ask("POST", url, token, {"name": name}))
+
+    async def _ask(
+        self,
+        method: str,
+        url: str,
+        token: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
+        headers = {"Authorization": token}
+        try:
+            async with self.session.request(
+                method,
+                url,
+                params=params,
+                json=body,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                content = await response.read()
+            told = orjson.loads(content)
+        except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
+            raise Unavailable(f"{url}: {type(error).__name__}") from error
+        if 400 <= response.status < 500 and response.status != TOO_MANY:  # noqa: PLR2004
+            raise Refused(
+                response.status,
+                str(told.get("code", "refused")),
+                str(told.get("error", "It was refused.")),
+            )
+        if not 200 <= response.status < 300:  # noqa: PLR2004
+            raise Unavailable(f"{url}: answered {response.status}")
+        data: dict[str, Any] = told["data"]
+        return data
+
+
+def _organization(told: Mapping[str, Any]) -> Organization:
+    number = told.get("pipedriveOrgId")
+    return Organization(
+        UUID(told["id"]),
+        told.get("name") or "",
+        None if number is None else int(number),
+        told.get("address"),
+        told.get("website"),
+    )
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one to raise: a refusal says more than an outage beside it."""
+    found = list(errors.exceptions)
+    return next((one for one in found if isinstance(one, Refused)), found[0])

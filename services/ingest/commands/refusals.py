@@ -1,0 +1,76 @@
+"""What trouble with a command means to who asked: a status, a code, a sentence.
+
+Rule: a refusal of Pipedrive's reaches the user in its own words; what passes says when to ask
+again.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from services.ingest.commands.making import SETTLED
+from shared.errors import Unavailable
+from shared.pipedrive.errors import (
+    Blocked,
+    BurstSpent,
+    DaySpent,
+    NotConnected,
+    Refused,
+    Unsettled,
+)
+from shared.web import Refused as Answer
+
+BUSY_S: Final = 1
+OUT_OF_ORDER: Final = frozenset({401, 402})
+FORBIDDEN: Final = 403
+
+
+def in_progress() -> Answer:
+    sentence = "This request is being carried out. Ask again soon under the same key."
+    return Answer(409, "in_progress", sentence, Retry_After=str(BUSY_S))
+
+
+def another() -> Answer:
+    sentence = "This Idempotency-Key was used for another request."
+    return Answer(422, "idempotency_key_reused", sentence)
+
+
+def of_pipedrive(refused: Refused) -> Answer:
+    if isinstance(refused, NotConnected) or refused.status in OUT_OF_ORDER:
+        return Answer(409, "pipedrive_not_connected", refused.sentence)
+    if refused.status == FORBIDDEN:
+        return Answer(403, "pipedrive_forbidden", refused.sentence)
+    return Answer(422, "pipedrive_refused", refused.sentence)
+
+
+def of_outage(outage: Unavailable) -> Answer | None:
+    """Null for an outage that nothing more can be said of."""
+    match outage:
+        case Unsettled():
+            sentence = (
+                "Pipedrive gave no answer, and may have done it all the same. Send the same "
+                "request again: nothing is done twice."
+            )
+            return Answer(
+                503, "unsettled", sentence, Retry_After=str(round(SETTLED.total_seconds()))
+            )
+        case BurstSpent():
+            sentence = "Pipedrive is asked too often at the moment. Try again soon."
+            return Answer(
+                503, "pipedrive_busy", sentence, Retry_After=_seconds(outage.retry_after_s)
+            )
+        case DaySpent():
+            sentence = "Pipedrive takes no more requests of this company today."
+            return Answer(503, "pipedrive_day_spent", sentence, Retry_After=_until(outage.until))
+        case Blocked():
+            sentence = "Pipedrive refuses our requests for some minutes. Try again later."
+            return Answer(503, "pipedrive_blocked", sentence, Retry_After=_until(outage.until))
+        case _:
+            return None
+
+
+def _until(at: datetime) -> str:
+    return _seconds((at - datetime.now(UTC)).total_seconds())
+
+
+def _seconds(seconds: float) -> str:
+    return str(max(1, round(seconds + 0.5)))

@@ -1,0 +1,83 @@
+"""The commands put together: what every API process offers.
+
+Rule: the webhook door in the same process waits for nothing of this, and its readiness does not
+depend on it: while Postgres is away, commands alone are answered with 503.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from services.ingest.commands import SCHEMA, command_store, undertaking_store
+from services.ingest.commands.api import Commands
+from services.ingest.commands.doing import Doing
+from services.ingest.commands.making import Making
+from services.ingest.commands.neighbours import Neighbours
+from services.ingest.commands.telling import Telling
+from services.ingest.outlet import Outlet
+from services.ingest.settings import IngestSettings
+from shared import db, lifecycle, service
+from shared.errors import Unavailable
+from shared.kafka.publisher import Publisher
+from shared.openapi import Endpoint
+from shared.pipedrive.client import Clients
+from shared.tenants import Tenants
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
+FORGET_EVERY_S: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    dsn: str
+    pool: db.Pool
+    commands: Commands
+
+    def endpoints(self) -> list[Endpoint]:
+        return self.commands.endpoints()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Prepare the store, be it long after the start, and forget what is older than a day."""
+        await service.prepare_store(self.dsn, SCHEMA, MIGRATIONS, stop)
+        self.commands.prepared.set()
+        while not await lifecycle.wait_or_stop(FORGET_EVERY_S, stop):
+            try:
+                with db.errors():
+                    await command_store.forget(self.pool)
+                    await undertaking_store.forget(self.pool)
+            except Unavailable as outage:
+                log.warning("commands_not_forgotten", extra={"reason": str(outage)})
+
+
+@asynccontextmanager
+async def assembled(
+    settings: IngestSettings,
+    tenants: Tenants,
+    clients: Clients,
+    publisher: Publisher,
+    outlet: Outlet,
+) -> AsyncIterator[Role]:
+    dsn = settings.database_url.get_secret_value()
+    async with (
+        db.pool(dsn, SCHEMA, size=settings.pool_size) as pool,
+        aiohttp.ClientSession() as session,
+    ):
+        neighbours = Neighbours(
+            session, settings.orgs_url.rstrip("/"), settings.query_url.rstrip("/")
+        )
+        doing = Doing(
+            Making(pool, settings.pipedrive_deadline_s),
+            Telling(publisher, outlet),
+            neighbours,
+            clients,
+            tenants,
+        )
+        yield Role(dsn, pool, Commands(pool, doing, asyncio.Event()))

@@ -1,0 +1,114 @@
+"""SQL of what is to be made in Pipedrive once.
+
+Rule: before Pipedrive is asked, the row says so; it is cleared when Pipedrive's answer is that
+nothing was made. A row that says so and has no id is of unknown fate.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import asyncpg
+
+from shared import db
+
+WORKING: Final = timedelta(seconds=45)
+KEPT: Final = timedelta(hours=24)
+
+TAKE = """
+INSERT INTO undertakings AS held (company_id, kind, name, working_until)
+VALUES ($1, $2, $3, now() + $4::interval)
+    ON CONFLICT (company_id, kind, name) DO UPDATE
+   SET working_until = EXCLUDED.working_until
+ WHERE held.working_until < now() OR held.pipedrive_id IS NOT NULL
+RETURNING first_sent_at, sent_at, pipedrive_id, row, begun_at
+"""
+
+SENT = """
+UPDATE undertakings
+   SET first_sent_at = coalesce(first_sent_at, $4), sent_at = $4
+ WHERE company_id = $1 AND kind = $2 AND name = $3
+"""
+
+MADE = """
+UPDATE undertakings
+   SET pipedrive_id = $4, row = $5, working_until = '-infinity'
+ WHERE company_id = $1 AND kind = $2 AND name = $3
+"""
+
+LET_GO = """
+UPDATE undertakings
+   SET working_until = '-infinity'
+ WHERE company_id = $1 AND kind = $2 AND name = $3
+"""
+
+DROP = """
+DELETE FROM undertakings
+ WHERE company_id = $1 AND kind = $2 AND name = $3
+"""
+
+DROP_STALE = """
+DELETE FROM undertakings
+ WHERE company_id = $1 AND kind = $2 AND name = $3 AND begun_at = $4
+"""
+
+FORGET_ALL = "DELETE FROM undertakings WHERE begun_at < now() - $1::interval"
+
+
+@dataclass(frozen=True, slots=True)
+class Undertaking:
+    """`kind` is an entity of Pipedrive's; `name` tells what it is made for."""
+
+    company_id: int
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    begun_at: datetime
+    first_sent_at: datetime | None
+    sent_at: datetime | None
+    row: dict[str, Any] | None
+
+
+async def take(conn: db.Connection | db.Pool, it: Undertaking) -> Held | None:
+    """How it stands; the caller works at it unless it is done. Null while another does."""
+    found = await conn.fetchrow(TAKE, it.company_id, it.kind, it.name, WORKING)
+    if found is None:
+        return None
+    return Held(found["begun_at"], found["first_sent_at"], found["sent_at"], found["row"])
+
+
+async def sent(conn: db.Connection | db.Pool, it: Undertaking, at: datetime) -> None:
+    """Pipedrive is about to be asked."""
+    await conn.execute(SENT, it.company_id, it.kind, it.name, at)
+
+
+async def made(
+    conn: db.Connection | db.Pool, it: Undertaking, row_id: int, row: dict[str, Any]
+) -> bool:
+    """False if another undertaking made this one."""
+    try:
+        await conn.execute(MADE, it.company_id, it.kind, it.name, row_id, row)
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
+
+
+async def let_go(conn: db.Connection | db.Pool, it: Undertaking) -> None:
+    await conn.execute(LET_GO, it.company_id, it.kind, it.name)
+
+
+async def drop(conn: db.Connection | db.Pool, it: Undertaking) -> None:
+    """It was not made, and nobody will look for it."""
+    await conn.execute(DROP, it.company_id, it.kind, it.name)
+
+
+async def drop_stale(conn: db.Connection | db.Pool, it: Undertaking, held: Held) -> None:
+    """Unless somebody has begun anew already."""
+    await conn.execute(DROP_STALE, it.company_id, it.kind, it.name, held.begun_at)
+
+
+async def forget(conn: db.Connection | db.Pool) -> None:
+    await conn.execute(FORGET_ALL, KEPT)

@@ -1,0 +1,125 @@
+"""What is asked of Pipedrive, and how to tell in its lists what that made. Pure.
+
+Rule 1: every body names its owner, the user who asked: the token may be anybody's.
+Rule 2: a row is what a body made if it says the same, in spellings that Pipedrive may have tidied,
+        and was added when the body was sent or after.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+from shared.tenants import CustomFields
+
+Row = Mapping[str, Any]
+
+CLOCKS: Final = timedelta(minutes=2)
+"""How far our clock and Pipedrive's may be apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`path` is where it is made and listed, `filters` narrow the list to its neighbours."""
+
+    path: str
+    body: Mapping[str, Any]
+    filters: Mapping[str, Any]
+
+    def is_made_by(self, row: Row, sent_at: datetime) -> bool:
+        added = _instant(row.get("add_time"))
+        if added is None or added < sent_at.replace(microsecond=0) - CLOCKS:
+            return False
+        return all(_same(name, value, row) for name, value in self.body.items())
+
+
+def person(
+    *,
+    name: str,
+    email: str | None,
+    phone: str | None,
+    job_title: str | None,
+    org_id: int | None,
+    owner_id: int,
+    custom: CustomFields,
+) -> Wanted:
+    """The job title goes into the company's own field for it, if it has one."""
+    body: dict[str, Any] = {"name": name, "owner_id": owner_id}
+    if email is not None:
+        body["emails"] = [{"value": email, "primary": True, "label": "work"}]
+    if phone is not None:
+        body["phones"] = [{"value": phone, "primary": True, "label": "work"}]
+    if org_id is not None:
+        body["org_id"] = org_id
+    if job_title is not None and custom.job_title is not None:
+        body["custom_fields"] = {custom.job_title: job_title}
+    elif job_title is not None:
+        body["job_title"] = job_title
+    return Wanted("/v2/persons", body, {"owner_id": owner_id})
+
+
+def organization(*, name: str, owner_id: int, address: str | None, website: str | None) -> Wanted:
+    body: dict[str, Any] = {"name": name, "owner_id": owner_id}
+    if address is not None:
+        body["address"] = {"value": address}
+    if website is not None:
+        body["website"] = website
+    return Wanted("/v2/organizations", body, {"owner_id": owner_id})
+
+
+def activity(
+    *,
+    type_key: str,
+    subject: str,
+    person_id: int,
+    due_date: date | None,
+    done: bool,
+    owner_id: int,
+) -> Wanted:
+    """The person is its primary participant: `person_id` itself is read-only."""
+    body: dict[str, Any] = {
+        "subject": subject,
+        "type": type_key,
+        "owner_id": owner_id,
+        "done": done,
+        "participants": [{"person_id": person_id, "primary": True}],
+    }
+    if due_date is not None:
+        body["due_date"] = due_date.isoformat()
+    return Wanted("/v2/activities", body, {"person_id": person_id})
+
+
+def _same(name: str, value: Any, row: Row) -> bool:
+    match name:
+        case "emails":
+            return _values(value, str.lower) == _values(row.get(name), str.lower)
+        case "phones":
+            return _values(value, _digits) == _values(row.get(name), _digits)
+        case "participants":
+            return bool(row.get("person_id") == value[0]["person_id"])
+        case "custom_fields" | "address" | "website":
+            return True  # kept in spellings of Pipedrive's own
+        case _ if isinstance(value, str):
+            return _tidy(value) == _tidy(str(row.get(name) or ""))
+        case _:
+            return bool(row.get(name) == value)
+
+
+def _values(points: Any, tidy: Any) -> set[str]:
+    return {tidy(str(point.get("value", "")).strip()) for point in points or ()} - {""}
+
+
+def _digits(text: str) -> str:
+    return "".join(char for char in text if char.isdigit())
+
+
+def _tidy(text: str) -> str:
+    return " ".join(text.split()).lower()
+
+
+def _instant(text: Any) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

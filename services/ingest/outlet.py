@@ -1,0 +1,159 @@
+"""Where records leave ingest: to Kafka, or to the spool while Kafka does not take them.
+
+Rule 1: a record is acked when Kafka has it from all replicas, or the disk has it.
+Rule 2: once Kafka has failed, or not answered in time, it is away: what was under way goes to the
+        spool, and what comes after goes there at once, until the draining says otherwise.
+Rule 3: a record of a key of which something waits in a spool goes behind it, into the spool.
+Rule 4: records are never in fewer places than they were acked for, sometimes in more: what Kafka
+        took without saying so in time is spooled as well, and readers bear duplicates.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from services.ingest.spool.spool import Handed, Spool
+from shared.errors import Unavailable
+from shared.kafka.publisher import Publisher
+from shared.kafka.rounds import Acked, Record
+from shared.observability import KAFKA_AWAY
+
+log = logging.getLogger(__name__)
+
+GRACE_S: Final = 0.05
+"""A timer this much late says that this process was busy, not that Kafka was: acks may lie in the
+socket, unread."""
+
+
+class Flight(NamedTuple):
+    """Records on their way to Kafka."""
+
+    handed: Sequence[Handed]
+    due: float
+
+
+class Outlet:
+    """Begins as if Kafka were away: the draining finds out."""
+
+    def __init__(self, publisher: Publisher, spools: list[Spool], *, deadline_s: float) -> None:
+        """`spools` are this process's own, then those it takes over; who holds the list may
+        change it.
+        """
+        self.away = True
+        self.acked_at = 0.0
+        self.reason = "not asked yet"
+        self._publisher = publisher
+        self._spools = spools
+        self._deadline_s = deadline_s
+        self._flights: dict[Acked, Flight] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        KAFKA_AWAY.set(1)
+
+    @property
+    def own(self) -> Spool:
+        return self._spools[0]
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        """Return once each is acked.
+
+        Raises:
+            Unavailable: some record is nowhere: Kafka is away and the spool does not take it.
+        """
+        loop = asyncio.get_running_loop()
+        handed = [Handed(record, loop.create_future()) for record in records]
+        self.hand_over(handed)
+        await asyncio.wait([each.acked for each in handed])
+        for each in handed:
+            each.acked.result()
+
+    def hand_over(self, handed: Sequence[Handed]) -> None:
+        """In the order given per key; each is told by itself, `Unavailable` included."""
+        if not self.away and not any(spool.events for spool in self._spools):
+            self._send(handed)
+            return
+        behind = [each for each in handed if self._waits(each.record)]
+        if behind:
+            self.own.take(behind)
+        if len(behind) < len(handed):
+            spooled = set(map(id, behind))
+            self._send([each for each in handed if id(each) not in spooled])
+
+    def lose(self, reason: str) -> None:
+        """Kafka is away: whatever is under way goes to the spool, in its order."""
+        if not self.away:
+            log.warning("kafka_away", extra={"reason": reason})
+            KAFKA_AWAY.set(1)
+        self.away, self.reason = True, reason
+        flights, self._flights = self._flights, {}
+        for acked in flights:
+            acked.cancel()
+        waiting = [
+            each
+            for flight in flights.values()
+            for each in flight.handed
+            if not each.acked.done()  # else its sender has hung up
+        ]
+        if waiting and self.own.is_open:
+            self.own.take(waiting)
+            return
+        for each in waiting:
+            each.acked.set_exception(Unavailable(f"Kafka: {reason}"))
+
+    def regain(self) -> None:
+        """Kafka takes records."""
+        if self.away:
+            log.warning("kafka_back", extra={"waiting": sum(s.events for s in self._spools)})
+            KAFKA_AWAY.set(0)
+        self.away = False
+
+    def _waits(self, record: Record) -> bool:
+        """A spool that cannot be opened is no help: Kafka is tried then, away or not. And rather
+        is a record stored before its time than refused by a spool that is full or broken.
+        """
+        if self.away:
+            return self.own.is_open
+        return self.own.takes_more and any(spool.holds(record) for spool in self._spools)
+
+    def _send(self, handed: Sequence[Handed]) -> None:
+        loop = asyncio.get_running_loop()
+        acked: Acked = loop.create_future()
+        due = loop.time() + self._deadline_s
+        self._flights[acked] = Flight(handed, due)
+        acked.add_done_callback(self._landed)
+        if self._timer is None:
+            self._timer = loop.call_at(due, self._expire, due)
+        self._publisher.hand_over([each.record for each in handed], acked)
+
+    def _landed(self, acked: Acked) -> None:
+        flight = self._flights.get(acked)
+        if flight is None or acked.cancelled():
+            return
+        error = acked.exception()
+        if isinstance(error, Unavailable):
+            self.lose(str(error))
+            return
+        del self._flights[acked]
+        self.acked_at = time.monotonic()
+        for each in flight.handed:
+            if not each.acked.done():
+                if error is None:
+                    each.acked.set_result(None)
+                else:
+                    each.acked.set_exception(error)
+
+    def _expire(self, meant: float) -> None:
+        """Look at the first of the flights; its turn comes again as long as there is one."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        first = next(iter(self._flights.values()), None)
+        if first is None:
+            return
+        now = loop.time()
+        if first.due > now:
+            self._timer = loop.call_at(first.due, self._expire, first.due)
+        elif now - meant > GRACE_S:
+            self._timer = loop.call_at(now + GRACE_S, self._expire, now + GRACE_S)
+        else:
+            self.lose(f"no acknowledgement within {self._deadline_s} s")

@@ -1,0 +1,49 @@
+"""Whether webhooks can be taken: Kafka and the spool stand in for one another.
+
+Rule: ready means that an event would be stored, wherever. A balancer that turned senders away
+while the spool takes their events would lose what the spool is there to keep.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from services.ingest.outlet import Outlet
+from shared.errors import Unavailable
+from shared.kafka.publisher import Publisher
+
+PING_S = 1.0
+
+
+def kafka(publisher: Publisher, outlet: Outlet) -> Callable[[], Awaitable[str | None]]:
+    async def ping() -> str | None:
+        reason = outlet.reason if outlet.away else await _answers(publisher)
+        if reason is None:
+            return None
+        if outlet.own.takes_more:
+            return f"degraded: events go to the spool: {reason}"
+        raise Unavailable(f"Kafka: {reason}")
+
+    return ping
+
+
+def spool(outlet: Outlet) -> Callable[[], Awaitable[str | None]]:
+    async def ping() -> str | None:
+        own = outlet.own
+        if own.takes_more:
+            return None
+        reason = own.trouble or f"full: it holds {own.bytes} bytes"
+        if outlet.away:
+            raise Unavailable(f"the spool: {reason}")
+        return f"degraded: while Kafka is away events would be refused: {reason}"
+
+    return ping
+
+
+async def _answers(publisher: Publisher) -> str | None:
+    """What is wrong with Kafka; null if nothing is."""
+    try:
+        async with asyncio.timeout(PING_S):
+            await publisher.ping()
+    except (Unavailable, TimeoutError) as error:
+        return str(error) or "no answer in time"
+    return None

@@ -1,0 +1,32 @@
+"""`python -m services.ingest redeliver`: webhooks that could not be read are read again.
+
+What can be read by now goes where it belongs; what still cannot is put aside once more, with one
+more try to its name. Versions are the senders', so what comes late undoes nothing.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from services.ingest import intake
+from shared.dlq import command
+from shared.dlq.letters import Letter
+from shared.kafka.dead_letters import Origin, letter
+from shared.kafka.rounds import Record
+from shared.topics import WEBHOOKS
+
+COMMAND = "redeliver"
+
+
+async def main(words: Sequence[str]) -> int:
+    """The exit status."""
+    return await command.redeliver(words, record)
+
+
+def record(dead: Letter) -> Record:
+    now = datetime.now(UTC)
+    # Who sent it is in the key, from when it was let in.
+    found = intake.read(dead.value, company_id=int(dead.company), now=now).record
+    if found is not None:
+        return found
+    reason = "the body is of a company that its credentials do not speak for"
+    return letter(Origin(WEBHOOKS), key=dead.key, value=dead.value, reason=reason, now=now)

@@ -1,0 +1,113 @@
+"""A row of Pipedrive's REST lists, version 1 or 2, as the change it tells. Pure.
+
+Rule 1: a row is read by the same tables as a webhook's body: one fact has one name of ours.
+Rule 2: a row counts as written at the end of the second of its `update_time`, else `add_time`: so
+        it makes good for webhooks lost in that second and never undoes a later one. While that
+        second lasts nobody can say what its end will be: such a row is unsettled.
+Rule 3: the event id is a function of what the row says, so a row that says what it said before is
+        the same event. `turn` counts the contents a row had under one `update_time`, and orders
+        them.
+"""
+
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from services.ingest import fields, values
+from services.ingest.payload import CHANGE, DELETE, Json, carried, usable_id
+from shared.errors import Poison
+from shared.events import Source
+
+SECOND_US: Final = 1_000_000
+SLACK: Final = timedelta(seconds=2)
+"""How far our clock may be ahead of theirs."""
+DIGEST_BYTES: Final = 12
+TURN_BYTES: Final = 4
+LAST_CHANGED: Final = ("update_time", "modified", "add_time", "created")
+
+
+class Row(NamedTuple):
+    """`written_us` is the end of the second in which the row was last written, in microseconds;
+    null if the row names no time. `digest` stands for all that it says.
+    """
+
+    entity: str
+    entity_id: str
+    action: str
+    data: Any
+    written_us: int | None
+    digest: bytes
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.action == DELETE
+
+    def is_settled(self, asked_at: datetime) -> bool:
+        """Whether its second was over, by any clock, when it was asked for (rule 2)."""
+        return self.written_us is None or self.written_us <= values.micros(asked_at - SLACK)
+
+    def version(self, asked_at: datetime) -> int:
+        """A row without a time, or from the future, counts as written when it was asked for."""
+        at = values.micros(asked_at)
+        return at if self.written_us is None else min(self.written_us, at)
+
+
+def read(entity: str, raw: Json) -> Row:
+    """Raises:
+    Poison: the row has no usable id.
+    """
+    entity_id = usable_id(entity, raw.get("id"))
+    if entity_id is None:
+        raise Poison(f"the {entity[:40]} has no usable id")
+    is_deleted = fields.is_deleted(entity, raw)
+    data = None if is_deleted else carried(entity, raw)
+    return Row(
+        entity,
+        entity_id,
+        DELETE if is_deleted else CHANGE,
+        data,
+        _written_us(raw),
+        _digest(data if not is_deleted else raw.get("update_time")),
+    )
+
+
+def gone(entity: str, entity_id: str) -> Row:
+    """What a row says by being there no more."""
+    return Row(entity, entity_id, DELETE, None, None, _digest(None))
+
+
+def envelope(
+    row: Row, *, company_id: int, version: int, turn: int, now: datetime, source: Source
+) -> Json:
+    """The fields of the change, each already of its model's type."""
+    return {
+        "event_id": str(UUID(bytes=turn.to_bytes(TURN_BYTES, "big") + row.digest)),
+        "company_id": company_id,
+        "entity": row.entity,
+        "entity_id": row.entity_id,
+        "action": row.action,
+        "version": version,
+        "occurred_at": datetime.fromtimestamp(version // SECOND_US, UTC),
+        "received_at": now,
+        "source": source.value,
+        "data": row.data,
+    }
+
+
+def _written_us(raw: Json) -> int | None:
+    for name in LAST_CHANGED:
+        at = values.moment(raw.get(name))
+        if at is not None and at >= values.EPOCH:
+            return values.micros(at) // SECOND_US * SECOND_US + SECOND_US - 1
+    return None
+
+
+def _digest(data: Any) -> bytes:
+    try:
+        said = orjson.dumps(data, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)
+    except orjson.JSONEncodeError as error:
+        raise Poison("the row is nested too deep") from error
+    return blake2b(said, digest_size=DIGEST_BYTES).digest()

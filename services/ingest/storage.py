@@ -1,0 +1,34 @@
+"""Puts together what stores records: the outlet, the spools behind it, and their draining."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from urllib.parse import quote
+
+from services.ingest.draining import Draining
+from services.ingest.outlet import Outlet
+from services.ingest.settings import IngestSettings
+from services.ingest.spool import slots
+from services.ingest.spool.spool import Spool
+from shared.kafka.publisher import Publisher
+
+UNPREFIXED = "records"
+
+
+@asynccontextmanager
+async def stored(
+    settings: IngestSettings, publisher: Publisher, prepared: Callable[[], bool]
+) -> AsyncIterator[tuple[Outlet, Draining]]:
+    """Open, where the disk allows it; the draining goes on trying where it does not."""
+    # What waits for one set of topics must not leave for another's.
+    root = settings.spool_dir / quote(settings.kafka_topic_prefix or UNPREFIXED, safe="")
+    own = Spool(partial(slots.claim, root), max_bytes=settings.spool_max_bytes)
+    spools = [own]
+    outlet = Outlet(publisher, spools, deadline_s=settings.publish_deadline_s)
+    draining = Draining(publisher, outlet, spools, root=root, prepared=prepared)
+    await draining.open_own()
+    try:
+        yield outlet, draining
+    finally:
+        for spool in spools:
+            await spool.close()

@@ -1,0 +1,194 @@
+"""What the sync's API answers, and how long a sync will still take.
+
+Rule: what is left is told from what has been read since the beginning, so a sync that waited for
+tokens says more than it needs. Before a tenth of a second of work nothing is told.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import Field
+
+from services.ingest.sync import lists
+from services.ingest.sync.connection_store import Link
+from services.ingest.sync.steps import Mode
+from services.ingest.sync.sync_store import Sync
+from shared.pipedrive.budget import Usage
+from shared.web import Json
+
+SHORTEST_S: Final = 0.1
+
+
+class Request(Json):
+    mode: Mode = Mode.INCREMENTAL
+
+
+class Asked(Json):
+    """The sync has been asked for."""
+
+    id: UUID
+
+
+class Counts(Json):
+    """`total` is an estimate until the list has been read; null where there is none yet."""
+
+    read: int
+    changed: int
+    failed: int
+    total: int | None = None
+
+
+class Failure(Json):
+    """A row, or with an empty id a whole list, that could not be read."""
+
+    list: str
+    id: str
+    error: str
+
+
+class SyncTold(Json):
+    """One synchronisation."""
+
+    id: UUID
+    mode: Mode
+    state: str = Field(description="queued, running, waiting, done or failed")
+    cause: str = Field(description="who asked: user ID, schedule, connect or hook")
+    reason: str | None = Field(description="why it waits or failed")
+    entities: dict[str, Counts]
+    tokens: int
+    errors: list[Failure] = Field(description="the first hundred")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    waiting_until: datetime | None
+    seconds_left: int | None
+
+
+class SyncsTold(Json):
+    """The newest synchronisations, newest first."""
+
+    syncs: list[SyncTold]
+
+
+class ConnectRequest(Json):
+    url: str | None = Field(None, description="where Pipedrive reaches this service")
+
+
+class Connected(Json):
+    """The webhook is registered, and a full sync has been asked for."""
+
+    webhook_id: int
+    webhook_url: str
+    registered_because: str | None
+    sync_id: UUID
+
+
+class HookTold(Json):
+    """A webhook as Pipedrive reports it."""
+
+    id: int
+    url: str
+    version: str
+    is_active: bool
+    last_delivery_time: str | None
+    last_http_status: int | None
+    remove_time: str | None
+    remove_reason: str | None
+
+
+class TokensTold(Json):
+    """Today's, in UTC. `remaining` is what Pipedrive last said, of everybody's calls."""
+
+    limit: int
+    used: int
+    used_by_sync: int
+    remaining: int | None
+    spent_until: datetime | None
+
+
+class ConnectionTold(Json):
+    """How the company is connected."""
+
+    connected: bool
+    webhook: HookTold | None
+    problem: str | None = Field(description="what is wrong with the webhook, in words")
+    last_event_at: datetime | None
+    lag_ms: int | None = Field(description="of that event, from the change to us")
+    tokens: TokensTold
+    last_sync_at: datetime | None
+    next_sync_at: datetime | None
+    next_full_sync_at: datetime | None
+
+
+def sync(row: Sync, now: datetime) -> dict[str, Any]:
+    told = SyncTold(
+        id=row.id,
+        mode=row.mode,
+        state=row.state,
+        cause=row.cause,
+        reason=row.reason,
+        entities={name: Counts(**row.counts[name]) for name in lists.ALL if name in row.counts},
+        tokens=row.tokens,
+        errors=[Failure(**each) for each in row.errors],
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        waiting_until=row.due_at if row.state == "waiting" else None,
+        seconds_left=seconds_left(row, now),
+    )
+    return told.model_dump(by_alias=True)
+
+
+def share(row: Sync) -> float | None:
+    """Of the rows that are to be read, how many have been; null while nobody knows."""
+    if row.finished_at is not None:
+        return 1.0
+    totals = sum(max(of.get("total", 0), of["read"]) for of in row.counts.values())
+    read = sum(of["read"] for of in row.counts.values())
+    return min(1.0, read / totals) if totals else None
+
+
+def seconds_left(row: Sync, now: datetime) -> int | None:
+    if row.finished_at is not None:
+        return 0
+    done = share(row)
+    if row.started_at is None or not done:
+        return None
+    took = (now - row.started_at).total_seconds()
+    return round(took * (1 - done) / done) if took > SHORTEST_S else None
+
+
+def hook(shown: dict[str, Any]) -> HookTold:
+    return HookTold(
+        id=int(shown["id"]),
+        url=str(shown.get("subscription_url")),
+        version=str(shown.get("version")),
+        is_active=bool(shown.get("is_active")),
+        last_delivery_time=shown.get("last_delivery_time"),
+        last_http_status=shown.get("last_http_status"),
+        remove_time=shown.get("remove_time"),
+        remove_reason=shown.get("remove_reason"),
+    )
+
+
+def connection(
+    link: Link | None, told: HookTold | None, problem: str | None, usage: Usage, last: Any
+) -> dict[str, Any]:
+    return ConnectionTold(
+        connected=link is not None and link.hook_url is not None,
+        webhook=told,
+        problem=problem,
+        last_event_at=link.last_event_at if link else None,
+        lag_ms=link.last_lag_ms if link else None,
+        tokens=TokensTold(
+            limit=usage.limit,
+            used=usage.used,
+            used_by_sync=usage.used_by_sync,
+            remaining=usage.remaining,
+            spent_until=usage.spent_until,
+        ),
+        last_sync_at=last,
+        next_sync_at=link.incremental_due if link else None,
+        next_full_sync_at=link.full_due if link else None,
+    ).model_dump(by_alias=True)

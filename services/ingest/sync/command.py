@@ -1,0 +1,103 @@
+"""`python -m services.ingest connect --company C [--url https://…]`: connect, and show the fill.
+
+Rule: the sync is done here unless a process of the sync role takes it first; either way its
+progress is shown, and ending this program ends nothing but what it does itself: the sync role goes
+on where it stopped.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from services.ingest.settings import IngestSettings
+from services.ingest.sync import answers, role, sync_store
+from services.ingest.sync.connecting import NoUrl
+from services.ingest.sync.runner import Runner
+from services.ingest.sync.sync_store import Sync
+from shared import db, lifecycle, service
+from shared.errors import Unavailable
+from shared.observability import configure_logs
+from shared.pipedrive.errors import Refused
+from shared.tenants import Tenants
+
+COMMAND: Final = "connect"
+LOOK_S: Final = 0.5
+BAR_CHARS: Final = 30
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m services.ingest connect",
+        description="Register our webhook at Pipedrive and read the company in full.",
+    )
+    made.add_argument("--company", required=True, type=int, help="Pipedrive company id")
+    made.add_argument("--url", help="where Pipedrive reaches this service; else PUBLIC_URL")
+    return made
+
+
+async def main(arguments: Sequence[str]) -> int:
+    given = parser().parse_args(arguments)
+    settings = IngestSettings()
+    configure_logs("ERROR")
+    tenants = Tenants(settings.tenants_file)
+    with lifecycle.stop_on_signal() as stop:
+        async with role.assembled(settings, tenants) as sync:
+            await sync.prepare(stop)
+            await service.prepare_topics(settings, role.TOPICS, stop)
+            try:
+                made = await sync.connecting.connect(given.company, given.url)
+            except (NoUrl, Refused, Unavailable) as why:
+                _say(str(why))
+                return 1
+            because = made.registered_because
+            _say(f"webhook {made.webhook_id} to {made.webhook_url}: {because or 'as it was'}")
+            return await _fill(sync, given.company, made.sync_id, stop)
+
+
+async def _fill(sync: role.Sync, company_id: int, sync_id: UUID, stop: asyncio.Event) -> int:
+    ended = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(Runner(sync.parts, sync.pool, only=company_id).run(ended))
+        row = await _shown_to_its_end(sync.pool, company_id, sync_id, stop)
+        ended.set()
+    if row is None or row.finished_at is None:
+        _say("stopped; the sync role goes on from here")
+        return 1
+    _say(f"{row.state}{f': {row.reason}' if row.reason else ''}, {row.tokens} tokens")
+    for name, of in row.counts.items():
+        _say(f"  {name}: {of['read']:,} read, {of['changed']:,} changed, {of['failed']} failed")
+    return 0 if row.state == "done" else 1
+
+
+async def _shown_to_its_end(
+    pool: db.Pool, company_id: int, sync_id: UUID, stop: asyncio.Event
+) -> Sync | None:
+    while True:
+        with db.errors():
+            async with pool.acquire() as conn:
+                row = await sync_store.one(conn, company_id, sync_id)
+        if row is None or row.finished_at is not None:
+            return row
+        sys.stderr.write("\r" + progress(row) + "\x1b[K")
+        sys.stderr.flush()
+        if await lifecycle.wait_or_stop(LOOK_S, stop):
+            return row
+
+
+def progress(row: Sync) -> str:
+    share = answers.share(row) or 0.0
+    filled = round(share * BAR_CHARS)
+    read = sum(of["read"] for of in row.counts.values())
+    left = answers.seconds_left(row, datetime.now(UTC))
+    told = f"[{'#' * filled}{'.' * (BAR_CHARS - filled)}] {share:4.0%}  {read:,} rows"
+    step = row.mark.get("step", row.state)
+    waits = f"  waits: {row.reason}" if row.reason else ""
+    return f"{told}  {step}  {f'{left} s left' if left is not None else ''}{waits}"
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"\r{sentence}\x1b[K\n")

@@ -1,0 +1,92 @@
+"""Fetches what webhooks left out of rows that changed, a hundred rows a call.
+
+Rule 1: only rows that changed by a webhook without those fields are asked for.
+Rule 2: a company whose rows have none of the fields in REST either is left alone until the next
+        day: job titles, for one, exist only with contact sync.
+Rule 3: a sync of the company that is under way reads them anyway; so does the next delta, where
+        fetching fails for good.
+"""
+
+import asyncio
+import logging
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from services.ingest import fields
+from services.ingest.sync import comparing, known_store, lists
+from services.ingest.sync.claim import claimed
+from services.ingest.sync.comparing import Rows
+from services.ingest.sync.hearing import LEFT_OUT
+from services.ingest.sync.lists import List
+from services.ingest.sync.reading import MOST_IDS
+from services.ingest.sync.running import Parts
+from shared import db, lifecycle
+from shared.errors import Poison, Unavailable
+from shared.pipedrive.budget import Purpose
+from shared.pipedrive.errors import Refused
+
+log = logging.getLogger(__name__)
+
+A_DAY_S: Final = 86_400.0
+COMPANIES = "SELECT DISTINCT company_id, entity FROM incomplete ORDER BY company_id, entity"
+
+
+class Completer:
+    def __init__(self, parts: Parts, pool: db.Pool) -> None:
+        self._parts = parts
+        self._pool = pool
+        self._useless_until: dict[tuple[int, str], float] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        every_s = self._parts.settings.sync_complete_seconds
+        if not every_s:
+            await stop.wait()
+        while not await lifecycle.wait_or_stop(every_s, stop):
+            await lifecycle.persist(self._round, stop, what="completing")
+
+    async def _round(self) -> None:
+        with db.errors():
+            wanted = await self._pool.fetch(COMPANIES)
+        for company_id, entity in wanted:
+            try:
+                await self._complete(company_id, lists.OF_ENTITY[entity])
+            except (Unavailable, Refused, Poison) as trouble:
+                log.info("completing_failed", extra={"reason": str(trouble)})
+
+    async def _complete(self, company_id: int, of: List) -> None:
+        async with claimed(self._parts.dsn, company_id) as conn:
+            if conn is None:
+                return
+            while True:
+                with db.errors():
+                    places = await known_store.incomplete(conn, company_id, of.entity, MOST_IDS)
+                done = set(places)
+                if time.monotonic() > self._useless_until.get((company_id, of.entity), 0.0):
+                    done -= await self._fetch(conn, company_id, of, places)
+                with db.errors():
+                    await known_store.completed(conn, company_id, of.entity, sorted(done))
+                if len(done) < MOST_IDS:
+                    return
+
+    async def _fetch(
+        self, conn: db.Connection, company_id: int, of: List, places: list[bytes]
+    ) -> set[bytes]:
+        """Which of them have to be read again: they may still change within their second."""
+        client = self._parts.clients.of(company_id, Purpose.SYNC)
+        ids = [lists.entity_id(place, is_number=True) for place in places]
+        asked_at = datetime.now(UTC)
+        page = await client.page(of.path, {"ids": ids, "limit": MOST_IDS})
+        if page.rows and not any(_has_more(of, row) for row in page.rows):
+            self._useless_until[company_id, of.entity] = time.monotonic() + A_DAY_S
+        with db.errors():
+            found = await comparing.compare(conn, company_id, Rows(of, page.rows, asked_at))
+        if found.records:
+            await self._parts.publisher.publish(found.records)
+        with db.errors():
+            await known_store.keep(conn, company_id, of.entity, found.known)
+        return {of.place(each) for each in found.unsettled}
+
+
+def _has_more(of: List, row: dict[str, Any]) -> bool:
+    return not LEFT_OUT[of.entity].isdisjoint(fields.read(of.entity, row))

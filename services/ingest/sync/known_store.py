@@ -1,0 +1,167 @@
+"""SQL of what we know of Pipedrive's rows. Every function takes the caller's connection.
+
+Rule: rows are written in the order of their keys, so that two writers wait and never deadlock.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from services.ingest.sync.deciding import Known
+from shared.db import Connection, columns
+
+KNOWN = """
+SELECT place, list, version, deleted, told, turn, digest
+  FROM known
+ WHERE company_id = $1
+   AND entity = $2
+   AND place = ANY($3::bytea[])
+"""
+
+# What a webhook told while we read counts by its version, as everywhere.
+KEEP = """
+INSERT INTO known AS held (company_id, entity, place, list, version, deleted, told, turn, digest)
+SELECT $1, $2, *
+  FROM unnest($3::bytea[], $4::text[], $5::bigint[], $6::boolean[], $7::bigint[], $8::int[],
+              $9::bytea[])
+    ON CONFLICT (company_id, entity, place) DO UPDATE
+   SET list = EXCLUDED.list,
+       version = greatest(held.version, EXCLUDED.version),
+       deleted = CASE WHEN EXCLUDED.version >= held.version
+                      THEN EXCLUDED.deleted ELSE held.deleted END,
+       told = EXCLUDED.told, turn = EXCLUDED.turn, digest = EXCLUDED.digest
+"""
+
+# The digest says what the newest body of all said, or nothing.
+HEAR = """
+INSERT INTO known AS held (company_id, entity, place, list, version, deleted, turn)
+SELECT *, 0
+  FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::boolean[])
+    ON CONFLICT (company_id, entity, place) DO UPDATE
+   SET list = EXCLUDED.list, version = EXCLUDED.version, deleted = EXCLUDED.deleted, digest = NULL
+ WHERE held.version < EXCLUDED.version
+"""
+
+# What was told since the page was asked for need not be on it.
+SUSPECT_STRETCH = """
+INSERT INTO suspects (sync_id, list, place)
+SELECT $1, list, place
+  FROM known
+ WHERE company_id = $2 AND entity = $3 AND list = $4
+   AND place > $5 AND ($6::bytea IS NULL OR place <= $6)
+   AND NOT deleted AND version < $7
+   AND place <> ALL ($8::bytea[])
+    ON CONFLICT DO NOTHING
+"""
+
+SUSPECTS = """
+SELECT place
+  FROM suspects
+ WHERE sync_id = $1 AND list = $2
+ ORDER BY place
+ LIMIT $3
+"""
+
+CLEARED = "DELETE FROM suspects WHERE sync_id = $1 AND list = $2 AND place = ANY($3::bytea[])"
+
+MISSING = """
+INSERT INTO incomplete (company_id, entity, place)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[])
+    ON CONFLICT DO NOTHING
+"""
+
+INCOMPLETE = """
+SELECT entity, place
+  FROM incomplete
+ WHERE company_id = $1 AND entity = $2
+ ORDER BY since
+ LIMIT $3
+"""
+
+COMPLETED = """
+DELETE FROM incomplete WHERE company_id = $1 AND entity = $2 AND place = ANY($3::bytea[])
+"""
+
+
+class Stretch(NamedTuple):
+    """Of the places after `after` up to `upto`, to the end where that is null, a page shows all
+    that are in the list.
+    """
+
+    after: bytes
+    upto: bytes | None
+
+
+class Heard(NamedTuple):
+    """What a webhook told of a row."""
+
+    company_id: int
+    entity: str
+    place: bytes
+    list: str
+    version: int
+    deleted: bool
+
+
+async def known(
+    conn: Connection, company_id: int, entity: str, places: Sequence[bytes]
+) -> dict[bytes, Known]:
+    rows = await conn.fetch(KNOWN, company_id, entity, places)
+    return {row["place"]: Known(*tuple(row)[1:]) for row in rows}
+
+
+async def keep(
+    conn: Connection, company_id: int, entity: str, rows: Mapping[bytes, Known]
+) -> None:
+    if not rows:
+        return
+    ordered = [(at, *rows[at]) for at in sorted(rows)]
+    await conn.execute(KEEP, company_id, entity, *columns(ordered, 7))
+
+
+async def hear(conn: Connection, told: Iterable[Heard]) -> None:
+    """Of each row at most one."""
+    rows = sorted(told)
+    if rows:
+        await conn.execute(HEAR, *columns(rows, 6))
+
+
+async def suspect(
+    conn: Connection,
+    sync_id: UUID,
+    listed: tuple[int, str, str],
+    stretch: Stretch,
+    asked_us: int,
+    shown: Sequence[bytes],
+) -> None:
+    """`listed` is the company, entity and list."""
+    await conn.execute(SUSPECT_STRETCH, sync_id, *listed, *stretch, asked_us, list(shown))
+
+
+async def suspects(conn: Connection, sync_id: UUID, in_list: str, limit: int) -> list[bytes]:
+    rows = await conn.fetch(SUSPECTS, sync_id, in_list, limit)
+    return [row["place"] for row in rows]
+
+
+async def cleared(conn: Connection, sync_id: UUID, in_list: str, places: Sequence[bytes]) -> None:
+    if places:
+        await conn.execute(CLEARED, sync_id, in_list, places)
+
+
+async def missing(conn: Connection, rows: Iterable[tuple[int, str, bytes]]) -> None:
+    """Remember rows whose newest body does not carry all that REST tells."""
+    ordered = sorted(set(rows))
+    if ordered:
+        await conn.execute(MISSING, *columns(ordered, 3))
+
+
+async def incomplete(conn: Connection, company_id: int, entity: str, limit: int) -> list[bytes]:
+    rows = await conn.fetch(INCOMPLETE, company_id, entity, limit)
+    return [row["place"] for row in rows]
+
+
+async def completed(
+    conn: Connection, company_id: int, entity: str, places: Sequence[bytes]
+) -> None:
+    if places:
+        await conn.execute(COMPLETED, company_id, entity, places)

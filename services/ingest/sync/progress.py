@@ -1,0 +1,73 @@
+"""How far a synchronisation has come, as its row keeps it.
+
+Rule: what was published is marked after Kafka has acked it. Whoever goes on from a mark may read
+again what was published already, and finds that it is no news.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from services.ingest.sync.lists import List
+from services.ingest.sync.steps import Step
+from services.ingest.sync.sync_store import Sync
+
+MOST_ERRORS: Final = 100
+
+
+@dataclass(slots=True)
+class Progress:
+    """`mark` is about the current step alone."""
+
+    sync: Sync
+
+    @property
+    def step(self) -> str | None:
+        return self.sync.mark.get("step")
+
+    def begin(self, step: Step, at: datetime) -> None:
+        """A step that is gone on with keeps its mark, and when it began."""
+        if self.step != step.name:
+            self._mark({"step": step.name, "began": at.isoformat()})
+
+    def began(self) -> datetime:
+        return datetime.fromisoformat(self.sync.mark["began"])
+
+    def mark(self, name: str) -> Any:
+        return self.sync.mark.get(name)
+
+    def note(self, **marks: Any) -> None:
+        self._mark({**self.sync.mark, **marks})
+
+    def start_over(self, of: List) -> None:
+        """Read a list from its beginning, though some of it has been read."""
+        self._mark({name: self.sync.mark[name] for name in ("step", "began")})
+        self.count(of, read=-self.sync.counts.get(of.name, {}).get("read", 0))
+
+    def spend(self, tokens: int) -> None:
+        self.sync = replace(self.sync, tokens=self.sync.tokens + tokens)
+
+    def count(self, of: List, **more: int) -> None:
+        counts = dict.fromkeys(("read", "changed", "failed"), 0) | self.sync.counts.get(
+            of.name, {}
+        )
+        for name, number in more.items():
+            counts[name] = counts[name] + number
+        self.sync = replace(self.sync, counts={**self.sync.counts, of.name: counts})
+
+    def expect(self, of: List, total: int) -> None:
+        """`total` may be an estimate until the list has been read."""
+        self.count(of)
+        counts = {**self.sync.counts[of.name], "total": total}
+        self.sync = replace(self.sync, counts={**self.sync.counts, of.name: counts})
+
+    def fail(self, errors: list[dict[str, str]]) -> None:
+        """Only the first are kept; all are counted."""
+        kept = (self.sync.errors + errors)[:MOST_ERRORS]
+        self.sync = replace(self.sync, errors=kept)
+
+    def changed(self) -> int:
+        return sum(of["changed"] for of in self.sync.counts.values())
+
+    def _mark(self, mark: dict[str, Any]) -> None:
+        self.sync = replace(self.sync, mark=mark)

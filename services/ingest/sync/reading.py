@@ -1,0 +1,293 @@
+"""Reads a company's lists from Pipedrive into the log: in full, what changed, and the newest.
+
+Rule 1: of a page, the news is published, then what we know, what seems to be missing and how far
+        we are is written in one transaction (see `progress`).
+Rule 2: a mark that Pipedrive no longer understands begins the list anew.
+Rule 3: rows that were read within the second of their last change are read again when it is over.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from services.ingest import rows, values
+from services.ingest.sync import comparing, known_store, lists, sync_store
+from services.ingest.sync.comparing import Compared, Rows
+from services.ingest.sync.hearing import LEFT_OUT
+from services.ingest.sync.known_store import Stretch
+from services.ingest.sync.lists import Kind, List
+from services.ingest.sync.progress import Progress
+from services.ingest.sync.status import Status
+from shared import db, lifecycle
+from shared.kafka.publisher import Publisher
+from shared.observability import SYNC_ROWS
+from shared.pipedrive import costs
+from shared.pipedrive.client import Page, Pipedrive
+from shared.pipedrive.errors import Refused
+
+OVERLAP: Final = timedelta(minutes=2)
+"""Clocks differ, and what was being written while we read may show later."""
+MOST_IDS: Final = 100
+ODD_MARK: Final = 400
+NO_MARKS: Final[lists.Params] = MappingProxyType({})
+SETTLED_S: Final = rows.SLACK.total_seconds() + 1.5
+
+
+class Stopped(Exception):
+    """The process is to stop; the sync goes on from its mark."""
+
+
+class Source(NamedTuple):
+    """Where one run of a sync reads from and writes to; `conn` is its claim."""
+
+    client: Pipedrive
+    conn: db.Connection
+    publisher: Publisher
+    status: Status
+    stop: asyncio.Event
+
+
+@dataclass(slots=True)
+class Reader:
+    source: Source
+    progress: Progress
+    unsettled: dict[str, set[str]] = field(default_factory=dict)
+
+    @property
+    def company_id(self) -> int:
+        return self.source.client.company_id
+
+    # Steps
+
+    async def whole(self, of: List, *, is_last_word: bool = False) -> None:
+        """A short list, which is read at once."""
+        async with aclosing(self._pages(of, {})) as pages:
+            async for page, asked_at in pages:
+                await self.take(Rows(of, page.rows, asked_at, is_last_word))
+        await self._finish(of)
+
+    async def measure(self, of: List) -> None:
+        """How many rows there may be at most: the newest has the highest number."""
+        page = await self.source.client.page(of.path, {**of.newest(), "limit": 1})
+        self._spend(of)
+        newest = values.reference(page.rows[0].get("id")) if page.rows else 0
+        self.progress.expect(of, newest or 0)
+        await self._save()
+
+    async def walk(self, of: List) -> None:
+        if of.kind is Kind.OFFSET:
+            await self._walk_by_offset(of)
+        else:
+            await self._walk_by_number(of)
+        await self._finish(of)
+
+    async def delta(self, of: List, since: datetime) -> None:
+        """What was updated since then."""
+        since -= OVERLAP
+        reached = self.progress.mark("reached")
+        start = max(since, datetime.fromisoformat(reached)) if reached else since
+        async with aclosing(self._pages(of, of.changed(start))) as pages:
+            async for page, asked_at in pages:
+                times = [at for row in page.rows if (at := values.moment(row.get("update_time")))]
+                marks = {}
+                if of is not lists.ARCHIVED_LEADS and times:
+                    marks["reached"] = max(times).isoformat()
+                await self.take(Rows(of, page.rows, asked_at), marks=marks)
+                if of is lists.ARCHIVED_LEADS and times and min(times) < since:
+                    break  # the others are older still
+        await self._finish(of)
+
+    async def newest(self, of: List, since: datetime) -> None:
+        """What was added since then, be it without an update time."""
+        since -= OVERLAP
+        async with aclosing(self._pages(of, of.newest())) as pages:
+            async for page, asked_at in pages:
+                await self.take(Rows(of, page.rows, asked_at))
+                added = [at for row in page.rows if (at := values.moment(row.get("add_time")))]
+                if not added or min(added) < since:
+                    break
+        await self._finish(of)
+
+    async def settle(self) -> None:
+        """Read again what was read within the second of its last change."""
+        if any(self.unsettled.values()):
+            await self.pause(SETTLED_S)
+        for name, ids in self.unsettled.items():
+            of = lists.ALL[name]
+            if of.kind is not Kind.WHOLE:
+                await self.ask(of, sorted(ids))
+            elif ids:
+                await self.whole(of, is_last_word=True)
+        self.unsettled.clear()
+
+    async def ask(self, of: List, ids: Sequence[str]) -> set[str]:
+        """Read the rows of these ids, as they are; which of them are in the list."""
+        shown: set[str] = set()
+        for start in range(0, len(ids), MOST_IDS):
+            asked_at = datetime.now(UTC)
+            found = await self._by_ids(of, ids[start : start + MOST_IDS])
+            await self.take(Rows(of, found, asked_at, is_last_word=True))
+            shown |= {str(row.get(of.key)) for row in found}
+        return shown
+
+    async def one(self, path: str) -> Any:
+        """Raises:
+        Refused: there is none for us.
+        """
+        self.progress.spend(costs.call("GET", path).tokens)
+        return await self.source.client.get(path)
+
+    # Pages
+
+    async def _walk_by_number(self, of: List) -> None:
+        if self.progress.mark("ended"):
+            return
+        try:
+            await self._walk_from(of, self.progress.mark("next"))
+        except Refused as refused:
+            if self.progress.mark("next") is None or refused.status != ODD_MARK:
+                raise
+            self.progress.start_over(of)
+            await self._walk_from(of, None)
+
+    async def _walk_from(self, of: List, start: str | int | None) -> None:
+        after = bytes.fromhex(self.progress.mark("after") or "")
+        async with aclosing(self._pages(of, of.in_full(), start)) as pages:
+            async for page, asked_at in pages:
+                upto = after
+                for row in page.rows:
+                    number = values.reference(row.get("id"))
+                    upto = max(upto, b"" if number is None else of.place(str(number)))
+                stretch = Stretch(after, None if page.next is None else upto)
+                marks = {"next": page.next, "after": upto.hex(), "ended": page.next is None}
+                await self.take(Rows(of, page.rows, asked_at), stretch, marks)
+                after = upto
+
+    async def _walk_by_offset(self, of: List) -> None:
+        shown: list[bytes] = []
+        began = self.progress.began()
+        self.progress.start_over(of)
+        async with aclosing(self._pages(of, of.in_full())) as pages:
+            async for page, asked_at in pages:
+                shown += (await self.take(Rows(of, page.rows, asked_at))).places
+        await self._suspect(of, Stretch(b"", None), began, shown)
+
+    async def _pages(
+        self, of: List, params: lists.Params, start: str | int | None = None
+    ) -> AsyncGenerator[tuple[Page, datetime], None]:
+        """Each page, and a moment before it was asked for: the next one is asked for as soon as
+        one has come.
+        """
+        asked_at = datetime.now(UTC)
+        async with aclosing(self.source.client.pages(of.path, params, start=start)) as pages:
+            async for page in pages:
+                came_at = datetime.now(UTC)
+                if self.source.stop.is_set():
+                    raise Stopped
+                self._spend(of)
+                yield page, asked_at
+                asked_at = came_at
+
+    async def _by_ids(self, of: List, ids: Sequence[str]) -> list[Any]:
+        if of.kind is Kind.NUMBERED:
+            self._spend(of)
+            page = await self.source.client.page(of.path, {"ids": ids, "limit": MOST_IDS})
+            return list(page.rows)
+        found = []
+        for each in ids:
+            try:
+                found.append(await self.one(f"{lists.OF_ENTITY[of.entity].path}/{each}"))
+            except Refused:
+                continue
+        return [row for row in found if isinstance(row, dict)]
+
+    # What follows from them
+
+    async def take(
+        self, read: Rows, stretch: Stretch | None = None, marks: lists.Params = NO_MARKS
+    ) -> Compared:
+        """Compare rows with what we know, and keep what follows."""
+        with db.errors():
+            found = await comparing.compare(self.source.conn, self.company_id, read)
+        await self.keep(read, found, stretch=stretch, marks=marks)
+        self.unsettled.setdefault(read.of.name, set()).update(found.unsettled)
+        return found
+
+    async def keep(
+        self,
+        read: Rows,
+        found: Compared,
+        *,
+        stretch: Stretch | None = None,
+        cleared: Iterable[bytes] = (),
+        marks: lists.Params = NO_MARKS,
+    ) -> None:
+        """Publish what is news, then write down that it was."""
+        if found.records:
+            await self.source.publisher.publish(found.records)
+        before = self.progress.sync
+        self._count(read, found)
+        self.progress.note(**marks)
+        try:
+            with db.errors():
+                async with self.source.conn.transaction():
+                    await self._write(read, found, stretch)
+                    places = list(cleared)
+                    await known_store.cleared(self.source.conn, before.id, read.of.name, places)
+        except BaseException:
+            self.progress.sync = before
+            raise
+        await self.source.status.running(self.progress.sync)
+
+    def _count(self, read: Rows, found: Compared) -> None:
+        numbers = {
+            "read": len(read.raw),
+            "changed": len(found.records),
+            "failed": len(found.failures),
+        }
+        self.progress.count(read.of, **numbers)
+        self.progress.fail(found.failures)
+        for what, number in numbers.items():
+            SYNC_ROWS.labels(read.of.name, what).inc(number)
+
+    async def _write(self, read: Rows, found: Compared, stretch: Stretch | None) -> None:
+        conn, entity = self.source.conn, read.of.entity
+        await known_store.keep(conn, self.company_id, entity, found.known)
+        if entity in LEFT_OUT:
+            await known_store.completed(conn, self.company_id, entity, list(found.known))
+        if stretch is not None:
+            await self._suspect(read.of, stretch, read.asked_at, found.places)
+        await sync_store.advance(conn, self.progress.sync)
+
+    async def _suspect(
+        self, of: List, stretch: Stretch, asked_at: datetime, shown: Sequence[bytes]
+    ) -> None:
+        listed = (self.company_id, of.entity, of.name)
+        asked_us = values.micros(asked_at)
+        with db.errors():
+            await known_store.suspect(
+                self.source.conn, self.progress.sync.id, listed, stretch, asked_us, shown
+            )
+
+    async def _finish(self, of: List) -> None:
+        self.progress.count(of)
+        self.progress.expect(of, self.progress.sync.counts[of.name]["read"])
+        await self._save()
+
+    async def _save(self) -> None:
+        with db.errors():
+            await sync_store.advance(self.source.conn, self.progress.sync)
+
+    async def pause(self, seconds: float) -> None:
+        """Raises:
+        Stopped: before it was over.
+        """
+        if await lifecycle.wait_or_stop(seconds, self.source.stop):
+            raise Stopped
+
+    def _spend(self, of: List) -> None:
+        self.progress.spend(costs.call("GET", of.path).tokens)

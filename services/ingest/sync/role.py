@@ -1,0 +1,124 @@
+"""The sync put together: what runs in a process of this role, and what every API process offers.
+
+Rule: the webhook door in the same process waits for nothing of this: Postgres may be away from the
+start, and the sync begins when it is there.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from services.ingest.settings import IngestSettings
+from services.ingest.sync import SCHEMA, hearing
+from services.ingest.sync.api import SyncApi
+from services.ingest.sync.completing import Completer
+from services.ingest.sync.connecting import Connecting
+from services.ingest.sync.runner import Runner
+from services.ingest.sync.running import Parts
+from services.ingest.sync.watching import Watcher
+from shared import db, service
+from shared.app import Ping
+from shared.errors import Unavailable
+from shared.kafka.consumer import Consumer
+from shared.kafka.publisher import Publisher
+from shared.openapi import Endpoint
+from shared.pipedrive.budget import Budget
+from shared.pipedrive.client import Clients
+from shared.tenants import Tenants
+from shared.topics import ALL
+
+ROLE: Final = "sync"
+TOPICS: Final = tuple(topic for topic in ALL if topic.producer == "ingest")
+MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
+PUBLISH_S: Final = 30.0
+"""A sync has time: it waits for Kafka rather than publish a page twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """`hearing_pool` does not wait for the disk: what it loses is heard again."""
+
+    parts: Parts
+    pool: db.Pool
+    hearing_pool: db.Pool
+    budget: Budget
+    tenants: Tenants
+    prepared: asyncio.Event
+
+    @property
+    def connecting(self) -> Connecting:
+        return Connecting(self.parts, self.store, self.tenants)
+
+    def endpoints(self) -> list[Endpoint]:
+        return SyncApi(self.store, self.budget, self.connecting).endpoints()
+
+    @asynccontextmanager
+    async def store(self) -> AsyncIterator[db.Connection]:
+        """Raises:
+        Unavailable: Postgres is away, or its tables are not there yet.
+        """
+        if not self.prepared.is_set():
+            raise Unavailable("the sync's tables are not there yet")
+        with db.errors():
+            async with self.pool.acquire() as conn:
+                yield conn
+
+    def pings(self) -> dict[str, Ping]:
+        return {"postgres": partial(db.ping, self.pool)}
+
+    async def prepare(self, stop: asyncio.Event) -> None:
+        """Bring the store up to date, be it long after the start."""
+        await service.prepare_store(self.parts.dsn, SCHEMA, MIGRATIONS, stop)
+        if not stop.is_set():
+            self.prepared.set()
+
+    async def prepare_and_idle(self, stop: asyncio.Event) -> None:
+        """Of a process that only answers for the sync."""
+        await self.prepare(stop)
+        await stop.wait()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Of a process that does the work, once there is somewhere to write to."""
+        await self.prepare(stop)
+        await service.prepare_topics(self.parts.settings, TOPICS, stop)
+        consumer = Consumer(
+            self.parts.settings,
+            service=SCHEMA,
+            topics=hearing.TOPICS,
+            pool=self.hearing_pool,
+            apply=hearing.apply,
+            publisher=self.parts.publisher,
+        )
+        loops = (
+            Runner(self.parts, self.pool).run,
+            Watcher(self.parts, self.pool, self.tenants).run,
+            Completer(self.parts, self.pool).run,
+            consumer.run,
+            consumer.watch,
+        )
+        async with asyncio.TaskGroup() as group:
+            for loop in loops:
+                group.create_task(loop(stop))
+
+
+@asynccontextmanager
+async def assembled(settings: IngestSettings, tenants: Tenants) -> AsyncIterator[Sync]:
+    async with (
+        Budget(
+            settings.redis_url.get_secret_value(), sync_share=settings.sync_daily_share
+        ) as budget,
+        Clients(tenants, budget) as clients,
+        Publisher(settings, deadline_s=PUBLISH_S) as publisher,
+        db.pool(_dsn(settings), SCHEMA, size=settings.pool_size) as pool,
+        db.pool(_dsn(settings), SCHEMA, size=2, durable=False) as hearing_pool,
+    ):
+        parts = Parts(settings, clients, publisher)
+        yield Sync(parts, pool, hearing_pool, budget, tenants, asyncio.Event())
+
+
+def _dsn(settings: IngestSettings) -> str:
+    return settings.database_url.get_secret_value()

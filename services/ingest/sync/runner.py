@@ -1,0 +1,84 @@
+"""The sync role: begins what is due and goes on with what is open, for all companies.
+
+Rule 1: any number of instances look; the store has one open sync a company, and a claim decides
+        who works on it. An owner that died leaves it to the next who looks.
+Rule 2: a company is synchronised by the clock once somebody has connected it.
+Rule 3: a bug that one company's data brings out ends that sync, not the process: webhooks of all
+        companies may come in by the same one.
+"""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from services.ingest.sync import running, schedule, sync_store
+from services.ingest.sync.running import Parts
+from services.ingest.sync.schedule import BY_THE_CLOCK
+from shared import db, lifecycle
+from shared.errors import Unavailable
+from shared.pipedrive.errors import NotConnected
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 1.0
+AT_ONCE: Final = 4
+"""Companies that one process works on at a time; each takes a connection."""
+
+
+class Runner:
+    """`only` restricts it to one company."""
+
+    def __init__(self, parts: Parts, pool: db.Pool, *, only: int | None = None) -> None:
+        self._parts = parts
+        self._pool = pool
+        self._only = only
+        self._at_work: dict[int, asyncio.Task[None]] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            while not stop.is_set():
+                await lifecycle.persist(lambda: self._look(group, stop), stop, what="sync")
+                await lifecycle.wait_or_stop(LOOK_S, stop)
+
+    async def _look(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+        with db.errors():
+            async with self._pool.acquire() as conn:
+                if self._only is None:
+                    await self._ask_for_what_is_due(conn)
+                waiting = await sync_store.waiting(conn)
+        for company_id, sync_id in waiting:
+            if self._only not in (None, company_id) or len(self._at_work) >= AT_ONCE:
+                continue
+            if company_id not in self._at_work:
+                task = group.create_task(self._work(company_id, sync_id, stop))
+                self._at_work[company_id] = task
+
+    async def _ask_for_what_is_due(self, conn: db.Connection) -> None:
+        for company_id, mode in await sync_store.due(conn):
+            try:
+                self._parts.clients.of(company_id)
+            except NotConnected:
+                continue  # the tenants file names it no more, or no token of it
+            await sync_store.ask(conn, company_id, mode, BY_THE_CLOCK)
+
+    async def _work(self, company_id: int, sync_id: UUID, stop: asyncio.Event) -> None:
+        try:
+            await running.go_on(self._parts, company_id, sync_id, stop)
+        except Unavailable as outage:
+            log.warning("sync_interrupted", extra={"reason": str(outage)})
+            await lifecycle.wait_or_stop(LOOK_S, stop)
+        except Exception as bug:
+            log.error("sync_broke", exc_info=bug, extra={"company_id": company_id})
+            await lifecycle.persist(lambda: self._give_up(company_id, sync_id), stop, what="sync")
+        finally:
+            del self._at_work[company_id]
+
+    async def _give_up(self, company_id: int, sync_id: UUID) -> None:
+        """So that it is not tried again and again, with webhooks in the same process."""
+        due = schedule.next_incremental(datetime.now(UTC), self._parts.settings)
+        with db.errors():
+            async with self._pool.acquire() as conn, conn.transaction():
+                await sync_store.postpone(conn, company_id, due)
+                await sync_store.end(conn, sync_id, "failed", "Something went wrong on our side.")

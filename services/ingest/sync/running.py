@@ -1,0 +1,207 @@
+"""One synchronisation, from where it stands to its end.
+
+Rule 1: what passes by waiting is waited out with the sync kept open: a moment for trouble on the
+        way, until midnight for the day's tokens. What never works ends it, or the one list that
+        is refused.
+Rule 2: only a sync that came to its end moves the moment from which the next delta reads.
+Rule 3: a company that was never read in full is, whatever was asked for.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from services.ingest.settings import IngestSettings
+from services.ingest.sync import schedule, sync_store, vanishing
+from services.ingest.sync.claim import claimed
+from services.ingest.sync.progress import Progress
+from services.ingest.sync.reading import Reader, Source, Stopped
+from services.ingest.sync.status import Status
+from services.ingest.sync.steps import Act, Mode, Step, left, plan
+from services.ingest.sync.sync_store import Sync
+from shared import db, lifecycle
+from shared.errors import Poison, Unavailable
+from shared.kafka.publisher import Publisher
+from shared.observability import SYNCS, bound
+from shared.pipedrive.budget import Purpose
+from shared.pipedrive.client import Clients
+from shared.pipedrive.errors import Blocked, BurstSpent, DaySpent, Refused
+
+log = logging.getLogger(__name__)
+
+TRIES: Final = 8
+RETRY_AFTER: Final = timedelta(seconds=10)
+NOTHING_WORKS: Final = frozenset({401, 402, 409})
+"""The token, the account or the connection is not accepted: no list will be read."""
+KEPT_DAYS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    settings: IngestSettings
+    clients: Clients
+    publisher: Publisher
+
+    @property
+    def dsn(self) -> str:
+        return self.settings.database_url.get_secret_value()
+
+
+async def go_on(parts: Parts, company_id: int, sync_id: UUID, stop: asyncio.Event) -> None:
+    """Take the sync further, unless somebody else is at it.
+
+    Raises:
+        Unavailable: Postgres is away; the sync is open to whoever comes next.
+    """
+    with bound(company_id=company_id, sync_id=str(sync_id)):
+        async with claimed(parts.dsn, company_id) as conn:
+            if conn is None:
+                return
+            with db.errors():
+                sync = await sync_store.start(conn, sync_id)
+            if sync is not None:
+                await Run(parts, conn, sync).go(stop)
+
+
+class Run:
+    """Under a claim on the company, whose connection is `conn`."""
+
+    def __init__(self, parts: Parts, conn: db.Connection, sync: Sync) -> None:
+        self._parts = parts
+        self._conn = conn
+        self._progress = Progress(sync)
+
+    @property
+    def _sync(self) -> Sync:
+        return self._progress.sync
+
+    async def go(self, stop: asyncio.Event) -> None:
+        with db.errors():
+            last = await sync_store.last_completed(self._conn, self._sync.company_id)
+        status = Status(self._parts.publisher, last)
+        try:
+            reader = self._reader(status, stop)
+            await self._retried(reader, lambda: status.running(self._sync))
+            await self._steps(reader)
+            await self._complete(status)
+        except Stopped:
+            log.info("sync_interrupted", extra={"step": self._progress.step})
+        except (DaySpent, Blocked) as spent:
+            await self._wait(str(spent), spent.until)
+        except Refused as refused:
+            await self._fail(status, refused.sentence)
+        except Poison as why:
+            await self._fail(status, str(why))
+        except Unavailable as outage:
+            await self._wait(str(outage), datetime.now(UTC) + RETRY_AFTER)
+
+    def _reader(self, status: Status, stop: asyncio.Event) -> Reader:
+        client = self._parts.clients.of(self._sync.company_id, Purpose.SYNC)
+        source = Source(client, self._conn, self._parts.publisher, status, stop)
+        return Reader(source, self._progress)
+
+    async def _steps(self, reader: Reader) -> None:
+        for step in left(self._plan(), self._progress.step):
+            self._progress.begin(step, datetime.now(UTC))
+            log.info("sync_step", extra={"step": step.name})
+            await self._persist(reader, step)
+        await self._retried(reader, reader.settle)
+
+    def _plan(self) -> tuple[Step, ...]:
+        is_thorough = schedule.is_thorough(self._sync, self._parts.settings)
+        return plan(self._mode(), is_thorough=is_thorough)
+
+    def _mode(self) -> Mode:
+        return Mode.FULL if self._sync.since is None else self._sync.mode
+
+    async def _persist(self, reader: Reader, step: Step) -> None:
+        """The step, unless its list is refused to us."""
+        try:
+            await self._retried(reader, lambda: self._act(reader, step))
+        except Refused as refused:
+            if refused.status in NOTHING_WORKS:
+                raise
+            log.warning("sync_list_refused", extra={"list": step.of.name})
+            error = {"list": step.of.name, "id": "", "error": refused.sentence}
+            self._progress.fail([error])
+            self._progress.count(step.of, failed=1)
+
+    async def _retried(self, reader: Reader, act: Callable[[], Awaitable[None]]) -> None:
+        """Whatever stops it for a moment: as long as it gets on in between."""
+        tries, mark = 0, self._sync.mark
+        for wait in lifecycle.waits():
+            try:
+                await act()
+            except (DaySpent, Blocked):
+                raise
+            except Unavailable as outage:
+                tries = 1 if self._sync.mark != mark else tries + 1
+                mark = self._sync.mark
+                if tries >= TRIES or self._conn.is_closed():
+                    raise
+                log.info("sync_waits", extra={"reason": str(outage)})
+                after = outage.retry_after_s if isinstance(outage, BurstSpent) else wait
+                await reader.pause(after)
+            else:
+                return
+
+    async def _act(self, reader: Reader, step: Step) -> None:
+        since = self._sync.since
+        match step.act:
+            case Act.WHOLE:
+                await reader.whole(step.of)
+            case Act.MEASURE:
+                await reader.measure(step.of)
+            case Act.WALK:
+                await reader.walk(step.of)
+            case Act.GONE:
+                await vanishing.settle(reader, step.of)
+            case Act.DELTA if since is not None:
+                await reader.delta(step.of, since)
+            case Act.NEWEST if since is not None:
+                await reader.newest(step.of, since)
+            case _:
+                raise AssertionError("a delta has a beginning")
+
+    async def _complete(self, status: Status) -> None:
+        """Told before it is written down: who dies in between tells it twice."""
+        now = datetime.now(UTC)
+        sync = self._sync
+        await status.done(sync, now)
+        is_full = self._mode() is Mode.FULL
+        settings = self._parts.settings
+        with db.errors():
+            async with self._conn.transaction():
+                await sync_store.advance(self._conn, sync)
+                await sync_store.completed(
+                    self._conn,
+                    sync.company_id,
+                    since=sync.started_at or now,
+                    incremental_due=schedule.next_incremental(now, settings),
+                    full_due=schedule.next_full(now, settings) if is_full else None,
+                )
+                await sync_store.end(self._conn, sync.id, "done", None)
+                await sync_store.forget(self._conn, KEPT_DAYS)
+        SYNCS.labels(sync.mode.value, "done").inc()
+        log.info("sync_done", extra={"tokens": sync.tokens, "changed": self._progress.changed()})
+
+    async def _fail(self, status: Status, reason: str) -> None:
+        log.error("sync_failed", extra={"reason": reason})
+        await status.failed(self._sync)
+        due = schedule.next_incremental(datetime.now(UTC), self._parts.settings)
+        with db.errors():
+            async with self._conn.transaction():
+                await sync_store.advance(self._conn, self._sync)
+                await sync_store.postpone(self._conn, self._sync.company_id, due)
+                await sync_store.end(self._conn, self._sync.id, "failed", reason)
+        SYNCS.labels(self._sync.mode.value, "failed").inc()
+
+    async def _wait(self, reason: str, until: datetime) -> None:
+        log.warning("sync_waits", extra={"reason": reason, "until": until.isoformat()})
+        with db.errors():
+            await sync_store.advance(self._conn, self._sync)
+            await sync_store.wait(self._conn, self._sync.id, reason, until)

@@ -1,0 +1,31 @@
+"""When a company is synchronised by the clock. Pure."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from services.ingest.settings import IngestSettings
+from services.ingest.sync.sync_store import Sync
+
+BY_THE_CLOCK: Final = "schedule"
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+
+
+def next_incremental(now: datetime, settings: IngestSettings) -> datetime:
+    return now + timedelta(seconds=settings.sync_interval_seconds)
+
+
+def next_full(now: datetime, settings: IngestSettings) -> datetime:
+    """The next of the nights, in UTC."""
+    tonight = now.replace(hour=settings.sync_full_hour, minute=0, second=0, microsecond=0)
+    return tonight if tonight > now else tonight + DAY
+
+
+def is_thorough(sync: Sync, settings: IngestSettings) -> bool:
+    """Whether an incremental sync reads also what costs much and changes seldom: when somebody
+    asked for it, and else in the first of each hour.
+    """
+    at = sync.started_at
+    if sync.cause != BY_THE_CLOCK or at is None:
+        return True
+    return timedelta(minutes=at.minute) < timedelta(seconds=settings.sync_interval_seconds)

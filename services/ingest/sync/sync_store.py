@@ -1,0 +1,194 @@
+"""SQL of the synchronisations and of the companies they are for."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from services.ingest.sync.steps import Mode
+from shared.db import Connection
+
+COLUMNS = """
+id, company_id, mode, cause, state, since, mark, counts, errors, tokens, reason, due_at,
+created_at, started_at, finished_at
+"""
+
+CONNECT = "INSERT INTO connections (company_id) VALUES ($1) ON CONFLICT DO NOTHING"
+
+ASK = """
+INSERT INTO syncs (company_id, mode, cause)
+VALUES ($1, $2, $3)
+    ON CONFLICT (company_id) WHERE finished_at IS NULL DO NOTHING
+RETURNING id
+"""
+
+UNFINISHED = "SELECT id FROM syncs WHERE company_id = $1 AND finished_at IS NULL"
+
+# Companies whose time has come; a full sync brings all that an incremental one would.
+DUE = """
+SELECT company_id, coalesce(full_due <= now(), false) AS is_full
+  FROM connections
+ WHERE (incremental_due <= now() OR full_due <= now())
+   AND NOT EXISTS (SELECT FROM syncs
+                    WHERE syncs.company_id = connections.company_id AND finished_at IS NULL)
+"""
+
+WAITING = """
+SELECT company_id, id FROM syncs WHERE finished_at IS NULL AND due_at <= now() ORDER BY due_at
+"""
+
+ONE = f"SELECT {COLUMNS} FROM syncs WHERE company_id = $1 AND id = $2"  # noqa: S608  constant
+
+NEWEST = f"SELECT {COLUMNS} FROM syncs WHERE company_id = $1 ORDER BY created_at DESC LIMIT $2"  # noqa: S608  constant
+
+START = f"""
+UPDATE syncs
+   SET state = 'running', reason = NULL, started_at = coalesce(started_at, clock_timestamp()),
+       since = coalesce(syncs.since, connections.since)
+  FROM connections
+ WHERE syncs.id = $1 AND syncs.finished_at IS NULL
+   AND connections.company_id = syncs.company_id
+RETURNING {COLUMNS.replace("company_id", "syncs.company_id").replace("since", "syncs.since")}
+"""  # noqa: S608  constant
+
+ADVANCE = """
+UPDATE syncs SET mark = $2, counts = $3, errors = $4, tokens = $5 WHERE id = $1
+"""
+
+WAIT = "UPDATE syncs SET state = 'waiting', reason = $2, due_at = $3 WHERE id = $1"
+
+END = """
+UPDATE syncs SET state = $2, reason = $3, finished_at = clock_timestamp() WHERE id = $1
+RETURNING finished_at
+"""
+
+# The next delta begins where this sync did: what changed since then it may have missed.
+COMPLETED = """
+UPDATE connections
+   SET since = $2, incremental_due = $3, full_due = coalesce($4, full_due)
+ WHERE company_id = $1
+"""
+
+POSTPONE = """
+UPDATE connections
+   SET incremental_due = $2,
+       full_due = CASE WHEN full_due <= now() THEN full_due + interval '1 day' ELSE full_due END
+ WHERE company_id = $1
+"""
+
+LAST_COMPLETED = """
+SELECT max(finished_at) FROM syncs WHERE company_id = $1 AND state = 'done'
+"""
+
+FORGET = """
+DELETE FROM syncs
+ WHERE finished_at IS NOT NULL AND finished_at < now() - make_interval(days => $1)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """As its row stands."""
+
+    id: UUID
+    company_id: int
+    mode: Mode
+    cause: str
+    state: str
+    since: datetime | None
+    mark: dict[str, Any]
+    counts: dict[str, dict[str, int]]
+    errors: list[dict[str, str]]
+    tokens: int
+    reason: str | None
+    due_at: datetime
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+def _sync(row: asyncpg.Record) -> Sync:
+    return Sync(**{**dict(row), "id": _plain(row["id"]), "mode": Mode(row["mode"])})
+
+
+def _plain(found: UUID) -> UUID:
+    """Not the driver's own kind, which is not written as JSON."""
+    return UUID(int=found.int)
+
+
+async def ask(conn: Connection, company_id: int, mode: Mode, cause: str) -> tuple[UUID, bool]:
+    """The sync that does it, and whether it is one of its own: at most one is unfinished."""
+    await conn.execute(CONNECT, company_id)
+    while True:
+        made = await conn.fetchval(ASK, company_id, mode.value, cause)
+        if made is not None:
+            return _plain(made), True
+        held = await conn.fetchval(UNFINISHED, company_id)
+        if held is not None:  # else it has ended in between
+            return _plain(held), False
+
+
+async def due(conn: Connection) -> list[tuple[int, Mode]]:
+    rows = await conn.fetch(DUE)
+    return [(row["company_id"], Mode.FULL if row["is_full"] else Mode.INCREMENTAL) for row in rows]
+
+
+async def waiting(conn: Connection) -> list[tuple[int, UUID]]:
+    """Unfinished syncs whose time has come, whoever may be at work on them."""
+    return [tuple(row) for row in await conn.fetch(WAITING)]
+
+
+async def one(conn: Connection, company_id: int, sync_id: UUID) -> Sync | None:
+    row = await conn.fetchrow(ONE, company_id, sync_id)
+    return None if row is None else _sync(row)
+
+
+async def newest(conn: Connection, company_id: int, limit: int) -> list[Sync]:
+    return [_sync(row) for row in await conn.fetch(NEWEST, company_id, limit)]
+
+
+async def start(conn: Connection, sync_id: UUID) -> Sync | None:
+    """The sync as it stands, running; null if it has been finished."""
+    row = await conn.fetchrow(START, sync_id)
+    return None if row is None else _sync(row)
+
+
+async def advance(conn: Connection, sync: Sync) -> None:
+    await conn.execute(ADVANCE, sync.id, sync.mark, sync.counts, sync.errors, sync.tokens)
+
+
+async def wait(conn: Connection, sync_id: UUID, reason: str, until: datetime) -> None:
+    await conn.execute(WAIT, sync_id, reason, until)
+
+
+async def end(conn: Connection, sync_id: UUID, state: str, reason: str | None) -> datetime:
+    ended: datetime = await conn.fetchval(END, sync_id, state, reason)
+    return ended
+
+
+async def completed(
+    conn: Connection,
+    company_id: int,
+    *,
+    since: datetime,
+    incremental_due: datetime,
+    full_due: datetime | None,
+) -> None:
+    await conn.execute(COMPLETED, company_id, since, incremental_due, full_due)
+
+
+async def postpone(conn: Connection, company_id: int, until: datetime) -> None:
+    """After a failure, which the next try by the clock need not repeat at once."""
+    await conn.execute(POSTPONE, company_id, until)
+
+
+async def last_completed(conn: Connection, company_id: int) -> datetime | None:
+    found: datetime | None = await conn.fetchval(LAST_COMPLETED, company_id)
+    return found
+
+
+async def forget(conn: Connection, days: int) -> None:
+    """Drop what was finished long ago."""
+    await conn.execute(FORGET, days)

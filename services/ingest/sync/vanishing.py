@@ -1,0 +1,115 @@
+"""Known rows that a walk did not show: whether they are gone, archived, or not for our eyes.
+
+Rule 1: a row is gone when Pipedrive says so of that row: by 404, or by showing it as deleted. That
+        it is not in a list says nothing: it may have been archived, or hidden from our user.
+Rule 2: it counts as gone since the walk began, so that whatever a webhook tells later wins.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from services.ingest import rows
+from services.ingest.sync import comparing, known_store, lists
+from services.ingest.sync.comparing import Rows
+from services.ingest.sync.lists import Kind, List
+from services.ingest.sync.reading import MOST_IDS, Reader, Stopped
+from shared import db
+from shared.pipedrive.errors import Refused
+
+AT_ONCE: Final = 8
+GONE: Final = frozenset({404, 410})
+HIDDEN: Final = 403
+
+
+@dataclass(slots=True)
+class Seen:
+    """What looking at rows one by one came to."""
+
+    living: list[Any] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    failures: list[dict[str, str]] = field(default_factory=list)
+
+
+async def settle(reader: Reader, of: List) -> None:
+    """Ask for all suspects of a list."""
+    conn, sync_id = reader.source.conn, reader.progress.sync.id
+    while True:
+        if reader.source.stop.is_set():
+            raise Stopped
+        with db.errors():
+            places = await known_store.suspects(conn, sync_id, of.name, MOST_IDS)
+        if not places:
+            return
+        await _settle(reader, of, places)
+
+
+async def _settle(reader: Reader, of: List, places: Sequence[bytes]) -> None:
+    is_number = of.kind is Kind.NUMBERED
+    ids = [lists.entity_id(place, is_number=is_number) for place in places]
+    missing = await _not_listed(reader, of, ids) if is_number else ids
+    asked_at = datetime.now(UTC)
+    seen = await _look_at_each(reader, of, missing)
+    if seen.living:
+        read = Rows(of, seen.living, asked_at, is_last_word=True)
+        await reader.take(read)
+    with db.errors():
+        known = await known_store.known(
+            reader.source.conn,
+            reader.company_id,
+            of.entity,
+            [of.place(one) for one in seen.gone],
+        )
+    found = comparing.gone(reader.company_id, of, known, await _walk_began(reader))
+    found.failures += seen.failures
+    await reader.keep(Rows(of, (), asked_at), found, cleared=places)
+
+
+async def _walk_began(reader: Reader) -> datetime:
+    """The sync's own beginning: no later than that of any of its walks."""
+    started = reader.progress.sync.started_at
+    return started if started is not None else reader.progress.began()
+
+
+async def _not_listed(reader: Reader, of: List, ids: Sequence[str]) -> list[str]:
+    """Those that neither the list nor the other one of its entity shows."""
+    missing = list(ids)
+    for place in lists.ARCHIVES.get(of.entity, (of,)):
+        if missing:
+            shown = await reader.ask(place, missing)
+            missing = [one for one in missing if one not in shown]
+    return missing
+
+
+async def _look_at_each(reader: Reader, of: List, ids: Sequence[str]) -> Seen:
+    seen = Seen()
+    waiting = list(reversed(ids))
+
+    async def look() -> None:
+        while waiting:
+            await _look(reader, of, waiting.pop(), seen)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(AT_ONCE, len(ids))):
+                group.create_task(look())
+    except* Exception as failed:  # noqa: BLE001  of several that fail together one speaks for all
+        raise failed.exceptions[0] from None
+    return seen
+
+
+async def _look(reader: Reader, of: List, entity_id: str, seen: Seen) -> None:
+    try:
+        row = await reader.one(f"{lists.OF_ENTITY[of.entity].path}/{entity_id}")
+    except Refused as refused:
+        if refused.status in GONE:
+            seen.gone.append(entity_id)
+        elif refused.status != HIDDEN:
+            seen.failures.append({"list": of.name, "id": entity_id, "error": refused.sentence})
+        return
+    if not isinstance(row, dict) or rows.read(of.entity, row).is_deleted:
+        seen.gone.append(entity_id)
+    else:
+        seen.living.append(row)

@@ -1,0 +1,65 @@
+"""Looks after our webhooks: one that was deleted or switched off is made anew.
+
+Rule: what was lost meanwhile is read by a delta that begins at the last event that came.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from services.ingest.sync import connection_store, hooks, sync_store
+from services.ingest.sync.running import Parts
+from services.ingest.sync.steps import Mode
+from shared import db, lifecycle
+from shared.errors import Unavailable
+from shared.observability import HOOKS_MENDED
+from shared.pipedrive.budget import Purpose
+from shared.pipedrive.errors import Refused
+from shared.tenants import Tenants
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 1.0
+CAUSE: Final = "hook"
+
+
+class Watcher:
+    def __init__(self, parts: Parts, pool: db.Pool, tenants: Tenants) -> None:
+        self._parts = parts
+        self._pool = pool
+        self._tenants = tenants
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not await lifecycle.wait_or_stop(LOOK_S, stop):
+            await lifecycle.persist(self._round, stop, what="hooks")
+
+    async def _round(self) -> None:
+        with db.errors():
+            async with self._pool.acquire() as conn:
+                every_s = self._parts.settings.hook_check_seconds
+                companies = await connection_store.to_check(conn, every_s)
+        for company_id in companies:
+            try:
+                await self._check(company_id)
+            except (Unavailable, Refused) as trouble:
+                log.warning(
+                    "hook_check_failed", extra={"company_id": company_id, "reason": str(trouble)}
+                )
+
+    async def _check(self, company_id: int) -> None:
+        """A sync that holds the company does not keep the webhook from being looked at: both only
+        add to what is there.
+        """
+        client = self._parts.clients.of(company_id, Purpose.SYNC)
+        with db.errors():
+            async with self._pool.acquire() as conn:
+                link = await connection_store.link(conn, company_id)
+                if link is None or link.hook_url is None:
+                    return
+                tenant = self._tenants.get(company_id)
+                registered = await hooks.ensure(client, conn, tenant, link.hook_url)
+                if registered.mended is None:
+                    return
+                HOOKS_MENDED.labels(registered.mended).inc()
+                await connection_store.read_from_last_event(conn, company_id)
+                await sync_store.ask(conn, company_id, Mode.INCREMENTAL, CAUSE)

@@ -1,0 +1,104 @@
+"""How the organization store is rebuilt: `python -m services.orgs rebuild`.
+
+What the live store has told and the one that takes its place would tell again is not told again:
+else every reader would hear of every organization and every contact.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from services.orgs import applying
+from services.orgs.main import CONSUMED, MIGRATIONS, SERVICE
+from services.orgs.searching_upkeep import upkeep
+from services.orgs.settings import OrgsSettings
+from shared import db, lifecycle
+from shared.observability import configure_logs
+from shared.rebuild import command
+from shared.rebuild.plan import Plan
+
+# A state that changes while this runs has another place by then, and stays.
+SAME_ORGANIZATIONS: Final = """
+DELETE FROM orgs_next.outbox AS told
+ USING (SELECT waiting.place
+          FROM orgs_next.outbox AS waiting
+          JOIN orgs_next.organizations AS built
+            ON waiting.key = convert_to(built.company_id || ':' || built.organization_id, 'UTF8')
+          JOIN orgs.organizations AS held USING (company_id, organization_id)
+         WHERE waiting.topic = 'orgs.organizations'
+           AND to_jsonb(built) - 'published' = to_jsonb(held) - 'published'
+           AND NOT EXISTS (SELECT FROM orgs.outbox AS untold
+                            WHERE untold.topic = waiting.topic AND untold.key = waiting.key)
+       ) AS same
+ WHERE told.place = same.place
+"""
+SAME_LINKS: Final = """
+DELETE FROM orgs_next.outbox AS told
+ USING (SELECT waiting.place
+          FROM orgs_next.outbox AS waiting
+          JOIN orgs_next.contacts AS built
+            ON waiting.key = convert_to(built.company_id || ':' || built.person_id, 'UTF8')
+          JOIN orgs.contacts AS held USING (company_id, person_id)
+         WHERE waiting.topic = 'orgs.contact-links'
+           AND built.organization_id IS NOT DISTINCT FROM held.organization_id
+           AND NOT EXISTS (SELECT FROM orgs.outbox AS untold
+                            WHERE untold.topic = waiting.topic AND untold.key = waiting.key)
+       ) AS same
+ WHERE told.place = same.place
+"""
+# Ids that were an organization's for a while, between two batches, still answer. Which they are
+# follows from when batches were cut, not from the log.
+KEEP_FORMER_IDS: Final = """
+INSERT INTO orgs_next.organizations
+SELECT held.*
+  FROM orgs.organizations AS held
+ WHERE held.deleted
+    ON CONFLICT DO NOTHING
+"""
+# Other code may group otherwise: what lives no more is told, once its row says so, too.
+END_OTHERS: Final = """
+WITH ended AS (
+    INSERT INTO orgs_next.organizations AS kept (company_id, organization_id, contact_count,
+                                                 deleted, published)
+    SELECT company_id, organization_id, 0, true, published + 1
+      FROM orgs.organizations
+     WHERE NOT deleted
+        ON CONFLICT DO NOTHING
+    RETURNING company_id, organization_id, published
+)
+INSERT INTO orgs_next.outbox (topic, key, payload)
+SELECT 'orgs.organizations', convert_to(company_id || ':' || organization_id, 'UTF8'),
+       convert_to(jsonb_build_object('version', published, 'company_id', company_id,
+                                     'organization_id', organization_id, 'deleted', true)::text,
+                  'UTF8')
+  FROM ended
+"""
+
+# People go on with the questions they have, while the worker looks through all records once more.
+KEEP_QUESTIONS: Final = (
+    "INSERT INTO orgs_next.reviews SELECT * FROM orgs.reviews ON CONFLICT DO NOTHING"
+)
+
+
+async def main(words: Sequence[str]) -> None:
+    chosen = command.arguments(SERVICE, words)
+    settings = OrgsSettings()
+    configure_logs("WARNING")
+    await command.run(plan(settings), chosen)
+
+
+def plan(settings: OrgsSettings) -> Plan:
+    return Plan(
+        SERVICE,
+        settings.database_url.get_secret_value(),
+        settings,
+        MIGRATIONS,
+        CONSUMED,
+        applying.apply,
+        loops=_loops,
+        told=(SAME_ORGANIZATIONS, SAME_LINKS),
+        carry=(KEEP_FORMER_IDS, END_OTHERS, KEEP_QUESTIONS),
+    )
+
+
+def _loops(pool: db.Pool) -> Sequence[lifecycle.Loop]:
+    return (upkeep(pool),)

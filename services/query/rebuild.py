@@ -1,0 +1,102 @@
+"""How the read model is rebuilt: `python -m services.query rebuild`.
+
+The store that takes the place has the name of the one that was: in Redis it is the same, and what
+processes know of it stays true. Pages are another matter: they are none to be believed from right
+before the switch until right after it, and whatever was kept before is not believed after.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from services.query import batch, projection
+from services.query.generation import DIRTY, MARK_S, Keys, fresh
+from services.query.main import CONSUMED, MIGRATIONS, SCHEMA
+from services.query.projector import project
+from services.query.searching.indexer import Indexer
+from services.query.settings import QuerySettings
+from services.query.wire import Wire
+from shared import db, lifecycle
+from shared.errors import Unavailable
+from shared.kafka.consumer import Received
+from shared.observability import configure_logs
+from shared.rebuild import command
+from shared.rebuild.plan import Plan
+from shared.tenants import CustomFields, Tenants
+
+CARRY: Final = (
+    "UPDATE query_next.store SET store_id = live.store_id FROM query.store AS live",
+    # Who is signed in where is in no log.
+    "INSERT INTO query_next.sessions SELECT * FROM query.sessions ON CONFLICT DO NOTHING",
+    # Streams begin anew, by the epoch of the store that was built: what it told is told to nobody.
+    "TRUNCATE query_next.live_changes",
+)
+FEW_PENDING: Final = (
+    "SELECT count(*) < 1000 FROM (SELECT FROM search_pending LIMIT 1000) AS queued"
+)
+TELL_S: Final = 60.0
+
+
+async def main(words: Sequence[str]) -> None:
+    chosen = command.arguments(SCHEMA, words)
+    settings = QuerySettings()
+    configure_logs("WARNING")
+    async with Wire(settings.redis_url.get_secret_value()) as wire:
+        await command.run(plan(settings, wire), chosen)
+
+
+def plan(settings: QuerySettings, wire: Wire) -> Plan:
+    tenants = Tenants(settings.tenants_file)
+    dsn = settings.database_url.get_secret_value()
+
+    def custom_fields(company_id: int) -> CustomFields:
+        return tenants.get(company_id).custom_fields
+
+    async def apply(conn: db.Connection, facts: Sequence[Received]) -> None:
+        await project(conn, batch.sort(facts, custom_fields))
+
+    def loops(pool: db.Pool) -> Sequence[lifecycle.Loop]:
+        return (Indexer(pool).run,)
+
+    @asynccontextmanager
+    async def around() -> AsyncIterator[None]:
+        async with db.pool(dsn, SCHEMA, size=1) as pool:
+            keys = Keys(await projection.store_id(pool))
+        await wire.call("SET", keys.epoch, DIRTY + fresh(), "EX", MARK_S)
+        try:
+            yield
+        finally:
+            await _told(wire, keys)
+
+    return Plan(
+        SCHEMA,
+        dsn,
+        settings,
+        MIGRATIONS,
+        CONSUMED,
+        apply,
+        loops=loops,
+        settled=_is_indexed,
+        carry=CARRY,
+        around=around,
+    )
+
+
+async def _is_indexed(pool: db.Pool) -> bool:
+    """What is queued in the index is found, but slowly."""
+    with db.errors():
+        done: bool = await pool.fetchval(FEW_PENDING)
+        return done
+
+
+async def _told(wire: Wire, keys: Keys) -> None:
+    """While Redis is away nobody is served from it; afterwards, the mark runs out by itself."""
+    waits = lifecycle.waits()
+    for _ in range(int(TELL_S)):
+        try:
+            await wire.call("SET", keys.epoch, fresh())
+        except Unavailable:
+            await asyncio.sleep(next(waits))
+        else:
+            return

@@ -1,0 +1,1 @@
+"""What to do with dead letters: look at them, replay them, drop them."""

@@ -1,0 +1,92 @@
+"""The dead letters in Kafka, and what was decided about each.
+
+Rule 1: letters are never deleted; a decision is a mark in a compacted topic beside them.
+Rule 2: a letter is marked as replayed after Kafka has acked its record. A crash in between sends
+        it twice; readers bear duplicates.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+import orjson
+
+from shared.dlq.letters import SUFFIX, Letter, Wanted, read
+from shared.kafka.client import ensure_compacted
+from shared.kafka.dead_letters import ATTEMPTS
+from shared.kafka.publisher import Publisher, Record
+from shared.kafka.scanning import existing, scan
+from shared.settings import Settings
+
+MARKS: Final = "dlq.marks"
+REPLAYED: Final = "replayed"
+DROPPED: Final = "dropped"
+
+Resend = Callable[[Letter], Record]
+"""The record that a letter's replay sends."""
+
+
+async def letters(
+    settings: Settings, wanted: Wanted, of: Collection[str] = ()
+) -> AsyncGenerator[Letter, None]:
+    """In no order across partitions; `of` names origins, all of them if none.
+
+    Raises:
+        Unavailable: Kafka is away.
+    """
+    there = await existing(settings)
+    topics = {name for name in there if name.endswith(SUFFIX)}
+    if of:
+        topics &= {f"{origin}{SUFFIX}" for origin in of}
+    if not topics:
+        return
+    marks = await _marks(settings) if MARKS in there else {}
+    async with aclosing(scan(settings, topics)) as stretches:
+        async for stretch in stretches:
+            for found in stretch.records:
+                place = (found.partition, found.offset)
+                letter = read(found.topic, place, (found.key, found.value), found.headers)
+                letter = replace(letter, state=marks.get(letter.name))
+                if wanted.has(letter):
+                    yield letter
+
+
+async def _marks(settings: Settings) -> dict[str, str]:
+    """What was decided last, by the letter's name: all marks of a letter are in one partition."""
+    marks: dict[str, str] = {}
+    async with aclosing(scan(settings, [MARKS])) as stretches:
+        async for stretch in stretches:
+            for found in stretch.records:
+                marks[(found.key or b"").decode()] = orjson.loads(found.value)["state"]
+    return marks
+
+
+async def settle(
+    publisher: Publisher, settings: Settings, chosen: Sequence[Letter], resend: Resend | None
+) -> None:
+    """Replay the letters, or, without `resend`, drop them.
+
+    Raises:
+        Unavailable: Kafka did not ack; some may have been sent, none of them is marked.
+    """
+    await ensure_compacted(settings, MARKS)
+    if resend is not None:
+        await publisher.publish([again(letter, resend(letter)) for letter in chosen])
+    state = DROPPED if resend is None else REPLAYED
+    mark = orjson.dumps({"state": state, "at": datetime.now(UTC)})
+    await publisher.publish([Record(MARKS, each.name.encode(), mark) for each in chosen])
+
+
+def again(letter: Letter, record: Record) -> Record:
+    """The record, knowing how often it was tried: who cannot read it says so in the next letter.
+    What a reader has put aside once more counts this try itself.
+    """
+    tried = letter.attempts + record.topic.endswith(SUFFIX)
+    others = [(name, text) for name, text in record.headers if name != ATTEMPTS]
+    return record._replace(headers=[*others, (ATTEMPTS, b"%d" % tried)])
+
+
+def to_origin(letter: Letter) -> Record:
+    return Record(letter.topic, letter.key, letter.value)

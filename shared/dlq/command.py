@@ -1,0 +1,173 @@
+"""The command line of the dead letters.
+
+Rule: what changes something names which letters, or says that all are meant.
+"""
+
+import argparse
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import aclosing
+from typing import Final
+
+import orjson
+
+from shared.dlq import box, letters
+from shared.dlq.box import Resend
+from shared.dlq.letters import Letter, Wanted
+from shared.errors import Unavailable
+from shared.kafka.publisher import Publisher
+from shared.observability import configure_logs
+from shared.settings import Settings
+from shared.topics import WEBHOOKS
+
+BATCH: Final = 500
+PUBLISH_S: Final = 30.0
+PRETTY: Final = orjson.OPT_INDENT_2
+FAILED: Final = 1
+MISUSED: Final = 2
+SHOWN_REASON: Final = 100
+
+
+async def main(words: Sequence[str]) -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m shared.dlq",
+        description="Dead letters: records that could not be read. By default those that nobody "
+        "has decided about yet.",
+    )
+    actions = parser.add_subparsers(dest="action", required=True)
+    for action, meaning in (
+        ("list", "a line for each letter"),
+        ("show", "everything about each letter, with its record, as JSON"),
+        (
+            "replay",
+            "send the records to their topics again; for webhooks: `services.ingest redeliver`",
+        ),
+        ("drop", "decide that nothing will be done about the letters; they stay in Kafka"),
+    ):
+        _add_filters(actions.add_parser(action, help=meaning, description=meaning), action)
+    chosen = parser.parse_args(words)
+    resend = box.to_origin if chosen.action == "replay" else None
+    return await run(chosen, resend=resend, besides=[WEBHOOKS] if resend else ())
+
+
+async def redeliver(words: Sequence[str], resend: Resend) -> int:
+    """Replay unreadable webhooks; the exit status."""
+    meaning = "Read webhooks again that could not be read."
+    parser = argparse.ArgumentParser(
+        prog="python -m services.ingest redeliver", description=meaning
+    )
+    _add_filters(parser, "replay")
+    chosen = parser.parse_args([*words, "--topic", WEBHOOKS])
+    return await run(chosen, resend=resend, besides=())
+
+
+def _add_filters(parser: argparse.ArgumentParser, action: str) -> None:
+    parser.set_defaults(action=action)
+    parser.add_argument("names", nargs="*", help="letters by name, TOPIC:PARTITION:OFFSET")
+    parser.add_argument("--topic", help="the records' own topic, e.g. pipedrive.persons")
+    parser.add_argument("--reason-contains", metavar="TEXT", help="in any case")
+    parser.add_argument(
+        "--since", type=letters.instant, metavar="ISO", help="put aside then, or later"
+    )
+    parser.add_argument("--until", type=letters.instant, metavar="ISO", help="put aside before")
+    parser.add_argument("--company", help="the tenant's number")
+    parser.add_argument("--key", help="the record's key, e.g. 123:8")
+    parser.add_argument("--limit", type=int, metavar="N", help="no more than so many")
+    parser.add_argument("--json", action="store_true", help="JSON, an object a line")
+    if action in ("list", "show"):
+        parser.add_argument("--all", action="store_true", help="also those decided about")
+    else:
+        parser.add_argument("--everything", action="store_true", help="with no filter: all open")
+        parser.add_argument("--dry-run", action="store_true", help="say which, do nothing")
+
+
+async def run(
+    chosen: argparse.Namespace, *, resend: Resend | None, besides: Collection[str]
+) -> int:
+    """`besides` are origins that this command does not replay."""
+    configure_logs("WARNING")
+    wanted = Wanted(
+        frozenset(chosen.names),
+        chosen.topic,
+        chosen.reason_contains,
+        chosen.since,
+        chosen.until,
+        chosen.company,
+        chosen.key,
+        settled=getattr(chosen, "all", False),
+    )
+    changes = chosen.action in ("replay", "drop")
+    if changes and wanted.is_everything and not chosen.everything:
+        _complain("name letters, give a filter, or say --everything")
+        return MISUSED
+    try:
+        return await _act(Settings(), chosen, wanted, resend, besides)
+    except Unavailable as away:
+        _complain(str(away))
+        return FAILED
+
+
+async def _act(
+    settings: Settings,
+    chosen: argparse.Namespace,
+    wanted: Wanted,
+    resend: Resend | None,
+    besides: Collection[str],
+) -> int:
+    found: list[Letter] = []
+    passed_over = 0
+    async with aclosing(box.letters(settings, wanted, _origins(wanted))) as each:
+        async for letter in each:
+            if letter.topic in besides:
+                passed_over += 1
+            else:
+                found.append(letter)
+    found.sort(key=lambda letter: (letter.time, letter.name))
+    found = found[: chosen.limit]
+    if chosen.action in ("list", "show"):
+        _print(found, whole=chosen.action == "show", as_json=chosen.json)
+        return 0
+    if chosen.dry_run:
+        _print(found, whole=False, as_json=chosen.json)
+    else:
+        async with Publisher(settings, deadline_s=PUBLISH_S) as publisher:
+            for part in _parts(found):
+                await box.settle(publisher, settings, part, resend)
+    done = "would be " if chosen.dry_run else ""
+    done += box.DROPPED if resend is None else box.REPLAYED
+    sys.stdout.write(f"{len(found)} {done}\n")
+    if passed_over:
+        _complain(f"{passed_over} are webhooks: python -m services.ingest redeliver")
+    return 0
+
+
+def _origins(wanted: Wanted) -> Collection[str]:
+    """Topics that need to be read, where that is known; none if it is not."""
+    if wanted.topic is not None:
+        return [wanted.topic]
+    return {name.rsplit(":", 2)[0] for name in wanted.names}
+
+
+def _parts(found: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
+    for start in range(0, len(found), BATCH):
+        yield found[start : start + BATCH]
+
+
+def _print(found: Sequence[Letter], *, whole: bool, as_json: bool) -> None:
+    for letter in found:
+        if whole:
+            text = orjson.dumps(letter.whole(), option=0 if as_json else PRETTY).decode()
+        elif as_json:
+            text = orjson.dumps(letter.summary()).decode()
+        else:
+            text = (
+                f"{letter.name:<36} {letter.time:%Y-%m-%d %H:%M:%S}  {letter.state or 'open':<8} "
+                f"tries {letter.attempts}  {letter.summary()['key']}  "
+                f"{letter.reason[:SHOWN_REASON]!r}"
+            )
+        sys.stdout.write(text + "\n")
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(text + "\n")

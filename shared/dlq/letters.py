@@ -1,0 +1,140 @@
+"""Dead letters as values: what one says of itself, and which are asked for. Pure.
+
+Rule: a letter is named by where it stands, so its name is the same for everyone, for ever.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+SUFFIX: Final = ".dlq"
+EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """`topic`, `partition` and `offset` are where the record stood that could not be read; a
+    webhook stood nowhere. `state` is null while nobody has decided about the letter.
+    """
+
+    name: str
+    topic: str
+    partition: int | None
+    offset: int | None
+    key: bytes | None
+    value: bytes
+    reason: str
+    time: datetime
+    attempts: int
+    reader: str | None
+    state: str | None = None
+
+    @property
+    def company(self) -> str:
+        return (self.key or b"").partition(b":")[0].decode(errors="replace")
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "time": self.time.isoformat(),
+            "key": _text(self.key),
+            "attempts": self.attempts,
+            "state": self.state or "open",
+            "reader": self.reader,
+            "origin": {"topic": self.topic, "partition": self.partition, "offset": self.offset},
+            "reason": self.reason,
+        }
+
+    def whole(self) -> dict[str, Any]:
+        return self.summary() | {"value": _value(self.value)}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which letters are asked for; what is null or empty does not matter."""
+
+    names: frozenset[str] = frozenset()
+    topic: str | None = None
+    reason_contains: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    company: str | None = None
+    key: str | None = None
+    settled: bool = False
+
+    def has(self, letter: Letter) -> bool:
+        return all(
+            (
+                self.settled or letter.state is None,
+                not self.names or letter.name in self.names,
+                self.topic in (None, letter.topic),
+                (self.reason_contains or "").lower() in letter.reason.lower(),
+                self.since is None or letter.time >= self.since,
+                self.until is None or letter.time < self.until,
+                self.company in (None, letter.company),
+                self.key in (None, _text(letter.key)),
+            )
+        )
+
+    @property
+    def is_everything(self) -> bool:
+        return self == Wanted(settled=self.settled)
+
+
+def read(
+    topic: str,
+    place: tuple[int, int],
+    record: tuple[bytes | None, bytes],
+    headers: Sequence[tuple[str, bytes]],
+) -> Letter:
+    """The letter in a record: of the topic of letters, at partition and offset."""
+    told = {name: text.decode(errors="replace") for name, text in headers}
+    origin = told.get("topic", topic.removesuffix(SUFFIX))
+    return Letter(
+        name=f"{topic.removesuffix(SUFFIX)}:{place[0]}:{place[1]}",
+        topic=origin,
+        partition=_number(told.get("partition")),
+        offset=_number(told.get("offset")),
+        key=record[0],
+        value=record[1],
+        reason=told.get("reason", ""),
+        time=_instant(told.get("time", "")),
+        attempts=_number(told.get("attempts")) or 1,
+        reader=told.get("reader"),
+    )
+
+
+def instant(text: str) -> datetime:
+    """ISO 8601; without a zone it is UTC.
+
+    Raises:
+        ValueError: it is not.
+    """
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return instant(text)
+    except ValueError:
+        return EARLIEST
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() else None
+
+
+def _text(content: bytes | None) -> str | None:
+    return None if content is None else content.decode(errors="backslashreplace")
+
+
+def _value(content: bytes) -> Any:
+    """As JSON where it is any."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return _text(content)

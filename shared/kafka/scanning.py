@@ -1,0 +1,131 @@
+"""Reads whole topics as they are when asked, from their beginning to their end.
+
+Rule: nothing is committed and no group is joined, so the services do not notice.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from shared.errors import Unavailable
+from shared.kafka import client
+from shared.settings import Settings
+
+POLL_MS = 500
+RECORDS = 2_000
+SILENCE_S = 30.0
+
+
+class Found(NamedTuple):
+    """A record; `topic` is the name in the contract."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The next records, and how far the reading has come, in records of all topics."""
+
+    records: Sequence[Found]
+    done: int
+    total: int
+
+
+async def existing(settings: Settings) -> set[str]:
+    """The topics under our prefix, by their names in the contract.
+
+    Raises:
+        Unavailable: Kafka is away.
+    """
+    with client.errors():
+        async with asyncio.timeout(client.DEADLINE_S):
+            admin = AIOKafkaAdminClient(**client.connection(settings))
+            try:
+                await admin.start()
+                names = await admin.list_topics()
+            finally:
+                await admin.close()
+    prefix = settings.kafka_topic_prefix
+    return {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+
+
+async def scan(settings: Settings, topics: Collection[str]) -> AsyncGenerator[Stretch, None]:
+    """All records; of each partition in its order.
+
+    Raises:
+        Unavailable: Kafka is away, or answers no more.
+    """
+    names = {client.physical(settings, topic): topic for topic in topics}
+    consumer = AIOKafkaConsumer(
+        *names,
+        **client.connection(settings),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=client.MAX_MESSAGE_BYTES,
+    )
+    try:
+        with client.errors():
+            async with asyncio.timeout(client.DEADLINE_S):
+                await consumer.start()
+                ends = await _ends(consumer)
+                begins = await consumer.beginning_offsets(list(ends))
+                await consumer.seek_to_beginning(*ends)
+        total = sum(ends[each] - begins[each] for each in ends)
+        done = 0
+        while ends:
+            records = await _next(consumer)
+            found = [
+                _found(names, record)
+                for partition, each in records.items()
+                for record in each
+                if record.offset < ends.get(partition, 0)
+            ]
+            done += len(found)
+            yield Stretch(found, done, total)
+            for partition in list(ends):
+                if await consumer.position(partition) >= ends[partition]:
+                    consumer.pause(partition)
+                    del ends[partition]
+    finally:
+        await consumer.stop()
+
+
+def _found(names: dict[str, str], record: ConsumerRecord[bytes, bytes]) -> Found:
+    return Found(
+        names[record.topic],
+        record.partition,
+        record.offset,
+        record.key,
+        record.value or b"",
+        list(record.headers),
+    )
+
+
+async def _ends(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+    """Of the partitions that hold anything."""
+    ends: dict[TopicPartition, int] = await consumer.end_offsets(list(consumer.assignment()))
+    begins = await consumer.beginning_offsets(list(ends))
+    return {each: end for each, end in ends.items() if end > begins[each]}
+
+
+async def _next(
+    consumer: AIOKafkaConsumer,
+) -> dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]:
+    with client.errors():
+        async with asyncio.timeout(SILENCE_S):
+            while True:
+                records: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]
+                records = await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS)
+                if records:
+                    return records
+    raise Unavailable("Kafka: no records in time")

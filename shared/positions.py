@@ -1,0 +1,90 @@
+"""Where records stand in the log, and the opaque form of that: the `after` token. Pure.
+
+Rule 1: who writes puts the positions of its records into a token; who reads waits until they are
+        applied. Topics are named as in the contract, without a cluster's prefix.
+Rule 2: a partition is applied in its order, so of each the furthest position stands for all.
+Rule 3: a token says these positions and nothing else; what was not encoded here is refused.
+"""
+
+import base64
+import binascii
+import re
+import zlib
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+MOST: Final = 200
+"""Partitions in one token."""
+MOST_CHARS: Final = 6_000
+"""A token fits into the line of a request."""
+
+_SALT: Final = zlib.crc32(b"my500 after 1")
+_SUM_BYTES: Final = 4
+_TEXT: Final = re.compile(
+    r"[a-z0-9.-]{1,100}(:\d{1,9}\.\d{1,18})+(;[a-z0-9.-]{1,100}(:\d{1,9}\.\d{1,18})+)*"
+)
+
+
+class Position(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+
+
+def encode(positions: Iterable[Position]) -> str:
+    """An URL-safe token. No positions make an empty one.
+
+    Raises:
+        ValueError: they lie in too many partitions for one token.
+    """
+    furthest = furthest_of(positions)
+    if len(furthest) > MOST:
+        raise ValueError(f"{len(furthest)} partitions are too many for a token (most: {MOST})")
+    if not furthest:
+        return ""
+    of_topic: dict[str, str] = {}
+    for topic, partition, offset in furthest:
+        of_topic[topic] = f"{of_topic.get(topic, topic)}:{partition}.{offset}"
+    text = ";".join(of_topic.values()).encode()
+    return base64.urlsafe_b64encode(_sum(text) + text).decode().rstrip("=")
+
+
+def decode(token: str) -> tuple[Position, ...]:
+    """The positions, in order.
+
+    Raises:
+        ValueError: not a token that was handed out here.
+    """
+    if not token:
+        return ()
+    if len(token) > MOST_CHARS:
+        raise ValueError(f"a token has at most {MOST_CHARS} characters")
+    try:
+        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("not a token that was handed out here") from error
+    check, text = raw[:_SUM_BYTES], raw[_SUM_BYTES:]
+    if check != _sum(text) or not _TEXT.fullmatch(text.decode(errors="replace")):
+        raise ValueError("not a token that was handed out here")
+    return tuple(_positions(text.decode()))
+
+
+def furthest_of(positions: Iterable[Position]) -> list[Position]:
+    """One position a partition, in order."""
+    furthest: dict[tuple[str, int], int] = {}
+    for topic, partition, offset in positions:
+        place = (topic, partition)
+        furthest[place] = max(offset, furthest.get(place, 0))
+    return sorted(Position(*place, offset) for place, offset in furthest.items())
+
+
+def _positions(text: str) -> Iterable[Position]:
+    for part in text.split(";"):
+        topic, *places = part.split(":")
+        for place in places:
+            partition, _, offset = place.partition(".")
+            yield Position(topic, int(partition), int(offset))
+
+
+def _sum(text: bytes) -> bytes:
+    return zlib.crc32(text, _SALT).to_bytes(_SUM_BYTES, "big")

@@ -1,0 +1,103 @@
+"""Fills the store that is built, as a worker would: the log from its beginning, then as it grows.
+
+Rule: poison is passed over, and counted: the live store has put it among the dead letters when it
+met it. Where there is more of it than there, the code that builds reads less than the one before.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from shared import db
+from shared.errors import Unavailable
+from shared.kafka.consumer import Consumer
+from shared.kafka.publisher import Publisher, Record
+from shared.rebuild import schemas
+from shared.rebuild.plan import Plan
+from shared.rebuild.progress import Progress
+
+LEAVE_S: Final = 5.0
+
+
+class Counted(Publisher):
+    """Takes dead letters for known, and counts them."""
+
+    letters = 0
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        self.letters += len(records)
+
+
+class Building:
+    """The loops that build, running."""
+
+    def __init__(self, plan: Plan, pool: db.Pool, poison: Counted) -> None:
+        endless = {"dead_letter_limit": 10**12}
+        self._consumer = Consumer(
+            plan.settings.model_copy(update=endless),
+            service=f"{plan.service}.next",
+            topics=plan.consumed,
+            pool=pool,
+            apply=plan.apply,
+            publisher=poison,
+        )
+        self._plan = plan
+        self._poison = poison
+        self._stop = asyncio.Event()
+        loops = [self._consumer.run, self._consumer.watch, *plan.loops(pool)]
+        self._tasks = [asyncio.ensure_future(loop(self._stop)) for loop in loops]
+        self.pool = pool
+        self.progress = Progress()
+
+    @property
+    def poison(self) -> int:
+        return self._poison.letters
+
+    async def look(self) -> None:
+        """Find out how far it is.
+
+        Raises:
+            Unavailable: Kafka or Postgres does not say.
+        """
+        self.check()
+        ends = await self._consumer.ends()
+        with db.errors():
+            async with self.pool.acquire() as conn:
+                stands = await schemas.offsets(conn, self._plan.next)
+        if not ends:
+            raise Unavailable("Kafka has given us no partition yet")
+        done = sum(min(stands.get(each, 0), end) for each, end in ends.items())
+        self.progress.look(done, sum(ends.values()), now=time.monotonic())
+
+    def check(self) -> None:
+        """Raises whatever ended a loop."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
+
+    async def end(self) -> None:
+        """After a switch they write nowhere, whatever they were about."""
+        self._stop.set()
+        _, late = await asyncio.wait(self._tasks, timeout=LEAVE_S)
+        for task in late:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        for task in self._tasks:
+            if not task.cancelled():
+                task.exception()  # its tables have another name now: that is no error
+
+
+@asynccontextmanager
+async def building(plan: Plan) -> AsyncIterator[Building]:
+    size = plan.settings.pool_size
+    async with (
+        db.pool(plan.dsn, plan.next, size=size, durable=False, replan=True) as pool,
+        Counted(plan.settings, deadline_s=LEAVE_S) as poison,
+    ):
+        begun = Building(plan, pool, poison)
+        try:
+            yield begun
+        finally:
+            await begun.end()

@@ -1,0 +1,145 @@
+"""`python -m services.SERVICE rebuild`: the whole of it, from the command line.
+
+Rule: it can be killed at any moment and started again; it goes on where it was. Two at a time do
+not run.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import asyncpg
+
+from shared import db
+from shared.errors import Unavailable
+from shared.rebuild import schemas
+from shared.rebuild.building import Building, building
+from shared.rebuild.plan import Plan
+from shared.rebuild.switching import NotYet, Waited, switch
+
+COMMAND: Final = "rebuild"
+LOCK: Final = 0x5242
+LOOK_S: Final = 0.5
+LINE_S: Final = 5.0
+RETRY_S: Final = 2.0
+CLOSE: Final = 2_000
+"""Records behind which the rest is read while live workers wait."""
+
+
+def arguments(service: str, words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m services.{service} {COMMAND}",
+        description="Build the store anew from the log, beside the live one, and switch over. "
+        "Services go on meanwhile. The store that was is kept until the next rebuild.",
+    )
+    parser.add_argument(
+        "--restart", action="store_true", help="begin anew, even if one was begun before"
+    )
+    parser.add_argument(
+        "--drop-old", action="store_true", help="drop the store that was, after the switch"
+    )
+    parser.add_argument(
+        "--only-drop-old", action="store_true", help="drop what the last rebuild has left, no more"
+    )
+    return parser.parse_args(words)
+
+
+async def run(plan: Plan, chosen: argparse.Namespace) -> None:
+    """Raises:
+    SystemExit: another rebuild of the service is running.
+    """
+    async with _alone(plan):
+        if chosen.only_drop_old:
+            await _drop_old(plan)
+            return
+        async with _connected(plan) as conn:
+            await schemas.drop_old(conn, plan)
+            resumed = await schemas.begin(conn, plan, restart=chosen.restart)
+        _say(f"{plan.service}: {'going on with' if resumed else 'beginning'} {plan.next}")
+        began = time.monotonic()
+        async with building(plan) as build:
+            waited = await _until_switched(plan, build)
+            read, poison = build.progress.done, build.poison
+        _say(
+            f"{plan.service}: switched after {read:,} records, {time.monotonic() - began:.0f} s; "
+            f"{poison} could not be read; the store that was is {plan.old}; writers waited "
+            f"{1000 * waited.writers_s:.0f} ms, readers {1000 * waited.readers_s:.0f} ms"
+        )
+        if chosen.drop_old:
+            await _drop_old(plan)
+
+
+async def _until_switched(plan: Plan, build: Building) -> Waited:
+    while True:
+        await _until_close(plan, build)
+        try:
+            async with _connected(plan) as conn:
+                await schemas.analyze(conn, plan.next)
+                for statement in plan.told:
+                    await conn.execute(statement)
+                return await switch(conn, plan, build)
+        except (NotYet, Unavailable, *db.OUTAGES) as reason:
+            _say(f"not switched yet: {reason}")
+            await asyncio.sleep(RETRY_S)
+
+
+async def _until_close(plan: Plan, build: Building) -> None:
+    told_at = 0.0
+    while True:
+        trouble = ""
+        try:
+            await build.look()
+            near = build.progress.behind <= CLOSE and await plan.settled(build.pool)
+        except Unavailable as away:
+            near, trouble = False, f"  waiting: {away}"
+        if near or time.monotonic() - told_at > (LOOK_S if sys.stdout.isatty() else LINE_S):
+            told_at = time.monotonic()
+            _say(build.progress.line() + trouble, ends=near)
+        if near:
+            return
+        await asyncio.sleep(LOOK_S)
+
+
+@asynccontextmanager
+async def _alone(plan: Plan) -> AsyncIterator[None]:
+    async with _connected(plan) as conn:
+        free = await conn.fetchval(
+            "SELECT pg_try_advisory_lock($1, hashtext($2))", LOCK, plan.service
+        )
+        if not free:
+            raise SystemExit(f"another rebuild of {plan.service} is running")
+        yield
+
+
+@asynccontextmanager
+async def _connected(plan: Plan) -> AsyncIterator[asyncpg.Connection]:
+    """A connection whose statements may take their time."""
+    with db.errors():
+        conn = await asyncpg.connect(
+            plan.dsn,
+            timeout=db.CONNECT_TIMEOUT_S,
+            server_settings={"application_name": f"my500-{plan.service}-rebuild"},
+        )
+    try:
+        yield conn
+    finally:
+        conn.terminate()
+
+
+async def _drop_old(plan: Plan) -> None:
+    async with _connected(plan) as conn:
+        there = await schemas.drop_old(conn, plan)
+    _say(f"{plan.service}: {plan.old} {'dropped' if there else 'is not there'}")
+
+
+def _say(text: str, *, ends: bool = True) -> None:
+    """On a terminal a line that does not end is written over by the next."""
+    if sys.stdout.isatty():
+        sys.stdout.write(f"\r\033[K{text}" + ("\n" if ends else ""))
+    else:
+        sys.stdout.write(text + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,122 @@
+"""SQL of the schemas of a rebuild: the live one, the one that is built, the one that was.
+
+Rule 1: a building that was begun by other code is begun anew; by the same code, it is resumed.
+Rule 2: what is built has an outbox whose places no statement about the live one can mean.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from shared import db
+from shared.kafka.offsets import Partition
+from shared.rebuild.plan import Plan
+
+SHARED: Final = Path(__file__).parent.parent
+FAR: Final = 1 << 40
+"""Places between the outbox that lives and the one that is built: more than either will use."""
+
+MADE_BY = "SELECT obj_description(to_regnamespace($1), 'pg_namespace')"
+EXISTS = "SELECT to_regnamespace($1) IS NOT NULL"
+TABLES = """
+SELECT format('%I.%I', n.nspname, c.relname)
+  FROM pg_class AS c
+  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE n.nspname = ANY($1::text[]) AND c.relkind IN ('r', 'p')
+ ORDER BY n.nspname, c.relname
+"""
+EXTENSIONS = """
+SELECT extname FROM pg_extension WHERE extnamespace = to_regnamespace($1)
+"""
+
+
+def fingerprint(plan: Plan) -> str:
+    """Of the code that builds the store."""
+    files = [
+        file
+        for root in (SHARED, plan.migrations.parent)
+        for kind in ("*.py", "*.sql")
+        for file in root.rglob(kind)
+    ]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(str(file.relative_to(SHARED.parent)).encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+async def begin(conn: asyncpg.Connection, plan: Plan, *, restart: bool) -> bool:
+    """Make the schema that is built, or find it; true when it was there and is resumed."""
+    made_by = await conn.fetchval(MADE_BY, plan.next)
+    resumed = made_by == fingerprint(plan) and not restart
+    if not resumed:
+        await conn.execute(f'DROP SCHEMA IF EXISTS "{plan.next}" CASCADE')
+    folders = (SHARED / "migrations", plan.migrations)
+    await db.migrate(plan.dsn, plan.service, folders)
+    await db.migrate(plan.dsn, plan.next, folders)
+    async with conn.transaction():
+        if not resumed:
+            await _place_outbox_far_away(conn, plan)
+        for statement in plan.begin:
+            await conn.execute(statement)
+        # Last: what has no comment was not made to its end.
+        await conn.execute(f"COMMENT ON SCHEMA \"{plan.next}\" IS '{fingerprint(plan)}'")
+    return resumed
+
+
+async def drop_old(conn: asyncpg.Connection, plan: Plan) -> bool:
+    """Whether there was one."""
+    there: bool = await conn.fetchval(EXISTS, plan.old)
+    await conn.execute(f'DROP SCHEMA IF EXISTS "{plan.old}" CASCADE')
+    return there
+
+
+async def _place_outbox_far_away(conn: asyncpg.Connection, plan: Plan) -> None:
+    """A relay that has published states of the live store deletes them by their places, and may do
+    so after the switch.
+    """
+    last = await conn.fetchval(
+        f'SELECT greatest((SELECT last_value FROM "{plan.service}".outbox_place), '  # noqa: S608
+        f'(SELECT max(place) FROM "{plan.service}".outbox))'
+    )
+    await conn.execute(f'ALTER SEQUENCE "{plan.next}".outbox_place RESTART WITH {last + FAR}')
+
+
+async def offsets(conn: db.Connection, schema: str) -> Mapping[Partition, int]:
+    rows = await conn.fetch(
+        f'SELECT topic, partition, next_offset FROM "{schema}".consumer_offsets'  # noqa: S608
+    )
+    return {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+
+async def lock_offsets(conn: asyncpg.Connection, schema: str) -> None:
+    """Wait until no batch is under way, and let none begin."""
+    await conn.execute(f'LOCK TABLE "{schema}".consumer_offsets IN ACCESS EXCLUSIVE MODE')
+
+
+async def lock_everything(conn: asyncpg.Connection, schemas: Sequence[str]) -> None:
+    """Wait until nobody is amid anything, and let nobody begin."""
+    tables = [row[0] for row in await conn.fetch(TABLES, list(schemas))]
+    await conn.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+
+
+async def analyze(conn: asyncpg.Connection, schema: str) -> None:
+    """So that whoever plans statements on what was just filled knows what is in it."""
+    tables = [row[0] for row in await conn.fetch(TABLES, [schema])]
+    await conn.execute(f"ANALYZE {', '.join(tables)}")
+
+
+async def rename(conn: asyncpg.Connection, plan: Plan) -> None:
+    for row in await conn.fetch(EXTENSIONS, plan.service):
+        # An extension serves the whole database: it must not leave with a store.
+        await conn.execute(f'ALTER EXTENSION "{row["extname"]}" SET SCHEMA public')
+    await conn.execute(
+        # What is told first: changes that come after the switch, then what the building has left.
+        f"SELECT setval('\"{plan.next}\".outbox_place', last_value + 1) "  # noqa: S608
+        f'FROM "{plan.service}".outbox_place'
+    )
+    await conn.execute(f'ALTER SCHEMA "{plan.service}" RENAME TO "{plan.old}"')
+    await conn.execute(f'ALTER SCHEMA "{plan.next}" RENAME TO "{plan.service}"')

@@ -1,0 +1,201 @@
+"""Dead letters on real Kafka: found, replayed, dropped, and back if they are still poison."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.ingest import redelivery
+from services.ingest.main import TOPICS
+from shared import db, service, topics
+from shared.dlq import command
+from shared.errors import Poison
+from shared.kafka.client import ensure_topics
+from shared.kafka.consumer import Consumer, Received
+from shared.kafka.dead_letters import Origin, letter
+from shared.kafka.publisher import Publisher, Record
+from shared.kafka.scanning import scan
+from shared.settings import Settings, StoreSettings
+from tests.support.infra import Infra
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+NOW = datetime(2026, 5, 27, 6, 54, 41, tzinfo=UTC)
+WHEN = NOW.isoformat()
+
+
+@pytest.fixture
+async def settings(
+    infra: Infra, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> StoreSettings:
+    """As the command line reads them, from the environment."""
+    for name, value in {
+        "KAFKA_BOOTSTRAP_SERVERS": infra.kafka,
+        "KAFKA_TOPIC_PREFIX": topic_prefix,
+        "KAFKA_GROUP_PREFIX": topic_prefix,
+        "KAFKA_PARTITIONS": "2",
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings = StoreSettings()
+    await ensure_topics(settings, TOPICS, [topics.WEBHOOKS])
+    return settings
+
+
+@pytest.fixture
+async def publisher(settings: Settings) -> AsyncIterator[Publisher]:
+    async with Publisher(settings, deadline_s=20) as publisher:
+        yield publisher
+
+
+def a_letter(number: int, *, company: int = 7, reason: str = "no version") -> Record:
+    key = b"%d:%d" % (company, number)
+    origin = Origin(topics.NOTES.name, 0, number)
+    return letter(origin, key=key, value=b"note %d" % number, reason=reason, now=NOW)
+
+
+async def listed(capsys: pytest.CaptureFixture[str], *filters: str) -> list[dict[str, Any]]:
+    capsys.readouterr()
+    assert await command.main(["list", "--json", *filters]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+async def keys(capsys: pytest.CaptureFixture[str], *filters: str) -> list[str]:
+    return sorted(each["key"] for each in await listed(capsys, *filters))
+
+
+async def contents(settings: Settings, topic: str) -> list[bytes]:
+    found: list[bytes] = []
+    async for stretch in scan(settings, [topic]):
+        found += [record.value for record in stretch.records]
+    return sorted(found)
+
+
+async def test_letters_are_listed_filtered_and_shown(
+    settings: Settings, publisher: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await publisher.publish([a_letter(1), a_letter(2, reason="Too deep"), a_letter(3, company=8)])
+
+    assert await keys(capsys) == ["7:1", "7:2", "8:3"]
+    assert await keys(capsys, "--reason-contains", "deep") == ["7:2"]
+    assert await keys(capsys, "--company", "8") == ["8:3"]
+    assert await keys(capsys, "--topic", "pipedrive.persons") == []
+    assert await keys(capsys, "--topic", "no.such") == []
+    assert await keys(capsys, "--until", WHEN) == []
+    assert len(await keys(capsys, "--since", WHEN, "--limit", "2")) == 2
+
+    (name,) = [each["name"] for each in await listed(capsys, "--key", "7:2")]
+    assert await command.main(["show", name]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["name"], shown["value"], shown["reason"]) == (name, "note 2", "Too deep")
+    assert shown["origin"] == {"topic": "pipedrive.notes", "partition": 0, "offset": 2}
+
+
+async def test_what_is_replayed_or_dropped_is_no_longer_open(
+    settings: Settings, publisher: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await publisher.publish([a_letter(number) for number in range(1, 6)])
+
+    assert await command.main(["replay"]) == command.MISUSED
+    assert await command.main(["replay", "--key", "7:1", "--dry-run"]) == 0
+    assert await contents(settings, topics.NOTES.name) == []
+    assert await command.main(["replay", "--key", "7:1"]) == 0
+    assert await command.main(["drop", "--key", "7:2"]) == 0
+    assert await keys(capsys) == ["7:3", "7:4", "7:5"]
+
+    assert await command.main(["replay", "--everything"]) == 0
+    assert await command.main(["replay", "--everything"]) == 0
+
+    assert await keys(capsys) == []
+    states = {each["key"]: each["state"] for each in await listed(capsys, "--all")}
+    assert states == {f"7:{n}": "dropped" if n == 2 else "replayed" for n in range(1, 6)}
+    assert await contents(settings, topics.NOTES.name) == [b"note %d" % n for n in (1, 3, 4, 5)]
+
+
+async def test_what_is_still_poison_comes_back_with_one_more_try(
+    settings: StoreSettings,
+    publisher: Publisher,
+    database_url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stop = asyncio.Event()
+    await service.prepare_store(database_url, "noted", tmp_path, stop)
+
+    async def refuse(_: db.Connection, facts: Sequence[Received]) -> None:
+        raise Poison("never")
+
+    async with (
+        db.pool(database_url, "noted", size=2) as pool,
+        asyncio.TaskGroup() as group,
+    ):
+        consumer = Consumer(
+            settings,
+            service="noting",
+            topics=[topics.NOTES],
+            pool=pool,
+            apply=refuse,
+            publisher=publisher,
+        )
+        group.create_task(consumer.run(stop))
+        await publisher.publish([Record(topics.NOTES.name, b"7:1", b"no note")])
+        for tries in (1, 2, 3):
+
+            async def is_back(tries: int = tries) -> bool:
+                return [each["attempts"] for each in await listed(capsys)] == [tries]
+
+            await until(is_back, 20)
+            assert (await listed(capsys))[0]["reader"].endswith(".noting")
+            assert await command.main(["replay", "--everything"]) == 0
+        stop.set()
+
+
+def webhook(company: int) -> bytes:
+    meta = {
+        "action": "change",
+        "company_id": str(company),
+        "entity": "note",
+        "entity_id": "8",
+        "id": "7c812ffd-8f50-45ea-a597-b8fcba2da9c0",
+        "timestamp": "2026-05-27T06:54:41.426Z",
+        "version": "2.0",
+    }
+    return json.dumps({"data": {"id": 8, "content": "x"}, "meta": meta}).encode()
+
+
+async def test_webhooks_are_read_again_by_ingest_and_go_where_they_belong(
+    settings: Settings, publisher: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, content in enumerate((webhook(7), b"{", webhook(8))):
+        place = b"7:letter-%d" % number
+        origin = Origin(topics.WEBHOOKS)
+        poison = letter(origin, key=place, value=content, reason="a bug", now=NOW)
+        await publisher.publish([poison])
+
+    assert await command.main(["replay", "--everything"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "0 replayed\n"
+    assert "3 are webhooks: python -m services.ingest redeliver" in told.err
+    assert await redelivery.main(["--everything"]) == 0
+
+    (note,) = await contents(settings, topics.NOTES.name)
+    assert json.loads(note)["entity_id"] == "8"
+    back = await listed(capsys)
+    assert [each["attempts"] for each in back] == [2, 2]
+    assert {each["reason"] for each in back} == {
+        "the body is not JSON: JSONDecodeError",
+        "the body is of a company that its credentials do not speak for",
+    }
+
+
+async def test_without_kafka_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+
+    assert await command.main(["list"]) == command.FAILED
+    assert "Kafka" in capsys.readouterr().err

@@ -1,0 +1,339 @@
+"""The way back to Pipedrive: what is made once, whatever goes wrong, and where it stands then."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from devstack.pipedrive.api.account import FIRST_WRITTEN_ID
+from devstack.pipedrive.api.faults import Faults
+from devstack.pipedrive.api.tables import Order
+from services.ingest.commands import command_store, making, undertaking_store
+from services.ingest.commands.command_store import Asker
+from services.ingest.commands.undertaking_store import Undertaking
+from shared import db, ids
+from shared.errors import Unavailable
+from shared.kafka.publisher import Publisher
+from shared.positions import decode
+from tests.support import infra as servers
+from tests.support.commands import COMPANY, Service, serving
+from tests.support.infra import Infra
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+ANN = {"name": "Ann Other", "email": "ann@acme.example", "phone": "+1 555 0100"}
+
+
+@pytest.fixture(scope="module")
+def store_url(infra: Infra) -> Iterator[str]:
+    with servers.new_database(infra) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+async def shared_service(
+    infra: Infra, store_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Service]:
+    prefix = f"t{secrets.token_hex(5)}."
+    async with serving(infra, store_url, prefix, tmp_path_factory.mktemp("ingest")) as made:
+        yield made
+
+
+@pytest.fixture
+async def service(shared_service: Service, store: db.Pool) -> Service:
+    """As new: nobody has asked for anything, and nothing is broken."""
+    await store.execute("TRUNCATE commands, undertakings")
+    shared_service.double.server.faults = Faults()
+    shared_service.double.server.limits.rules.daily_tokens = None
+    shared_service.budget._days.clear()
+    people = shared_service.double.account.tables["person"]
+    for row_id in [one for one in people.walk(Order.ID) if int(one) >= FIRST_WRITTEN_ID]:
+        people.purge(row_id)
+    return shared_service
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[db.Pool]:
+    async with db.pool(store_url, "ingest", size=1) as pool:
+        yield pool
+
+
+async def test_a_contact_is_made_in_pipedrive_and_stands_in_the_log_where_the_answer_says(
+    service: Service,
+) -> None:
+    status, told = await service.send("POST", "/api/contacts", {**ANN, "jobTitle": "CEO"})
+
+    assert status == 201, told
+    data = told["data"]
+    [person] = service.people_called("Ann Other")
+    assert (person["owner_id"], person["job_title"]) == (1001, "CEO")
+    assert data["pipedrivePersonId"] == str(person["id"])
+    assert data["id"] == str(ids.contact(COMPANY, person["id"]))
+    [position] = decode(data["after"])
+    record = await service.record_at(*position)
+    assert position.topic == "pipedrive.persons"
+    assert (record["entity_id"], record["source"]) == (str(person["id"]), "app")
+    assert record["data"]["name"] == "Ann Other"
+    assert record["data"]["emails"][0]["value"] == "ann@acme.example"
+
+
+async def test_the_webhook_of_the_same_change_counts_as_later_than_what_the_answer_published(
+    service: Service,
+) -> None:
+    service.double.account.remembers = True
+
+    _, told = await service.send("POST", "/api/contacts", ANN)
+
+    [position] = decode(told["data"]["after"])
+    record = await service.record_at(*position)
+    [change] = service.double.account.heard[-1:]
+    assert change.action == "create"
+    assert record["version"] <= round(change.at.timestamp() * 1_000_000)
+    assert record["version"] > round(change.at.timestamp() * 1_000_000) - 1_000_000
+
+
+async def test_the_same_key_gets_the_same_answer_and_makes_nothing_again(
+    service: Service,
+) -> None:
+    key = str(uuid4())
+
+    first = await service.send("POST", "/api/contacts", ANN, key=key)
+    again = await service.send("POST", "/api/contacts", ANN, key=key)
+
+    assert first == again
+    assert first[0] == 201
+    assert len(service.people_called("Ann Other")) == 1
+
+
+async def test_a_key_used_for_something_else_is_refused(service: Service) -> None:
+    key = str(uuid4())
+    await service.send("POST", "/api/contacts", ANN, key=key)
+
+    status, told = await service.send("POST", "/api/contacts", {"name": "Bob"}, key=key)
+
+    assert (status, told["code"]) == (422, "idempotency_key_reused")
+    assert service.people_called("Bob") == []
+
+
+async def test_the_keys_of_two_users_are_two_keys(service: Service) -> None:
+    one = await service.send("POST", "/api/contacts", ANN, key="k", user="1001")
+    other = await service.send("POST", "/api/contacts", ANN, key="k", user="1002")
+
+    assert (one[0], other[0]) == (201, 201)
+    assert {person["owner_id"] for person in service.people_called("Ann Other")} == {1001, 1002}
+
+
+async def test_of_many_at_once_under_one_key_one_is_carried_out(service: Service) -> None:
+    service.double.server.faults = Faults(delay_s=0.3)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(service.send("POST", "/api/contacts", ANN, key="k"))
+            for _ in range(8)
+        ]
+
+    answers = [task.result() for task in tasks]
+    assert {status for status, _ in answers} == {201}
+    assert len({told["data"]["pipedrivePersonId"] for _, told in answers}) == 1
+    assert len(service.people_called("Ann Other")) == 1
+
+
+async def test_who_finds_the_request_still_being_carried_out_hears_so(service: Service) -> None:
+    service.double.server.faults = Faults(delay_s=0.9)
+    slow = asyncio.create_task(service.send("POST", "/api/contacts", ANN, key="k"))
+    await asyncio.wait([slow], timeout=0.1)
+
+    status, told = await service.send("POST", "/api/contacts", ANN, key="k")
+
+    assert (status, await slow) == (201, (201, told))
+
+
+async def test_without_a_key_two_contacts_of_one_name_are_two(service: Service) -> None:
+    await service.send("POST", "/api/contacts", {"name": "Twin"})
+    await service.send("POST", "/api/contacts", {"name": "Twin"})
+
+    assert len(service.people_called("Twin")) == 2
+
+
+async def test_a_refusal_of_pipedrives_reaches_the_user_and_frees_the_key(
+    service: Service,
+) -> None:
+    wrong = await service.send("POST", "/api/contacts", ANN, key="k", user="4242")
+    right = await service.send("POST", "/api/contacts", ANN, key="k", user="1001")
+
+    assert wrong[0] == 422
+    assert wrong[1]["code"] == "pipedrive_refused"
+    assert wrong[1]["error"] == "Pipedrive refuses: User not found."
+    assert right[0] == 201
+
+
+@pytest.mark.parametrize("fault", ["cut", "errors", "garbage", "html"])
+async def test_what_was_made_without_an_answer_is_found_and_not_made_again(
+    service: Service, fault: str
+) -> None:
+    service.double.server.faults = Faults(methods="POST", after=1.0, at_most=1, **{fault: 1.0})
+
+    status, told = await service.send("POST", "/api/contacts", ANN, key="k")
+
+    assert status == 201, told
+    [person] = service.people_called("Ann Other")
+    assert told["data"]["pipedrivePersonId"] == str(person["id"])
+
+
+async def test_what_was_not_made_is_made_once_it_is_sure_that_it_was_not(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.double.server.faults = Faults(methods="POST", cut=1.0, after=0.0, at_most=1)
+
+    lost = await service.send("POST", "/api/contacts", ANN, key="k")
+    too_soon = await service.send("POST", "/api/contacts", ANN, key="k")
+    monkeypatch.setattr(making, "SETTLED", timedelta(0))
+    later = await service.send("POST", "/api/contacts", ANN, key="k")
+
+    assert (lost[0], lost[1]["code"]) == (503, "unsettled")
+    assert (too_soon[0], too_soon[1]["code"]) == (503, "unsettled")
+    assert later[0] == 201
+    assert len(service.people_called("Ann Other")) == 1
+
+
+async def test_who_has_no_key_and_asks_again_after_silence_goes_on_with_the_first_request(
+    service: Service,
+) -> None:
+    service.double.server.faults = Faults(delay_s=1.5, methods="POST")  # carried out after we left
+    silent = await service.send("POST", "/api/contacts", ANN)
+    service.double.server.faults = Faults()
+
+    async def asked_again() -> bool:
+        status, _ = await service.send("POST", "/api/contacts", ANN)
+        return status == 201
+
+    assert (silent[0], silent[1]["code"]) == (503, "unsettled")
+    await until(asked_again, 20)
+    assert len(service.people_called("Ann Other")) == 1
+
+
+async def test_a_row_of_another_request_is_not_taken_for_ones_own(service: Service) -> None:
+    twin = await service.send("POST", "/api/contacts", ANN)
+    service.double.server.faults = Faults(methods="POST", cut=1.0, after=1.0, at_most=1)
+
+    mine = await service.send("POST", "/api/contacts", ANN)
+
+    assert (twin[0], mine[0]) == (201, 201)
+    assert twin[1]["data"]["pipedrivePersonId"] != mine[1]["data"]["pipedrivePersonId"]
+    assert len(service.people_called("Ann Other")) == 2
+
+
+async def test_a_request_that_pipedrive_never_saw_is_told_apart_from_one_of_unknown_fate(
+    service: Service,
+) -> None:
+    service.double.server.limits.rules.daily_tokens = 0
+
+    status, told = await service.send("POST", "/api/contacts", ANN, key="k")
+
+    assert (status, told["code"]) == (503, "pipedrive_day_spent")
+    assert service.people_called("Ann Other") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({}, "'name'"),
+        ({"name": "  "}, "'name'"),
+        ({"name": "A\x00B"}, "'name'"),
+        ({"name": "x" * 256}, "'name'"),
+        ({"name": "A", "email": "nowhere"}, "'email'"),
+        ({"name": "A", "phone": "none"}, "'phone'"),
+        ({"name": "A", "extra": 1}, "'extra'"),
+        (
+            {"name": "A", "organizationId": str(UUID(int=1)), "organizationName": "B"},
+            "organizationId or organizationName",
+        ),
+    ],
+)
+async def test_a_body_that_cannot_be_is_refused_before_anything_is_done(
+    service: Service, body: Any, named: str
+) -> None:
+    status, told = await service.send("POST", "/api/contacts", body)
+
+    assert (status, told["code"]) == (400, "bad_request")
+    assert named in told["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/contacts", ANN),
+        ("POST", "/api/activities", {}),
+        ("PATCH", "/api/contacts/x", {}),
+        ("POST", "/api/campaign", {}),
+    ],
+)
+async def test_nobody_does_anything_without_a_token(
+    service: Service, method: str, path: str, body: Any
+) -> None:
+    async with service.client.request(method, path, json=body) as response:
+        assert response.status == 401
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "schlüssel"])
+async def test_a_key_that_no_header_should_hold_is_refused(service: Service, key: str) -> None:
+    status, told = await service.send("POST", "/api/contacts", ANN, key=key)
+
+    assert (status, told["code"]) == (400, "bad_request")
+
+
+async def test_what_a_process_made_before_it_died_is_found_by_the_next_try(
+    service: Service, store: db.Pool
+) -> None:
+    asker, it = Asker(COMPANY, 1001), Undertaking(COMPANY, "person", "1001:+k")
+    first = await service.send("POST", "/api/contacts", ANN, key="k")
+    await store.execute("UPDATE commands SET status = NULL, answer = NULL")
+    await command_store.let_go(store, asker, "+k")
+    await store.execute("UPDATE undertakings SET pipedrive_id = NULL, row = NULL")
+    await undertaking_store.let_go(store, it)
+
+    again = await service.send("POST", "/api/contacts", ANN, key="k")
+
+    assert first[0] == again[0] == 201
+    assert first[1]["data"]["id"] == again[1]["data"]["id"]
+    assert len(service.people_called("Ann Other")) == 1
+
+
+async def test_after_a_day_a_key_is_a_new_one(service: Service, store: db.Pool) -> None:
+    await service.send("POST", "/api/contacts", ANN, key="k")
+    await store.execute("UPDATE commands SET asked_at = asked_at - interval '25 hours'")
+    await store.execute("UPDATE undertakings SET begun_at = begun_at - interval '25 hours'")
+
+    status, _ = await service.send("POST", "/api/contacts", {"name": "Another"}, key="k")
+
+    assert status == 201
+    assert len(service.people_called("Another")) == 1
+
+
+async def test_what_kafka_does_not_take_goes_to_the_spool_and_the_answer_names_no_position(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Any:
+        raise Unavailable("Kafka: it is away")
+
+    monkeypatch.setattr(Publisher, "place", refuse)
+
+    status, told = await service.send("POST", "/api/contacts", ANN)
+
+    assert (status, told["data"]["after"]) == (201, None)
+
+
+async def test_twenty_new_contacts_at_once_are_twenty(service: Service) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(service.send("POST", "/api/contacts", {"name": f"Person {n}"}))
+            for n in range(20)
+        ]
+
+    assert {task.result()[0] for task in tasks} == {201}
+    assert len({task.result()[1]["data"]["id"] for task in tasks}) == 20

@@ -1,0 +1,279 @@
+"""Kafka away, in every way: whoever was told 2xx finds the event in the log in the end."""
+
+import asyncio
+import base64
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from services.ingest.spool.file import NAME
+from services.ingest.spool.rescue import CURRENT
+from shared.events import PersonChange, parse
+from tests.support.cluster import Cluster, Instance
+from tests.support.infra import Infra
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+COMPANY = 7
+TENANT = {"company_id": COMPANY, "webhook_user": "hook", "webhook_password": "secret"}
+HEADER = "Basic " + base64.b64encode(b"hook:secret").decode()
+SOON_S = 30.0
+
+
+@dataclass
+class Sender:
+    """Sends changes of a few persons, each person's in order, and remembers which were taken."""
+
+    cluster: Cluster
+    taken: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    refused: int = 0
+    sent: int = 0
+
+    async def send(self, instance: Instance, person: str) -> int:
+        self.sent += 1
+        event_id = f"{person}-{self.sent}"
+        meta = {
+            "action": "change",
+            "company_id": str(COMPANY),
+            "entity": "person",
+            "entity_id": person,
+            "id": event_id,
+            "timestamp": "2026-05-27T06:54:41.426Z",
+            "version": "2.0",
+        }
+        content = json.dumps({"data": {"id": int(person), "name": "Ann"}, "meta": meta})
+        url = f"{instance.url}/webhooks/pipedrive"
+        headers = {"Authorization": HEADER}
+        try:
+            async with self.cluster.http.post(url, data=content, headers=headers) as response:
+                status = response.status
+        except aiohttp.ClientError:
+            status = 0
+        if status == 200:
+            self.taken[person].append(event_id)
+        else:
+            self.refused += 1
+        return status
+
+    async def send_some(self, instance: Instance, count: int, persons: Sequence[str]) -> None:
+        """Each person's one after the other, all persons at once."""
+
+        async def of(person: str) -> None:
+            for _ in range(count):
+                await self.send(instance, person)
+
+        async with asyncio.TaskGroup() as group:
+            for person in persons:
+                group.create_task(of(person))
+
+
+async def arrived(infra: Infra, prefix: str, expected: int) -> dict[str, list[str]]:
+    """The event ids by person, in the order of the log, once so many different ones are there."""
+    consumer = AIOKafkaConsumer(
+        f"{prefix}pipedrive.persons",
+        bootstrap_servers=infra.kafka,
+        auto_offset_reset="earliest",
+    )
+    found: dict[str, list[str]] = defaultdict(list)
+    await consumer.start()
+    try:
+        async with asyncio.timeout(SOON_S):
+            while len({each for every in found.values() for each in every}) < expected:
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    for record in records:
+                        change = parse(PersonChange, record.value)
+                        found[str(change.entity_id)].append(change.event_id)
+    finally:
+        await consumer.stop()
+    return found
+
+
+def once(events: Sequence[str]) -> list[str]:
+    """Each at its first place."""
+    return list(dict.fromkeys(events))
+
+
+async def waiting(cluster: Cluster, instance: Instance) -> float:
+    async with cluster.http.get(f"{instance.url}/metrics") as response:
+        text = await response.text()
+    lines = [line for line in text.splitlines() if line.startswith("my500_spool_events ")]
+    return float(lines[0].split()[1])
+
+
+async def readiness(cluster: Cluster, instance: Instance) -> tuple[int, dict[str, Any]]:
+    async with cluster.http.get(f"{instance.url}/readyz") as response:
+        return response.status, (await response.json())["data"]["dependencies"]
+
+
+def spool_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"spool/*/*/{CURRENT}/{NAME}*"))
+
+
+@pytest.fixture
+async def cluster(killable: Infra, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Cluster]:
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": killable.kafka,
+        "KAFKA_TOPIC_PREFIX": topic_prefix,
+        "KAFKA_PARTITIONS": "3",
+    }
+    async with Cluster(tmp_path, environment) as cluster:
+        cluster.write_tenants([TENANT])
+        yield cluster
+
+
+PERSONS = [str(n) for n in range(1, 9)]
+
+
+async def test_kafka_away_from_the_start_and_a_crash_lose_nothing_and_keep_the_order(
+    killable: Infra, topic_prefix: str, cluster: Cluster
+) -> None:
+    sender = Sender(cluster)
+    await asyncio.to_thread(killable.kill, "kafka")
+    try:
+        first = cluster.start("ingest")
+        await cluster.ready(first)
+        status, told = await readiness(cluster, first)
+        assert status == 200
+        assert told["kafka"].startswith("degraded: events go to the spool")
+        await sender.send_some(first, 20, PERSONS)
+        first.kill()
+
+        second = cluster.start("ingest")
+        await cluster.ready(second)
+        assert (sender.refused, await waiting(cluster, second)) == (0, 160)
+        await sender.send_some(second, 10, PERSONS)
+    finally:
+        await asyncio.to_thread(killable.start, "kafka")
+    await sender.send_some(second, 10, PERSONS)
+
+    found = await arrived(killable, topic_prefix, 8 * 40)
+
+    assert {person: once(events) for person, events in found.items()} == sender.taken
+
+    async def all_is_well() -> bool:
+        told = (await readiness(cluster, second))[1]
+        return told == {"kafka": "ok", "spool": "ok", "tenants": "ok"}
+
+    await until(all_is_well)
+    assert second.stop() == 0
+
+
+async def test_a_kafka_that_hangs_is_not_waited_for(
+    killable: Infra, topic_prefix: str, cluster: Cluster
+) -> None:
+    sender = Sender(cluster)
+    instance = cluster.start("ingest")
+    await cluster.ready(instance)
+    await sender.send_some(instance, 5, PERSONS)
+    await arrived(killable, topic_prefix, 40)
+
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(sender.send_some(instance, 150, PERSONS))
+        await asyncio.to_thread(killable.freeze, "kafka")
+        try:
+            began = loop.time()
+            await sender.send_some(instance, 50, ["9"])
+            took = loop.time() - began
+        finally:
+            await asyncio.to_thread(killable.thaw, "kafka")
+
+    found = await arrived(killable, topic_prefix, 8 * 155 + 50)
+    assert sender.refused == 0
+    assert took < 5
+    assert {person: sorted(once(events)) for person, events in found.items()} == {
+        person: sorted(events) for person, events in sender.taken.items()
+    }
+
+
+async def test_what_a_dead_instance_left_is_taken_over(
+    killable: Infra, topic_prefix: str, cluster: Cluster
+) -> None:
+    sender = Sender(cluster)
+    living, dying = cluster.start("ingest"), cluster.start("ingest")
+    for instance in (living, dying):
+        await cluster.ready(instance)
+    await asyncio.to_thread(killable.kill, "kafka")
+    try:
+        await sender.send_some(living, 5, PERSONS[:4])
+        await sender.send_some(dying, 30, PERSONS[4:])
+        dying.kill()
+
+        async def is_taken_over() -> bool:
+            return await waiting(cluster, living) == 140
+
+        await until(is_taken_over)
+    finally:
+        await asyncio.to_thread(killable.start, "kafka")
+
+    found = await arrived(killable, topic_prefix, 140)
+
+    assert sender.refused == 0
+    assert {person: once(events) for person, events in found.items()} == sender.taken
+
+    async def one_file_is_left() -> bool:
+        return len({each.parent for each in spool_files(cluster.folder)}) == 1
+
+    await until(one_file_is_left)
+
+
+@pytest.mark.parametrize("damage", ["torn log", "garbage in the file", "no database"])
+async def test_a_damaged_spool_is_put_aside_and_the_rest_goes_on(
+    killable: Infra, topic_prefix: str, cluster: Cluster, damage: str
+) -> None:
+    sender = Sender(cluster)
+    await asyncio.to_thread(killable.kill, "kafka")
+    try:
+        first = cluster.start("ingest")
+        await cluster.ready(first)
+        await sender.send_some(first, 100, PERSONS)
+        if damage == "torn log":
+            first.kill()
+        else:
+            first.stop()
+        spoil(spool_files(cluster.folder), damage)
+        kept = dict(sender.taken)
+        sender.taken.clear()
+        second = cluster.start("ingest")
+        await cluster.ready(second)
+        await sender.send_some(second, 5, PERSONS)
+        assert sender.refused == 0
+    finally:
+        await asyncio.to_thread(killable.start, "kafka")
+
+    async def is_drained() -> bool:
+        return await waiting(cluster, second) == 0
+
+    await until(is_drained)
+    found = await arrived(killable, topic_prefix, 40)
+    for person, events in sender.taken.items():
+        assert [each for each in once(found[person]) if each in events] == events
+        rescued = [each for each in once(found[person]) if each not in events]
+        assert [each for each in kept[person] if each in rescued] == rescued
+    asides = list(cluster.folder.glob("spool/*/*/damaged-*"))
+    assert len(asides) == (damage != "torn log")
+
+
+def spoil(files: Sequence[Path], damage: str) -> None:
+    by_name = {each.name: each for each in files}
+    match damage:
+        case "torn log":
+            log = by_name[f"{NAME}-wal"]
+            with log.open("r+b") as file:
+                file.truncate(log.stat().st_size - 3000)
+                file.seek(-500, 2)
+                file.write(b"\0" * 500)
+        case "garbage in the file":
+            with by_name[NAME].open("r+b") as file:
+                file.seek(8 * 4096)
+                file.write(b"garbage!" * 1024)
+        case _:
+            by_name[NAME].write_bytes(b"no database at all" * 1000)

@@ -1,0 +1,421 @@
+"""The sync with real servers and the double: what it puts into the log, whatever happens."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.support import histories
+from tests.support.cluster import Cluster, Instance
+from tests.support.double import Double, double
+from tests.support.infra import Infra
+from tests.support.log_reading import Log, living, newest
+from tests.support.pipe import COMPANY, FOREIGN, a_tenant, authorization, deliver
+from tests.support.syncing import Asking, a_connected_tenant, changed
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+SMALL = ("--contacts", "40", "--organizations", "20", "--burst", "0", "--remember")
+MANY = ("--generated", "6000,600,9000", "--burst", "0")
+ENTITIES = {"person": "persons", "organization": "organizations", "activity": "activities"}
+TOPICS = tuple(
+    f"pipedrive.{name}" for name in ("persons", "organizations", "activities", "deals", "leads")
+)
+Row = dict[str, Any]
+
+
+@pytest.fixture
+async def cluster(
+    infra: Infra, database_url: str, redis_url: str, topic_prefix: str, tmp_path: Path
+) -> AsyncIterator[Cluster]:
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": infra.kafka,
+        "KAFKA_TOPIC_PREFIX": topic_prefix,
+        "KAFKA_GROUP_PREFIX": topic_prefix + "my500",
+        "KAFKA_PARTITIONS": "3",
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+    }
+    async with Cluster(tmp_path, environment) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def log(infra: Infra, topic_prefix: str) -> Log:
+    return Log(infra.kafka, topic_prefix)
+
+
+@asynccontextmanager
+async def connected(
+    cluster: Cluster, *size: str, **environment: str
+) -> AsyncIterator[tuple[Double, Asking]]:
+    """A double and an ingest that is ready; nothing has been asked for."""
+    async with double(cluster.folder, COMPANY, *size) as pipedrive:
+        cluster.write_tenants([a_connected_tenant(pipedrive), a_tenant(FOREIGN)])
+        ingest = cluster.start("ingest", **environment)
+        asking = Asking(cluster, ingest)
+        await asking.ready()
+        yield pipedrive, asking
+
+
+async def rows(pipedrive: Double, path: str) -> dict[str, Row]:
+    """What a list shows, all pages of it."""
+    found: list[Row] = []
+    cursor = ""
+    while True:
+        url = f"{pipedrive.url}/api/v2/{path}?limit=500{cursor}"
+        headers = {"x-api-token": pipedrive.tenant()["api_token"]}
+        async with pipedrive.http.get(url, headers=headers) as response:
+            page = await response.json()
+        found += page["data"]
+        following = page["additional_data"]["next_cursor"]
+        if following is None:
+            return {str(row["id"]): row for row in found}
+        cursor = f"&cursor={following}"
+
+
+async def assert_the_log_is_what_pipedrive_holds(log: Log, pipedrive: Double) -> None:
+    events = await log.read(*TOPICS)
+    for entity, path in ENTITIES.items():
+        shown = await rows(pipedrive, path)
+        told = living(events, entity)
+        assert told.keys() == shown.keys(), entity
+        name = "subject" if entity == "activity" else "name"
+        for number, event in told.items():
+            assert (
+                event["data"][name] == shown[number][name].strip()
+                or event["data"][name] == (shown[number][name])
+            ), number
+            assert event["data"]["owner_id"] == shown[number]["owner_id"]
+
+
+async def test_a_first_sync_brings_all_and_a_second_one_nothing(
+    cluster: Cluster, log: Log
+) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        first = await asking.done(await asking.connect())
+        await assert_the_log_is_what_pipedrive_holds(log, pipedrive)
+        before = len(await log.read(*TOPICS))
+        second = await asking.sync("full")
+        third = await asking.sync("incremental")
+
+        assert len(await log.read(*TOPICS)) == before
+        assert changed(first) >= before
+        assert (changed(second), changed(third)) == (0, 0)
+        for told in (first, second):
+            persons = told["entities"]["persons"]
+            assert persons["read"] == persons["total"] == len(await rows(pipedrive, "persons"))
+        assert first["errors"] == []
+        assert first["secondsLeft"] == 0
+        _, answer = await asking.call("GET", "/api/sync", role=None)
+        listed = [one["id"] for one in answer["data"]["syncs"]]
+        assert listed == [third["id"], second["id"], first["id"]]
+
+
+async def test_killed_ten_times_the_full_sync_ends_as_if_it_had_not_been(
+    cluster: Cluster, log: Log
+) -> None:
+    rng = Random(8)  # noqa: S311  moments to die at
+    async with connected(cluster, *MANY) as (pipedrive, asking):
+        await pipedrive.turn("PATCH", "/faults", {"delay_s": 0.15})
+        sync_id = await asking.connect()
+        for reached in range(1_000, 15_000, 1_400):
+            await _gets_on(asking, sync_id, reached)
+            await asyncio.sleep(rng.random() * 0.2)
+            asking.ingest.kill()
+            asking.ingest = cluster.start("ingest")
+            await asking.ready()
+        await pipedrive.turn("PATCH", "/faults", {})
+        told = await asking.done(sync_id)
+
+        assert told["entities"]["persons"]["read"] >= 6000
+        await assert_the_log_is_what_pipedrive_holds(log, pipedrive)
+        again = await asking.sync("full")
+        assert changed(again) == 0
+
+
+async def _read(asking: Asking, sync_id: str) -> int:
+    return sum(of["read"] for of in (await asking.told(sync_id))["entities"].values())
+
+
+async def _gets_on(asking: Asking, sync_id: str, reached: int) -> None:
+    async def is_further() -> bool:
+        told = await asking.told(sync_id)
+        return told["finishedAt"] is not None or await _read(asking, sync_id) > reached
+
+    await until(is_further)
+
+
+async def test_two_instances_share_one_sync_and_one_goes_on_when_the_other_dies(
+    cluster: Cluster, log: Log
+) -> None:
+    async with connected(cluster, *MANY) as (pipedrive, asking):
+        other = cluster.start("ingest")
+        await cluster.ready(other)
+        await pipedrive.turn("PATCH", "/faults", {"delay_s": 0.05})
+        sync_id = await asking.connect()
+        await _gets_on(asking, sync_id, 1_000)
+        status, answer = await Asking(cluster, other).call("POST", "/api/sync", {"mode": "full"})
+        assert (status, answer["code"], answer["data"]["id"]) == (409, "sync_running", sync_id)
+        owner = other if "sync_step" in other.log.read_text() else asking.ingest
+        owner.kill()
+        survivor = Asking(cluster, asking.ingest if owner is other else other)
+        told = await survivor.done(sync_id)
+
+        assert told["state"] == "done"
+        persons = [e for e in await log.read("pipedrive.persons") if e["entity"] == "person"]
+        assert 6000 <= len(persons) <= 6000 + 2 * 500
+        await assert_the_log_is_what_pipedrive_holds(log, pipedrive)
+
+
+async def test_live_changes_during_a_sync_are_not_undone(cluster: Cluster, log: Log) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        await asking.done(await asking.connect())
+        await pipedrive.turn("PATCH", "/faults", {"delay_s": 0.05, "methods": "GET"})
+        for mode in ("full", "incremental", "full"):
+            async with asyncio.TaskGroup() as group:
+                syncing = group.create_task(asking.sync(mode))
+                group.create_task(_live(pipedrive, syncing))
+        await pipedrive.turn("PATCH", "/faults", {})
+
+        async def is_settled() -> bool:
+            counts = await pipedrive.turn("GET")
+            heard = sum(each["ok"] for each in counts["webhooks"].values())
+            events = await log.read(*TOPICS)
+            return heard > 0 and _webhooks(events) and await _as_lived(pipedrive, events)
+
+        await until(is_settled, every_s=0.5)
+
+
+async def _live(pipedrive: Double, syncing: "asyncio.Task[Any]") -> None:
+    while not syncing.done():
+        await pipedrive.happen(5)
+
+
+def _webhooks(events: list[Row]) -> bool:
+    return any(event["source"].startswith("webhook") for event in events)
+
+
+async def _as_lived(pipedrive: Double, events: list[Row]) -> bool:
+    for entity, path in ENTITIES.items():
+        last = {
+            str(body["meta"]["entity_id"]): body["meta"]["action"]
+            for body in await pipedrive.bodies("2")
+            if body["meta"]["entity"] == entity
+        }
+        told = {number: event["action"] for number, event in newest(events, entity).items()}
+        gone = {number for number, action in last.items() if action == "delete"}
+        if {number for number, action in told.items() if action == "delete"} != gone & told.keys():
+            return False
+        shown = await rows(pipedrive, path)
+        for number, event in living(events, entity).items():
+            if event["data"].get("owner_id") != shown[number]["owner_id"]:
+                return False
+    return True
+
+
+async def test_what_is_gone_is_deleted_and_what_is_archived_or_hidden_is_not(
+    cluster: Cluster, log: Log
+) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        await asking.done(await asking.connect())
+        persons = sorted(await rows(pipedrive, "persons"), key=int)
+        purged, hidden = persons[:3], persons[3:6]
+        deleted = persons[6]
+        await pipedrive.turn("PATCH", "/webhooks", {"dropped": 1.0})
+        await pipedrive.turn("POST", "/purge", {"person": [int(one) for one in purged]})
+        await pipedrive.turn(
+            "PATCH", "/sight", {"hidden": {"person": [int(one) for one in hidden]}}
+        )
+        await pipedrive.ask("DELETE", f"/v2/persons/{deleted}")
+        await asking.sync("full")
+
+        told = newest(await log.read("pipedrive.persons"), "person")
+        assert {n for n in told if told[n]["action"] == "delete"} >= {*purged, deleted}
+        assert all(told[number]["action"] == "change" for number in hidden)
+        again = await asking.sync("full")
+        assert changed(again) == 0
+
+        await pipedrive.turn("PATCH", "/sight", {"hidden": {"person": []}})
+        assert changed(await asking.sync("full")) == 0
+
+
+async def test_trouble_on_the_way_is_waited_out(cluster: Cluster, log: Log) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        trouble = {"errors": 0.15, "cut": 0.05, "garbage": 0.05, "html": 0.05, "methods": "GET"}
+        await pipedrive.turn("PATCH", "/faults", {**trouble, "paths": "/v2"})
+        await asking.done(await asking.connect(), 120)
+        assert (await pipedrive.turn("GET"))["faults"] > 0
+        await pipedrive.turn("PATCH", "/faults", {})
+        await assert_the_log_is_what_pipedrive_holds(log, pipedrive)
+
+
+async def test_the_burst_limit_slows_a_sync_and_stops_none(cluster: Cluster, log: Log) -> None:
+    size = ("--generated", "6000,600,9000", "--burst", "10")
+    async with connected(cluster, *size) as (pipedrive, asking):
+        await asking.done(await asking.connect(), 120)
+
+        assert (await pipedrive.turn("GET"))["refused"] < 20
+        await pipedrive.turn("PATCH", "/limits", {"burst": None})
+        await assert_the_log_is_what_pipedrive_holds(log, pipedrive)
+
+
+async def test_a_spent_day_waits_for_midnight_while_webhooks_flow_on(
+    cluster: Cluster, log: Log
+) -> None:
+    async with connected(cluster, *SMALL, "--daily-tokens", "400") as (pipedrive, asking):
+        sync_id = await asking.connect()
+
+        async def is_out_of_tokens() -> bool:
+            told = await asking.told(sync_id)
+            return told["state"] == "waiting" and "tokens" in told["reason"]
+
+        await until(is_out_of_tokens)
+        told = await asking.told(sync_id)
+        assert told["waitingUntil"] is not None
+        assert told["tokens"] <= 200
+        assert (await pipedrive.turn("GET"))["tokens_used"] <= 250
+        body = orjson.dumps(histories.a_webhook(company_id=COMPANY))
+        assert await deliver(cluster, asking.ingest, body, authorization(COMPANY)) == 200
+        _, answer = await asking.call("GET", "/api/connection")
+        assert answer["data"]["tokens"]["limit"] == 400
+        assert answer["data"]["tokens"]["usedBySync"] <= 200
+
+
+async def test_a_blocked_company_is_left_alone(cluster: Cluster) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        await pipedrive.turn("PATCH", "/limits", {"burst": 0, "blocked_after": 0})
+        _, answer = await asking.call("POST", "/api/sync", {"mode": "full"})
+
+        async def is_blocked() -> bool:
+            told = await asking.told(answer["data"]["id"])
+            return told["state"] == "waiting" and "firewall" in told["reason"]
+
+        await until(is_blocked)
+        assert (await pipedrive.turn("GET"))["requests"] < 20
+
+
+async def test_a_token_that_is_not_accepted_fails_the_sync_in_words(cluster: Cluster) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        wrong = {**a_connected_tenant(pipedrive), "api_token": "wrong"}
+        cluster.write_tenants([wrong, a_tenant(FOREIGN)])
+
+        async def is_refused() -> bool:
+            status, _ = await asking.call("POST", "/api/sync", {"mode": "full"})
+            assert status in (202, 409)
+            _, listed = await asking.call("GET", "/api/sync")
+            return any(one["state"] == "failed" for one in listed["data"]["syncs"])
+
+        await until(is_refused, every_s=0.3)
+        _, listed = await asking.call("GET", "/api/sync")
+        failed = next(one for one in listed["data"]["syncs"] if one["state"] == "failed")
+        assert failed["reason"] == "Pipedrive does not accept the API token."
+
+
+async def test_who_may_ask_for_what(cluster: Cluster) -> None:
+    async with connected(cluster, *SMALL) as (_, asking):
+        other = Asking(cluster, asking.ingest, FOREIGN)
+
+        assert (await asking.call("POST", "/api/sync", {"mode": "full"}, role=None))[0] == 403
+        assert (await asking.call("POST", "/api/connection", role=None))[0] == 403
+        assert (await asking.call("POST", "/api/sync", {"mode": "all"}))[0] == 400
+        assert (await asking.call("POST", "/api/connection"))[1]["code"] == "no_public_url"
+        status, answer = await other.call("POST", "/api/sync", {"mode": "incremental"})
+        assert (status, answer["code"]) == (409, "not_connected")
+        told = await asking.sync("incremental")
+        assert (await other.call("GET", f"/api/sync/{told['id']}"))[0] == 404
+        assert (await asking.call("GET", "/api/sync/nonsense"))[0] == 404
+        assert (await other.call("GET", "/api/sync"))[1]["data"]["syncs"] == []
+        async with cluster.http.get(f"{asking.ingest.url}/api/sync") as response:
+            assert response.status == 401
+
+
+async def test_connecting_twice_leaves_one_webhook_and_those_of_others(cluster: Cluster) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        wanted = {"event_action": "*", "event_object": "*", "subscription_url": asking.ingest.url}
+        theirs = await pipedrive.ask("POST", "/v1/webhooks", {**wanted, "name": "somebody"})
+        await pipedrive.ask("POST", "/v1/webhooks", {**wanted, "name": "My-500"})
+
+        await asking.done(await asking.connect())
+        ours = [one for one in await pipedrive.hooks() if one["id"] != theirs["id"]]
+        await asking.done(await asking.connect())
+
+        assert [one["id"] for one in await pipedrive.hooks()] == [theirs["id"], ours[0]["id"]]
+        assert ours[0]["subscription_url"] == asking.ingest.url + "/webhooks/pipedrive"
+        assert (ours[0]["version"], ours[0]["is_active"]) == ("2.0", 1)
+        _, answer = await asking.call("GET", "/api/connection", role=None)
+        assert answer["data"]["webhook"]["id"] == ours[0]["id"]
+        assert (answer["data"]["connected"], answer["data"]["problem"]) == (True, None)
+
+
+async def test_a_webhook_that_was_switched_off_is_made_anew_and_what_was_lost_is_read(
+    cluster: Cluster, log: Log
+) -> None:
+    async with connected(cluster, *SMALL, HOOK_CHECK_SECONDS="0.5") as (pipedrive, asking):
+        await asking.done(await asking.connect())
+        [hook] = await pipedrive.hooks()
+        await pipedrive.turn("PATCH", f"/webhooks/{hook['id']}", {"is_active": False})
+        made = await pipedrive.ask("POST", "/v2/persons", {"name": "Made in silence"})
+
+        async def is_told() -> bool:
+            return str(made["id"]) in living(await log.read("pipedrive.persons"), "person")
+
+        await until(is_told, every_s=0.5)
+        [mended] = await pipedrive.hooks()
+        assert mended["is_active"] == 1
+
+
+async def test_what_webhooks_leave_out_is_fetched_soon_after(cluster: Cluster, log: Log) -> None:
+    async with connected(cluster, *SMALL, SYNC_COMPLETE_SECONDS="0.3") as (pipedrive, asking):
+        await asking.done(await asking.connect())
+        made = await pipedrive.ask("POST", "/v2/persons", {"name": "Ada", "job_title": "Pilot"})
+        number = str(made["id"])
+
+        async def has_a_title() -> bool:
+            events = await log.read("pipedrive.persons")
+            return any(
+                event["data"].get("job_title") == "Pilot"
+                for event in events
+                if event["entity_id"] == number and event["data"]
+            )
+
+        await until(has_a_title, every_s=0.5)
+
+
+async def test_webhooks_are_taken_while_there_is_no_postgres(cluster: Cluster) -> None:
+    async with double(cluster.folder, COMPANY, *SMALL) as pipedrive:
+        cluster.write_tenants([a_connected_tenant(pipedrive)])
+        nowhere = "postgresql://nobody@127.0.0.1:9/nowhere"
+        ingest = cluster.start("ingest", DATABASE_URL=nowhere)
+        await cluster.ready(ingest)
+        body = orjson.dumps(histories.a_webhook(company_id=COMPANY))
+
+        assert await deliver(cluster, ingest, body, authorization(COMPANY)) == 200
+        status, answer = await Asking(cluster, ingest).call("GET", "/api/sync")
+        assert (status, answer["code"]) == (503, "unavailable")
+
+
+async def test_the_roles_can_run_apart(cluster: Cluster, log: Log) -> None:
+    async with double(cluster.folder, COMPANY, *SMALL) as pipedrive:
+        cluster.write_tenants([a_connected_tenant(pipedrive)])
+        door, worker = cluster.start("ingest", "api"), cluster.start("ingest", "sync")
+        for instance in (door, worker):
+            await cluster.ready(instance)
+        asking = Asking(cluster, door)
+        await asking.ready()
+
+        await asking.done(await asking.connect())
+
+        assert await _status(cluster, worker) == 404
+        await assert_the_log_is_what_pipedrive_holds(log, pipedrive)
+
+
+async def _status(cluster: Cluster, instance: Instance) -> int:
+    async with cluster.http.get(f"{instance.url}/api/sync") as response:
+        return response.status

@@ -1,0 +1,137 @@
+"""Which records are one organization, worked out slowly, for histories of a few known names.
+
+Rule: nothing of the service's code is used but the normalized name. Of names it knows only those
+in CORES; whether two of these are alike is said there, so no score is needed.
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+from typing import Any
+from uuid import UUID
+
+from services.orgs import names
+
+CORES = {
+    "acme corp": "acme corporation",
+    "acme corporation": "acme corporation",
+    "beta": "beta",
+    "béta": "beta",
+    "gamma straße": "gamma",
+    "gamma strasse": "gamma",
+}
+DOMAINS = {"https://www.acme.com/x": "acme.com", "acme.com": "acme.com", "beta.org": "beta.org"}
+COUNTRIES = {"DE": "DE", "Germany": "DE", "FR": "FR"}
+
+Row = Mapping[str, Any]
+Whole = frozenset[UUID]
+
+
+class Sorting:
+    """Wholes that grow, from each record alone."""
+
+    def __init__(self, records: Mapping[UUID, Row], walls: list[tuple[Whole, Whole]]) -> None:
+        self.records = records
+        self.walls = walls
+        self.wholes: set[Whole] = {frozenset((ref,)) for ref in records}
+
+    def touched(self, refs: Iterable[UUID]) -> set[Whole]:
+        return {whole for whole in self.wholes if whole & frozenset(refs)}
+
+    def breaks_a_wall(self, refs: Whole) -> bool:
+        return any(refs & left and refs & right for left, right in self.walls)
+
+    def agrees(self, wholes: set[Whole]) -> bool:
+        if len(wholes) == 1:
+            return True
+        for known in (domain, country):
+            said = [{known(self.records[ref]) for ref in whole} - {None} for whole in wholes]
+            if any(a and b and not a & b for a, b in combinations(said, 2)):
+                return False
+        return not self.breaks_a_wall(frozenset().union(*wholes))
+
+    def unite(self, wholes: set[Whole]) -> None:
+        self.wholes = (self.wholes - wholes) | {frozenset().union(*wholes)}
+
+    def stage(self, links: list[Whole]) -> None:
+        parts = [touched for link in links if self.agrees(touched := self.touched(link))]
+        together: list[set[Whole]] = []
+        for part in parts:
+            meeting = [one for one in together if one & part]
+            together = [one for one in together if not one & part]
+            together.append(part.union(*meeting))
+        for wholes in together:
+            if self.agrees(wholes):
+                self.unite(wholes)
+
+
+def sort(
+    records: Mapping[UUID, Row], said: Iterable[tuple[Any, bool, Whole, Whole]]
+) -> list[tuple[Whole, Whole]]:
+    """Each organization's records, and which of them were merged into others. `said` is (when,
+    same, left, right).
+    """
+    newest = sorted(said, key=lambda one: one[0], reverse=True)
+    walls = [
+        (left, right)
+        for number, (_, same, left, right) in enumerate(newest)
+        if not same
+        and not any(s and (a | b) & left and (a | b) & right for _, s, a, b in newest[:number])
+    ]
+    sorting = Sorting(records, walls)
+    lost: set[UUID] = set()
+    for _, same, left, right in newest:
+        touched = sorting.touched(left | right)
+        if same and not sorting.breaks_a_wall(frozenset().union(*touched)):
+            lost |= right - left
+            if touched:
+                sorting.unite(touched)
+    sorting.stage(_meeting(records, _borne_out))
+    sorting.stage(_meeting(records, lambda row: [normalized(row)] if normalized(row) else []))
+    sorting.stage(_alike(records))
+    return [(whole, whole & lost) for whole in sorting.wholes]
+
+
+def _meeting(records: Mapping[UUID, Row], keys: Any) -> list[Whole]:
+    found: dict[Any, set[UUID]] = {}
+    for ref, row in records.items():
+        for key in keys(row):
+            found.setdefault(key, set()).add(ref)
+    return [frozenset(refs) for refs in found.values()]
+
+
+def _borne_out(row: Row) -> list[Any]:
+    core = CORES.get(normalized(row))
+    facts = [domain(row), (row["postcode"], row["city"])]
+    keys = [(core, fact) for fact in facts if core and fact and all(fact)]
+    return keys + [(key, country(row)) for key in keys if country(row)]
+
+
+def _alike(records: Mapping[UUID, Row]) -> list[Whole]:
+    return [
+        frozenset((one, other))
+        for one, other in combinations(records, 2)
+        if _are_alike(records[one], records[other])
+    ]
+
+
+def _are_alike(one: Row, other: Row) -> bool:
+    cores = {CORES.get(normalized(row)) for row in (one, other)}
+    if len(cores) > 1 or None in cores:
+        return False
+    for known in (domain, country):
+        if known(one) and known(other) and known(one) != known(other):
+            return False
+    same_postcode = one["postcode"] and one["postcode"] == other["postcode"]
+    return bool(same_postcode or (domain(one) and domain(one) == domain(other)))
+
+
+def normalized(row: Row) -> str:
+    return names.normalized(row["name"])
+
+
+def domain(row: Row) -> str | None:
+    return DOMAINS.get(row["website"] or "")
+
+
+def country(row: Row) -> str | None:
+    return COUNTRIES.get(row["country"] or "")

@@ -1,0 +1,71 @@
+"""The API of one query process, with the loops that its streams and sessions need."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
+
+from services.query import api
+from services.query.arrivals import Arrivals
+from services.query.cache import Cache
+from services.query.generation import Keys
+from services.query.hub import Hub
+from services.query.live import Live
+from services.query.main import CONSUMED, SCHEMA
+from services.query.parts import Parts
+from services.query.people import People
+from services.query.revoking import Revoker
+from services.query.sessions import Sessions
+from services.query.sessions_api import SessionsApi
+from services.query.watch import Watch
+from services.query.wire import Wire
+from shared import db
+from shared.app import Health
+from shared.auth import Authenticator
+from shared.kafka.publisher import Publisher
+from shared.settings import Settings
+from tests.support.cluster import SECRET
+
+
+@dataclass
+class Instance:
+    url: str
+    live: Live
+    stop: asyncio.Event
+
+
+@asynccontextmanager
+async def instance(
+    dsn: str, redis_url: str, pool: db.Pool, keys: Keys, settings: Settings
+) -> AsyncIterator[Instance]:
+    """`settings` name the Kafka for what is revoked."""
+    async with (
+        Wire(redis_url) as wire,
+        Publisher(settings, deadline_s=10) as publisher,
+    ):
+        live = _live(pool, wire, keys, publisher)
+        await live.sessions.load()
+        authenticator = Authenticator(SecretStr(SECRET), None, live.sessions.why)
+        parts = Parts(pool, Cache(wire, keys), Watch(pool))
+        app = api.application(parts, Health({}), authenticator, live)
+        stop = asyncio.Event()
+        server = TestServer(app)
+        async with server, asyncio.TaskGroup() as group:
+            for loop in live.loops(dsn, SCHEMA):
+                group.create_task(loop(stop))
+            try:
+                yield Instance(str(server.make_url("")).rstrip("/"), live, stop)
+            finally:
+                stop.set()
+
+
+def _live(pool: db.Pool, wire: Wire, keys: Keys, publisher: Publisher) -> Live:
+    hub = Hub(pool)
+    sessions = Sessions(pool, lambda: hub.end_denied(sessions.why))
+    people = People(pool, wire, keys)
+    session_answers = SessionsApi(pool, sessions, people, Revoker(pool, publisher))
+    arrivals = Arrivals(pool, {topic.name for topic in CONSUMED}, "")
+    return Live(hub, arrivals, sessions, people, session_answers)

@@ -1,0 +1,63 @@
+"""What a search must find, by looking at every contact of the user: no index, no shortcuts."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from services.query.batch import User
+from services.query.request import Filters
+from services.query.searching import asking, matching
+from services.query.searching.terms import Document
+from shared import db
+
+# The list itself, row by row, in its order.
+CONTACTS = """
+SELECT contact_id, name, email, phone, organization_id, organization_name, score,
+       added_to_campaign
+  FROM shown_contacts
+ WHERE company_id = $1 AND owner_id = $2 AND listed
+ ORDER BY not_in_campaign, score, contacted_key, created_key, contact_id
+"""
+
+
+class Truth(NamedTuple):
+    contacts: list[UUID]
+    rows: list[asyncpg.Record]
+
+
+async def search(pool: db.Pool, user: User, text: str, filters: Filters | None = None) -> Truth:
+    rows = await pool.fetch(CONTACTS, *user)
+    asked = asking.parse(text)
+    bags = [matching.bag(_document(row), row["organization_name"]) for row in rows]
+    wide = {
+        token
+        for token in asked.tokens
+        if sum(matching.plain_level(token, bag) is not None for bag in bags) < matching.ENOUGH
+    }
+    ranked = [
+        (rank, place)
+        for place, (row, bag) in enumerate(zip(rows, bags, strict=True))
+        if asked.tokens and _passes(row, filters or Filters())
+        if (rank := matching.rank(asked, bag, wide)) is not None
+    ]
+    found = [rows[place] for _, place in sorted(ranked)]
+    return Truth([UUID(bytes=row["contact_id"].bytes) for row in found], found)
+
+
+def _document(row: Any) -> Document:
+    return Document(row["name"], row["email"], row["phone"], row["organization_id"])
+
+
+def _passes(row: Any, filters: Filters) -> bool:
+    low, high = filters.scores
+    return (
+        low <= row["score"] <= high
+        and filters.in_campaign in (None, row["added_to_campaign"])
+        and filters.organization_id in (None, row["organization_id"])
+    )
+
+
+def ids(found: Iterable[dict[str, Any]]) -> list[UUID]:
+    return [UUID(each["id"]) for each in found]

@@ -1,0 +1,90 @@
+"""When syncs are due, and what is told of one."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from services.ingest.settings import IngestSettings
+from services.ingest.sync import answers, schedule
+from services.ingest.sync.steps import Mode
+from services.ingest.sync.sync_store import Sync
+
+NOW = datetime(2026, 3, 1, 12, 20, tzinfo=UTC)
+
+
+def a_sync(**changes: object) -> Sync:
+    counts = {
+        "persons": {"read": 250, "changed": 9, "failed": 0, "total": 1000},
+        "users": {"read": 3, "changed": 0, "failed": 0, "total": 3},
+    }
+    usual = Sync(
+        id=UUID(int=1),
+        company_id=7,
+        mode=Mode.FULL,
+        cause="connect",
+        state="running",
+        since=None,
+        mark={"step": "walk persons"},
+        counts=counts,
+        errors=[],
+        tokens=30,
+        reason=None,
+        due_at=NOW,
+        created_at=NOW - timedelta(seconds=50),
+        started_at=NOW - timedelta(seconds=50),
+        finished_at=None,
+    )
+    return replace(usual, **changes)  # type: ignore[arg-type]  # names of its fields
+
+
+def test_the_time_left_follows_from_what_has_been_read() -> None:
+    assert answers.seconds_left(a_sync(), NOW) == 148
+
+
+def test_a_list_that_grew_while_it_was_read_counts_as_read() -> None:
+    counts = {"persons": {"read": 1200, "changed": 0, "failed": 0, "total": 1000}}
+
+    assert answers.share(a_sync(counts=counts)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({"finished_at": NOW}, 0), ({"started_at": None}, None), ({"counts": {}}, None)],
+)
+def test_nothing_is_made_up_where_nothing_is_known(
+    changes: dict[str, object], expected: int | None
+) -> None:
+    assert answers.seconds_left(a_sync(**changes), NOW) == expected
+
+
+def test_lists_are_told_in_the_order_they_are_read_in() -> None:
+    told = answers.sync(a_sync(), NOW)
+
+    assert list(told["entities"]) == ["users", "persons"]
+    assert told["waitingUntil"] is None
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (NOW, datetime(2026, 3, 2, 2, tzinfo=UTC)),
+        (NOW.replace(hour=1), datetime(2026, 3, 1, 2, tzinfo=UTC)),
+        (NOW.replace(hour=2, minute=0), datetime(2026, 3, 2, 2, tzinfo=UTC)),
+    ],
+)
+def test_the_full_sync_comes_in_the_next_night(now: datetime, expected: datetime) -> None:
+    assert schedule.next_full(now, IngestSettings()) == expected
+
+
+@pytest.mark.parametrize(
+    ("cause", "minute", "expected"),
+    [("user 3", 20, True), ("hook", 20, True), ("schedule", 20, False), ("schedule", 14, True)],
+)
+def test_what_costs_much_is_read_once_an_hour_or_when_asked_for(
+    cause: str, minute: int, expected: bool
+) -> None:
+    sync = a_sync(cause=cause, started_at=NOW.replace(minute=minute))
+
+    assert schedule.is_thorough(sync, IngestSettings()) is expected
