@@ -101,7 +101,12 @@ def environment(folder: Path) -> dict[str, str]:
     tenants = folder / "tenants.json"
     tenant = {"company_id": COMPANY, "webhook_user": USER, "webhook_password": PASSWORD}
     tenants.write_text(json.dumps([tenant]))
-    ours = {"TENANTS_FILE": str(tenants), "KAFKA_TOPIC_PREFIX": "bench.", "HOST": "127.0.0.1"}
+    ours = {
+        "TENANTS_FILE": str(tenants),
+        "SPOOL_DIR": str(folder / "spool"),
+        "KAFKA_TOPIC_PREFIX": "bench.",
+        "HOST": "127.0.0.1",
+    }
     return known | os.environ | ours
 
 

@@ -14,7 +14,7 @@ import orjson
 from pydantic import Field
 
 from services.query import cursor
-from services.query.cursor import Key
+from services.query.cursor import Key, OrganizationKey
 from shared.web import Json
 
 
@@ -75,7 +75,10 @@ class Contact(Json):
     activities: list[Activity] = Field(description="newest five by createdAt")
     last_pipedrive_update: datetime
     created_at: datetime
-    updated_at: datetime
+    updated_at: datetime = Field(
+        description="when the newest fact of the contact was said: of its person, score, link or "
+        "campaign; its activities and its organization's fields do not count"
+    )
 
 
 class Pagination(Json):
@@ -185,7 +188,13 @@ def user_organization(row: Row) -> dict[str, Any]:
 
 
 def pagination(
-    *, page: int, limit: int, total: int, has_next: bool, has_prev: bool, next_key: Key | None
+    *,
+    page: int,
+    limit: int,
+    total: int,
+    has_next: bool,
+    has_prev: bool,
+    next_key: Key | OrganizationKey | None,
 ) -> dict[str, Any]:
     return {
         "page": page,
@@ -194,8 +203,14 @@ def pagination(
         "totalPages": math.ceil(total / limit),
         "hasNext": has_next,
         "hasPrev": has_prev,
-        "nextCursor": cursor.encode(next_key) if next_key is not None else None,
+        "nextCursor": _next_cursor(next_key),
     }
+
+
+def _next_cursor(key: Key | OrganizationKey | None) -> str | None:
+    if isinstance(key, OrganizationKey):
+        return cursor.encode_organization(key)
+    return cursor.encode(key) if key is not None else None
 
 
 def sync_status(row: Row | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from services.query import contact
+from services.query import access, contact
 from services.query.contact import NO_ACTIVITY, UNKNOWN, Contact, Key
 from shared import events, register, states, topics
 from shared.register import Register, Write
@@ -63,6 +63,8 @@ class Batch:
     scores: list[states.ScoreState] = field(default_factory=list)
     organizations: dict[Organization, states.OrganizationState] = field(default_factory=dict)
     statuses: dict[int, states.SyncStatus] = field(default_factory=dict)
+    users: list[tuple[Key, Write]] = field(default_factory=list)
+    revocations: list[events.SessionChange] = field(default_factory=list)
     received: list[datetime] = field(default_factory=list)
 
     def contacts(self) -> set[Key]:
@@ -117,6 +119,17 @@ def _add_status(batch: Batch, said: states.SyncStatus, _: CustomFieldsOf) -> Non
         batch.statuses[said.company_id] = said
 
 
+def _add_user(batch: Batch, change: events.UserChange, _: CustomFieldsOf) -> None:
+    batch.users.append((Key(change.company_id, change.number), access.user_write(change)))
+    batch.received.append(change.received_at)
+
+
+def _add_revocation(batch: Batch, change: events.SessionChange, _: CustomFieldsOf) -> None:
+    if change.data is not None:
+        batch.revocations.append(change)
+    batch.received.append(change.received_at)
+
+
 _ADD: Mapping[str, Callable[[Batch, Any, CustomFieldsOf], None]] = {
     topics.PERSONS.name: _add_person,
     topics.ACTIVITIES.name: _add_activity,
@@ -125,6 +138,8 @@ _ADD: Mapping[str, Callable[[Batch, Any, CustomFieldsOf], None]] = {
     topics.SCORES.name: lambda batch, said, _: batch.scores.append(said),
     topics.ORG_STATES.name: _add_organization,
     topics.SYNC_STATUS.name: _add_status,
+    topics.USERS.name: _add_user,
+    topics.APP_SESSIONS.name: _add_revocation,
 }
 
 
@@ -212,17 +227,25 @@ def shown_as(rows: Mapping[Key, Contact], key: Key) -> Iterator[Key]:
         number = row.merged_into if row is not None else None
 
 
-def affected(keys: Iterable[Key], rows: Mapping[Key, Contact]) -> set[User]:
-    """The users on whose pages these persons, or those they were merged into, stand."""
-    users = set()
+class Shown(NamedTuple):
+    """A contact on the list of one user."""
+
+    user: User
+    contact: Key
+
+
+def shown(keys: Iterable[Key], rows: Mapping[Key, Contact]) -> set[Shown]:
+    """Where these persons, or those they were merged into, stand."""
+    found = set()
     for key in keys:
+        at = key
         row = rows.get(key)
         if row is not None and row.merged_into is not None:
-            *_, last = shown_as(rows, key)
-            row = rows.get(last)
+            *_, at = shown_as(rows, key)
+            row = rows.get(at)
         if row is not None and row.owner is not None:
-            users.add(User(key.company_id, row.owner))
-    return users
+            found.add(Shown(User(key.company_id, row.owner), at))
+    return found
 
 
 def sorted_moves(counter: Mapping[Any, int]) -> Sequence[tuple[Any, ...]]:

@@ -5,6 +5,8 @@ Rule 1: every request asks Redis for the current generations, in one round trip;
 Rule 2: the generations a page is kept under were seen before its snapshot was taken.
 Rule 3: who meets a dirty generation reads Postgres and keeps nothing. So does who cannot ask.
 Rule 4: of those who miss the same page under the same generations, one reads.
+Rule 5: while Postgres is away nothing newer can be read: the last page kept, until its time is
+        up, is served marked stale.
 """
 
 import asyncio
@@ -18,6 +20,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from services.query.batch import User
+from services.query.encoding import Content
 from services.query.generation import CLEAN_S, PAGE_S, Keys, Now, fresh
 from services.query.reading import Read
 from services.query.wire import Wire
@@ -34,21 +37,34 @@ class Origin(StrEnum):
     STORE = "store"
     STORE_DIRTY = "store_dirty"
     STORE_CACHE_AWAY = "store_cache_away"
+    STALE = "stale"
 
 
 class Served(NamedTuple):
-    body: bytes
-    etag: str | None
+    """`tag` names the generations it was read under; `kept_at` is a wall clock's second."""
+
+    content: Content
     origin: Origin
+    etag: str | None = None
+    tag: bytes | None = None
+    kept_at: float = 0.0
+
+    @property
+    def body(self) -> bytes:
+        return self.content.plain
+
+
+def _read(read: Read, origin: Origin) -> Served:
+    return Served(Content(read.body), origin)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """As it is served from the cache. `now` are the generations it was read under, clean; `until`
-    is a wall clock's second.
+    """As it is served from the cache. `now` are the generations it was read under, clean, or null
+    where they are not known; `until` is a wall clock's second.
     """
 
-    now: Now
+    now: Now | None
     until: float
     served: Served
 
@@ -67,8 +83,26 @@ class Cache:
 
     async def page(self, user: User, name: str, read: ReadPage) -> Served:
         """Raises:
-        Unavailable: the page is not in the cache, and Postgres is away.
+        Unavailable: no page is kept, and Postgres is away.
         """
+        try:
+            return await self._page(user, name, read)
+        except Unavailable:
+            last = await self._last(user, name)
+            if last is None:
+                raise
+            return last
+
+    async def is_current(self, user: User, served: Served) -> bool:
+        """Whether the page may still be served from the cache.
+
+        Raises:
+            Unavailable: Redis is away.
+        """
+        now = await self._look(user)
+        return served.tag is not None and now.tag == served.tag
+
+    async def _page(self, user: User, name: str, read: ReadPage) -> Served:
         held = self._memory.get((user, name))
         try:
             now = await self._look(user)
@@ -81,9 +115,9 @@ class Cache:
             there = await self._fetch(user, name, now) if tag is not None else None
         except Unavailable:
             CACHE_ERRORS.labels("look").inc()
-            return Served((await read()).body, None, Origin.STORE_CACHE_AWAY)
+            return _read(await read(), Origin.STORE_CACHE_AWAY)
         if tag is None:
-            return Served((await read()).body, None, Origin.STORE_DIRTY)
+            return _read(await read(), Origin.STORE_DIRTY)
         if there is not None:
             self._memory.put((user, name), there)
             return there.served
@@ -110,12 +144,19 @@ class Cache:
     async def _fetch(self, user: User, name: str, now: Now) -> Page | None:
         """The page that Redis holds, if it was read under these generations."""
         value = await self._wire.call("GET", self._keys.page(user, name))
-        if value is None:
+        page = _unpacked(value, now) if value is not None else None
+        return page if page is not None and page.served.tag == now.tag else None
+
+    async def _last(self, user: User, name: str) -> Served | None:
+        """The page kept last, whatever has changed since."""
+        page = self._memory.get((user, name))
+        with contextlib.suppress(Unavailable):
+            value = await self._wire.call("GET", self._keys.page(user, name))
+            if value is not None:
+                page = max(filter(None, (page, _unpacked(value, None))), key=lambda p: p.until)
+        if page is None or page.until <= time.time():
             return None
-        tag, etag, until, body = value.split(SEPARATOR, 3)
-        if tag != now.tag:
-            return None
-        return Page(now, float(until), Served(body, etag.decode(), Origin.CACHE))
+        return page.served._replace(origin=Origin.STALE, etag=None)
 
     def _remember(self, user: User) -> tuple[str, ...]:
         if len(self._looks) >= REMEMBERED_USERS:
@@ -140,16 +181,26 @@ class Cache:
         result = await read()
         tag = now.tag
         if tag is None or not result.lasts:
-            return Served(result.body, None, Origin.STORE)
+            return _read(result, Origin.STORE)
         mark = hashlib.blake2b(tag + name.encode(), digest_size=12).hexdigest()
-        etag = f'"{mark}"'
-        until = time.time() + PAGE_S
-        page = Page(now, until, Served(result.body, etag, Origin.CACHE))
-        self._memory.put((user, name), page)
+        # Weak: what ends an answer tells of its request, so no two are the same in every byte.
+        etag = f'W/"{mark}"'
+        kept_at = time.time()
+        until = kept_at + PAGE_S
+        served = Served(Content(result.body), Origin.CACHE, etag, tag, kept_at)
+        self._memory.put((user, name), Page(now, until, served))
         value = SEPARATOR.join((tag, etag.encode(), repr(until).encode(), result.body))
         with contextlib.suppress(Unavailable):  # the next who asks finds out
             await self._wire.call("SET", self._keys.page(user, name), value, "EX", PAGE_S)
-        return Served(result.body, etag, Origin.STORE)
+        return served._replace(origin=Origin.STORE)
+
+
+def _unpacked(value: bytes, now: Now | None) -> Page:
+    """A page as it lies in Redis, seen under the generations `now`."""
+    tag, etag, until, body = value.split(SEPARATOR, 3)
+    kept_at = float(until) - PAGE_S
+    served = Served(Content(body), Origin.CACHE, etag.decode(), tag, kept_at)
+    return Page(now, float(until), served)
 
 
 class Memory:

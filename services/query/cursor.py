@@ -2,7 +2,8 @@
 
 Rule 1: keys compare as the list is ordered: in the campaign first, then the coldest, then the one
         contacted longest ago (never contacted last), then the youngest, then by id.
-Rule 2: a cursor says one key and nothing else; what is not a cursor of ours is refused.
+Rule 2: a cursor says one key and nothing else; what is not a cursor of ours is refused, and so is
+        one of another list.
 """
 
 import base64
@@ -18,6 +19,16 @@ NEVER = 2**63 - 1
 _KEY = struct.Struct(">?hqq16s")
 _SUM = struct.Struct(">I")
 _SALT = zlib.crc32(b"my500 cursor 1")
+_ORGANIZATION = struct.Struct(">q16s")
+_ORGANIZATION_SALT = zlib.crc32(b"my500 organizations 1")
+
+
+class OrganizationKey(NamedTuple):
+    """`fewest` is the negated number of the user's contacts, so that the most come first."""
+
+    fewest: int
+    sort_name: str
+    organization_id: UUID
 
 
 class Key(NamedTuple):
@@ -35,27 +46,57 @@ class BadCursor(ValueError):
 
 
 def encode(key: Key) -> str:
-    packed = _KEY.pack(*key[:4], key.contact_id.bytes)
-    return (
-        base64.urlsafe_b64encode(packed + _SUM.pack(zlib.crc32(packed, _SALT)))
-        .decode()
-        .rstrip("=")
-    )
+    return _text(_KEY.pack(*key[:4], key.contact_id.bytes), _SALT)
 
 
 def decode(text: str) -> Key:
     """Raises:
     BadCursor: not one of ours, or not as it was handed out.
     """
-    try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadCursor("not base64url") from error
-    packed, check = raw[: _KEY.size], raw[_KEY.size :]
-    if len(packed) != _KEY.size or check != _SUM.pack(zlib.crc32(packed, _SALT)):
-        raise BadCursor("the checksum is wrong")
+    packed = _packed(text, _SALT)
+    if len(packed) != _KEY.size:
+        raise BadCursor("the length is wrong")
     not_in_campaign, score, contacted_key, created_key, contact_id = _KEY.unpack(packed)
     key = Key(not_in_campaign, score, contacted_key, created_key, UUID(bytes=contact_id))
     if encode(key) != text:
         raise BadCursor("not as it was handed out")
     return key
+
+
+def encode_organization(key: OrganizationKey) -> str:
+    start = _ORGANIZATION.pack(key.fewest, key.organization_id.bytes)
+    return _text(start + key.sort_name.encode(), _ORGANIZATION_SALT)
+
+
+def decode_organization(text: str) -> OrganizationKey:
+    """Raises:
+    BadCursor: not one of ours, or not as it was handed out.
+    """
+    packed = _packed(text, _ORGANIZATION_SALT)
+    if len(packed) < _ORGANIZATION.size:
+        raise BadCursor("the length is wrong")
+    fewest, organization_id = _ORGANIZATION.unpack_from(packed)
+    try:
+        name = packed[_ORGANIZATION.size :].decode()
+    except UnicodeDecodeError as error:
+        raise BadCursor("the name is wrong") from error
+    key = OrganizationKey(fewest, name, UUID(bytes=organization_id))
+    if encode_organization(key) != text or "\0" in name:
+        raise BadCursor("not as it was handed out")
+    return key
+
+
+def _text(packed: bytes, salt: int) -> str:
+    checked = packed + _SUM.pack(zlib.crc32(packed, salt))
+    return base64.urlsafe_b64encode(checked).decode().rstrip("=")
+
+
+def _packed(text: str, salt: int) -> bytes:
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadCursor("not base64url") from error
+    packed, check = raw[: -_SUM.size], raw[-_SUM.size :]
+    if check != _SUM.pack(zlib.crc32(packed, salt)):
+        raise BadCursor("the checksum is wrong")
+    return packed

@@ -66,6 +66,10 @@ class Keys:
     def page(self, user: User, name: str) -> str:
         return f"my500:{self.store_id}:p:{{{_name(user)}}}:{name}"
 
+    def user(self, user: User) -> str:
+        """The record of the user, as Pipedrive knows it; of no generation."""
+        return f"my500:{self.store_id}:u:{{{_name(user)}}}"
+
     def mark(self, user: User, marker: bytes) -> tuple[Any, ...]:
         keys = (self.generation(user), self.markers(user))
         return ("EVAL", MARK, 2, *keys, marker, fresh(), MARK_S)
@@ -96,6 +100,6 @@ class Now(NamedTuple):
         """What a page must have been read under to be served now; null while none may be."""
         if self.epoch is None or self.company is None or self.user is None:
             return None
-        if self.company.startswith(DIRTY) or self.user.startswith(DIRTY):
+        if any(each.startswith(DIRTY) for each in (self.epoch, self.company, self.user)):
             return None
         return b"/".join((self.run_id, self.epoch, self.company, self.user))

@@ -8,11 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.query import api, projection
+from services.query.arrivals import Arrivals
 from services.query.cache import Cache
 from services.query.generation import Keys
+from services.query.hub import Hub
 from services.query.invalidation import Invalidation
+from services.query.limits import Gate, Limits, Rate
+from services.query.live import Live
+from services.query.parts import Parts
+from services.query.people import People
 from services.query.projector import Projector
+from services.query.pruning import Pruner
+from services.query.revoking import Revoker
+from services.query.sampler import Sampler
+from services.query.searching.indexer import Indexer
+from services.query.sessions import Sessions
+from services.query.sessions_api import SessionsApi
 from services.query.settings import QuerySettings
+from services.query.slow import SlowStatements
 from services.query.watch import Watch
 from services.query.wire import Wire
 from shared import db, lifecycle, service, topics
@@ -34,8 +47,12 @@ CONSUMED = (
     topics.CONTACT_LINKS,
     topics.SCORES,
     topics.SYNC_STATUS,
+    topics.USERS,
+    topics.APP_SESSIONS,
 )
 PUBLISH_S = 10.0
+KEPT_FREE = 2
+"""Connections of the pool that reads leave to the watch and to everything that is no read."""
 
 
 async def main(arguments: Sequence[str]) -> None:
@@ -43,12 +60,13 @@ async def main(arguments: Sequence[str]) -> None:
     roles = service.roles(arguments, ROLES)
     configure_logs(settings.log_level)
     dsn = settings.database_url.get_secret_value()
+    slow = SlowStatements(settings.slow_query_ms / 1000)
     with lifecycle.stop_on_signal() as stop:
         await service.prepare_store(dsn, SCHEMA, MIGRATIONS, stop)
         if "projector" in roles:
             await service.prepare_topics(settings, CONSUMED, stop)
         async with (
-            db.pool(dsn, SCHEMA, size=settings.pool_size) as pool,
+            db.pool(dsn, SCHEMA, size=settings.pool_size, heard=slow.heard) as pool,
             db.pool(
                 dsn, SCHEMA, size=settings.pool_size, durable=False, replan=True
             ) as writing_pool,
@@ -66,16 +84,45 @@ async def main(arguments: Sequence[str]) -> None:
                 invalidation = Invalidation(wire, Keys(store_id), writing_pool)
                 loops, health = _project(settings, writing_pool, invalidation, publisher)
             if "api" in roles:
-                watch = Watch(pool)
-                loops.append(watch.run)
-                authenticator = Authenticator(settings.jwt_secret, settings.jwt_jwks_file)
-                parts = api.Parts(pool, Cache(wire, Keys(store_id)), watch)
-                app = api.application(parts, health, authenticator)
+                parts = _parts(settings, pool, Cache(wire, Keys(store_id)))
+                loops += [*_watching(settings, parts), slow.teller(pool)]
+                live = _live(settings, People(pool, wire, Keys(store_id)), pool, publisher)
+                await lifecycle.persist(live.sessions.load, stop, what="sessions")
+                loops += live.loops(dsn, SCHEMA)
+                authenticator = Authenticator(
+                    settings.jwt_secret, settings.jwt_jwks_file, live.sessions.why
+                )
+                app = api.application(parts, health, authenticator, live)
             else:
                 app = application([], title=api.TITLE, health=health)
             loops.append(server(app, host=settings.host, port=settings.port))
             gc.freeze()  # what is there by now stays: the collector need not walk it for each page
             await lifecycle.run(*loops, stop=stop, grace_s=settings.stop_seconds)
+
+
+def _parts(settings: QuerySettings, pool: db.Pool, cache: Cache) -> Parts:
+    rate = Rate(settings.rate_limit_per_second, settings.rate_limit_burst)
+    gate = Gate(max(1, settings.pool_size - KEPT_FREE))
+    return Parts(pool, cache, Watch(pool), Limits(rate, gate))
+
+
+def _live(settings: QuerySettings, people: People, pool: db.Pool, publisher: Publisher) -> Live:
+    hub = Hub(pool)
+    sessions = Sessions(pool, lambda: hub.end_denied(sessions.why))
+    api = SessionsApi(pool, sessions, people, Revoker(pool, publisher))
+    read_here = {topic.name for topic in CONSUMED}
+    arrivals = Arrivals(pool, read_here, settings.kafka_topic_prefix)
+    return Live(hub, arrivals, sessions, people, api)
+
+
+def _watching(settings: QuerySettings, parts: Parts) -> list[lifecycle.Loop]:
+    """The loops that look after the API."""
+    per_second = settings.stale_samples_per_second
+    loops: list[lifecycle.Loop] = [parts.watch.run]
+    if per_second:
+        gate = parts.limits.gate
+        loops.append(Sampler(parts.samples, parts.cache, parts.pool, gate, per_second).run)
+    return loops
 
 
 def _project(
@@ -92,5 +139,12 @@ def _project(
         publisher=publisher,
     )
     pings: dict[str, Ping] = {"postgres": lambda: db.ping(pool), "consumer": consumer.ping}
-    loops: list[lifecycle.Loop] = [consumer.run, consumer.watch, tenants.watch, invalidation.run]
+    loops: list[lifecycle.Loop] = [
+        consumer.run,
+        consumer.watch,
+        tenants.watch,
+        invalidation.run,
+        Pruner(pool).run,
+    ]
+    loops.append(Indexer(pool).run)
     return loops, Health(pings, consumer.alive)

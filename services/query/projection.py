@@ -4,7 +4,7 @@ Rule: rows are written in the order of their keys, and read after their keys wer
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -20,6 +20,7 @@ from services.query.contact import (
     Link,
     Score,
 )
+from services.query.touched import Seen
 from shared import db, ids, states
 from shared.db import Connection, columns, lock
 from shared.register import Register, Stamp, decode_lag, encode_lag
@@ -123,13 +124,16 @@ RETURNING new.company_id, new.organization_id,
           IS DISTINCT FROM
           (new.deleted, new.merged_into, new.name, new.pipedrive_org_id, new.industry, new.size,
            new.website, new.address, new.country, new.city, new.contact_count, new.last_activity)
-          AS shows_differently
+          AS shows_differently,
+          old.deleted IS NOT FALSE AND NOT new.deleted AS appears,
+          (old.deleted, old.name) IS DISTINCT FROM (new.deleted, new.name) AS is_renamed
 """
 
 USERS_OF_ORGANIZATIONS = """
-SELECT DISTINCT company_id, owner_id
+SELECT company_id, owner_id, organization_id, appears
   FROM user_organizations
-  JOIN unnest($1::bigint[], $2::uuid[]) AS moved (company_id, organization_id)
+  JOIN unnest($1::bigint[], $2::uuid[], $3::boolean[])
+       AS moved (company_id, organization_id, appears)
  USING (company_id, organization_id)
  WHERE contacts > 0
 """
@@ -152,13 +156,6 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::smallint[], 
    SET contacts = held.contacts + EXCLUDED.contacts
 """
 
-MOVE_SHARES = """
-INSERT INTO user_organizations AS held
-SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[])
-    ON CONFLICT (company_id, organization_id, owner_id) DO UPDATE
-   SET contacts = held.contacts + EXCLUDED.contacts
-"""
-
 TRANSACTION = "SELECT pg_current_xact_id()::text"
 
 SETTLED = """
@@ -166,6 +163,15 @@ SELECT number
   FROM unnest($1::text[]) AS opened (number)
  WHERE pg_xact_status(number::xid8) IS DISTINCT FROM 'in progress'
 """
+
+
+class MovedOrganization(NamedTuple):
+    """`appears`: it did not show before. `is_renamed`: nor did it under this name."""
+
+    company_id: int
+    organization_id: UUID
+    appears: bool
+    is_renamed: bool
 
 
 async def lock_persons(conn: Connection, keys: Iterable[Key]) -> None:
@@ -252,7 +258,7 @@ async def write_activities(conn: Connection, after: Mapping[Key, Register]) -> N
 
 async def write_organizations(
     conn: Connection, states: Mapping[Organization, states.OrganizationState]
-) -> list[Organization]:
+) -> list[MovedOrganization]:
     """Returns those that show differently now."""
     rows = [
         (
@@ -276,15 +282,21 @@ async def write_organizations(
     ]
     written = await conn.fetch(WRITE_ORGANIZATIONS, *columns(rows, 15))
     return [
-        Organization(row["company_id"], row["organization_id"])
+        MovedOrganization(
+            row["company_id"], row["organization_id"], row["appears"], row["is_renamed"]
+        )
         for row in written
         if row["shows_differently"]
     ]
 
 
-async def users_of(conn: Connection, organizations: Sequence[Organization]) -> set[User]:
-    rows = await conn.fetch(USERS_OF_ORGANIZATIONS, *columns(organizations, 2))
-    return {User(row["company_id"], row["owner_id"]) for row in rows}
+async def seen_by(conn: Connection, organizations: Sequence[MovedOrganization]) -> list[Seen]:
+    """By whom these organizations are seen."""
+    rows = await conn.fetch(USERS_OF_ORGANIZATIONS, *columns([o[:3] for o in organizations], 3))
+    return [
+        Seen(User(row["company_id"], row["owner_id"]), row["organization_id"], row["appears"])
+        for row in rows
+    ]
 
 
 async def write_statuses(conn: Connection, statuses: Iterable[states.SyncStatus]) -> set[User]:
@@ -297,8 +309,7 @@ async def write_statuses(conn: Connection, statuses: Iterable[states.SyncStatus]
     return {User(row["company_id"], None) for row in written}
 
 
-async def move_counters(conn: Connection, moves: Moves) -> None:
-    await _write(conn, MOVE_SHARES, sorted_moves(moves.shares))
+async def move_counts(conn: Connection, moves: Moves) -> None:
     await _write(conn, MOVE_COUNTS, sorted_moves(moves.counts))
 
 

@@ -8,10 +8,13 @@ them, so that whoever a change affects is found and marked whatever else is unde
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.query import batch, projection
-from services.query.batch import Batch, Organization, User
+from services.query import access_store, batch, live_store, projection, tally_store, touched
+from services.query.batch import Batch, Organization, Shown, User
 from services.query.contact import Contact, Key
 from services.query.invalidation import Invalidation
+from services.query.projection import MovedOrganization
+from services.query.searching import recording
+from services.query.touched import Seen
 from shared import db
 from shared.kafka.consumer import AfterCommit, Received
 from shared.observability import EVENT_AGE
@@ -30,6 +33,7 @@ class Projector:
         """
         sorted_facts = batch.sort(facts, self._custom_fields)
         users = await project(conn, sorted_facts)
+        await access_store.project(conn, sorted_facts)
         if users:
             await self._invalidation.mark(users, await projection.transaction(conn))
 
@@ -56,17 +60,27 @@ async def project(conn: db.Connection, facts: Batch) -> set[User]:
     moves = batch.moves(before, after)
     organizations = {Organization(s.company_id, s.organization_id) for s in moves.shares}
     await projection.lock_organizations(conn, organizations | set(facts.organizations))
-    users = _affected(spoken_of | set(after), before, after)
+    contacts = _shown(spoken_of | set(after), before, after)
+    tallied = await tally_store.activity_moves(conn, (before, after), (were, activities))
     await projection.write_contacts(conn, before, after)
     if activities:
         await projection.write_activities(conn, activities)
-    await projection.move_counters(conn, moves)
+    shares = await tally_store.move_shares(conn, moves.shares)
+    await projection.move_counts(conn, moves)
+    organizations_seen: list[Seen] = []
+    moved: list[MovedOrganization] = []
     if facts.organizations:
         moved = await projection.write_organizations(conn, facts.organizations)
-        users |= await projection.users_of(conn, moved)
+        organizations_seen = await projection.seen_by(conn, moved)
+        shares += await tally_store.sync_shares(conn, facts.organizations)
+    await tally_store.move(conn, tallied, shares)
+    await recording.record(conn, before, after, moved)
+    companies: set[User] = set()
     if facts.statuses:
-        users |= await projection.write_statuses(conn, facts.statuses.values())
-    return users
+        companies = await projection.write_statuses(conn, facts.statuses.values())
+    names = touched.by_user(contacts, organizations_seen)
+    await live_store.append(conn, names, companies)
+    return companies.union(names)
 
 
 async def _activities(conn: db.Connection, facts: Batch) -> Mapping[Key, Register]:
@@ -97,8 +111,8 @@ def _merged_into(rows: Mapping[Key, Contact], key: Key) -> Key | None:
     return Key(key.company_id, into) if into is not None else None
 
 
-def _affected(
+def _shown(
     keys: Iterable[Key], before: Mapping[Key, Contact], after: Mapping[Key, Contact]
-) -> set[User]:
+) -> set[Shown]:
     keys = list(keys)
-    return batch.affected(keys, before) | batch.affected(keys, {**before, **after})
+    return batch.shown(keys, before) | batch.shown(keys, {**before, **after})

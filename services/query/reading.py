@@ -3,21 +3,23 @@
 Rule: a page says what was true at one instant: its rows, their activities, the total, the status.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from services.query import answers, paging, store
+from services.query import answers, organization_store, paging, store
 from services.query.batch import User
 from services.query.cursor import Key
+from services.query.organization_store import Slice
 from services.query.paging import Bucket
 from services.query.request import ListRequest, OrganizationsRequest
 from shared import db
 
-READ_S: Final = 10.0
+READ_S: Final = 5.0
+
+BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 @asynccontextmanager
@@ -26,12 +28,10 @@ async def snapshot(pool: db.Pool) -> AsyncIterator[db.Connection]:
     Unavailable: Postgres is away, or too slow.
     """
     with db.errors():
-        async with (
-            asyncio.timeout(READ_S),
-            pool.acquire() as conn,
-            conn.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        async with db.leased(pool, seconds=READ_S) as conn:
+            await conn.execute(BEGIN)
             yield conn
+            await conn.execute("COMMIT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,23 +116,50 @@ def _key_of(row: Any) -> Key:
 
 
 async def organizations(conn: db.Connection, user: User, asked: OrganizationsRequest) -> Read:
-    offset = (asked.page - 1) * asked.limit
-    total = await store.count_organizations(conn, user, search=asked.search)
-    rows = await store.organizations(
-        conn, user, search=asked.search, offset=offset, limit=asked.limit
-    )
+    if asked.search:
+        total, rows = await _organizations_named(conn, user, asked)
+    else:
+        total = await organization_store.total(conn, user)
+        rows = await _organizations_listed(conn, user, asked, total)
+    has_next = len(rows) > asked.limit
+    rows = rows[: asked.limit]
     page = {
         "organizations": [answers.user_organization(row) for row in rows],
         "pagination": answers.pagination(
             page=asked.page,
             limit=asked.limit,
             total=total,
-            has_next=offset + len(rows) < total and bool(rows),
-            has_prev=asked.page > 1,
-            next_key=None,
+            has_next=has_next,
+            has_prev=asked.after is not None or asked.page > 1,
+            next_key=organization_store.key_of(rows[-1]) if has_next else None,
         ),
     }
     return Read(answers.dump({"success": True, "data": page})[:-1])
+
+
+async def _organizations_listed(
+    conn: db.Connection, user: User, asked: OrganizationsRequest, total: int
+) -> Sequence[Any]:
+    """The page's, and one more if there is one."""
+    before = (asked.page - 1) * asked.limit
+    after = asked.after
+    if after is None and before >= total:
+        return ()
+    if after is None and before == 0:
+        after = organization_store.START
+    if after is None:
+        after = await organization_store.key_at(conn, user, before - 1, total)
+    return await organization_store.page(conn, user, after, limit=asked.limit + 1)
+
+
+async def _organizations_named(
+    conn: db.Connection, user: User, asked: OrganizationsRequest
+) -> tuple[int, Sequence[Any]]:
+    passed = 0 if asked.after is not None else (asked.page - 1) * asked.limit
+    part = Slice(asked.after or organization_store.START, passed, asked.limit + 1)
+    hits = await organization_store.search(conn, user, asked.search, part)
+    rows = await organization_store.named(conn, user, hits.wanted) if hits.wanted else ()
+    return hits.total, rows
 
 
 async def contact(

@@ -11,7 +11,8 @@ from uuid import UUID
 from pydantic import Field, field_validator
 
 from services.query import cursor
-from services.query.cursor import Key
+from services.query.cursor import Key, OrganizationKey
+from shared import positions
 from shared.web import Json
 
 LIMIT = 20
@@ -59,13 +60,27 @@ class ListRequest:
 
 @dataclass(frozen=True, slots=True)
 class OrganizationsRequest:
+    """One page of a user's organizations, as of contacts; `search` is a part of the name."""
+
     page: int
     limit: int
     search: str
+    after: OrganizationKey | None
 
     @property
     def name(self) -> str:
-        return f"o:{self.page}:{self.limit}:{self.search}"
+        where = cursor.encode_organization(self.after) if self.after else ""
+        return f"o:{self.page}:{self.limit}:{where}:{self.search}"
+
+
+After = Annotated[
+    str | None,
+    Field(
+        max_length=positions.MOST_CHARS,
+        description="token of a write: waits until the page shows it, 2 seconds at most; "
+        "performance.after then says shown or pending",
+    ),
+]
 
 
 class ListQuery(Json):
@@ -83,6 +98,7 @@ class ListQuery(Json):
     cursor: str | None = Field(
         None, max_length=100, description="nextCursor of the page before; wins over page"
     )
+    after: After = None
 
     @field_validator("cursor")
     @classmethod
@@ -105,7 +121,13 @@ class OrganizationsQuery(Json):
 
     page: PageNumber = 1
     limit: Limit = LIMIT
-    search: str = Field("", max_length=SEARCH, description="a part of the name, in any case")
+    search: str = Field(
+        "", max_length=SEARCH, description="a part of the name; case and accents do not matter"
+    )
+    cursor: str | None = Field(
+        None, max_length=3000, description="nextCursor of the page before; wins over page"
+    )
+    after: After = None
 
     @field_validator("search")
     @classmethod
@@ -114,5 +136,16 @@ class OrganizationsQuery(Json):
             raise ValueError("Use text")
         return value.strip()
 
+    @field_validator("cursor")
+    @classmethod
+    def _is_ours(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                cursor.decode_organization(value)
+            except cursor.BadCursor as error:
+                raise ValueError("Use a nextCursor as it was answered") from error
+        return value
+
     def request(self) -> OrganizationsRequest:
-        return OrganizationsRequest(self.page, self.limit, self.search)
+        after = cursor.decode_organization(self.cursor) if self.cursor is not None else None
+        return OrganizationsRequest(self.page, self.limit, self.search, after)

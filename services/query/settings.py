@@ -16,3 +16,15 @@ class QuerySettings(StoreSettings):
         SecretStr("redis://localhost:6379/0"),
         description="Redis or Valkey that holds the cached pages",
     )
+    rate_limit_per_second: float = Field(
+        500.0,
+        ge=0,
+        description="reads of Postgres that one user gets from a process; 0: as many as wanted",
+    )
+    rate_limit_burst: int = Field(1000, ge=1, description="reads a user can save up")
+    slow_query_ms: float = Field(
+        100.0, gt=0, description="a statement that takes longer is logged with its plan"
+    )
+    stale_samples_per_second: float = Field(
+        1.0, ge=0, le=1000, description="cached pages compared with Postgres; 0: none"
+    )

@@ -163,26 +163,6 @@ CONTACT = """
 SELECT * FROM shown_contacts WHERE contact_id = $1 AND company_id = $2 AND listed
 """
 
-ORGANIZATIONS = """
-SELECT o.organization_id, o.name AS organization_name, o.pipedrive_org_id, o.industry, o.size,
-       o.website, o.address, o.country, o.city, o.contact_count, o.last_activity,
-       share.contacts
-  FROM user_organizations AS share
-  JOIN organizations AS o USING (company_id, organization_id)
- WHERE share.company_id = $1 AND share.owner_id = $2 AND share.contacts > 0 AND NOT o.deleted
-   AND ($3 = '' OR strpos(lower(o.name), lower($3)) > 0)
- ORDER BY share.contacts DESC, o.name, o.organization_id
-OFFSET $4 LIMIT $5
-"""
-
-COUNT_ORGANIZATIONS = """
-SELECT count(*)
-  FROM user_organizations AS share
-  JOIN organizations AS o USING (company_id, organization_id)
- WHERE share.company_id = $1 AND share.owner_id = $2 AND share.contacts > 0 AND NOT o.deleted
-   AND ($3 = '' OR strpos(lower(o.name), lower($3)) > 0)
-"""
-
 
 async def buckets(conn: Connection, user: User, organization_id: UUID | None) -> list[Bucket]:
     if organization_id is None:
@@ -242,14 +222,3 @@ async def sync_status(conn: Connection, company_id: int) -> asyncpg.Record | Non
 
 async def contact(conn: Connection, company_id: int, contact_id: UUID) -> asyncpg.Record | None:
     return await conn.fetchrow(CONTACT, contact_id, company_id)
-
-
-async def organizations(
-    conn: Connection, user: User, *, search: str, offset: int, limit: int
-) -> list[asyncpg.Record]:
-    return await conn.fetch(ORGANIZATIONS, *user, search, offset, limit)
-
-
-async def count_organizations(conn: Connection, user: User, *, search: str) -> int:
-    count: int = await conn.fetchval(COUNT_ORGANIZATIONS, *user, search)
-    return count

@@ -7,6 +7,7 @@ from shared import db, lifecycle
 from shared.errors import Unavailable
 
 EVERY_S: Final = 1.0
+PATIENCE_S: Final = 2.0
 
 
 class Watch:
@@ -18,9 +19,12 @@ class Watch:
 
     async def run(self, stop: asyncio.Event) -> None:
         while not await lifecycle.wait_or_stop(EVERY_S, stop):
-            try:
+            self.away = not await self._answers()
+
+    async def _answers(self) -> bool:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
                 await db.ping(self._pool)
-            except Unavailable:
-                self.away = True
-            else:
-                self.away = False
+        except (Unavailable, TimeoutError):
+            return False
+        return True

@@ -3,7 +3,9 @@
 Rule 1: commands of one turn of the event loop leave in one write; answers come back in order.
         Whoever asks the same in the same turn shares the command: it leaves after all have asked.
 Rule 2: an answer that takes longer than the deadline ends the connection: every command that
-        waits on it is `Unavailable`. One that cannot be opened is not tried again for a moment.
+        waits on it is `Unavailable`. From then on nobody waits: a server that does not answer is
+        tried again each moment, beside the commands, which are `Unavailable` at once until one
+        attempt has succeeded.
 Rule 3: a connection knows which run of the server it reached. What another run held may be older
         than what this one would have held, so nothing is believed across runs.
 
@@ -44,6 +46,7 @@ class _Line(asyncio.Protocol):
         self._shared: dict[tuple[Any, ...], asyncio.Future[Answer]] = {}
         self._watch: asyncio.TimerHandle | None = None
         self.closed = False
+        self.was_silent = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # a stream's transport is one
@@ -81,6 +84,7 @@ class _Line(asyncio.Protocol):
             return
         left = self._waiting[0][0] - self._loop.time()
         if left <= 0:
+            self.was_silent = True
             self.close("no answer in time")
         else:
             self._watch = self._loop.call_later(left, self._check)
@@ -129,15 +133,18 @@ class Wire:
         self._line: _Line | None = None
         self._opening: asyncio.Task[_Line] | None = None
         self._retry_at = 0.0
+        self._is_away = False
+        self._is_closed = False
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._is_closed = True
         if self._opening is not None:
             self._opening.cancel()
             with contextlib.suppress(asyncio.CancelledError, Unavailable):
-                await self._opening
+                (await self._opening).close("closing")
         if self._line is not None:
             self._line.close("closing")
 
@@ -185,19 +192,25 @@ class Wire:
         await self.call("PING")
 
     async def _connected(self) -> _Line:
-        if self._opening is None:
-            if time.monotonic() < self._retry_at:
-                raise Unavailable("Redis: away a moment ago")
+        if self._is_closed:  # a page that is still being kept, when the process ends
+            raise Unavailable("Redis: the connection is closed")
+        if self._line is not None and self._line.was_silent:
+            self._is_away = True
+        if self._opening is None and time.monotonic() >= self._retry_at:
             self._opening = asyncio.get_running_loop().create_task(self._open())
             self._opening.add_done_callback(self._opened)
+        if self._opening is None or self._is_away:
+            raise Unavailable("Redis: away a moment ago")
         # Shielded: many may wait for the one attempt.
         return await asyncio.shield(self._opening)
 
     def _opened(self, task: asyncio.Task[_Line]) -> None:
         self._opening = None
         if task.cancelled() or task.exception() is not None:
+            self._is_away = True
             self._retry_at = time.monotonic() + BREAKER_S
         else:
+            self._is_away = False
             self._line = task.result()
 
     async def _open(self) -> _Line:
@@ -210,7 +223,7 @@ class Wire:
             if line is not None:
                 line.close("not opened")
             raise Unavailable(f"Redis: {type(error).__name__}: {error}") from error
-        except Unavailable:
+        except (Unavailable, asyncio.CancelledError):
             if line is not None:
                 line.close("not opened")
             raise
@@ -227,9 +240,13 @@ class Wire:
             factory,
             self._to.get("host", "localhost"),
             self._to.get("port", 6379),
-            ssl=ssl.create_default_context() if secure else None,
+            ssl=self._tls() if secure else None,
         )
         return line
+
+    def _tls(self) -> ssl.SSLContext:
+        """By the server's name; `ssl_ca_certs` in the URL names who signs for it."""
+        return ssl.create_default_context(cafile=self._to.get("ssl_ca_certs"))
 
     async def _introduce(self, line: _Line) -> None:
         if password := self._to.get("password"):

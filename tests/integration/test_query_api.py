@@ -1,71 +1,27 @@
 """The door out: who is let in, what is refused, what a hit looks like."""
 
 import asyncio
+import gzip
 import json
 import re
 from collections.abc import AsyncIterator
-from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
-from pydantic import SecretStr
 
-from services.query import api, projection
-from services.query.cache import Cache
-from services.query.generation import Keys
-from services.query.invalidation import Invalidation
-from services.query.projector import Projector
-from services.query.watch import Watch
-from services.query.wire import Wire
-from shared import db
-from shared.app import Health
-from shared.auth import Authenticator
-from shared.kafka.consumer import Received
-from shared.tenants import Tenants
+from services.query.limits import Limits, Rate
+from tests.support import query_door
 from tests.support import query_facts as facts
-from tests.support.cluster import SECRET, token
-from tests.support.infra import Infra, on_database
-from tests.support.query_facts import COMPANY, NO_TENANTS, read_model
-from tests.support.waiting import until
+from tests.support.cluster import token
+from tests.support.query_door import Door
+from tests.support.query_facts import COMPANY
 
 pytestmark = pytest.mark.integration
 
 
-class Door:
-    """The API of one process, and a projector beside it."""
-
-    def __init__(self, pool: db.Pool, wire: Wire, keys: Keys) -> None:
-        self.pool = pool
-        self.watch = Watch(pool)
-        self.projector = Projector(Tenants(NO_TENANTS), Invalidation(wire, keys, pool))
-        parts = api.Parts(pool, Cache(wire, keys), self.watch)
-        authenticator = Authenticator(SecretStr(SECRET), None)
-        app = api.application(parts, Health({}), authenticator)
-        self.client: TestClient[Any, Any] = TestClient(TestServer(app))
-
-    async def told(self, *told: Received) -> None:
-        async with self.pool.acquire() as conn, conn.transaction():
-            after = await self.projector.apply(conn, told)
-        await after()
-
-    async def get(
-        self, path: str, *, company: int = COMPANY, user: str = "7", etag: str = "", **claims: Any
-    ) -> aiohttp.ClientResponse:
-        headers = {"Authorization": f"Bearer {token(company, user, **claims)}"}
-        if etag:
-            headers["If-None-Match"] = etag
-        response: aiohttp.ClientResponse = await self.client.get(path, headers=headers)
-        await response.read()
-        return response
-
-
 @pytest.fixture
 async def door(database_url: str, redis_url: str) -> AsyncIterator[Door]:
-    async with read_model(database_url) as pool, Wire(redis_url) as wire:
-        door = Door(pool, wire, Keys(await projection.store_id(pool)))
-        async with door.client:
-            yield door
+    async with query_door.opened(database_url, redis_url) as door:
+        yield door
 
 
 async def test_a_hit_is_the_page_that_was_read_with_another_tail(door: Door) -> None:
@@ -97,6 +53,76 @@ async def test_an_unchanged_page_is_not_sent_again(door: Door) -> None:
     assert changed.headers["ETag"] != etag
 
 
+async def test_an_etag_is_known_again_in_every_way_in_which_it_may_be_asked_for(
+    door: Door,
+) -> None:
+    await door.told(facts.person(1, 1))
+    etag = (await door.get("/api/my-500")).headers["ETag"]
+    strong = etag.removeprefix("W/")
+
+    asked = [strong, f'"other", {etag}', "*", '"other"', strong.strip('"')]
+    statuses = [(await door.get("/api/my-500", etag=each)).status for each in asked]
+
+    assert etag.startswith('W/"')
+    assert statuses == [304, 304, 304, 200, 200]
+
+
+async def test_a_large_page_is_sent_compressed_to_those_who_take_it(door: Door) -> None:
+    await door.told(*[facts.person(n, name=f"Ada {n}") for n in range(50)])
+    plain = {"Accept-Encoding": "identity"}
+    packed = {"Accept-Encoding": "br, gzip;q=0.8"}
+    refused = {"Accept-Encoding": "gzip;q=0, *"}
+    path = "/api/my-500?limit=50"
+
+    fresh = await exchange_one(door, path, packed)
+    hits = [await exchange_one(door, path, packed) for _ in range(2)]
+    others = [await exchange_one(door, path, headers) for headers in (plain, refused, {})]
+
+    page = json.loads(others[0][1])["data"]
+    assert [c["name"] for c in page["contacts"]] != []
+    for head, body in [fresh, *hits]:
+        assert b"\r\nContent-Encoding: gzip\r\n" in head
+        assert json.loads(gzip.decompress(body))["data"] == page
+        assert len(body) < len(others[0][1]) / 5
+    for head, body in others:
+        assert b"Content-Encoding" not in head
+        assert json.loads(body)["data"] == page
+    for head, _ in [fresh, *hits, *others]:
+        assert b"\r\nVary: Accept-Encoding, Authorization\r\n" in head
+        assert b"\r\nCache-Control: private, no-cache\r\n" in head
+        assert b"\r\nETag: W/" in head
+
+
+async def test_a_small_page_is_not_compressed(door: Door) -> None:
+    head, body = await exchange_one(door, "/api/my-500", {"Accept-Encoding": "gzip"})
+
+    assert b"Content-Encoding" not in head
+    assert json.loads(body)["success"]
+
+
+async def test_who_reads_too_much_is_told_when_to_come_back(
+    database_url: str, redis_url: str
+) -> None:
+    limits = Limits(Rate(per_second=0.5, burst=3))
+    async with query_door.opened(database_url, redis_url, limits) as door:
+        await door.told(facts.person(1))
+        read = [await door.get(f"/api/my-500?page={n}") for n in range(1, 6)]
+        hit = await door.get("/api/my-500?page=1")
+        other = await door.get("/api/my-500?page=1", user="8")
+        body = await read[3].json()
+
+    assert [response.status for response in read] == [200, 200, 200, 429, 429]
+    assert body["code"] == "rate_limited"
+    assert 1 <= int(read[3].headers["Retry-After"]) <= 2
+    assert hit.status == other.status == 200
+
+
+async def exchange_one(door: Door, path: str, headers: dict[str, str]) -> tuple[bytes, bytes]:
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    (answer,) = await exchange(door, raw_request("1.1", *lines, path=path))
+    return answer
+
+
 async def exchange(door: Door, *requests: bytes) -> list[tuple[bytes, bytes]]:
     """Heads and bodies of what comes back when requests are sent in one write."""
     reader, writer = await asyncio.open_connection("127.0.0.1", door.client.port)
@@ -111,9 +137,9 @@ async def exchange(door: Door, *requests: bytes) -> list[tuple[bytes, bytes]]:
     return answers
 
 
-def raw_request(version: str, *headers: str) -> bytes:
+def raw_request(version: str, *headers: str, path: str = "/api/my-500") -> bytes:
     lines = [
-        f"GET /api/my-500 HTTP/{version}",
+        f"GET {path} HTTP/{version}",
         "Host: here",
         f"Authorization: Bearer {token(COMPANY, '7')}",
         *headers,
@@ -152,6 +178,8 @@ async def test_a_hit_is_the_same_over_every_kind_of_connection(door: Door) -> No
         "/api/my-500?cursor=abc",
         "/api/my-500?order=name",
         "/api/organizations?limit=0",
+        "/api/organizations?cursor=abc",
+        "/api/stats?week=1",
         "/api/contacts/not-a-uuid",
     ],
 )
@@ -165,7 +193,9 @@ async def test_a_bad_parameter_is_refused_with_a_sentence(door: Door, path: str)
     assert body["error"].endswith(".")
 
 
-@pytest.mark.parametrize("path", ["/api/my-500", "/api/organizations", "/api/contacts/x"])
+@pytest.mark.parametrize(
+    "path", ["/api/my-500", "/api/organizations", "/api/stats", "/api/contacts/x"]
+)
 async def test_without_a_token_there_is_nothing_to_read(door: Door, path: str) -> None:
     response = await door.client.get(path)
 
@@ -199,6 +229,19 @@ async def test_organizations_are_cached_and_fresh_too(door: Door) -> None:
     assert [o["name"] for o in fresh["data"]["organizations"]] == ["Renamed"]
 
 
+async def test_numbers_are_cached_and_fresh_too(door: Door) -> None:
+    await door.told(facts.person(1, 1), facts.activity(5, person_id=1))
+    await door.get("/api/stats")
+    hit = await (await door.get("/api/stats")).json()
+
+    await door.told(facts.activity(6, person_id=1))
+    fresh = await (await door.get("/api/stats")).json()
+
+    assert hit["performance"]["cacheHit"]
+    assert hit["data"]["activities"]["total"] == 1
+    assert fresh["data"]["activities"]["total"] == 2
+
+
 async def test_the_page_for_people_needs_nothing_from_elsewhere(door: Door) -> None:
     response = await door.client.get("/")
 
@@ -211,7 +254,9 @@ async def test_the_page_for_people_needs_nothing_from_elsewhere(door: Door) -> N
 async def test_the_document_describes_every_address(door: Door) -> None:
     document = await (await door.client.get("/openapi.json")).json()
 
-    assert {"/api/my-500", "/api/contacts/{id}", "/api/organizations"} <= set(document["paths"])
+    assert {"/api/my-500", "/api/contacts/{id}", "/api/organizations", "/api/stats"} <= set(
+        document["paths"]
+    )
     contact = document["components"]["schemas"]["Contact"]["properties"]
     answered = json.loads((await _one_contact(door))[0])["data"]["contacts"][0]
     assert list(contact) == list(answered)
@@ -221,37 +266,3 @@ async def _one_contact(door: Door) -> tuple[bytes, int]:
     await door.told(facts.person(1))
     response = await door.get("/api/my-500")
     return await response.read(), response.status
-
-
-async def test_cached_pages_are_served_marked_while_postgres_is_away(
-    killable: Infra, redis_url: str
-) -> None:
-    async with read_model(on_database(killable.database, "postgres")) as pool:
-        await pool.execute("TRUNCATE contacts, user_counts")
-        async with Wire(redis_url) as wire:
-            door = Door(pool, wire, Keys(await projection.store_id(pool)))
-            async with door.client:
-                await door.told(facts.person(1, name="Ada"))
-                await door.get("/api/my-500")
-                stop = asyncio.Event()
-                watching = asyncio.create_task(door.watch.run(stop))
-                await asyncio.to_thread(killable.kill, "postgres")
-
-                async def is_away() -> bool:
-                    return door.watch.away
-
-                await until(is_away, 10)
-                kept = await (await door.get("/api/my-500")).json()
-                unread = await door.get("/api/my-500?page=2")
-                await asyncio.to_thread(killable.start, "postgres")
-
-                async def is_back() -> bool:
-                    return (await door.get("/api/my-500?page=2")).status == 200
-
-                await until(is_back, 20)
-                stop.set()
-                await watching
-
-    assert kept["stale"] is True
-    assert [c["name"] for c in kept["data"]["contacts"]] == ["Ada"]
-    assert unread.status == 503

@@ -188,6 +188,28 @@ async def test_a_contact_says_all_that_the_contract_names(pool: db.Pool) -> None
     }
 
 
+@pytest.mark.parametrize(
+    "newest",
+    [
+        facts.person(1, 9, name="Ada"),
+        facts.link(1, 1, 9),
+        facts.score(1, 7, 9),
+        facts.campaign(1, 9, added=True),
+    ],
+    ids=lambda told: told.topic,
+)
+async def test_a_contact_was_updated_when_the_newest_of_its_facts_was_said(
+    pool: db.Pool, newest: Any
+) -> None:
+    told = [facts.person(1, 1), facts.link(1, 2, 2), facts.score(1, 3, 3)]
+    later = [facts.activity(5, 20, person_id=1), facts.organization(1, 30), facts.score(1, 2, 2)]
+
+    await project(pool, [*told, newest, *later])
+
+    (contact,) = (await page(pool))["contacts"]
+    assert contact["updatedAt"] == "1970-01-01T00:00:00.000009Z"
+
+
 async def test_the_newest_five_activities_count_those_of_merged_persons(pool: db.Pool) -> None:
     newer = [
         facts.activity(

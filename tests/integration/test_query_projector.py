@@ -24,6 +24,8 @@ TABLES = (
     "SELECT * FROM sync_status ORDER BY company_id",
     "SELECT * FROM user_counts WHERE contacts <> 0 ORDER BY 1, 2, 3, 4",
     "SELECT * FROM user_organizations WHERE contacts <> 0 ORDER BY 1, 2, 3",
+    "SELECT * FROM user_totals WHERE organizations <> 0 ORDER BY 1, 2",
+    "SELECT * FROM user_activities WHERE activities <> 0 ORDER BY 1, 2, 3, 4, 5",
 )
 COUNTED = """
 SELECT company_id, owner_id, not_in_campaign, score, count(*) AS contacts
@@ -48,7 +50,7 @@ async def rows(pool: db.Pool) -> list[list[tuple[Any, ...]]]:
 async def empty(pool: db.Pool) -> None:
     await pool.execute(
         "TRUNCATE contacts, activities, organizations, sync_status, user_counts, "
-        "user_organizations"
+        "user_organizations, user_totals, user_activities"
     )
 
 
@@ -83,7 +85,8 @@ async def test_any_order_any_batches_and_duplicates_end_in_the_same_rows(
         "SELECT * FROM user_counts WHERE contacts <> 0 ORDER BY 1, 2, 3, 4"
     )
     assert await pool.fetch(SHARED) == await pool.fetch(
-        "SELECT * FROM user_organizations WHERE contacts <> 0 ORDER BY 1, 2, 3"
+        "SELECT company_id, organization_id, owner_id, contacts FROM user_organizations "
+        "WHERE contacts <> 0 ORDER BY 1, 2, 3"
     )
 
 

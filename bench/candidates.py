@@ -1,0 +1,146 @@
+"""How long one arrival's candidates take to find among a tenant's names, in milliseconds.
+
+    python -m bench.candidates [DATABASE_URL] [--names FILE] [--stored 100000] [--arrivals 300]
+
+Stores names as organizations in a schema of its own, which it drops at the end: those of a CSV
+file with a column `name`, and as many more, put together from their words, as are missing. Without
+a file all are put together from invented words. Then single records arrive, misspelt, and their
+candidates are looked up in the service's own way; then in batches, as the asking loop does it.
+Postgres must run on this machine: on one that others use too, only what was computed tells much.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+
+import asyncpg
+
+from bench.matching_task import read
+from services.orgs import asking, candidate_store, grouping, record_store
+from services.orgs.grouping import Record
+from services.orgs.main import MIGRATIONS
+from services.orgs.placing import NEW_RECORD
+from shared import db, ids, service
+from shared.register import Register, Stamp
+
+SCHEMA = "orgs_candidates"
+COMPANY = 1
+BATCH = 1_000
+SYLLABLES = (
+    "ba",
+    "co",
+    "da",
+    "fi",
+    "go",
+    "ha",
+    "in",
+    "jo",
+    "ka",
+    "lo",
+    "mond",
+    "ni",
+    "qua",
+    "ver",
+)
+COMMON = ("Holding", "Group", "Services", "Capital", "Systems", "Bank", "Energy", "International")
+FORMS = ("GmbH", "Ltd", "Inc", "AG", "SA", "BV", "")
+
+
+def names(path: Path | None, count: int, rng: Random) -> Iterator[str]:
+    known = [row.stated.name or "" for row in read(path)] if path else []
+    yield from known[:count]
+    words = [word for name in known for word in name.split()] or list(_invented(rng, 30_000))
+    for _ in range(count - len(known)):
+        middle = rng.choice(COMMON) if rng.random() < 0.4 else rng.choice(words)
+        yield f"{rng.choice(words)} {middle} {rng.choice(FORMS)}".strip()
+
+
+def _invented(rng: Random, count: int) -> Iterator[str]:
+    for _ in range(count):
+        yield "".join(rng.choice(SYLLABLES) for _ in range(rng.randint(2, 4))).capitalize()
+
+
+def misspelt(name: str, rng: Random) -> str:
+    at = rng.randrange(max(1, len(name) - 1))
+    return name[:at] + name[at + 1 :]
+
+
+def record(number: int, name: str) -> Record:
+    fields = {**NEW_RECORD.fields, "name": name}
+    register = Register(Stamp(number, 1, f"e{number}"), False, fields, {})
+    record_id = ids.organization(COMPANY, number)
+    return grouping.named(COMPANY, record_id, number, register, record_id)
+
+
+async def fill(pool: db.Pool, stored: Sequence[str]) -> None:
+    records = [record(number, name) for number, name in enumerate(stored, 1)]
+    for start in range(0, len(records), BATCH):
+        async with pool.acquire() as conn, conn.transaction():
+            await record_store.save(conn, records[start : start + BATCH])
+    await pool.execute("ANALYZE records")
+
+
+def cpu_ms(pid: int) -> float:
+    """What a process of this machine has computed so far: waiting for a busy processor is none."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6
+
+
+async def measure(pool: db.Pool, arrivals: Sequence[Record]) -> None:
+    looked: list[float] = []
+    computed: list[float] = []
+    compared: list[float] = []
+    found: list[int] = []
+    async with pool.acquire() as conn:
+        pid = await conn.fetchval("SELECT pg_backend_pid()")
+        for arrival in arrivals:
+            began, cpu = time.perf_counter(), cpu_ms(pid) + 1e3 * time.process_time()
+            near = await candidate_store.near(conn, [arrival])
+            looked.append(1e3 * (time.perf_counter() - began))
+            computed.append(cpu_ms(pid) + 1e3 * time.process_time() - cpu)
+            began = time.process_time()
+            asking.questions(arrival, near)
+            compared.append(1e3 * (time.process_time() - began))
+            found.append(len(near.candidates.get(arrival.key, ())))
+        cpu = cpu_ms(pid) + 1e3 * time.process_time()
+        for start in range(0, len(arrivals), asking.BATCH):
+            await candidate_store.near(conn, arrivals[start : start + asking.BATCH])
+        together = (cpu_ms(pid) + 1e3 * time.process_time() - cpu) / len(arrivals)
+    for what, times in (("one arrival", looked), ("of it computing", computed)):
+        at_95 = sorted(times)[int(0.95 * len(times))]
+        print(f"{what:16} p50 {statistics.median(times):5.1f}  p95 {at_95:5.1f} ms")
+    print(f"in batches           {together:5.1f} ms of computing an arrival")
+    print(f"comparing            {statistics.mean(compared):5.1f} ms of computing an arrival")
+    print(f"candidates           {statistics.mean(found):5.1f} an arrival")
+
+
+async def main(options: argparse.Namespace) -> None:
+    rng = Random(1)
+    stored = list(names(options.names, options.stored, rng))
+    arrivals = [
+        record(10**9 + n, misspelt(name, rng))
+        for n, name in enumerate(rng.sample(stored, options.arrivals))
+    ]
+    conn = await asyncpg.connect(options.dsn)
+    await conn.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+    await service.prepare_store(options.dsn, SCHEMA, Path(MIGRATIONS), asyncio.Event())
+    try:
+        async with db.pool(options.dsn, SCHEMA, size=2, durable=False, replan=True) as pool:
+            await fill(pool, stored)
+            await measure(pool, arrivals)
+    finally:
+        await conn.execute(f"DROP SCHEMA {SCHEMA} CASCADE")
+        await conn.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dsn", nargs="?", default=os.environ.get("DATABASE_URL"))
+    parser.add_argument("--names", type=Path)
+    parser.add_argument("--stored", type=int, default=100_000)
+    parser.add_argument("--arrivals", type=int, default=300)
+    asyncio.run(main(parser.parse_args()))

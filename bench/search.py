@@ -1,0 +1,142 @@
+"""How long a search takes at 500,000 contacts of one user, by what is typed.
+
+    python -m bench.search [--database bench] [--each 60] [--changes 200] [--scale 1.0]
+
+Makes the data if it is not there (`bench.data`). Each text is asked for twice: the first pass
+meets words nobody asked for before, the second is warm; then both again with other texts while
+another process projects so many changes a second for the same user, indexer included. Restart
+Postgres before to see the first pass cold. One request at a time, reads only, no cache: what is
+measured is `reading.search` with its snapshot. Prints milliseconds, and those over 100; the last
+columns are processor time, of Postgres' process and this one, which others on the machine change
+little: what the search would take if it had the processor to itself.
+"""
+
+import argparse
+import asyncio
+import gc
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import uvloop
+
+from bench import data
+from bench.search_texts import Row, Typed, typed
+from services.query.batch import User
+from services.query.main import SCHEMA
+from services.query.reading import snapshot
+from services.query.searching import reading
+from services.query.searching.request import SearchQuery
+from shared import db, lifecycle
+
+USER = User(data.COMPANY, data.USER)
+BAR_MS = 100.0
+
+SAMPLE = """
+SELECT contact_id::text, c.name, email, phone, o.name AS organization
+  FROM contacts AS c
+  LEFT JOIN organizations AS o USING (company_id, organization_id)
+ WHERE c.contact_id = ANY($1::uuid[])
+"""
+
+
+async def sample(pool: db.Pool, scale: data.Scale, random: Random, count: int) -> list[Row]:
+    numbers = random.sample(range(1, scale.contacts + 1), count)
+    rows = await pool.fetch(SAMPLE, [data.contact_id(number) for number in numbers])
+    return [Row(*row) for row in rows]
+
+
+class Took(NamedTuple):
+    """Milliseconds: by the clock, and of processors."""
+
+    clock: float
+    processor: float
+
+
+async def ask(pool: db.Pool, text: str) -> Took:
+    request = SearchQuery(q=text[:200]).request()
+    began, own = time.perf_counter(), time.process_time()
+    async with snapshot(pool) as conn:
+        server = Path(f"/proc/{conn.get_server_pid()}/schedstat")
+        theirs = busy_ms(server)
+        await reading.search(conn, USER, request)
+        theirs = busy_ms(server) - theirs
+    clock, own = time.perf_counter() - began, time.process_time() - own
+    return Took(clock * 1000, own * 1000 + theirs)
+
+
+def busy_ms(schedstat: Path) -> float:
+    return int(schedstat.read_text().split()[0]) / 1e6
+
+
+async def measure(pool: db.Pool, texts: Sequence[Typed], title: str) -> None:
+    times: defaultdict[str, list[Took]] = defaultdict(list)
+    for each in texts:
+        times[each.kind].append(await ask(pool, each.text))
+    columns = " ".join(f"{name:>7}" for name in ("p50", "p95", "p99", "max"))
+    print(f"\n{title:18} {columns}  over {BAR_MS:.0f}   cpu: {columns}")
+    everything = [took for found in times.values() for took in found]
+    for kind, found in [*times.items(), ("all", everything)]:
+        print(f"{kind:18} {figures(found)}")
+
+
+def figures(found: Sequence[Took]) -> str:
+    over = sum(took.clock > BAR_MS for took in found)
+    clock = cuts([took.clock for took in found])
+    return f"{clock}  {over:8}        {cuts([took.processor for took in found])}"
+
+
+def cuts(found: Sequence[float]) -> str:
+    at = statistics.quantiles(found, n=100, method="inclusive")
+    return " ".join(f"{ms:7.1f}" for ms in (at[49], at[94], at[98], max(found)))
+
+
+@asynccontextmanager
+async def changing(dsn: str, scale: float, per_second: int) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.search_changes", dsn, str(scale), str(per_second),
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    if process.stdout is not None:
+        await process.stdout.readline()
+    try:
+        yield
+    finally:
+        process.terminate()
+        said, _ = await process.communicate()
+        print(said.decode().strip())
+
+
+async def main(database: str, factor: float, each: int, changes: int) -> None:
+    scale = data.Scale.of(factor)
+    dsn = await data.make(database, scale, keep=True)
+    async with db.pool(dsn, SCHEMA, size=4) as pool:
+        rows = await sample(pool, scale, Random(5), 2_000)
+        quiet = typed(rows, each, Random(6))
+        await ask(pool, "x")  # connects
+        gc.freeze()  # as a service does
+        gc.set_threshold(lifecycle.GARBAGE_THRESHOLD)
+        await measure(pool, quiet, "first")
+        await measure(pool, quiet, "warm")
+        if changes:
+            busy = typed(rows, each, Random(7))
+            async with changing(dsn, factor, changes):
+                await measure(pool, busy, f"first, {changes}/s")
+                await measure(pool, busy, f"warm, {changes}/s")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--database", default="bench")
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--each", type=int, default=60)
+    parser.add_argument("--changes", type=int, default=200)
+    arguments = parser.parse_args()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main(arguments.database, arguments.scale, arguments.each, arguments.changes))

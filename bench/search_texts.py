@@ -1,0 +1,107 @@
+"""What people type into a search, by kind, drawn from the rows themselves; and who is meant."""
+
+import string
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from services.query.searching import words
+
+LETTERS = string.ascii_lowercase
+MISSPELT = "misspelt"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    contact_id: str
+    name: str
+    email: str | None
+    phone: str | None
+    organization: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """`meant` is the contact whose row the text was made from, if any, and `rightly` the text
+    without its mistakes.
+    """
+
+    kind: str
+    text: str
+    meant: str | None
+    rightly: str
+
+
+def misspelt(word: str, random: Random) -> str:
+    """One edit; two in a long word."""
+    for _ in range(2 if len(word) >= 9 else 1):
+        place = random.randrange(1, len(word) - 1)
+        word = random.choice(
+            (
+                word[:place] + word[place + 1 :],
+                word[:place] + random.choice(LETTERS) + word[place:],
+                word[:place] + random.choice(LETTERS) + word[place + 1 :],
+                word[:place] + word[place + 1] + word[place] + word[place + 2 :],
+            )
+        )
+    return word
+
+
+def last_word(row: Row) -> str:
+    return words.words(row.name)[-1]
+
+
+def _longest(row: Row) -> str:
+    return max(words.words(row.name), key=len)
+
+
+def _infix(row: Row, random: Random) -> str:
+    word = _longest(row)
+    start = random.randrange(1, max(2, len(word) - 4))
+    return word[start : start + 5]
+
+
+def _email_fragment(row: Row, _: Random) -> str:
+    return row.email.split("@")[0] if row.email else ""
+
+
+def _phone_fragment(row: Row, random: Random) -> str:
+    number = words.digits(row.phone)
+    if random.random() < 0.3:
+        return row.phone or ""
+    return number[-random.choice((5, 6, 7)) :]
+
+
+MAKERS: dict[str, Callable[[Row, Random], str]] = {
+    "common": lambda row, _: row.name.split(" ")[0],
+    "rare": lambda row, _: row.name.split(" ")[-1],
+    "prefix": lambda row, random: last_word(row)[: random.choice((3, 4, 5))],
+    "infix": _infix,
+    MISSPELT: lambda row, _: _longest(row),
+    "several words": lambda row, _: " ".join(reversed(row.name.split(" "))),
+    "e-mail fragment": _email_fragment,
+    "phone fragment": _phone_fragment,
+    "organization": lambda row, _: " ".join((row.organization or "").split(" ")[:2]),
+    "name and firm": lambda row, _: f"{row.organization or ''} {last_word(row)}",
+}
+
+
+def absent(random: Random) -> Typed:
+    text = "".join(random.choices(LETTERS, k=random.randrange(5, 12)))
+    return Typed("absent", text, None, text)
+
+
+def typed(rows: Sequence[Row], each: int, random: Random) -> list[Typed]:
+    """So many texts of every kind."""
+    found = [absent(random) for _ in range(each)]
+    for kind, make in MAKERS.items():
+        made = 0
+        while made < each:
+            row = random.choice(rows)
+            rightly = make(row, random).strip()
+            if len(rightly) < (5 if kind == MISSPELT else 2):
+                continue  # what a kind cannot be made from, another row has
+            text = misspelt(rightly, random) if kind == MISSPELT else rightly
+            found.append(Typed(kind, text, row.contact_id, rightly))
+            made += 1
+    return found

@@ -1,0 +1,159 @@
+"""From webhook to open stream: how long until a change is told, and what open streams cost.
+
+`python -m bench.stream [--rate 200] [--seconds 20] [--streams 2000]`
+Opens streams of as many users in one query process: 50 who own the contacts of the load, 200 who
+own a probe each, the rest to whom nothing happens. Webhooks are sent at a steady rate, open loop;
+every tenth renames a probe's contact, and the time until its owner's stream says the name is
+taken. Prints p50, p95, p99, the memory of the query process before and after the streams were
+opened, and who used the processor.
+"""
+
+import argparse
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import cast
+
+import psutil
+
+from bench import bodies, stage
+from bench.latency import CONTACTS, FIRST_PROBE, PROBES, Run, organization_of, prepare
+from tests.support.cluster import Instance, token
+from tests.support.waiting import until
+
+PROBE_EVERY = 10
+OWNERS = range(100, 150)
+FIRST_IDLE = 2_000_000
+OPENING = 64
+REQUEST = "GET /api/my-500/stream HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n"
+
+
+class Reader(asyncio.Protocol):
+    """An open stream that looks for one text at a time, and counts what it is told."""
+
+    def __init__(self, user: int) -> None:
+        self._user = user
+        self._wanted = b""
+        self._before = b""
+        self._found: asyncio.Future[float] | None = None
+        self.opened = asyncio.get_running_loop().create_future()
+        self.events = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        request = REQUEST.format(token=token(bodies.COMPANY, str(self._user)))
+        cast("asyncio.WriteTransport", transport).write(request.encode())
+
+    def data_received(self, data: bytes) -> None:
+        if b"event: reset" in data and not self.opened.done():
+            self.opened.set_result(None)
+        self.events += data.count(b"event: ")
+        found = self._found
+        if found is not None and not found.done() and self._wanted in self._before + data:
+            found.set_result(time.perf_counter())
+        self._before = data[-200:]
+
+    async def until_told(self, text: bytes) -> float:
+        """When it was told."""
+        self._wanted = text
+        self._found = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(20):
+            return await self._found
+
+
+async def open_streams(query: Instance, count: int) -> dict[int, Reader]:
+    busy = [*OWNERS, *range(FIRST_PROBE, FIRST_PROBE + PROBES)]
+    users = iter([*busy, *range(FIRST_IDLE, FIRST_IDLE + max(0, count - len(busy)))])
+    readers: dict[int, Reader] = {}
+    loop = asyncio.get_running_loop()
+
+    async def opener() -> None:
+        for user in users:
+            reader = readers[user] = Reader(user)
+            await loop.create_connection(lambda reader=reader: reader, "127.0.0.1", query.port)
+            await reader.opened
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(OPENING):
+            group.create_task(opener())
+    return readers
+
+
+async def probe(run: Run, readers: dict[int, Reader], number: int, took: list[float]) -> None:
+    owner = FIRST_PROBE + number
+    at = datetime.now(UTC)
+    name = f"Renamed at {at.isoformat()}"
+    told = asyncio.create_task(readers[owner].until_told(name.encode()))
+    began = time.perf_counter()
+    await run.send(bodies.person(owner, owner=owner, org=organization_of(owner), at=at, name=name))
+    took.append(await told - began)
+
+
+async def load(run: Run, readers: dict[int, Reader], rate: int, seconds: int) -> list[float]:
+    took: list[float] = []
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for sent in range(rate * seconds):
+            delay = began + sent / rate - time.perf_counter()
+            if delay > 0:
+                await asyncio.sleep(delay)
+            if sent % PROBE_EVERY == 0:
+                number = (sent // PROBE_EVERY) % PROBES
+                group.create_task(probe(run, readers, number, took))
+            else:
+                at = datetime.now(UTC)
+                body = bodies.activity(sent + 1, person_id=1 + sent % CONTACTS, at=at)
+                group.create_task(run.send(body))
+    return took
+
+
+async def is_quiet(readers: dict[int, Reader]) -> bool:
+    """Nothing of the preparation is still on its way."""
+    before = sum(reader.events for reader in readers.values())
+    await asyncio.sleep(2)
+    return before == sum(reader.events for reader in readers.values())
+
+
+async def measure(rate: int, seconds: int, streams: int) -> None:
+    async with stage.cluster() as (running, stack):
+        services = await running.start_all()
+        query = services["query"]
+        run = Run(running, services["ingest"], query)
+        await prepare(run)
+        process = psutil.Process(query.process.pid)
+        alone = process.memory_info().rss
+        began = time.perf_counter()
+        readers = await open_streams(query, streams)
+        took = time.perf_counter() - began
+        together = process.memory_info().rss
+        stage.say(
+            f"{len(readers)} streams opened in {took:.1f} s; query {alone / 2**20:.0f} MiB, then "
+            f"{together / 2**20:.0f} MiB: {(together - alone) / len(readers) / 1024:.1f} KiB each"
+        )
+        await until(lambda: is_quiet(readers), 60)
+        before = stage.cpu_seconds(running, stack)
+        events = sum(reader.events for reader in readers.values())
+        told = await load(run, readers, rate, seconds)
+        after = stage.cpu_seconds(running, stack)
+        events = sum(reader.events for reader in readers.values()) - events
+        figures = [
+            f"{label} {stage.percentile(told, share) * 1000:.0f} ms"
+            for label, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+        ]
+        stage.say(
+            f"{len(told)} probes, {', '.join(figures)}; {events / seconds:.0f} events/s told"
+        )
+        stage.say(f"query after the load: {process.memory_info().rss / 2**20:.0f} MiB")
+        stage.say(stage.shares(before, after))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=int, default=200)
+    parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--streams", type=int, default=2_000)
+    chosen = parser.parse_args()
+    asyncio.run(measure(chosen.rate, chosen.seconds, chosen.streams))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""One connection to Postgres on which a process hears of what was committed.
+
+Rule: what is said while the connection is away is not heard. Whoever listens is told whenever it
+is there again, and looks by itself.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+
+from shared import db, lifecycle
+from shared.errors import Unavailable
+
+CHECK_S: Final = 5.0
+ANSWER_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """`hear` takes each payload; `missed` says that there may have been others."""
+
+    hear: Callable[[str], None]
+    missed: Callable[[], None]
+
+
+class Ear:
+    def __init__(self, dsn: str, schema: str, listeners: Sequence[Listener]) -> None:
+        self._dsn = dsn
+        self._schema = schema
+        self._listeners = listeners
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await lifecycle.persist(lambda: self._session(stop), stop, what="listening")
+
+    async def _session(self, stop: asyncio.Event) -> None:
+        conn = await db.connect(self._dsn, self._schema)
+        try:
+            with db.errors():
+                await self._listen(conn, stop)
+        finally:
+            conn.terminate()
+
+    async def _listen(self, conn: asyncpg.Connection, stop: asyncio.Event) -> None:
+        ended = asyncio.Event()
+        conn.add_termination_listener(lambda _: ended.set())
+        await conn.add_listener(f"live_{self._schema}", self._heard)
+        for each in self._listeners:
+            each.missed()
+        while not stop.is_set():
+            await first_of(CHECK_S, stop, ended)
+            if ended.is_set():
+                raise Unavailable("Postgres: the listening connection ended")
+            # A connection whose other end has vanished says nothing by itself.
+            await conn.fetchval("SELECT 1", timeout=ANSWER_S)
+
+    def _heard(self, *said: Any) -> None:
+        for each in self._listeners:
+            each.hear(said[-1])
+
+
+async def first_of(seconds: float | None, *events: asyncio.Event) -> None:
+    """Until one of the events is set, or the time, if there is one, is over."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()

@@ -1,0 +1,144 @@
+"""Read SQL of a user's organizations. Every function takes a connection, and reads one user's.
+
+Rule 1: the list is read from the index that has its order; what comes before a page is passed
+        over there, from the nearer end.
+Rule 2: a part of a name is looked for in that index alone, in one pass that counts all hits: it
+        holds the folded names of one user's organizations, a few megabytes at 50,000.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from services.query.batch import User
+from services.query.cursor import OrganizationKey
+from services.query.paging import LOWEST, NOBODY
+from shared.db import Connection
+
+MOST_PASSED: Final = 2**30
+"""More than anyone has, and what an array's subscript can still say."""
+
+START: Final = OrganizationKey(LOWEST, "", NOBODY)
+
+TOTAL = """
+SELECT organizations FROM user_totals WHERE company_id = $1 AND owner_id = $2
+"""
+
+PAGE = """
+WITH keys AS MATERIALIZED (
+    SELECT fewest, sort_name, organization_id
+      FROM user_organizations
+     WHERE company_id = $1 AND owner_id = $2 AND contacts > 0 AND living
+       AND (fewest, sort_name, organization_id) > ($3, $4, $5)
+     ORDER BY fewest, sort_name, organization_id
+     LIMIT $6
+)
+SELECT o.organization_id, o.name AS organization_name, o.pipedrive_org_id, o.industry, o.size,
+       o.website, o.address, o.country, o.city, o.contact_count, o.last_activity,
+       -keys.fewest AS contacts, keys.fewest, keys.sort_name
+  FROM keys
+  JOIN organizations AS o ON o.company_id = $1 AND o.organization_id = keys.organization_id
+ ORDER BY keys.fewest, keys.sort_name, keys.organization_id
+"""
+
+SEEK = """
+SELECT fewest, sort_name, organization_id
+  FROM user_organizations
+ WHERE company_id = $1 AND owner_id = $2 AND contacts > 0 AND living
+ ORDER BY fewest, sort_name, organization_id
+OFFSET $3 LIMIT 1
+"""
+
+SEEK_BACKWARDS = """
+SELECT fewest, sort_name, organization_id
+  FROM user_organizations
+ WHERE company_id = $1 AND owner_id = $2 AND contacts > 0 AND living
+ ORDER BY fewest DESC, sort_name DESC, organization_id DESC
+OFFSET $3 LIMIT 1
+"""
+
+# The text is folded once, in a subquery of its own: as a part of the condition it would be folded
+# for each name that it is looked for in.
+SEARCH = """
+SELECT count(*) AS total,
+       (array_agg(organization_id) FILTER (
+           WHERE (fewest, sort_name, organization_id) > ($4, $5, $6)))[$7 : $8] AS wanted
+  FROM (SELECT fewest, sort_name, organization_id
+          FROM user_organizations
+         WHERE company_id = $1 AND owner_id = $2 AND contacts > 0 AND living
+           AND strpos(sort_name, (SELECT folded($3))) > 0
+         ORDER BY fewest, sort_name, organization_id) AS hits
+"""
+
+NAMED = """
+SELECT o.organization_id, o.name AS organization_name, o.pipedrive_org_id, o.industry, o.size,
+       o.website, o.address, o.country, o.city, o.contact_count, o.last_activity,
+       share.contacts, share.fewest, share.sort_name
+  FROM unnest($3::uuid[]) WITH ORDINALITY AS named (organization_id, place)
+  JOIN user_organizations AS share
+    ON share.company_id = $1 AND share.owner_id = $2
+   AND share.organization_id = named.organization_id
+  JOIN organizations AS o
+    ON o.company_id = $1 AND o.organization_id = named.organization_id
+ ORDER BY named.place
+"""
+
+
+class Hits(NamedTuple):
+    """How many there are, and those that were asked for, in order."""
+
+    total: int
+    wanted: Sequence[UUID]
+
+
+class Slice(NamedTuple):
+    """So many hits, of those that follow the key, after so many that are passed over."""
+
+    after: OrganizationKey
+    passed: int
+    limit: int
+
+
+async def total(conn: Connection, user: User) -> int:
+    found: int | None = await conn.fetchval(TOTAL, *user)
+    return found or 0
+
+
+async def page(
+    conn: Connection, user: User, after: OrganizationKey, *, limit: int
+) -> list[asyncpg.Record]:
+    return await conn.fetch(PAGE, *user, *after, limit)
+
+
+async def key_at(conn: Connection, user: User, place: int, total: int) -> OrganizationKey:
+    """The key of the organization that `place` others come before."""
+    if place <= total // 2:
+        row = await conn.fetchrow(SEEK, *user, place)
+    else:
+        row = await conn.fetchrow(SEEK_BACKWARDS, *user, total - 1 - place)
+    if row is None:
+        raise AssertionError(f"of {total} organizations there is none at {place}")
+    return key_of(row)
+
+
+def key_of(row: Any) -> OrganizationKey:
+    organization_id = UUID(bytes=row["organization_id"].bytes)
+    return OrganizationKey(row["fewest"], row["sort_name"], organization_id)
+
+
+async def search(conn: Connection, user: User, text: str, part: Slice) -> Hits:
+    passed = min(part.passed, MOST_PASSED)
+    first, last = passed + 1, passed + part.limit
+    row = await conn.fetchrow(SEARCH, *user, text, *part.after, first, last)
+    if row is None:
+        raise AssertionError("a count has no row")
+    return Hits(row["total"], row["wanted"] or ())
+
+
+async def named(
+    conn: Connection, user: User, organizations: Sequence[UUID]
+) -> list[asyncpg.Record]:
+    """In the order in which they are named."""
+    return await conn.fetch(NAMED, *user, organizations)

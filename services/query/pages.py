@@ -1,0 +1,144 @@
+"""Answers from the cache: one handler for every list whose pages are kept.
+
+Rule: a page kept in the cache is answered byte for byte, plain or deflated once, with a tail that
+speaks of the request.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
+
+from aiohttp import web
+
+from services.query import arrivals, encoding
+from services.query.batch import User
+from services.query.cache import Origin, Served
+from services.query.parts import Parts
+from services.query.reading import Read
+from services.query.sampler import Sample
+from shared import db, ready
+from shared.observability import PAGE_READS, PAGES
+from shared.openapi import Handler
+from shared.web import JSON_TYPE, identity
+
+REMEMBERED: Final = 4096
+
+
+class Asked(Protocol):
+    """What a request asks for; requests that ask for the same page have the same name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+AskedT = TypeVar("AskedT", bound=Asked)
+Ask = Callable[[web.Request], tuple[AskedT, str]]
+Reader = Callable[[db.Connection, User, AskedT], Awaitable[Read]]
+
+
+def remembering(parse: Callable[[web.Request], AskedT]) -> Ask[AskedT]:
+    """Reads a query string once: to read one costs more than a hit."""
+    remembered: OrderedDict[str, tuple[AskedT, str]] = OrderedDict()
+
+    def ask(request: web.Request) -> tuple[AskedT, str]:
+        text = request.rel_url.raw_query_string
+        known = remembered.get(text)
+        if known is not None:
+            return known
+        asked = parse(request)
+        known = remembered[text] = asked, asked.name
+        if len(remembered) > REMEMBERED:
+            remembered.popitem(last=False)
+        return known
+
+    return ask
+
+
+def cached(parts: Parts, route: str, ask: Ask[AskedT], reader: Reader[AskedT]) -> Handler:
+    """A handler that answers a user's page from the cache, or reads it."""
+    counted = {origin: PAGES.labels(route, origin.value) for origin in Origin}
+    reads = PAGE_READS.labels(route)
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        began = time.perf_counter()
+        user = user_of(request)
+        asked, name = ask(request)
+
+        async def read() -> Read:
+            reads.inc()
+            async with parts.snapshot(user) as conn:
+                return await reader(conn, user, asked)
+
+        served = await parts.cache.page(user, name, read)
+        counted[served.origin].inc()
+        if parts.samples.wanted and served.origin is Origin.CACHE:
+            parts.samples.offer(
+                Sample(user, route, name, served, lambda conn: reader(conn, user, asked))
+            )
+        return _page(request, served, began, is_stale=parts.watch.away)
+
+    page.__name__ = reader.__name__
+    return page
+
+
+def user_of(request: web.Request) -> User:
+    who = identity(request)
+    return User(who.company_id, who.user_id)
+
+
+# Kept by the browser alone, and asked about each time: the answer then is 304, or fresh.
+_COMMON: Final = {
+    "Cache-Control": "private, no-cache",
+    "Vary": "Accept-Encoding, Authorization",
+}
+_PLAIN: Final = _COMMON | {"Content-Type": JSON_TYPE}
+_GZIP: Final = {"Content-Encoding": "gzip"}
+
+
+def _lines(headers: dict[str, str]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+
+
+_READY_PLAIN: Final = _lines(_COMMON) + b"ETag: %b\r\n"
+_READY_GZIP: Final = _lines(_COMMON | _GZIP) + b"ETag: %b\r\n"
+
+
+def _page(
+    request: web.Request, served: Served, began: float, *, is_stale: bool
+) -> web.StreamResponse:
+    is_stale = is_stale or served.origin is Origin.STALE
+    etag = None if is_stale else served.etag
+    condition = request.headers.get("If-None-Match")
+    if etag is not None and condition is not None and encoding.matches(condition, etag):
+        return web.Response(status=304, headers=_COMMON | {"ETag": etag})
+    content = served.content
+    after = request.get(arrivals.STATE)
+    tail = _tail(served.origin, began, is_stale=is_stale, after=after)
+    accepted = request.headers.get("Accept-Encoding")
+    is_packed = (
+        accepted is not None
+        and len(content.plain) >= encoding.LEAST_BYTES
+        and encoding.takes_gzip(accepted)
+    )
+    body = content.gzip() if is_packed else content.plain
+    if is_packed:
+        tail = content.gzip_tail(tail)
+    if etag is not None and after is None and ready.suits(request):
+        head = (_READY_GZIP if is_packed else _READY_PLAIN) % etag.encode()
+        return ready.Ready(body, tail, headers=head)
+    headers = _PLAIN | (_GZIP if is_packed else {}) | ({"ETag": etag} if etag is not None else {})
+    return web.Response(body=body + tail, headers=headers)
+
+
+def _tail(origin: Origin, began: float, *, is_stale: bool, after: str | None) -> bytes:
+    total_ms = (time.perf_counter() - began) * 1000
+    is_hit = origin in (Origin.CACHE, Origin.STALE)
+    waited = b',"after":"%b"' % after.encode() if after is not None else b""
+    return b',"performance":{"queryTime":%.3f,"cacheHit":%b,"totalTime":%.3f%b}%b}' % (
+        0.0 if is_hit else total_ms,
+        b"true" if is_hit else b"false",
+        total_ms,
+        waited,
+        b',"stale":true' if is_stale else b"",
+    )

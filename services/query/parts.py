@@ -1,0 +1,38 @@
+"""What the API's handlers work with, and the one way in which they read Postgres.
+
+Rule: no read is begun that is known to fail, or that the user or the process has no room for.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from services.query import reading
+from services.query.batch import User
+from services.query.cache import Cache
+from services.query.limits import Limits
+from services.query.sampler import Samples
+from services.query.watch import Watch
+from shared import db
+from shared.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    pool: db.Pool
+    cache: Cache
+    watch: Watch
+    limits: Limits = field(default_factory=Limits)
+    samples: Samples = field(default_factory=Samples)
+
+    @asynccontextmanager
+    async def snapshot(self, user: User) -> AsyncIterator[db.Connection]:
+        """Raises:
+        Unavailable: Postgres is away, or too slow.
+        Refused: 429 or 503, there is no room for the read.
+        """
+        if self.watch.away:
+            raise Unavailable("Postgres: away a moment ago")
+        self.limits.admit(user)
+        async with self.limits.gate.turn(), reading.snapshot(self.pool) as conn:
+            yield conn

@@ -1,0 +1,103 @@
+"""What the search answers: from rows to the JSON of the contract. Pure."""
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from services.query.answers import Contact, Pagination
+from services.query.searching import highlighting
+from services.query.searching.asking import Asked, Token
+from shared.web import Json
+
+Ranges = list[tuple[int, int]]
+
+
+class Highlights(Json):
+    """What was found, as [start, end) in UTF-16 code units of the text as shown."""
+
+    name: Ranges
+    email: Ranges
+    phone: Ranges
+    organization: Ranges = Field(description="in the organization's name")
+
+
+class FoundContact(Contact):
+    """A contact, and why it was found."""
+
+    highlights: Highlights
+
+
+class SearchPagination(Pagination):
+    """As of the list; pages reach the best 1,000 hits, whatever the total."""
+
+    total_is_exact: bool = Field(description="false: about so many, or more")
+
+
+class FacetOrganization(Json):
+    """An organization of hits."""
+
+    id: UUID
+    name: str | None
+    contacts: int
+
+
+class Facets(Json):
+    """The hits counted; `areExact` false: projected from a sample of them."""
+
+    organizations: list[FacetOrganization] = Field(description="those with most hits first")
+    warmness: dict[str, int]
+    in_campaign: dict[str, int]
+    are_exact: bool
+
+
+class SearchPage(Json):
+    """A page of hits, best first, then in the order of the list."""
+
+    contacts: list[FoundContact]
+    pagination: SearchPagination
+    facets: Facets | None = None
+
+
+class SuggestedContact(Json):
+    """A contact that may be meant."""
+
+    id: UUID
+    name: str | None
+    email: str | None
+    organization: str | None
+    highlights: Highlights
+
+
+class SuggestedOrganization(FacetOrganization):
+    """An organization that may be meant; `contacts` are the user's that were found by it."""
+
+    highlights: Ranges
+
+
+class Suggestions(Json):
+    """What may be meant by what was typed so far."""
+
+    contacts: list[SuggestedContact]
+    organizations: list[SuggestedOrganization]
+
+
+def highlights(shown: Any, asked: Asked, wide: Collection[Token]) -> dict[str, list[list[int]]]:
+    """Of a row as `shown_contacts` has it."""
+    return {
+        "name": highlighting.of_words(shown["name"], asked, wide),
+        "email": highlighting.of_words(shown["email"], asked, wide),
+        "phone": highlighting.of_number(shown["phone"], asked),
+        "organization": highlighting.of_words(shown["organization_name"], asked, wide),
+    }
+
+
+def suggested(row: Any, asked: Asked, wide: Collection[Token]) -> dict[str, Any]:
+    return {
+        "id": str(row["contact_id"]),
+        "name": row["name"],
+        "email": row["email"],
+        "organization": row["organization_name"],
+        "highlights": highlights(row, asked, wide),
+    }

@@ -1,0 +1,61 @@
+"""The list's coarse order as slots: a bucket for each side of the campaign and each score.
+
+Rule 1: a slot that moved since it was indexed counts for no bucket: `moved` has it, and whoever
+        needs its place reads it.
+Rule 2: buckets are read when first asked for, neighbours together.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from services.query.batch import User
+from services.query.request import Filters
+from services.query.searching import bitmaps, lookup_store, terms
+from services.query.searching.lookup_store import Wanted
+from shared.db import Connection
+
+MOST_MOVED: Final = 2_000
+TOGETHER: Final = 4
+
+
+@dataclass(slots=True)
+class Buckets:
+    """`is_known` unless so much moved that the order has to be read from the slots themselves."""
+
+    conn: Connection
+    user: User
+    size: int
+    is_known: bool = False
+    moved: int = 0
+    _read: dict[int, int] = field(default_factory=dict)
+
+    async def begin(self) -> None:
+        found = await lookup_store.moved(self.conn, self.user, MOST_MOVED)
+        self.is_known = len(found) < MOST_MOVED
+        self.moved = bitmaps.of_slots(found, self.size)
+
+    async def slots(self, number: int) -> int:
+        if number not in self._read:
+            await self._fetch([n for n in terms.BUCKETS if n // TOGETHER == number // TOGETHER])
+        return self._read[number]
+
+    async def _fetch(self, numbers: list[int]) -> None:
+        names = {terms.bucket(number)[0]: number for number in numbers}
+        kind = int(terms.Kind.BUCKET)
+        rows = await lookup_store.postings(
+            self.conn, self.user, [Wanted(name, kind, kind) for name in names]
+        )
+        for name, number in names.items():
+            chunks = ((row.chunk, row.slots) for row in rows if row.word == name)
+            self._read[number] = bitmaps.joined(chunks, self.size) & ~self.moved
+
+
+def wanted(filters: Filters) -> list[int]:
+    """The buckets that pass the filters, in the order of the list."""
+    low, high = filters.scores
+    return [
+        number
+        for number in terms.BUCKETS
+        if low <= number % terms.SCORES <= high
+        and filters.in_campaign in (None, number < terms.SCORES)
+    ]

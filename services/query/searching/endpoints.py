@@ -1,0 +1,35 @@
+"""The addresses of the search."""
+
+from services.query import pages
+from services.query.parts import Parts
+from services.query.searching import answers, reading
+from services.query.searching.request import SearchQuery, SuggestQuery
+from shared.openapi import Endpoint
+from shared.web import query
+
+
+def endpoints(parts: Parts) -> list[Endpoint]:
+    ask_search = pages.remembering(lambda request: query(request, SearchQuery).request())
+    ask_suggest = pages.remembering(lambda request: query(request, SuggestQuery).request())
+    search, suggest = "/api/my-500/search", "/api/my-500/suggest"
+    unsigned = "There is no valid token"
+    out_of_bounds = "A parameter is not known or out of bounds, or there is nothing to look for"
+    refusals = {400: out_of_bounds, 401: unsigned}
+    return [
+        Endpoint(
+            "GET",
+            search,
+            pages.cached(parts, search, ask_search, reading.search),
+            "The user's contacts by name, e-mail, phone and organization; best first",
+            {200: answers.SearchPage, **refusals},
+            query=SearchQuery,
+        ),
+        Endpoint(
+            "GET",
+            suggest,
+            pages.cached(parts, suggest, ask_suggest, reading.suggest),
+            "Contacts and organizations that may be meant by what was typed so far",
+            {200: answers.Suggestions, **refusals},
+            query=SuggestQuery,
+        ),
+    ]

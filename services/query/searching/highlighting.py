@@ -1,0 +1,81 @@
+"""Which parts of a contact's text were found. Pure.
+
+Rule: a highlight is a range of the text as it is shown, in UTF-16 code units, which is how
+      JavaScript counts; ranges of one text neither touch nor overlap.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+
+from services.query.searching import matching, words
+from services.query.searching.asking import Asked, Token
+
+Range = tuple[int, int]
+
+
+def of_words(text: str | None, asked: Asked, wide: Collection[Token]) -> list[list[int]]:
+    """In a name, an e-mail address, or an organization's name."""
+    if not text:
+        return []
+    found: list[Range] = []
+    for span in words.spans(text):
+        for token in asked.tokens:
+            part = _part(token, span.word, wide=token in wide)
+            if part is not None:
+                found.append((span.places[part[0]], span.places[part[1] - 1] + 1))
+    return _in_utf16(text, _merged(found))
+
+
+def of_number(text: str | None, asked: Asked) -> list[list[int]]:
+    """In a phone number."""
+    if not text:
+        return []
+    number = words.digits(text)
+    fragments = [t.digits for t in asked.tokens if t.digits]
+    fragments = [each for each in fragments if words.has_fragment(number, each)]
+    found = [part for each in fragments for part in _in_number(text, number, each)]
+    return _in_utf16(text, _merged(found))
+
+
+def _part(token: Token, word: str, *, wide: bool) -> Range | None:
+    """The letters of a word that a token is found in; a misspelt word as a whole."""
+    if not token.word:
+        return None
+    if word.startswith(token.word):
+        return 0, len(token.word)
+    level = matching.word_level(token.word, word) if wide else None
+    if level == matching.INSIDE:
+        start = word.index(token.word)
+        return start, start + len(token.word)
+    return (0, len(word)) if level is not None else None
+
+
+def _in_number(text: str, number: str, fragment: str) -> Iterator[Range]:
+    """Where the fragment's digits stand, whatever stands between them."""
+    places = [place for place, letter in enumerate(text) if words.folded(letter).isdigit()]
+    plain = "".join(words.folded(text[place]) for place in places)
+    start = plain.find(fragment if fragment in number else number)
+    if start < 0 or len(plain) != len(places):
+        yield 0, len(text)
+    else:
+        size = min(len(fragment), len(number))
+        yield places[start], places[start + size - 1] + 1
+
+
+def _merged(ranges: Iterable[Range]) -> list[Range]:
+    merged: list[Range] = []
+    for start, end in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _in_utf16(text: str, ranges: Iterable[Range]) -> list[list[int]]:
+    if text.isascii():
+        return [list(each) for each in ranges]
+    return [[_units(text[:start]), _units(text[:end])] for start, end in ranges]
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -1,0 +1,203 @@
+"""SQL that turns slots into contacts in order, and counts them. One user's only.
+
+Rule: nothing here reads rows without a bound; who asks chooses the way by how many slots there
+      are.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from services.query.batch import User
+from services.query.request import Filters
+from services.query.searching.lookup_store import Place
+from shared.db import Connection
+
+# $5, $6: bounds of the score; $7: on which side of the campaign, null for both.
+RANKED: Final = """
+SELECT hit.rank, hit.slot, held.not_in_campaign, held.score, held.contacted_key,
+       held.created_key, held.contact_id
+  FROM unnest($3::int[], $4::smallint[]) AS hit (slot, rank)
+  JOIN search_slots AS held
+    ON held.company_id = $1 AND held.owner_id = $2 AND held.slot = hit.slot
+ WHERE held.score BETWEEN $5 AND $6 AND held.not_in_campaign IS DISTINCT FROM $7::boolean
+ ORDER BY hit.rank, held.not_in_campaign, held.score, held.contacted_key, held.created_key,
+          held.contact_id
+ LIMIT $8
+"""
+
+PLACED: Final = """
+SELECT contact_id, not_in_campaign, score, contacted_key, created_key
+  FROM search_slots
+ WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::int[])
+   AND score BETWEEN $4 AND $5 AND not_in_campaign IS DISTINCT FROM $6::boolean
+ ORDER BY not_in_campaign, score, contacted_key, created_key, contact_id
+ LIMIT $7
+"""
+
+# The list in its order, up to $7 rows of it, and which of them are among the slots.
+WALKED: Final = """
+WITH walked AS MATERIALIZED (
+    (SELECT contact_id, not_in_campaign, score, contacted_key, created_key
+       FROM contacts
+      WHERE company_id = $1 AND owner_id = $2 AND listed AND NOT not_in_campaign
+        AND score BETWEEN $4 AND $5 AND $6::boolean IS DISTINCT FROM false
+      ORDER BY score, contacted_key, created_key, contact_id
+      LIMIT $7)
+    UNION ALL
+    (SELECT contact_id, not_in_campaign, score, contacted_key, created_key
+       FROM contacts
+      WHERE company_id = $1 AND owner_id = $2 AND listed AND not_in_campaign
+        AND score BETWEEN $4 AND $5 AND $6::boolean IS DISTINCT FROM true
+      ORDER BY score, contacted_key, created_key, contact_id
+      LIMIT $7)
+    LIMIT $7
+)
+SELECT slot.slot, walked.*
+  FROM walked
+  JOIN search_slots AS slot
+    ON slot.company_id = $1 AND slot.owner_id = $2 AND slot.contact_id = walked.contact_id
+ WHERE get_bit($3::bytea, slot.slot) = 1
+"""
+
+# Every slot, where the list's beginning has too few of them.
+SCANNED: Final = """
+SELECT slot, contact_id, not_in_campaign, score, contacted_key, created_key
+  FROM search_slots
+ WHERE company_id = $1 AND owner_id = $2 AND get_bit($3::bytea, slot) = 1
+   AND score BETWEEN $4 AND $5 AND not_in_campaign IS DISTINCT FROM $6::boolean
+ ORDER BY not_in_campaign, score, contacted_key, created_key, contact_id
+ LIMIT $7
+"""
+
+# Away before it piles up; and by keys, whatever a plan expects of arrays it does not know.
+PREPARE: Final = """
+SELECT set_config('statement_timeout', $1, true), set_config('enable_hashjoin', 'off', true),
+       set_config('enable_mergejoin', 'off', true)
+"""
+
+FACETS: Final = """
+SELECT count(*) FILTER (WHERE score <= 3) AS cold,
+       count(*) FILTER (WHERE score BETWEEN 4 AND 6) AS lukewarm,
+       count(*) FILTER (WHERE score >= 7) AS warm,
+       count(*) FILTER (WHERE NOT not_in_campaign) AS in_campaign,
+       count(*) FILTER (WHERE not_in_campaign) AS out_of_campaign
+  FROM search_slots
+ WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::int[])
+   AND score BETWEEN $4 AND $5 AND not_in_campaign IS DISTINCT FROM $6::boolean
+"""
+
+ORGANIZATIONS: Final = """
+SELECT found.organization_id, o.name, found.contacts
+  FROM (SELECT document.organization_id, count(*) AS contacts
+          FROM search_slots AS held
+          JOIN search_documents AS document USING (company_id, owner_id, slot)
+         WHERE held.company_id = $1 AND held.owner_id = $2 AND held.slot = ANY($3::int[])
+           AND held.score BETWEEN $4 AND $5 AND held.not_in_campaign IS DISTINCT FROM $6::boolean
+           AND document.organization_id IS NOT NULL
+         GROUP BY document.organization_id) AS found
+  JOIN organizations AS o
+    ON o.company_id = $1 AND o.organization_id = found.organization_id AND NOT o.deleted
+ ORDER BY found.contacts DESC, o.name, found.organization_id
+ LIMIT $7
+"""
+
+SHOWN: Final = """
+SELECT * FROM shown_contacts WHERE contact_id = ANY($3::uuid[]) AND company_id = $1
+   AND owner_id = $2 AND listed
+"""
+
+
+class Hit(NamedTuple):
+    """Sorts as hits are shown."""
+
+    rank: int
+    place: Place
+
+
+class Filtered(NamedTuple):
+    low: int
+    high: int
+    other_side: bool | None
+    """The value of `not_in_campaign` that is not wanted."""
+
+
+def filtered(filters: Filters) -> Filtered:
+    return Filtered(*filters.scores, filters.in_campaign)
+
+
+def passes(place: Place, filters: Filters) -> bool:
+    low, high = filters.scores
+    return low <= place.score <= high and filters.in_campaign is not place.not_in_campaign
+
+
+def _place(row: asyncpg.Record) -> Place:
+    return Place(
+        row["not_in_campaign"],
+        row["score"],
+        row["contacted_key"],
+        row["created_key"],
+        UUID(bytes=row["contact_id"].bytes),
+    )
+
+
+async def prepare(conn: Connection, *, longest_ms: int) -> None:
+    """For the rest of the transaction: a statement that runs longer is cancelled."""
+    await conn.execute(PREPARE, str(longest_ms))
+
+
+async def ranked(
+    conn: Connection,
+    user: User,
+    slots: tuple[Sequence[int], Sequence[int]],
+    filters: Filters,
+    most: int,
+) -> list[Hit]:
+    """The first of some slots, each of which has a rank."""
+    rows = await conn.fetch(RANKED, *user, *slots, *filtered(filters), most)
+    return [Hit(row["rank"], _place(row)) for row in rows]
+
+
+async def placed(
+    conn: Connection, user: User, slots: Sequence[int], filters: Filters, most: int
+) -> list[Place]:
+    """The first of some slots."""
+    found = await conn.fetch(PLACED, *user, slots, *filtered(filters), most)
+    return [_place(row) for row in found]
+
+
+async def walked(
+    conn: Connection, user: User, packed: bytes, filters: Filters, rows: int
+) -> list[Place]:
+    """Those of the slots that are among so many rows of the list."""
+    found = await conn.fetch(WALKED, *user, packed, *filters.scores, filters.in_campaign, rows)
+    return sorted(_place(row) for row in found)
+
+
+async def scanned(
+    conn: Connection, user: User, packed: bytes, filters: Filters, most: int
+) -> list[Place]:
+    found = await conn.fetch(SCANNED, *user, packed, *filtered(filters), most)
+    return [_place(row) for row in found]
+
+
+async def facets(
+    conn: Connection, user: User, slots: Sequence[int], filters: Filters
+) -> asyncpg.Record:
+    rows = await conn.fetch(FACETS, *user, slots, *filtered(filters))
+    return rows[0]
+
+
+async def organizations(
+    conn: Connection, user: User, slots: Sequence[int], filters: Filters, most: int
+) -> list[asyncpg.Record]:
+    return await conn.fetch(ORGANIZATIONS, *user, slots, *filtered(filters), most)
+
+
+async def shown(
+    conn: Connection, user: User, contacts: Sequence[UUID]
+) -> dict[UUID, asyncpg.Record]:
+    rows = await conn.fetch(SHOWN, *user, contacts)
+    return {UUID(bytes=row["contact_id"].bytes): row for row in rows}

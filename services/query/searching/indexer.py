@@ -1,0 +1,275 @@
+"""Brings the search index up to what the projector queued.
+
+Rule 1: what is queued and what the index says change in one transaction, so that a search meets
+        each contact once: as indexed, or as queued.
+Rule 2: a queued contact is read as it is by then; to work it off twice changes nothing.
+Rule 3: who has few contacts has no index: a look at each of them costs less than keeping one.
+Rule 4: the loop gives way: it lets others run between pieces, and rests as long as it worked, or,
+        while much arrives, many times as long: an import comes first.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from services.query import projection
+from services.query.batch import User
+from services.query.contact import Key
+from services.query.searching import index_store, queue_store, terms
+from services.query.searching.index_store import Counters, Current, Indexed
+from services.query.searching.postings import Chunk, Moves
+from services.query.searching.terms import Document, Term
+from shared import db, lifecycle
+from shared.db import Connection
+from shared.errors import Unavailable
+from shared.observability import SEARCH_INDEXED
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 2000
+IMPORT_PER_SECOND: Final = 500
+IMPORT_REST: Final = 9
+"""Times as long as it worked that the loop rests while more than so many entries come a second."""
+FEW: Final = 1000
+"""Contacts up to which a user has no index."""
+EVERY_S: Final = 0.25
+PIECE: Final = 100
+ROWS: Final = 2000
+"""Contacts, and rows, between two moments in which others may run."""
+
+
+class Indexer:
+    def __init__(self, pool: db.Pool, *, batch: int = BATCH, few: int = FEW) -> None:
+        self._pool = pool
+        self._batch = batch
+        self._few = few
+
+    async def run(self, stop: asyncio.Event) -> None:
+        known, since = 0, time.monotonic()
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                more = await self.round()
+                queued = await self._queued_ever()
+            except Unavailable as outage:
+                log.warning("indexing_waits", extra={"reason": str(outage)})
+                more, queued = False, known
+            now = time.monotonic()
+            is_import = queued - known > IMPORT_PER_SECOND * (now - since)
+            known, since = queued, now
+            rest = (now - began) * (IMPORT_REST if is_import else 1)
+            if await lifecycle.wait_or_stop(max(rest, 0.0 if more else EVERY_S), stop):
+                return
+
+    async def _queued_ever(self) -> int:
+        """Entries of all users since the store began; entries taken back count."""
+        with db.errors():
+            async with self._pool.acquire() as conn:
+                return await queue_store.queued_ever(conn)
+
+    async def drain(self) -> None:
+        """Until nothing is queued, at full speed."""
+        while await self.round():
+            pass
+
+    async def round(self) -> bool:
+        """A batch of each user's; whether more may be queued.
+
+        Raises:
+            Unavailable: Postgres is away.
+        """
+        with db.errors():
+            async with self._pool.acquire() as conn:
+                users = await queue_store.users(conn)
+                more = False
+                for user in users:
+                    more |= await self._index(conn, user)
+        return more
+
+    async def _index(self, conn: Connection, user: User) -> bool:
+        async with conn.transaction():
+            if not await queue_store.take(conn, user):
+                return False
+            counters = await index_store.counters(conn, user)
+            if counters is None:
+                # Queued after its contacts: it may say too little, and is made up for by `begin`.
+                entries = await queue_store.queued(conn, user, self._batch)
+                if await queue_store.contacts_of_user(conn, user) <= self._few:
+                    await queue_store.done(conn, user, entries)
+                    return len(entries) == self._batch
+                await queue_store.begin(conn, user)
+                counters = Counters(0, 0)
+            entries = await queue_store.queued(conn, user, self._batch)
+            moved = await queue_store.moved(conn, user, self._batch)
+            contacts = {e.contact_id for e in entries if e.contact_id is not None}
+            renamed = {e.organization_id for e in entries if e.organization_id is not None}
+            work = Work(conn, user, counters)
+            if contacts:
+                renamed |= await work.contacts(sorted(contacts))
+            if renamed:
+                await work.organizations(sorted(renamed))
+            if moved:
+                await work.moved(sorted({slot for _, slot in moved}))
+                await queue_store.moved_done(conn, user, [entry for entry, _ in moved])
+            await index_store.set_counters(conn, user, work.counters)
+            await queue_store.done(conn, user, entries)
+        SEARCH_INDEXED.inc(len(contacts))
+        if work.misplaced:
+            await _refresh(conn, user, work.misplaced)
+        return self._batch in (len(entries), len(moved))
+
+
+async def _refresh(conn: Connection, user: User, contacts: Sequence[UUID]) -> None:
+    """Place contacts anew that were moved while they were given their slots."""
+    async with conn.transaction():
+        persons = await index_store.persons(conn, user.company_id, contacts)
+        await projection.lock_persons(conn, [Key(user.company_id, p) for p in persons])
+        await index_store.refresh_slots(conn, user, contacts)
+
+
+@dataclass(slots=True)
+class Work:
+    """A batch of one user's, in the caller's transaction."""
+
+    conn: Connection
+    user: User
+    counters: Counters
+    misplaced: list[UUID] = field(default_factory=list)
+
+    async def contacts(self, wanted: Sequence[UUID]) -> set[UUID]:
+        """Returns the organizations whose indexed name is not theirs."""
+        held = await index_store.indexed(self.conn, self.user, wanted)
+        found = await index_store.current(self.conn, self.user, wanted)
+        names, outdated = await self._names(held.values(), found.values())
+        slots = await self._slots(held, found)
+        moves = Moves()
+        for number, contact_id in enumerate(wanted):
+            before, after = held.get(contact_id), found.get(contact_id)
+            if before is not None and after is not None and before.place != after.place:
+                self.misplaced.append(contact_id)
+            # The bucket of what is indexed already moves by `moved` alone.
+            bucket = before.bucket if before else after.bucket if after else 0
+            was, now = _terms(before, names, bucket), _terms(after, names, bucket)
+            if was != now:
+                moves.move(slots[contact_id], was, now)
+            if number % PIECE == PIECE - 1:
+                await asyncio.sleep(0)
+        await self._write_slots(held, found, slots)
+        await self._write(moves)
+        return outdated
+
+    async def moved(self, slots: Sequence[int]) -> None:
+        """Index slots under the buckets in which they are by now."""
+        moves = Moves()
+        fresh: list[tuple[int, int]] = []
+        for slot, before, after in await index_store.buckets(self.conn, self.user, slots):
+            if before != after:
+                moves.move(slot, {terms.bucket(before)}, {terms.bucket(after)})
+                fresh.append((slot, after))
+        await index_store.set_buckets(self.conn, self.user, fresh)
+        await self._apply(moves)
+
+    async def organizations(self, wanted: Sequence[UUID]) -> None:
+        """Index the contacts of organizations under their names of today."""
+        named = await index_store.names(self.conn, self.user, wanted)
+        current = await index_store.current_names(self.conn, self.user.company_id, wanted)
+        moves = Moves()
+        for organization_id, old in named.items():
+            before = terms.of_organization(old)
+            after = terms.of_organization(current[organization_id])
+            if before != after:
+                chunks = await index_store.all_chunks(
+                    self.conn, self.user, *terms.member(organization_id)
+                )
+                moves.move_all(chunks, before, after)
+        await index_store.set_names(self.conn, self.user, {o: current[o] for o in named})
+        await self._write(moves)
+
+    async def _names(
+        self, held: Iterable[Indexed], found: Iterable[Current]
+    ) -> tuple[dict[UUID, str | None], set[UUID]]:
+        """The names to index by, and the organizations that are called otherwise by now."""
+        now = {c.document.organization_id for c in found} - {None}
+        wanted = sorted(o for o in now | {i.document.organization_id for i in held} if o)
+        named = await index_store.names(self.conn, self.user, wanted)
+        current = await index_store.current_names(self.conn, self.user.company_id, wanted)
+        fresh = {o: current[o] for o in wanted if o not in named}
+        await index_store.set_names(self.conn, self.user, fresh)
+        outdated = {o for o, name in named.items() if o in now and name != current[o]}
+        return named | fresh, outdated
+
+    async def _slots(
+        self, held: Mapping[UUID, Indexed], found: Mapping[UUID, Current]
+    ) -> dict[UUID, int]:
+        """Of every contact that has one, or is given one."""
+        slots = {contact_id: each.slot for contact_id, each in held.items()}
+        fresh = [contact_id for contact_id in found if contact_id not in held]
+        if fresh:
+            free = await index_store.free_slots(self.conn, self.user, len(fresh))
+            start, missing = self.counters.next_slot, len(fresh) - len(free)
+            slots |= zip(fresh, [*free, *range(start, start + missing)], strict=True)
+            self.counters = self.counters._replace(next_slot=start + missing)
+        return slots
+
+    async def _write_slots(
+        self,
+        held: Mapping[UUID, Indexed],
+        found: Mapping[UUID, Current],
+        slots: Mapping[UUID, int],
+    ) -> None:
+        fresh = [(slots[c], c, *found[c].place) for c in found if c not in held]
+        gone = [each.slot for contact_id, each in held.items() if contact_id not in found]
+        documents = [
+            (slots[c], each.document, each.bucket)
+            for c, each in found.items()
+            if c not in held or held[c].document != each.document
+        ]
+        await index_store.add_slots(self.conn, self.user, fresh)
+        await index_store.set_documents(self.conn, self.user, documents)
+        await index_store.drop_slots(self.conn, self.user, gone)
+
+    async def _write(self, moves: Moves) -> None:
+        if not moves.chunks():
+            return
+        await self._apply(moves)
+        counted = moves.counts(terms.WORD_KINDS)
+        known = await index_store.known_words(self.conn, self.user, list(counted))
+        fresh = sorted(set(counted) - known)
+        first = self.counters.next_word
+        slots = {word: first + number for number, word in enumerate(fresh)}
+        rows = [(word, slots.get(word, 0), by) for word, by in sorted(counted.items())]
+        await index_store.count_words(self.conn, self.user, rows)
+        letters = Moves()
+        for word, slot in slots.items():
+            letters.move(slot, set(), terms.of_word(word))
+        self.counters = self.counters._replace(next_word=first + len(fresh))
+        await self._apply(letters)
+
+    async def _apply(self, moves: Moves) -> None:
+        """Write the chunks as they are after these moves."""
+        chunks = sorted(moves.chunks())
+        if not chunks:
+            return
+        await asyncio.sleep(0)
+        stored = await index_store.postings(self.conn, self.user, chunks)
+        await asyncio.sleep(0)
+        changed: dict[Chunk, bytes] = {}
+        for number, (chunk, slots) in enumerate(moves.changed(stored)):
+            changed[chunk] = slots
+            if number % ROWS == ROWS - 1:
+                await asyncio.sleep(0)
+        await index_store.set_postings(self.conn, self.user, changed)
+
+
+def _terms(
+    row: Indexed | Current | None, names: Mapping[UUID, str | None], bucket: int
+) -> set[Term]:
+    if row is None:
+        return set()
+    document: Document = row.document
+    name = names.get(document.organization_id) if document.organization_id else None
+    return terms.of_contact(document, name) | {terms.bucket(bucket)}

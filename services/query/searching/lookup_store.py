@@ -1,0 +1,212 @@
+"""SQL that a search reads the index with. Every function reads one user's index only."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from services.query.batch import User
+from services.query.searching.terms import Document
+from shared.db import Connection, columns
+
+COUNTERS: Final = """
+SELECT next_slot, next_word FROM search_users WHERE company_id = $1 AND owner_id = $2
+"""
+
+# The most frequent ones when there are too many.
+BEGINNING: Final = """
+SELECT asked.beginning, found.word
+  FROM unnest($3::text[]) AS asked (beginning)
+ CROSS JOIN LATERAL (
+       SELECT word
+         FROM search_words
+        WHERE company_id = $1 AND owner_id = $2
+          AND word > asked.beginning COLLATE "C"
+          AND word < (asked.beginning || '{') COLLATE "C"
+          AND contacts > 0
+        ORDER BY contacts DESC
+        LIMIT $4) AS found
+"""
+
+POSTINGS: Final = """
+SELECT held.word, held.kind, held.chunk, held.slots
+  FROM unnest($3::text[], $4::smallint[], $5::smallint[]) AS wanted (word, first, last)
+  JOIN search_postings AS held
+    ON held.company_id = $1 AND held.owner_id = $2 AND held.word = wanted.word
+   AND held.kind BETWEEN wanted.first AND wanted.last
+"""
+
+WORDS: Final = """
+SELECT word
+  FROM search_words
+ WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::int[]) AND contacts > 0
+ ORDER BY contacts DESC
+"""
+
+PHONES: Final = """
+SELECT slot, phone
+  FROM search_documents
+ WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::int[])
+"""
+
+PENDING_CONTACTS: Final = """
+SELECT DISTINCT ON (contact_id) contact_id
+  FROM (SELECT contact_id
+          FROM search_pending
+         WHERE company_id = $1 AND owner_id = $2 AND contact_id IS NOT NULL
+         ORDER BY seq DESC
+         LIMIT $3) AS queued
+ ORDER BY contact_id
+"""
+
+PENDING: Final = """
+SELECT queued.contact_id, slot.slot, c.contact_id IS NOT NULL AS listed,
+       c.name, c.email, c.phone, o.organization_id, o.name AS organization_name,
+       c.not_in_campaign, c.score, c.contacted_key, c.created_key
+  FROM unnest($3::uuid[]) AS queued (contact_id)
+  LEFT JOIN search_slots AS slot
+    ON slot.company_id = $1 AND slot.owner_id = $2 AND slot.contact_id = queued.contact_id
+  LEFT JOIN contacts AS c
+    ON c.contact_id = queued.contact_id AND c.company_id = $1 AND c.owner_id = $2 AND c.listed
+  LEFT JOIN organizations AS o
+    ON o.company_id = $1 AND o.organization_id = c.organization_id AND NOT o.deleted
+"""
+
+MOVED: Final = """
+SELECT slot FROM search_moved WHERE company_id = $1 AND owner_id = $2 ORDER BY seq DESC LIMIT $3
+"""
+
+# Of a user without an index: everything, as if it were queued.
+ALL: Final = """
+SELECT c.contact_id, NULL::int AS slot, true AS listed,
+       c.name, c.email, c.phone, o.organization_id, o.name AS organization_name,
+       c.not_in_campaign, c.score, c.contacted_key, c.created_key
+  FROM contacts AS c
+  LEFT JOIN organizations AS o
+    ON o.company_id = $1 AND o.organization_id = c.organization_id AND NOT o.deleted
+ WHERE c.company_id = $1 AND c.owner_id = $2 AND c.listed
+ ORDER BY c.not_in_campaign, c.score, c.contacted_key, c.created_key, c.contact_id
+ LIMIT $3
+"""
+
+PENDING_ORGANIZATIONS: Final = """
+SELECT DISTINCT ON (organization_id) queued.organization_id, o.name
+  FROM (SELECT organization_id
+          FROM search_pending
+         WHERE company_id = $1 AND owner_id = $2 AND organization_id IS NOT NULL
+         ORDER BY seq DESC
+         LIMIT $3) AS queued
+  LEFT JOIN organizations AS o
+    ON o.company_id = $1 AND o.organization_id = queued.organization_id AND NOT o.deleted
+ ORDER BY organization_id
+"""
+
+
+class Counters(NamedTuple):
+    """Slots and words were given out below these."""
+
+    slots: int
+    words: int
+
+
+class Wanted(NamedTuple):
+    """A word in the kinds from the first to the last."""
+
+    word: str
+    first: int
+    last: int
+
+
+class Posting(NamedTuple):
+    word: str
+    kind: int
+    chunk: int
+    slots: bytes
+
+
+class Place(NamedTuple):
+    """The order of the list."""
+
+    not_in_campaign: bool
+    score: int
+    contacted_key: int
+    created_key: int
+    contact_id: UUID
+
+
+class Pending(NamedTuple):
+    """A contact that the index may know otherwise or not at all; null: not on the list."""
+
+    contact_id: UUID
+    slot: int | None
+    document: Document | None
+    organization_name: str | None
+    place: Place | None
+
+
+async def counters(conn: Connection, user: User) -> Counters | None:
+    row = await conn.fetchrow(COUNTERS, *user)
+    return None if row is None else Counters(*row)
+
+
+async def beginning(
+    conn: Connection, user: User, beginnings: Sequence[str], most: int
+) -> list[tuple[str, str]]:
+    """Words of the user's contacts that go on after one of the beginnings."""
+    rows = await conn.fetch(BEGINNING, *user, beginnings, most)
+    return [(row[0], row[1]) for row in rows]
+
+
+async def postings(conn: Connection, user: User, wanted: Sequence[Wanted]) -> list[Posting]:
+    rows = await conn.fetch(POSTINGS, *user, *columns(wanted, 3))
+    return [Posting(*row) for row in rows]
+
+
+async def words(conn: Connection, user: User, slots: Sequence[int]) -> list[str]:
+    """The most frequent ones first."""
+    return [row["word"] for row in await conn.fetch(WORDS, *user, slots)]
+
+
+async def phones(conn: Connection, user: User, slots: Sequence[int]) -> list[tuple[int, str]]:
+    return [(row[0], row[1]) for row in await conn.fetch(PHONES, *user, slots)]
+
+
+async def pending(conn: Connection, user: User, most: int) -> list[Pending]:
+    """What the index does not know yet, of the newest `most` entries."""
+    queued = [row["contact_id"] for row in await conn.fetch(PENDING_CONTACTS, *user, most)]
+    if not queued:
+        return []
+    return [_pending(row) for row in await conn.fetch(PENDING, *user, queued)]
+
+
+async def moved(conn: Connection, user: User, most: int) -> list[int]:
+    """Slots that are not in the bucket that they are indexed under."""
+    return [row["slot"] for row in await conn.fetch(MOVED, *user, most)]
+
+
+async def everything(conn: Connection, user: User, most: int) -> list[Pending]:
+    """The user's contacts, the first of the list."""
+    return [_pending(row) for row in await conn.fetch(ALL, *user, most)]
+
+
+def _pending(row: asyncpg.Record) -> Pending:
+    if not row["listed"]:
+        return Pending(row["contact_id"], row["slot"], None, None, None)
+    document = Document(row["name"], row["email"], row["phone"], row["organization_id"])
+    place = Place(
+        row["not_in_campaign"],
+        row["score"],
+        row["contacted_key"],
+        row["created_key"],
+        UUID(bytes=row["contact_id"].bytes),
+    )
+    return Pending(row["contact_id"], row["slot"], document, row["organization_name"], place)
+
+
+async def pending_organizations(
+    conn: Connection, user: User, most: int
+) -> list[tuple[UUID, str | None]]:
+    """Organizations that the index knows by another name, with theirs; null: they do not live."""
+    rows = await conn.fetch(PENDING_ORGANIZATIONS, *user, most)
+    return [(row[0], row[1]) for row in rows]

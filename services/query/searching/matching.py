@@ -1,0 +1,131 @@
+"""How well a contact has what was asked for. Pure, and the law of the search: the index finds
+exactly the contacts that `rank` gives a number, in the order of these numbers.
+
+Rule 1: a token's level is that of the best word of the contact for it; a contact's rank is the
+        sum of its tokens' levels; without one of the tokens it is not found.
+Rule 2: the middle of words and misspellings count only for a token that few contacts have as a
+        word or a word's beginning.
+Rule 3: a misspelling is one edit from four letters on and two from eight on; an edit inserts,
+        drops or changes a letter, or swaps two neighbours. Words with digits have none.
+"""
+
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from rapidfuzz.distance import OSA
+
+from services.query.searching import terms, words
+from services.query.searching.asking import Asked, Token
+
+NAME_WORD: Final = 0
+OTHER_WORD: Final = 1
+NAME_BEGINS: Final = 2
+OTHER_BEGINS: Final = 3
+NUMBER: Final = 3
+INSIDE: Final = 4
+NEAR: Final = 5
+FAR: Final = 6
+LEVELS: Final = range(FAR + 1)
+
+ENOUGH: Final = 100
+"""Contacts that have a token plainly; from so many on nothing farther is looked for."""
+
+REMEMBERED: Final = 20_000
+ONE_EDIT: Final = 4
+TWO_EDITS: Final = 8
+
+
+class Bag(NamedTuple):
+    """A contact's words: its name's, the others, and its phone's digits."""
+
+    names: Collection[str]
+    others: Collection[str]
+    number: str
+
+
+@lru_cache(maxsize=REMEMBERED)
+def bag(document: terms.Document, organization_name: str | None) -> Bag:
+    others = frozenset((*words.words(document.email), *words.words(organization_name)))
+    return Bag(frozenset(words.words(document.name)), others, words.digits(document.phone))
+
+
+def rank(asked: Asked, contact: Bag, wide: Collection[Token]) -> int | None:
+    """`wide` are the tokens that rule 2 lets go farther. Null: not found."""
+    if not asked.tokens:
+        return None
+    total = 0
+    for token in asked.tokens:
+        found = level(token, contact, wide=token in wide)
+        if found is None:
+            return None
+        total += found
+    return total
+
+
+def level(token: Token, contact: Bag, *, wide: bool) -> int | None:
+    plain = plain_level(token, contact)
+    if plain is not None or not wide or not token.word:
+        return plain
+    found = (word_level(token.word, word) for word in (*contact.names, *contact.others))
+    return min((each for each in found if each is not None), default=None)
+
+
+def plain_level(token: Token, contact: Bag) -> int | None:
+    """As a word, as a word's beginning, or in the phone number."""
+    word = token.word
+    if word:
+        if word in contact.names:
+            return NAME_WORD
+        if word in contact.others:
+            return OTHER_WORD
+        if _begins(word, contact.names):
+            return NAME_BEGINS
+        if _begins(word, contact.others):
+            return OTHER_BEGINS
+    if token.digits and words.has_fragment(contact.number, token.digits):
+        return NUMBER
+    return None
+
+
+def _begins(word: str, candidates: Iterable[str]) -> bool:
+    return any(candidate.startswith(word) for candidate in candidates)
+
+
+def word_level(asked: str, word: str) -> int | None:
+    """How a word has what was asked for when it neither is it nor begins with it."""
+    if word.isdigit():
+        return None
+    if is_partial(asked) and asked in word:
+        return INSIDE
+    edits = most_edits(asked)
+    if edits == 0 or not _shares_enough(asked, word, edits):
+        return None
+    distance = OSA.distance(asked, word, score_cutoff=edits)
+    return None if distance > edits else INSIDE + max(1, distance)
+
+
+def is_partial(asked: str) -> bool:
+    """Whether it is looked for inside words."""
+    return len(asked) >= terms.GRAM and not asked.isdigit()
+
+
+def most_edits(asked: str) -> int:
+    if not asked.isalpha() or len(asked) < ONE_EDIT:
+        return 0
+    return 1 if len(asked) < TWO_EDITS else 2
+
+
+def least_shared(asked: str, edits: int) -> int:
+    """Letter groups that a word must share to be looked at. A changed letter spoils three of the
+    padded word's groups, a swap four.
+    """
+    found = len(terms.padded_grams(asked))
+    return max(2, found - 4) if edits == 1 else max(3, found - 7)
+
+
+def _shares_enough(asked: str, word: str, edits: int) -> bool:
+    if not word.isalpha() or abs(len(word) - len(asked)) > edits:
+        return False
+    shared = len(terms.padded_grams(asked) & terms.padded_grams(word))
+    return shared >= least_shared(asked, edits)

@@ -1,0 +1,208 @@
+"""Answers a search from one snapshot: what is indexed, what is queued, and the rows to show.
+
+Rule: a page whose numbers may get better by themselves, as the index catches up, is not kept.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from services.query import answers as query_answers
+from services.query import store
+from services.query.batch import User
+from services.query.reading import Read
+from services.query.request import Filters
+from services.query.searching import (
+    answers,
+    asking,
+    counting,
+    hits_store,
+    lookup,
+    matching,
+    ranking,
+)
+from services.query.searching.asking import Asked
+from services.query.searching.buckets import Buckets
+from services.query.searching.hits_store import Hit
+from services.query.searching.lookup import Found
+from services.query.searching.lookup_store import Pending
+from services.query.searching.picking import Picker
+from services.query.searching.ranking import Class
+from services.query.searching.request import DEEPEST, SearchRequest, SuggestRequest
+from services.query.searching.terms import Document
+from shared.db import Connection
+from shared.observability import SEARCH_QUEUED
+
+LONGEST_MS: Final = 1000
+SPARE: Final = 50
+"""Hits taken beyond those shown where some may turn out to be none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Hits up to the end of the page asked for."""
+
+    found: Found
+    classes: Sequence[Class]
+    queued: Sequence[Pending]
+    hits: Sequence[Hit]
+    total: int
+    is_exact: bool
+
+
+async def search(conn: Connection, user: User, request: SearchRequest) -> Read:
+    await hits_store.prepare(conn, longest_ms=LONGEST_MS)
+    asked = asking.parse(request.text)
+    filters = await _living(conn, user, request.filters)
+    end = request.page * request.limit
+    results = await _results(conn, user, asked, filters, end + 1)
+    shown = results.hits[end - request.limit : end]
+    page: dict[str, Any] = {
+        "contacts": await _contacts(conn, user, shown, asked, results.found),
+        "pagination": _pagination(request, results, len(results.hits) > end),
+    }
+    if request.facets:
+        page["facets"] = await counting.facets(
+            conn, user, results.classes, results.queued, filters or Filters()
+        )
+    body = query_answers.dump({"success": True, "data": page})[:-1]
+    return Read(body, lasts=results.found.is_exact and _is_own(request, filters, results))
+
+
+def _is_own(request: SearchRequest, living: Filters | None, results: Results) -> bool:
+    """Unless another organization's end can change the page (see `Read`)."""
+    if request.filters.organization_id is None:
+        return True
+    return living == request.filters and results.total > 0
+
+
+async def _living(conn: Connection, user: User, filters: Filters) -> Filters | None:
+    """The filters, with the organization as which the one asked for lives; null: none does."""
+    if filters.organization_id is None:
+        return filters
+    living = await store.living_organization(conn, user.company_id, filters.organization_id)
+    return None if living is None else Filters(living, filters.scores, filters.in_campaign)
+
+
+async def _results(
+    conn: Connection, user: User, asked: Asked, filters: Filters | None, most: int
+) -> Results:
+    found = await lookup.find(conn, user, asked)
+    SEARCH_QUEUED.set(len(found.pending))
+    if filters is None or not asked.tokens:
+        return Results(found, (), (), (), 0, True)
+    classes = found.classes
+    if filters.organization_id is not None:
+        members = await lookup.members(conn, user, filters.organization_id, found.size)
+        within = [Class(each.rank, each.slots & members) for each in classes]
+        classes = [each for each in within if each.slots]
+    wanted = most if found.is_exact else 2 * most + SPARE
+    buckets = Buckets(conn, user, found.size)
+    await buckets.begin()
+    picked = await Picker(conn, user, filters, found.size, buckets).best(classes, wanted)
+    queued = [each for each in found.pending if _passes(each, filters)]
+    fresh = [hit for each in queued if (hit := _queued_hit(asked, found, each)) is not None]
+    hits = sorted([*picked.hits, *fresh])
+    if not found.is_exact:
+        hits = await _checked(conn, user, hits[:wanted], asked, found)
+    matched = {hit.place.contact_id for hit in fresh}
+    return Results(
+        found,
+        classes,
+        [each for each in queued if each.contact_id in matched],
+        hits[:most],
+        picked.total + len(fresh),
+        picked.is_exact and found.is_exact,
+    )
+
+
+def _passes(queued: Pending, filters: Filters) -> bool:
+    if queued.document is None or queued.place is None:
+        return False
+    organization_id = queued.document.organization_id
+    return hits_store.passes(queued.place, filters) and (
+        filters.organization_id in (None, organization_id)
+    )
+
+
+def _queued_hit(asked: Asked, found: Found, queued: Pending) -> Hit | None:
+    if queued.document is None or queued.place is None:
+        return None
+    bag = matching.bag(queued.document, queued.organization_name)
+    rank = matching.rank(asked, bag, found.wide)
+    return None if rank is None else Hit(rank, queued.place)
+
+
+async def _checked(
+    conn: Connection, user: User, hits: Sequence[Hit], asked: Asked, found: Found
+) -> list[Hit]:
+    """Those that are hits by their rows."""
+    rows = await hits_store.shown(conn, user, [hit.place.contact_id for hit in hits])
+    return [hit for hit in hits if _is_hit(rows.get(hit.place.contact_id), asked, found)]
+
+
+def _is_hit(row: Any, asked: Asked, found: Found) -> bool:
+    if row is None:
+        return False
+    document = Document(row["name"], row["email"], row["phone"], row["organization_id"])
+    bag = matching.bag(document, row["organization_name"])
+    return matching.rank(asked, bag, found.wide) is not None
+
+
+def _pagination(request: SearchRequest, results: Results, has_more: bool) -> dict[str, Any]:
+    pagination = query_answers.pagination(
+        page=request.page,
+        limit=request.limit,
+        total=results.total,
+        has_next=has_more and (request.page + 1) * request.limit <= DEEPEST,
+        has_prev=request.page > 1,
+        next_key=None,
+    )
+    return pagination | {"totalIsExact": results.is_exact}
+
+
+async def _contacts(
+    conn: Connection, user: User, hits: Iterable[Hit], asked: Asked, found: Found
+) -> list[dict[str, Any]]:
+    rows = await _rows(conn, user, hits)
+    activities = await store.activities(conn, user.company_id, [r["person_id"] for r in rows])
+    contacts = query_answers.contacts(rows, activities)
+    for contact, row in zip(contacts, rows, strict=True):
+        contact["highlights"] = answers.highlights(row, asked, found.wide)
+    return contacts
+
+
+async def _rows(conn: Connection, user: User, hits: Iterable[Hit]) -> list[Any]:
+    order: list[UUID] = [hit.place.contact_id for hit in hits]
+    rows = await hits_store.shown(conn, user, order) if order else {}
+    return [rows[contact_id] for contact_id in order]
+
+
+async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read:
+    """Contacts by what they are called themselves, organizations by their names."""
+    await hits_store.prepare(conn, longest_ms=LONGEST_MS)
+    asked = asking.parse(request.text)
+    found = await lookup.find(conn, user, asked)
+    own = ranking.classes([token.own for token in found.tokens])
+    buckets = Buckets(conn, user, found.size)
+    await buckets.begin()
+    picked = await Picker(conn, user, Filters(), found.size, buckets).best(own, request.limit)
+    fresh = [hit for each in found.pending if (hit := _own_hit(asked, found, each)) is not None]
+    hits = sorted([*picked.hits, *fresh])[: request.limit]
+    if not found.is_exact:
+        hits = await _checked(conn, user, hits, asked, found)
+    rows = await _rows(conn, user, hits)
+    by_organization = ranking.classes([token.by_organization for token in found.tokens])
+    suggestions = {
+        "contacts": [answers.suggested(row, asked, found.wide) for row in rows],
+        "organizations": await counting.organizations_found(
+            conn, user, by_organization, asked, found, request.limit
+        ),
+    }
+    body = query_answers.dump({"success": True, "data": suggestions})[:-1]
+    return Read(body, lasts=found.is_exact)
+
+
+def _own_hit(asked: Asked, found: Found, queued: Pending) -> Hit | None:
+    return _queued_hit(asked, found, queued._replace(organization_name=None))

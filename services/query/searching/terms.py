@@ -1,0 +1,117 @@
+"""What a contact is indexed under. Pure.
+
+Rule 1: a contact's terms are a function of its own text and of its organization's indexed name.
+Rule 2: a word of the e-mail address that the name has too is the name's alone: the name ranks it
+        better in every way.
+"""
+
+from enum import IntEnum
+from functools import lru_cache
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from services.query.searching import words
+
+SHORT: Final = 3
+"""Beginnings up to this long are terms themselves: too many words have them to look up each."""
+GRAM: Final = 3
+PAD: Final = "$$"
+
+
+class Kind(IntEnum):
+    """What a term says. The first three are words; `kind + 3` is the beginning of such a word."""
+
+    NAME = 0
+    EMAIL = 1
+    ORGANIZATION = 2
+    NAME_PREFIX = 3
+    EMAIL_PREFIX = 4
+    ORGANIZATION_PREFIX = 5
+    PHONE = 6
+    MEMBER = 7
+    LETTERS = 8
+    LENGTH = 9
+    BUCKET = 10
+
+
+WORD_KINDS: Final = (Kind.NAME, Kind.EMAIL, Kind.ORGANIZATION)
+PREFIX_KINDS: Final = (Kind.NAME_PREFIX, Kind.EMAIL_PREFIX, Kind.ORGANIZATION_PREFIX)
+_TO_PREFIX: Final = 3
+_SHORT_SIZES: Final = range(1, SHORT + 1)
+_NAME, _EMAIL, _PHONE = int(Kind.NAME), int(Kind.EMAIL), int(Kind.PHONE)
+_MEMBER, _LETTERS, _LENGTH = int(Kind.MEMBER), int(Kind.LETTERS), int(Kind.LENGTH)
+_BUCKET: Final = int(Kind.BUCKET)
+SCORES: Final = 11
+BUCKETS: Final = range(2 * SCORES)
+"""The list's coarse order: first by the side of the campaign, then by score."""
+
+
+Term = tuple[str, int]
+"""A word and its kind. Plain, since dozens are made for every contact."""
+
+
+class Document(NamedTuple):
+    """The text of a contact that is searched, but for its organization's."""
+
+    name: str | None
+    email: str | None
+    phone: str | None
+    organization_id: UUID | None
+
+
+def bucket(number: int) -> Term:
+    return f"{number:02d}", _BUCKET
+
+
+def bucket_of(*, not_in_campaign: bool, score: int) -> int:
+    return SCORES * not_in_campaign + score
+
+
+def of_contact(document: Document, organization_name: str | None) -> set[Term]:
+    name = set(words.words(document.name))
+    email = set(words.words(document.email)) - name
+    found = _worded(name, _NAME) | _worded(email, _EMAIL)
+    if document.phone:
+        number = words.digits(document.phone)
+        found |= {(gram, _PHONE) for gram in grams(number)}
+    if document.organization_id is not None:
+        found.add(member(document.organization_id))
+        found |= of_organization(organization_name)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def of_organization(name: str | None) -> frozenset[Term]:
+    """What all contacts of an organization have by its name."""
+    return frozenset(_worded(set(words.words(name)), int(Kind.ORGANIZATION)))
+
+
+def member(organization_id: UUID) -> Term:
+    return organization_id.hex, _MEMBER
+
+
+def _worded(found: set[str], kind: int) -> set[Term]:
+    prefix = kind + _TO_PREFIX
+    terms: set[Term] = set()
+    for word in found:
+        terms.add((word, kind))
+        for size in _SHORT_SIZES:
+            terms.add((word[:size], prefix))
+    return terms
+
+
+def of_word(word: str) -> set[Term]:
+    """What a word of the dictionary is found by when only a part, or a misspelling, is known."""
+    if word.isdigit():
+        return set()
+    found = {(gram, _LETTERS) for gram in padded_grams(word)}
+    found.add((str(len(word)), _LENGTH))
+    return found
+
+
+def grams(text: str) -> set[str]:
+    return {text[place : place + GRAM] for place in range(len(text) - GRAM + 1)}
+
+
+def padded_grams(word: str) -> set[str]:
+    return grams(PAD + word + PAD)

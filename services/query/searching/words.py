@@ -1,0 +1,82 @@
+"""Turns text into the words it is found by. Pure.
+
+Rule 1: letters of every alphabet become a-z, each by itself, so that a place in the folded text
+        has a place in the original; case, accents and apostrophes are gone.
+Rule 2: folding twice is folding once.
+Rule 3: a word is a run of letters and digits; what is too long or too much is left out.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from anyascii import anyascii
+
+LONGEST: Final = 40
+MOST_WORDS: Final = 32
+MOST_CHARACTERS: Final = 1000
+LEAST_NUMBER: Final = 6
+"""Digits without which a stored phone number is a fragment itself."""
+CODE: Final = 3
+"""Most digits of a country's code."""
+
+_WORD: Final = re.compile(r"[a-z0-9]+")
+_NO_DIGIT: Final = re.compile(r"[^0-9]+")
+_TRUNK: Final = re.compile(r"\(\s*0\s*\)")
+_APOSTROPHES: Final = str.maketrans("", "", "'`")
+
+
+class Span(NamedTuple):
+    """A word, and for each of its letters the character of the original text that it is from."""
+
+    word: str
+    places: Sequence[int]
+
+
+def folded(text: str) -> str:
+    if not text.isascii():
+        text = anyascii(text)
+    return text.lower().translate(_APOSTROPHES)
+
+
+def words(text: str | None) -> list[str]:
+    """The words in their order, repeated ones too."""
+    if not text:
+        return []
+    found = _WORD.findall(folded(text[:MOST_CHARACTERS]))
+    return [word[:LONGEST] for word in found[:MOST_WORDS]]
+
+
+def spans(text: str | None) -> list[Span]:
+    """The words of `words`, with their places."""
+    if not text:
+        return []
+    places: list[int] = []
+    parts: list[str] = []
+    for place, character in enumerate(text[:MOST_CHARACTERS]):
+        part = folded(character)
+        parts.append(part)
+        places.extend([place] * len(part))
+    return list(_placed("".join(parts), places))[:MOST_WORDS]
+
+
+def _placed(plain: str, places: list[int]) -> Iterator[Span]:
+    for match in _WORD.finditer(plain):
+        start, end = match.span()
+        yield Span(match[0][:LONGEST], places[start:end][:LONGEST])
+
+
+def digits(phone: str | None) -> str:
+    """A number's digits without what stands for leaving a country or a town."""
+    if not phone:
+        return ""
+    plain = _TRUNK.sub("", folded(phone[:MOST_CHARACTERS]))
+    return _NO_DIGIT.sub("", plain).lstrip("0")[:LONGEST]
+
+
+def has_fragment(number: str, fragment: str) -> bool:
+    """Whether a stored number has these digits, or is the fragment without its country's code."""
+    if fragment in number:
+        return True
+    code = len(fragment) - len(number)
+    return len(number) >= LEAST_NUMBER and 0 < code <= CODE and fragment.endswith(number)

@@ -1,0 +1,89 @@
+"""Tells of statements that took long, with the plan Postgres has for them.
+
+Rule 1: nothing is asked of Postgres in the request's time: plans are fetched afterwards, one by
+        one, and for each statement at most once a minute.
+Rule 2: the plan is estimated, not run: a slow statement is not repeated to be looked at.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+from asyncpg.connection import LoggedQuery
+
+from shared import db, lifecycle
+from shared.errors import Poison, Unavailable
+from shared.observability import SLOW_STATEMENTS
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 60.0
+LOOK_S: Final = 0.5
+EXPLAIN_S: Final = 5.0
+
+EXPLAIN: Final = "EXPLAIN "
+NOT_OURS: Final = (EXPLAIN, "WITH RECURSIVE typeinfo_tree")
+"""How our own questions about plans begin, and the driver's about types."""
+
+
+class Slow(NamedTuple):
+    statement: str
+    arguments: tuple[Any, ...]
+    seconds: float
+
+
+class SlowStatements:
+    """Listens to a pool's connections (`heard`), and tells (`teller`). Statements are constants,
+    so what is remembered of them is bounded.
+    """
+
+    def __init__(self, longer_than_s: float) -> None:
+        self._longer_than_s = longer_than_s
+        self._told_at: dict[str, float] = {}
+        self._waiting: deque[Slow] = deque()
+
+    def heard(self, record: LoggedQuery) -> None:
+        """Called after each statement, by the connection that ran it."""
+        if record.elapsed < self._longer_than_s or record.query.startswith(NOT_OURS):
+            return
+        SLOW_STATEMENTS.inc()
+        now = time.monotonic()
+        if now - self._told_at.get(record.query, -EVERY_S) < EVERY_S:
+            return
+        self._told_at[record.query] = now
+        self._waiting.append(Slow(record.query, tuple(record.args), record.elapsed))
+
+    def teller(self, pool: db.Pool) -> lifecycle.Loop:
+        """A loop that tells of what was heard."""
+
+        async def tell_slow_statements(stop: asyncio.Event) -> None:
+            while not await lifecycle.wait_or_stop(LOOK_S, stop):
+                while self._waiting:
+                    await _tell(pool, self._waiting.popleft())
+
+        return tell_slow_statements
+
+
+async def _tell(pool: db.Pool, slow: Slow) -> None:
+    log.warning(
+        "slow_statement",
+        extra={
+            "statement": slow.statement.strip(),
+            "seconds": round(slow.seconds, 3),
+            "plan": await plan(pool, slow),
+        },
+    )
+
+
+async def plan(pool: db.Pool, slow: Slow) -> str:
+    """The plan with these arguments, or why there is none."""
+    try:
+        with db.errors():
+            async with db.leased(pool, seconds=EXPLAIN_S) as conn:
+                rows = await conn.fetch(EXPLAIN + slow.statement, *slow.arguments)
+    except (Unavailable, Poison, asyncpg.PostgresError) as trouble:
+        return f"not to be had: {trouble}"
+    return "\n".join(row[0] for row in rows)

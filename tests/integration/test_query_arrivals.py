@@ -1,0 +1,95 @@
+"""`?after=`: a reader sees what it wrote, or is told within two seconds that it does not yet."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from shared.kafka import offsets
+from shared.kafka.offsets import Move, Partition
+from shared.positions import Position, encode
+from shared.settings import Settings
+from tests.support import query_facts as facts
+from tests.support.query_stage import Stage, staged
+
+pytestmark = pytest.mark.integration
+
+CAMPAIGN = Partition("app.campaign", 3)
+
+
+@pytest.fixture
+async def stage(database_url: str, redis_url: str) -> AsyncIterator[Stage]:
+    async with staged(database_url, redis_url, Settings()) as made:
+        async with made.pool.acquire() as conn:
+            await offsets.load(conn, [CAMPAIGN])
+        yield made
+
+
+async def commit(stage: Stage, start: int, following: int, *told: Any) -> None:
+    """As the consumer does it: the effects and the offset in one transaction."""
+    async with stage.pool.acquire() as conn, conn.transaction():
+        await offsets.advance(conn, [Move(CAMPAIGN, start, following)])
+        after = await stage.projector.apply(conn, told)
+    await after()
+
+
+async def ask(stage: Stage, url: str) -> tuple[int, Any, str | None, float]:
+    began = time.perf_counter()
+    async with stage.http.get(url, headers=stage.client().headers) as response:
+        body = await response.json()
+        return response.status, body, response.headers.get("X-After"), time.perf_counter() - began
+
+
+async def test_a_page_waits_until_it_shows_what_was_written(stage: Stage) -> None:
+    await commit(stage, 0, 5, facts.person(1))
+    token = encode([Position("app.campaign", 3, 5), Position("pipedrive.deals", 0, 10**9)])
+    async with stage.instance() as one:
+        await ask(stage, f"{one.url}/api/my-500")
+        waiting = asyncio.create_task(ask(stage, f"{one.url}/api/my-500?after={token}"))
+        contact = asyncio.create_task(
+            ask(stage, f"{one.url}/api/contacts/{facts.contact_id(1)}?after={token}")
+        )
+        await asyncio.wait([waiting, contact], timeout=0.3)
+        assert not waiting.done()
+        assert not contact.done()
+
+        await commit(stage, 5, 6, facts.campaign(1, 2, added=True))
+
+        status, body, said, _ = await waiting
+        assert (status, body["performance"]["after"], said) == (200, "shown", "shown")
+        assert body["data"]["contacts"][0]["addedToCampaign"]
+        status, body, said, _ = await contact
+        assert (status, said) == (200, "shown")
+        assert body["data"]["addedToCampaign"]
+
+
+async def test_what_is_applied_already_is_answered_at_once(stage: Stage) -> None:
+    await commit(stage, 0, 5, facts.person(1))
+    token = encode([Position("app.campaign", 3, 4)])
+    async with stage.instance() as one:
+        *_, took = await ask(stage, f"{one.url}/api/my-500?after={token}")
+        _, body, _, _ = await ask(stage, f"{one.url}/api/organizations?after={token}")
+
+    assert took < 1
+    assert body["performance"]["after"] == "shown"
+
+
+async def test_after_two_seconds_there_is_an_answer_that_says_so(stage: Stage) -> None:
+    token = encode([Position("app.campaign", 3, 5)])
+    async with stage.instance() as one:
+        asked = [ask(stage, f"{one.url}/api/my-500?after={token}&page={n + 1}") for n in range(30)]
+        answers = [await task for task in [asyncio.create_task(each) for each in asked]]
+
+    assert {body["performance"]["after"] for _, body, _, _ in answers} == {"pending"}
+    assert all(1.9 < took < 4 for *_, took in answers)
+
+
+@pytest.mark.parametrize("token", ["nonsense", "AAAA", "x" * 6_001])
+async def test_what_is_no_token_is_refused(stage: Stage, token: str) -> None:
+    async with stage.instance() as one:
+        for path in ("/api/my-500", f"/api/contacts/{facts.contact_id(1)}"):
+            status, body, _, _ = await ask(stage, f"{one.url}{path}?after={token}")
+
+            assert (status, body["code"]) == (400, "bad_request")

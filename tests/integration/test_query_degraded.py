@@ -1,0 +1,193 @@
+"""What users get while Redis or Postgres is gone, or answers nobody: real servers, stopped."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from services.query.limits import Gate, Limits
+from tests.support import query_door
+from tests.support import query_facts as facts
+from tests.support.infra import Infra, empty_redis, new_database
+from tests.support.query_door import Door
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+SILENCE_S = 1.0
+"""Of a server that answers nobody, the first to ask may notice this late; nobody after."""
+
+
+@contextmanager
+def frozen(servers: Infra, name: str) -> Iterator[None]:
+    servers.freeze(name)
+    try:
+        yield
+    finally:
+        servers.thaw(name)
+
+
+@asynccontextmanager
+async def watching(door: Door) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(door.watch.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+@asynccontextmanager
+async def opened(killable: Infra, limits: Limits | None = None) -> AsyncIterator[Door]:
+    with new_database(killable) as database:
+        async with query_door.opened(database, empty_redis(killable), limits) as door:
+            yield door
+
+
+async def body(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    found: dict[str, Any] = await response.json()
+    return found
+
+
+def names(answer: dict[str, Any]) -> list[str]:
+    return [contact["name"] for contact in answer["data"]["contacts"]]
+
+
+async def timed(door: Door, path: str) -> tuple[float, aiohttp.ClientResponse]:
+    began = time.perf_counter()
+    response = await door.get(path)
+    return time.perf_counter() - began, response
+
+
+async def test_a_redis_that_answers_nobody_costs_one_moment_and_not_each_request(
+    killable: Infra,
+) -> None:
+    async with opened(killable) as door:
+        await door.told(facts.person(1, name="Ada"))
+        await door.get("/api/my-500")
+        with frozen(killable, "valkey"):
+            first, response = await timed(door, "/api/my-500")
+            rest = [await timed(door, "/api/my-500") for _ in range(40)]
+
+        async def is_hit() -> bool:
+            answer = await body(await door.get("/api/my-500"))
+            return bool(answer["performance"]["cacheHit"])
+
+        await until(is_hit, 10)
+
+    assert first < SILENCE_S
+    assert sum(seconds for seconds, _ in rest) < SILENCE_S
+    assert {each.status for each in (response, *(r for _, r in rest))} == {200}
+    assert names(await response.json()) == ["Ada"]
+
+
+async def test_without_redis_so_many_read_so_many_wait_and_the_rest_come_back_later(
+    killable: Infra,
+) -> None:
+    limits = Limits(gate=Gate(running=1, waiting=2, patience_s=0.5))
+    async with opened(killable, limits) as door:
+        await door.told(facts.person(1, name="Ada"))
+        await asyncio.to_thread(killable.kill, "valkey")
+        try:
+            async with limits.gate.turn(), asyncio.TaskGroup() as group:
+                tasks = [group.create_task(timed(door, "/api/my-500")) for _ in range(6)]
+            refused = [task.result() for task in tasks]
+            served = await door.get("/api/my-500")
+        finally:
+            await asyncio.to_thread(killable.start, "valkey")
+
+    assert {response.status for _, response in refused} == {503}
+    assert {response.headers["Retry-After"] for _, response in refused} == {"2"}
+    assert (await body(refused[0][1]))["code"] == "overloaded"
+    assert sum(seconds < 0.45 for seconds, _ in refused) == 4  # more than may wait
+    assert max(seconds for seconds, _ in refused) < 2
+    assert names(await body(served)) == ["Ada"]
+
+
+async def test_cached_pages_are_served_marked_while_postgres_is_away(killable: Infra) -> None:
+    async with opened(killable) as door, watching(door):
+        await door.told(facts.person(1, name="Ada"))
+        etag = (await door.get("/api/my-500")).headers["ETag"]
+        await asyncio.to_thread(killable.kill, "postgres")
+        await until(is_away(door), 10)
+        kept = await door.get("/api/my-500", etag=etag)
+        unread = await door.get("/api/my-500?page=2")
+        await asyncio.to_thread(killable.start, "postgres")
+
+        async def is_back() -> bool:
+            return (await door.get("/api/my-500?page=2")).status == 200
+
+        await until(is_back, 20)
+        again = await body(await door.get("/api/my-500"))
+
+    answer = await body(kept)
+    assert kept.status == 200  # not 304: the mark must be seen
+    assert answer["stale"] is True
+    assert names(answer) == ["Ada"]
+    assert unread.status == 503
+    assert int(unread.headers["Retry-After"]) >= 1
+    assert "stale" not in again
+
+
+async def test_a_page_that_a_change_has_overtaken_is_still_better_than_none(
+    killable: Infra,
+) -> None:
+    async with opened(killable) as door, watching(door):
+        await door.told(facts.person(1, 1, name="Ada"))
+        await door.get("/api/my-500")
+        async with door.pool.acquire() as conn:
+            transaction = conn.transaction()
+            await transaction.start()
+            await door.projector.apply(conn, [facts.person(1, 2, name="Ada L.")])
+            await asyncio.to_thread(killable.kill, "postgres")
+            with contextlib.suppress(Exception):
+                await transaction.rollback()
+        overtaken = await body(await door.get("/api/my-500"))
+        unkept = await door.get("/api/my-500?page=9")
+        await asyncio.to_thread(killable.start, "postgres")
+
+    assert names(overtaken) == ["Ada"]
+    assert overtaken["stale"] is True
+    assert unkept.status == 503
+
+
+async def test_a_postgres_that_answers_nobody_costs_seconds_once_and_then_nothing(
+    killable: Infra,
+) -> None:
+    async with opened(killable) as door, watching(door):
+        await door.told(facts.person(1, name="Ada"))
+        await door.get("/api/my-500")
+        await asyncio.to_thread(killable.freeze, "postgres")
+        try:
+            async with asyncio.TaskGroup() as group:
+                first = group.create_task(timed(door, "/api/my-500?page=2"))
+                await until(is_away(door), 10)
+                known = [await timed(door, f"/api/my-500?page={n}") for n in range(3, 23)]
+                kept = await body(await door.get("/api/my-500"))
+        finally:
+            await asyncio.to_thread(killable.thaw, "postgres")
+
+        async def is_back() -> bool:
+            return (await door.get("/api/my-500?page=2")).status == 200
+
+        await until(is_back, 20)
+
+    seconds, response = first.result()
+    assert response.status == 503
+    assert seconds < 8
+    assert {each.status for _, each in known} == {503}
+    assert sum(each for each, _ in known) < SILENCE_S
+    assert kept["stale"] is True
+
+
+def is_away(door: Door) -> Any:
+    async def away() -> bool:
+        return door.watch.away
+
+    return away

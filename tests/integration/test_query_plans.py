@@ -1,0 +1,301 @@
+"""Each statement that answers a user goes by its index, whatever the size of the list.
+
+On one user's 20,000 contacts beside another's, analyzed and vacuumed: what is looked at are plans
+and the rows and blocks they touched, not times.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from services.query import organization_store, reading, stats, store, tallies
+from services.query.batch import User
+from services.query.main import MIGRATIONS, SCHEMA
+from services.query.request import ListQuery, OrganizationsQuery
+from services.query.stats import StatsRequest
+from shared import db, service
+from tests.support.query_facts import COMPANY, START
+
+pytestmark = pytest.mark.integration
+
+ME = User(COMPANY, 7)
+CONTACTS = 20_000
+ORGANIZATIONS = 2_000
+PAGE_ROWS = 21
+"""Of a page of 20, and the one that tells whether another follows."""
+
+SEED = (
+    """INSERT INTO organizations
+              (company_id, organization_id, version, deleted, name, contact_count)
+       SELECT $1::bigint, md5('o' || n)::uuid, 1, n % 50 = 0, 'Organization ' || md5(n::text), 1
+         FROM generate_series(0, 1999) AS n""",
+    """INSERT INTO contacts (contact_id, company_id, person_id, version, deleted, owner_id, name,
+                             add_time, link_version, organization_id, score_version, score,
+                             last_contacted, campaign_version, added_to_campaign)
+       SELECT md5('c' || n)::uuid, $1::bigint, n, 1, false, CASE WHEN n % 4 = 3 THEN 8 ELSE 7 END,
+              'Person ' || n, timestamptz '2026-01-01' + n % 977 * interval '1 hour',
+              1, CASE WHEN n % 10 > 0 THEN md5('o' || n % 2000)::uuid END, 1, n % 11,
+              CASE WHEN n % 3 > 0 THEN timestamptz '2026-02-01' + n % 97 * interval '1 hour' END,
+              1, n % 33 = 0
+         FROM generate_series(0, 26665) AS n""",
+    """INSERT INTO activities
+       SELECT $1::bigint, n, 1, 0, n::text, false, null, n % 26666, 'type ' || n % 6, 'Subject',
+              n % 4 > 0, date '2026-03-01' - n % 800,
+              timestamptz '2026-01-01' + n % 977 * interval '1 hour'
+         FROM generate_series(0, 59999) AS n""",
+    """INSERT INTO user_counts
+       SELECT company_id, owner_id, not_in_campaign, score, count(*)
+         FROM contacts WHERE listed AND company_id = $1 GROUP BY 1, 2, 3, 4""",
+    """INSERT INTO user_organizations
+              (company_id, organization_id, owner_id, contacts, living, sort_name)
+       SELECT c.company_id, c.organization_id, c.owner_id, count(*), NOT o.deleted, o.sort_name
+         FROM contacts AS c JOIN organizations AS o USING (company_id, organization_id)
+        WHERE c.listed AND c.company_id = $1 GROUP BY 1, 2, 3, 5, 6""",
+    """INSERT INTO user_totals
+       SELECT company_id, owner_id, count(*), sum(contacts)
+         FROM user_organizations WHERE contacts > 0 AND living AND company_id = $1
+        GROUP BY 1, 2""",
+    """INSERT INTO user_activities
+       SELECT $1::bigint, owner_id, date_trunc('week', due_date)::date, type, done, count(*)
+         FROM activities JOIN contacts USING (company_id, person_id)
+        WHERE company_id = $1 GROUP BY 1, 2, 3, 4, 5""",
+)
+
+
+class Plan(NamedTuple):
+    statement: str
+    root: dict[str, Any]
+
+    @property
+    def nodes(self) -> list[dict[str, Any]]:
+        return list(_nodes(self.root))
+
+    @property
+    def indexes(self) -> set[str]:
+        return {node["Index Name"] for node in self.nodes if "Index Name" in node}
+
+    @property
+    def blocks(self) -> int:
+        return int(self.root["Shared Hit Blocks"] + self.root["Shared Read Blocks"])
+
+    def rows(self, kind: str) -> int:
+        """The most rows that a node of this kind gave, over all its loops."""
+        found = [
+            n["Actual Rows"] * n["Actual Loops"] for n in self.nodes if n["Node Type"] == kind
+        ]
+        return int(max(found, default=0))
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("Plans", ()):
+        yield from _nodes(child)
+
+
+Read = Callable[[db.Connection], Awaitable[Any]]
+
+
+@pytest.fixture(scope="module")
+async def pool(infra: Any) -> AsyncIterator[db.Pool]:
+    from tests.support.infra import new_database
+
+    with new_database(infra) as dsn:
+        await service.prepare_store(dsn, SCHEMA, MIGRATIONS, asyncio.Event())
+        # Durable: VACUUM believes no row to be seen by all whose commit is not on disk yet.
+        async with db.pool(dsn, SCHEMA, size=4) as pool:
+            for statement in SEED:
+                await pool.execute(statement, COMPANY)
+            await pool.execute("VACUUM (ANALYZE)")
+            yield pool
+
+
+async def plans(pool: db.Pool, read: Read) -> list[Plan]:
+    """Of all statements that the read runs, run again with what they were asked."""
+    ran: list[Any] = []
+    async with pool.acquire() as conn:
+        await read(conn)  # the driver asks about types the first time
+        with conn.query_logger(ran.append):
+            await read(conn)
+            await asyncio.sleep(0)  # the last is told in the loop's next turn
+        found = []
+        for each in ran:
+            rows = await conn.fetch(
+                "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + each.query, *each.args
+            )
+            found.append(Plan(each.query, json.loads(rows[0][0])[0]["Plan"]))
+    return found
+
+
+def contacts(**asked: Any) -> Read:
+    request = ListQuery.model_validate({k: str(v) for k, v in asked.items()}).request()
+    return lambda conn: reading.my_500(conn, ME, request)
+
+
+def organizations(**asked: Any) -> Read:
+    request = OrganizationsQuery.model_validate({k: str(v) for k, v in asked.items()}).request()
+    return lambda conn: reading.organizations(conn, ME, request)
+
+
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"inCampaign": "true"},
+    {"inCampaign": "false"},
+    {"warmness": "0-3"},
+    {"warmness": "7-10", "inCampaign": "false"},
+]
+
+
+async def in_organization(pool: db.Pool) -> Any:
+    return await pool.fetchval(
+        "SELECT organization_id FROM user_organizations "
+        "WHERE owner_id = $1 AND living AND contacts > 5 ORDER BY organization_id LIMIT 1",
+        ME.user_id,
+    )
+
+
+def assert_bounded(plan: Plan, *, rows: int = 5 * PAGE_ROWS) -> None:
+    """Nothing is read whole, sorted whole, or fetched to be thrown away."""
+    kinds = {node["Node Type"] for node in plan.nodes}
+    big = ("contacts", "activities", "organizations", "user_organizations", "user_activities")
+    whole = [
+        node
+        for node in plan.nodes
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] in big
+    ]
+    assert not whole, plan.statement
+    assert plan.rows("Sort") <= rows, plan.statement
+    assert plan.rows("Incremental Sort") <= rows, plan.statement
+    assert plan.rows("Index Scan") <= rows, plan.statement
+    assert "Bitmap Heap Scan" not in kinds or rows > 5 * PAGE_ROWS, plan.statement
+    thrown_away = sum(node.get("Rows Removed by Filter", 0) for node in plan.nodes)
+    assert thrown_away <= rows, plan.statement
+
+
+def of(found: list[Plan], part: str) -> Plan:
+    (plan,) = [each for each in found if part in each.statement]
+    return plan
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+@pytest.mark.parametrize("number", [1, 2, 300, 700])
+async def test_a_page_by_number_reads_its_rows_and_counts_none(
+    pool: db.Pool, filters: dict[str, Any], number: int
+) -> None:
+    found = await plans(pool, contacts(page=number, **filters))
+
+    for plan in found:
+        assert_bounded(plan)
+    assert of(found, "FROM user_counts").blocks <= 40
+    pages = [plan for plan in found if plan.statement == store.PAGE]
+    for page in pages:
+        assert "contacts_in_order" in page.indexes
+        assert page.blocks <= 40 + 12 * PAGE_ROWS
+    for seek in (p for p in found if p.statement in (store.SEEK, store.SEEK_BACKWARDS)):
+        assert {n["Node Type"] for n in seek.nodes} == {"Limit", "Index Only Scan"}
+        assert seek.indexes == {"contacts_in_order"}
+        assert seek.rows("Index Only Scan") <= CONTACTS / 11 / 2 + 1  # half of a bucket
+        assert sum(n.get("Heap Fetches", 0) for n in seek.nodes) == 0
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+async def test_a_page_by_cursor_begins_where_the_one_before_ended(
+    pool: db.Pool, filters: dict[str, Any]
+) -> None:
+    async with pool.acquire() as conn:
+        before = json.loads((await contacts(page=10, **filters)(conn)).body + b"}")["data"]
+    cursor = before["pagination"]["nextCursor"]
+
+    found = await plans(pool, contacts(cursor=cursor, **filters))
+
+    assert [p for p in found if p.statement in (store.SEEK, store.SEEK_BACKWARDS)] == []
+    for plan in found:
+        assert_bounded(plan)
+    page = of(found, "FROM keys")
+    assert page.indexes >= {"contacts_in_order", "contacts_pkey", "organizations_pkey"}
+    assert page.rows("Index Only Scan") <= PAGE_ROWS
+    assert page.blocks <= 40 + 12 * PAGE_ROWS
+
+
+async def test_the_contacts_of_an_organization_are_read_from_its_part_of_the_index(
+    pool: db.Pool,
+) -> None:
+    chosen = await in_organization(pool)
+
+    for number in (1, 2):
+        for plan in await plans(pool, contacts(organizationId=chosen, limit=3, page=number)):
+            assert_bounded(plan)
+            assert plan.blocks <= 200
+    found = await plans(pool, contacts(organizationId=chosen, limit=3))
+
+    assert "contacts_in_order_by_organization" in of(found, "FROM keys").indexes
+
+
+async def test_the_activities_of_a_page_are_the_newest_of_each_contact(pool: db.Pool) -> None:
+    found = await plans(pool, contacts(page=50))
+
+    plan = of(found, "FROM ranked")
+    assert plan.indexes == {"contacts_merged", "activities_newest"}
+    assert plan.rows("Index Scan") <= 20 * store.NEWEST
+    assert plan.blocks <= 12 * PAGE_ROWS
+
+
+async def test_a_contact_is_read_by_its_id(pool: db.Pool) -> None:
+    anyone = await pool.fetchval("SELECT contact_id FROM contacts WHERE owner_id = 7 LIMIT 1")
+
+    found = await plans(pool, lambda conn: reading.contact(conn, ME, anyone, of_anyone=False))
+
+    for plan in found:
+        assert_bounded(plan)
+        assert plan.blocks <= 40
+
+
+@pytest.mark.parametrize("number", [1, 2, 40, 60])
+async def test_organizations_are_read_in_the_order_of_their_index(
+    pool: db.Pool, number: int
+) -> None:
+    found = await plans(pool, organizations(page=number))
+
+    for plan in found:
+        assert_bounded(plan)
+        assert plan.blocks <= 8 * PAGE_ROWS
+    page = of(found, "FROM keys")
+    assert page.indexes == {"user_organizations_in_order", "organizations_pkey"}
+    assert page.rows("Index Only Scan") <= PAGE_ROWS
+    for seek in (p for p in found if "OFFSET" in p.statement):
+        assert {n["Node Type"] for n in seek.nodes} == {"Limit", "Index Only Scan"}
+        assert seek.rows("Index Only Scan") <= ORGANIZATIONS / 2 + 1
+
+
+@pytest.mark.parametrize("search", ["organization", "abc", "nothing of the kind"])
+async def test_a_part_of_a_name_is_looked_for_in_the_index_alone(
+    pool: db.Pool, search: str
+) -> None:
+    found = await plans(pool, organizations(search=search))
+
+    (hits,) = [p for p in found if p.statement == organization_store.SEARCH]
+    assert hits.indexes == {"user_organizations_in_order"}
+    assert "Sort" not in {node["Node Type"] for node in hits.nodes}
+    assert sum(n.get("Heap Fetches", 0) for n in hits.nodes) == 0
+    assert hits.blocks <= ORGANIZATIONS / 40
+    for plan in found:
+        if plan is not hits:
+            assert_bounded(plan)
+
+
+async def test_numbers_are_read_from_counters(pool: db.Pool) -> None:
+    asked = StatsRequest(tallies.monday(START.date()))
+
+    found = await plans(pool, lambda conn: stats.stats(conn, ME, asked))
+
+    weeks, types = 116, 6
+    for plan in found:
+        assert_bounded(plan, rows=weeks * types * 2)
+        assert plan.blocks <= 200
+    assert not any(
+        node.get("Relation Name") in ("contacts", "activities")
+        for plan in found
+        for node in plan.nodes
+    )

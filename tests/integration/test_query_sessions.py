@@ -1,0 +1,262 @@
+"""Sessions: who is refused, how soon on every instance, and where users are signed in."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from services.query.batch import User
+from shared import auth, topics
+from shared.auth import Identity, Session
+from shared.events import parse
+from shared.kafka.client import ensure_topics
+from shared.kafka.consumer import Received
+from shared.kafka.replay import replay
+from shared.settings import Settings
+from tests.support import query_facts as facts
+from tests.support.infra import Infra
+from tests.support.live import Client
+from tests.support.query_facts import COMPANY
+from tests.support.query_stage import Stage, staged
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+PROMPTLY_S = 1.0
+
+
+@pytest.fixture
+async def stage(
+    database_url: str, redis_url: str, topic_prefix: str, infra: Infra
+) -> AsyncIterator[Stage]:
+    settings = Settings(
+        kafka_bootstrap_servers=infra.kafka, kafka_topic_prefix=topic_prefix, kafka_partitions=1
+    )
+    await ensure_topics(settings, [topics.APP_SESSIONS])
+    async with staged(database_url, redis_url, settings) as made:
+        yield made
+
+
+def user(number: int, version: int = 1, **data: Any) -> Received:
+    body = {"name": f"User {number}", "email": f"u{number}@example.com", "active": True} | data
+    return facts.changed(topics.USERS, number, version, data=body)
+
+
+async def status(client: Client, base: str, path: str = "/api/my-500") -> int:
+    async with client.http.get(base + path, headers=client.headers) as response:
+        await response.read()
+        return response.status
+
+
+async def ask(
+    client: Client, base: str, path: str, *, method: str = "GET", **body: Any
+) -> tuple[int, Any]:
+    headers = {**client.headers, "User-Agent": "test browser"}
+    sent = {"json": body} if method == "POST" else {}
+    async with client.http.request(method, base + path, headers=headers, **sent) as response:
+        return response.status, await response.json()
+
+
+async def refused_promptly(client: Client, *bases: str) -> None:
+    async def everywhere() -> bool:
+        return [await status(client, base) for base in bases] == [401] * len(bases)
+
+    await until(everywhere, PROMPTLY_S)
+
+
+async def test_a_deactivated_user_is_refused_everywhere_until_active_again(stage: Stage) -> None:
+    await stage.told(user(7), user(8))
+    client, colleague, stranger = stage.client("7"), stage.client("8"), stage.client("9")
+    async with stage.instance() as one, stage.instance() as two:
+        assert [await status(client, each.url) for each in (one, two)] == [200, 200]
+        following = client.following(one.url)
+        async with following:
+            await until(lambda: _has_events(client), 10)
+            await stage.told(user(7, 2, active=False))
+            await refused_promptly(client, one.url, two.url)
+            await until(lambda: _no_streams(one), PROMPTLY_S)
+
+        assert await status(colleague, one.url) == 200
+        assert await status(stranger, one.url) == 200
+        _, answer = await ask(client, one.url, "/api/my-500")
+        assert answer["error"] == "This user is deactivated in Pipedrive."
+        await stage.told(facts.changed(topics.USERS, 8, 2, data=None))
+        await refused_promptly(colleague, one.url, two.url)
+
+        async def is_back() -> bool:
+            return await status(client, two.url) == 200
+
+        await stage.told(user(7, 3))
+        await until(is_back, PROMPTLY_S)
+
+
+async def _has_events(client: Client) -> bool:
+    return bool(client.events)
+
+
+async def _no_streams(instance: Any) -> bool:
+    return not instance.live.hub.open
+
+
+async def test_an_instance_that_starts_knows_who_is_refused(stage: Stage) -> None:
+    await stage.told(user(7, active=False))
+
+    async with stage.instance() as late:
+        assert await status(stage.client("7"), late.url) == 401
+
+
+async def test_one_ended_session_leaves_the_others(stage: Stage) -> None:
+    phone, laptop = stage.client(jti="phone"), stage.client(jti="laptop")
+    async with stage.instance() as one, stage.instance() as two:
+        for client in (phone, laptop):
+            assert await status(client, one.url) == 200
+        _, listed = await ask(laptop, one.url, "/api/sessions")
+        devices = listed["data"]["sessions"]
+        other = next(each for each in devices if not each["isCurrent"])
+        code, answer = await ask(laptop, two.url, f"/api/sessions/{other['id']}", method="DELETE")
+
+        assert (code, answer["data"]["sessionId"]) == (200, auth.token_id("phone"))
+        await refused_promptly(phone, one.url, two.url)
+        assert await status(laptop, two.url) == 200
+        _, after = await ask(laptop, one.url, "/api/sessions")
+        assert [each["isCurrent"] for each in after["data"]["sessions"]] == [True]
+        assert {each["userAgent"] for each in after["data"]["sessions"]} == {"test browser"}
+
+
+async def test_all_tokens_of_a_user_end_and_later_ones_do_not(stage: Stage) -> None:
+    now = int(time.time())
+    old, undated = stage.client(iat=now - 60), stage.client()
+    later = stage.client(iat=now, exp=now + 900)
+    async with stage.instance() as one, stage.instance() as two:
+        code, _ = await ask(old, one.url, "/api/sessions/revoke", method="POST")
+
+        assert code == 200
+        for client in (old, undated):
+            await refused_promptly(client, one.url, two.url)
+        assert await status(later, one.url) == 401  # within the same second it cannot be told
+        until_then = await stage.pool.fetchval(
+            "SELECT extract(epoch FROM revoked_at)::float8 FROM revocations"
+        )
+        again = Session(Identity(COMPANY, 7, False), "t", until_then + 0.1, now + 900)
+        assert one.live.sessions.why(again) is None
+
+
+async def test_an_admin_ends_the_sessions_of_others_and_nobody_else_does(stage: Stage) -> None:
+    admin, nosy = stage.client("1", role="admin"), stage.client("2")
+    victim, abroad = stage.client("7", jti="x"), stage.client("7", company=COMPANY + 1, jti="x")
+    async with stage.instance() as one:
+        for client in (victim, abroad):
+            await status(client, one.url)
+        path = "/api/sessions/revoke"
+        refused, _ = await ask(nosy, one.url, path, method="POST", userId=7)
+        listing, _ = await ask(nosy, one.url, "/api/sessions?userId=7")
+        own_jti, _ = await ask(nosy, one.url, path, method="POST", jti="x")
+        session_id = auth.token_id("x")
+        deleting, _ = await ask(nosy, one.url, f"/api/sessions/{session_id}", method="DELETE")
+        still = await status(victim, one.url)
+        done, answer = await ask(admin, one.url, path, method="POST", userId=7, jti="x")
+
+        assert (refused, listing, own_jti, deleting, still) == (403, 403, 200, 404, 200)
+        assert (done, answer["data"]) == (200, {"userId": "7", "sessionId": session_id})
+        assert await status(victim, one.url) == 401
+        assert await status(abroad, one.url) == 200
+
+
+@pytest.mark.parametrize("sent", [{"jti": ""}, {"userId": -1}, {"surprise": 1}, {"userId": "x"}])
+async def test_what_cannot_be_meant_is_refused(stage: Stage, sent: dict[str, Any]) -> None:
+    async with stage.instance() as one:
+        code, answer = await ask(
+            stage.client(), one.url, "/api/sessions/revoke", method="POST", **sent
+        )
+
+    assert (code, answer["code"]) == (400, "bad_request")
+
+
+async def test_a_revocation_is_in_the_log_and_the_log_alone_brings_it_back(stage: Stage) -> None:
+    async with stage.instance() as one:
+        client = stage.client(jti="a")
+        await status(client, one.url)
+        await ask(stage.client("8"), one.url, "/api/sessions/revoke", method="POST", jti="b")
+        await ask(stage.client("8"), one.url, "/api/sessions/revoke", method="POST")
+        await ask(client, one.url, "/api/sessions/revoke", method="POST", jti="a")
+    before = await stage.pool.fetch("SELECT * FROM revocations ORDER BY user_id, token_id")
+    logged = [
+        Received(record.topic.name, parse(record.topic.model, record.value))
+        async for stretch in replay(stage.settings, [topics.APP_SESSIONS])
+        for record in stretch.records
+    ]
+    await stage.pool.execute("TRUNCATE revocations")
+
+    for fact in [*reversed(logged), *logged]:
+        await stage.told(fact)
+
+    after = await stage.pool.fetch("SELECT * FROM revocations ORDER BY user_id, token_id")
+    assert len(logged) == len(after) == 3
+    assert after == before
+
+
+async def test_a_token_is_written_down_when_it_is_seen(stage: Stage) -> None:
+    client = stage.client(iat=int(time.time()))
+    async with stage.instance() as one:
+        for _ in range(20):
+            await status(client, one.url)
+
+        async def is_written() -> bool:
+            return bool(await stage.pool.fetchval("SELECT count(*) FROM sessions"))
+
+        await until(is_written, 5)
+        rows = await stage.pool.fetch("SELECT * FROM sessions")
+        _, listed = await ask(client, one.url, "/api/sessions")
+
+    assert len(rows) == 1
+    assert rows[0]["first_seen_at"] == rows[0]["last_seen_at"]
+    assert [each["isCurrent"] for each in listed["data"]["sessions"]] == [True]
+
+
+async def test_the_users_record_is_kept_in_redis_and_replaced_at_once(stage: Stage) -> None:
+    await stage.told(user(7, name="Ada"))
+    client = stage.client()
+    key = stage.keys.user(User(COMPANY, 7))
+    async with stage.instance() as one:
+        _, first = await ask(client, one.url, "/api/me")
+        with Redis.from_url(stage.redis_url) as redis:
+            seconds = redis.ttl(key)
+            redis.hset(key, "r", redis.hget(key, "r").replace(b"Ada", b"Eve"))
+            _, kept = await ask(client, one.url, "/api/me")
+        await stage.told(user(7, 2, name="Ada Lovelace"))
+
+        async def is_replaced() -> bool:
+            _, shown = await ask(client, one.url, "/api/me")
+            return shown["data"]["name"] == "Ada Lovelace"
+
+        await until(is_replaced, PROMPTLY_S)
+        _, unknown = await ask(stage.client("99"), one.url, "/api/me")
+
+    assert (first["data"]["name"], first["data"]["email"]) == ("Ada", "u7@example.com")
+    assert 590 <= seconds <= 600
+    assert kept["data"]["name"] == "Eve"
+    assert unknown["data"]["name"] is None
+
+
+async def test_users_arrive_in_any_order(stage: Stage) -> None:
+    told = [user(7, 1, name="A"), user(7, 2, active=False), user(7, 3, name="C")]
+    for each in [told[2], told[0], told[1], told[0]]:
+        await stage.told(each)
+
+    row = await stage.pool.fetchrow("SELECT name, email, active FROM users")
+
+    assert tuple(row) == ("C", "u7@example.com", True)
+
+
+async def test_a_revocation_is_in_force_though_kafka_is_away(
+    database_url: str, redis_url: str
+) -> None:
+    nowhere = Settings(kafka_bootstrap_servers="127.0.0.1:1")
+    async with staged(database_url, redis_url, nowhere) as stage, stage.instance() as one:
+        client = stage.client(jti="a")
+        code, answer = await ask(client, one.url, "/api/sessions/revoke", method="POST", jti="a")
+
+        assert (code, answer["code"]) == (503, "unavailable")
+        await refused_promptly(client, one.url)

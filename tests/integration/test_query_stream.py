@@ -1,0 +1,402 @@
+"""The live stream: a client that applies it holds what the page shows, whatever happens."""
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+import time
+from collections.abc import AsyncIterator
+from random import Random
+from typing import Any
+
+import pytest
+
+from devstack import postgres
+from services.query import live_store, stream_api
+from services.query.batch import User
+from services.query.hub import MOST_OF_USER
+from services.query.pruning import Pruner
+from shared import db
+from shared.errors import Unavailable
+from shared.kafka.consumer import Received
+from shared.settings import Settings
+from tests.support import query_facts as facts
+from tests.support.cluster import token
+from tests.support.infra import Infra, on_database
+from tests.support.live import STREAM, Client
+from tests.support.query_facts import COMPANY
+from tests.support.query_stage import Stage, staged
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def stage(database_url: str, redis_url: str) -> AsyncIterator[Stage]:
+    async with staged(database_url, redis_url, Settings()) as made:
+        yield made
+
+
+def holds(client: Client, page: dict[str, Any]) -> bool:
+    copy = client.copy
+    return (
+        not copy.needs_reading
+        and {
+            "contacts": copy.listed(),
+            "total": copy.total,
+            "status": copy.status,
+        }
+        == page
+    )
+
+
+async def agrees(client: Client, page: dict[str, Any]) -> None:
+    async def does() -> bool:
+        return holds(client, page)
+
+    try:
+        await until(does, 10)
+    except TimeoutError:
+        assert client.copy.listed() == page["contacts"]
+        assert client.copy.total == page["total"]
+        assert client.copy.status == page["status"]
+        raise
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_client_that_applies_the_stream_holds_what_the_page_shows(
+    stage: Stage, seed: int
+) -> None:
+    random = Random(seed)  # noqa: S311  seeded
+    history = facts.history(random, persons=25, facts=400)
+    client, other = stage.client("7"), stage.client("8")
+
+    async def tell() -> None:
+        rest = iter(history)
+        while batch := list(itertools.islice(rest, random.randrange(1, 12))):
+            await stage.told(*batch)
+
+    async with stage.instance() as one, stage.instance() as two:
+        telling = asyncio.create_task(tell())
+        while not telling.done():
+            async with client.following(random.choice([one, two]).url), other.following(one.url):
+                seen = len(client.events)
+                enough = seen + random.randrange(1, 40)
+                await until(lambda n=enough: _either(telling, client, n), 20)
+        await telling
+        async with client.following(two.url), other.following(two.url):
+            await agrees(client, await stage.page("7"))
+            await agrees(other, await stage.page("8"))
+
+    resets = sum(event.name == "reset" for event in client.events)
+    assert len(client.events) > 50
+    assert resets < 5
+
+
+async def _either(telling: asyncio.Task[None], client: Client, events: int) -> bool:
+    return telling.done() or len(client.events) >= events
+
+
+async def first(client: Client, count: int) -> list[str]:
+    """The names of the first events."""
+    await until(lambda: _either_count(client, count), 10)
+    return [event.name for event in client.events]
+
+
+async def _either_count(client: Client, count: int) -> bool:
+    return len(client.events) >= count
+
+
+async def test_a_client_that_begins_is_told_to_read_and_then_what_changes(stage: Stage) -> None:
+    await stage.told(facts.person(1, name="Ada"), facts.link(1, 1), facts.organization(1))
+    client = stage.client()
+
+    async with stage.instance() as instance, client.following(instance.url):
+        await first(client, 1)
+        await stage.told(facts.score(1, 7))
+        await first(client, 2)
+        await stage.told(facts.organization(1, 2, name="Renamed"))
+        await first(client, 3)
+        await stage.told(facts.person(2, name="Grace"), facts.status(1, "running"))
+        await first(client, 5)
+        await stage.told(facts.person(1, 2, owner_id=8))
+        names = await first(client, 6)
+
+        await agrees(client, await stage.page())
+
+    assert names == ["reset", "contact", "organization", "contact", "sync", "removed"]
+    assert client.events[1].data["contact"]["warmnessScore"] == 7
+    assert client.events[2].data["organization"]["name"] == "Renamed"
+    assert client.events[3].data["total"] == 2
+    assert client.events[5].data == {"id": facts.contact_id(1), "total": 1}
+
+
+async def test_another_instance_goes_on_where_the_first_ended(stage: Stage) -> None:
+    await stage.told(facts.person(1))
+    client = stage.client()
+    async with stage.instance() as one, client.following(one.url):
+        await first(client, 1)
+
+    await stage.told(facts.score(1, 3))
+    await stage.told(facts.score(1, 5, 2), facts.person(2))
+    async with stage.instance() as two, client.following(two.url):
+        names = await first(client, 3)
+        await agrees(client, await stage.page())
+
+    assert names == ["reset", "contact", "contact"]
+
+
+async def test_a_change_that_commits_late_is_not_passed_over(stage: Stage) -> None:
+    await stage.told(facts.person(1), facts.person(2))
+    client = stage.client()
+    async with stage.instance() as one, stage.pool.acquire() as conn:
+        slow = conn.transaction()
+        await slow.start()
+        after = await stage.projector.apply(conn, [facts.person(1, 2, name="slow")])
+        async with client.following(one.url):
+            await first(client, 1)
+            await stage.told(facts.person(2, 2, name="quick"))
+            await first(client, 2)
+        await slow.commit()
+        await after()
+        async with client.following(one.url):
+            names = await first(client, 3)
+            await agrees(client, await stage.page())
+
+    assert names == ["reset", "contact", "contact"]
+    assert client.events[2].data["contact"]["name"] == "slow"
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "1",
+        "nonsense",
+        f"{'0' * 32}-1-3:3:",
+        f"{'0' * 32}-99999999999-3:3:",
+        f"{'0' * 32}-1-9:3:4,5",
+        f"{'0' * 32}-1-{'9' * 20}:{'9' * 20}:",
+        "é",
+    ],
+)
+async def test_who_goes_on_from_nowhere_reads_all_anew(stage: Stage, last: str) -> None:
+    client = stage.client()
+    client.ids.append(last)
+
+    async with stage.instance() as instance, client.following(instance.url):
+        assert await first(client, 1) == ["reset"]
+
+
+async def test_a_place_that_is_too_old_or_from_before_a_crash_leads_nowhere(stage: Stage) -> None:
+    await stage.told(facts.person(1))
+    client = stage.client()
+    async with stage.instance() as one, client.following(one.url):
+        await first(client, 1)
+    epoch, at, snapshot = client.ids[-1].split("-")
+
+    for stale in (f"{epoch}-{int(at) - 601}-{snapshot}", f"{'a' * 32}-{at}-{snapshot}"):
+        other = stage.client()
+        other.ids.append(stale)
+        async with stage.instance() as two, other.following(two.url):
+            assert await first(other, 1) == ["reset"]
+
+
+async def test_nobody_hears_of_the_contacts_of_others(stage: Stage) -> None:
+    mine, colleague, abroad = (
+        stage.client("7"),
+        stage.client("8"),
+        stage.client("7", company=COMPANY + 1),
+    )
+
+    async with (
+        stage.instance() as instance,
+        mine.following(instance.url),
+        colleague.following(instance.url),
+        abroad.following(instance.url),
+    ):
+        for client in (mine, colleague, abroad):
+            await first(client, 1)
+        await stage.told(facts.person(1, owner_id=7))
+        await stage.told(facts.person(2, owner_id=8))
+        await stage.told(facts.person(3, company=COMPANY + 1, owner_id=7))
+        seen = [await first(client, 2) for client in (mine, colleague, abroad)]
+
+    assert seen == [["reset", "contact"]] * 3
+    assert [
+        c.events[1].data["contact"]["pipedrivePersonId"] for c in (mine, colleague, abroad)
+    ] == [
+        "1",
+        "2",
+        "3",
+    ]
+
+
+async def test_an_import_is_told_as_a_few_wishes_to_read_anew(stage: Stage) -> None:
+    client = stage.client()
+    async with stage.instance() as instance, client.following(instance.url):
+        await first(client, 1)
+        for start in range(0, 2_000, 200):
+            await stage.told(*[facts.person(n) for n in range(start, start + 200)])
+
+        async def has_all() -> bool:
+            return client.copy.total == 2_000
+
+        await until(has_all, 10)
+
+    assert {event.name for event in client.events} == {"reset"}
+    assert len(client.events) < 6
+
+
+async def test_a_reader_that_does_not_read_is_cut_off(stage: Stage) -> None:
+    await stage.told(*[facts.person(n, name="x" * 5_000) for n in range(1, 60)])
+    url = None
+    async with stage.instance() as instance:
+        url = instance.url
+        host, port = url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+        writer.write(
+            f"GET {STREAM} HTTP/1.1\r\nHost: x\r\n"
+            f"Authorization: Bearer {token(COMPANY, '7')}\r\n\r\n".encode()
+        )
+        await reader.readuntil(b"event: reset")
+        hub = instance.live.hub
+        version = 1
+
+        async def is_gone() -> bool:
+            nonlocal version
+            version += 1
+            await stage.told(
+                *[facts.person(n, version, name=f"{version}" * 2_000) for n in range(1, 60)]
+            )
+            return not hub.open
+
+        try:
+            await until(is_gone, 60)
+        finally:
+            writer.transport.abort()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+async def test_a_quiet_stream_says_that_it_is_there(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_api, "BEAT_S", 0.1)
+    client = stage.client()
+
+    async with stage.instance() as instance, client.following(instance.url):
+        await first(client, 1)
+
+        async def has_beaten() -> bool:
+            return len(client.ids) > 3
+
+        await until(has_beaten, 10)
+
+    assert len(client.events) == 1
+
+
+async def test_a_stream_ends_with_its_token(stage: Stage) -> None:
+    client = stage.client(exp=int(time.time()) + 2)
+
+    async with stage.instance() as instance:
+        async with asyncio.timeout(6):
+            await client.follow(instance.url)
+        again = await stage.http.get(instance.url + STREAM, headers=client.headers)
+
+    assert [event.name for event in client.events] == ["reset"]
+    assert again.status == 401
+
+
+async def test_a_stop_ends_the_streams_at_once(stage: Stage) -> None:
+    client = stage.client()
+    async with stage.instance() as instance:
+        following = asyncio.create_task(client.follow(instance.url))
+        await first(client, 1)
+        instance.stop.set()
+        async with asyncio.timeout(2):
+            await following
+
+
+async def test_a_user_has_so_many_streams_and_gets_back_those_that_ended(stage: Stage) -> None:
+    clients = [stage.client() for _ in range(MOST_OF_USER)]
+    async with stage.instance() as instance:
+        following = [asyncio.create_task(each.follow(instance.url)) for each in clients]
+        for each in clients:
+            await first(each, 1)
+        refused = await stage.http.get(instance.url + STREAM, headers=clients[0].headers)
+        other = stage.client("8")
+        async with other.following(instance.url):
+            await first(other, 1)
+        following[0].cancel()
+
+        async def is_let_in() -> bool:
+            response = await stage.http.get(instance.url + STREAM, headers=clients[0].headers)
+            response.close()
+            return response.status == 200
+
+        await until(is_let_in, 10)
+        for task in following:
+            task.cancel()
+        await asyncio.wait(following)
+
+    assert refused.status == 429
+    assert (await refused.json())["code"] == "too_many_streams"
+
+
+async def test_what_was_told_long_ago_is_forgotten(stage: Stage) -> None:
+    await stage.told(facts.person(1))
+    await stage.pool.execute("UPDATE live_changes SET at = now() - interval '16 minutes'")
+    await stage.told(facts.person(2))
+
+    await Pruner(stage.pool).prune()
+
+    assert await stage.pool.fetchval("SELECT count(*) FROM live_changes") == 1
+
+
+def test_a_notification_is_never_too_long() -> None:
+    users = [User(company, company * 7) for company in range(5_000)]
+
+    payloads = live_store.payloads([*users, User(1, None)])
+
+    assert all(len(payload) < 8_000 for payload in payloads)
+    assert [user for each in payloads for user in live_store.told(each)] == [*users, User(1, None)]
+
+
+async def test_a_crash_of_postgres_leaves_streams_open_and_has_them_read_anew(
+    killable: Infra, redis_url: str
+) -> None:
+    name = f"test_{secrets.token_hex(6)}"
+    await asyncio.to_thread(postgres.ask, killable.database, f"CREATE DATABASE {name}")
+    dsn = on_database(killable.database, name)
+    async with staged(dsn, redis_url, Settings()) as stage:
+        await stage.told(facts.person(1))
+        client = stage.client()
+        async with stage.instance() as one, client.following(one.url):
+            await first(client, 1)
+            await stage.told(facts.score(1, 3))
+            await first(client, 2)
+            before = client.ids[-1]
+
+            await asyncio.to_thread(killable.kill, "postgres")
+            await asyncio.to_thread(killable.start, "postgres")
+
+            names = await first(client, 3)
+            await until(lambda: _told(stage, facts.score(1, 5, 2)), 20)
+            names = await first(client, 4)
+            await agrees(client, await stage.page())
+        late = stage.client()
+        late.ids.append(before)
+        async with stage.instance() as two, late.following(two.url):
+            assert await first(late, 1) == ["reset"]
+
+    assert names == ["reset", "contact", "reset", "contact"]
+
+
+async def _told(stage: Stage, fact: Received) -> bool:
+    """False while Postgres is still coming back."""
+    try:
+        with db.errors():
+            await stage.told(fact)
+    except Unavailable:
+        return False
+    return True

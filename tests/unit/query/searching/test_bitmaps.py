@@ -1,0 +1,44 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.query.searching import bitmaps
+from services.query.searching.bitmaps import CHUNK
+
+places = st.sets(st.integers(0, CHUNK - 1), max_size=400)
+
+
+@given(places, places, places)
+def test_a_chunk_is_the_set_that_its_changes_make(
+    first: set[int], added: set[int], removed: set[int]
+) -> None:
+    stored = bitmaps.changed(b"", first, ())
+
+    changed = bitmaps.changed(stored, added, removed)
+
+    assert set(bitmaps.places(changed)) == (first - removed) | added
+    assert bitmaps.count(changed) == len((first - removed) | added)
+
+
+def test_an_empty_chunk_is_no_bytes() -> None:
+    dense = bitmaps.changed(b"", range(1000), ())
+
+    assert len(dense) == bitmaps.DENSE_BYTES
+    assert bitmaps.changed(dense, (), range(1000)) == b""
+
+
+@given(st.lists(places, max_size=4), st.integers(4 * CHUNK, 5 * CHUNK))
+def test_chunks_join_to_all_their_slots(chunks: list[set[int]], size: int) -> None:
+    stored = [(n, bitmaps.changed(b"", each, ())) for n, each in enumerate(chunks)]
+    slots = sorted(n * CHUNK + place for n, each in enumerate(chunks) for place in each)
+
+    bits = bitmaps.joined(stored, size)
+
+    assert bitmaps.slots(bits) == slots
+    assert bits == bitmaps.of_slots(slots, size)
+
+
+@given(st.sets(st.integers(0, 10_000)), st.integers(1, 9))
+def test_a_sample_is_a_part(slots: set[int], every: int) -> None:
+    bits = bitmaps.of_slots(slots, 10_000)
+
+    assert set(bitmaps.slots(bits, every=every)) <= slots

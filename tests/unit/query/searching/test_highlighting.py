@@ -1,0 +1,39 @@
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.query.searching import asking, highlighting
+
+
+def marked(text: str, asked: str) -> list[str]:
+    found = asking.parse(asked)
+    units = text.encode("utf-16-le")
+    return [
+        units[2 * start : 2 * end].decode("utf-16-le")
+        for start, end in highlighting.of_words(text, found, found.tokens)
+    ]
+
+
+def test_the_part_that_was_asked_for_is_marked() -> None:
+    assert marked("Jürgen Groß", "gross jur") == ["Jür", "Groß"]
+    assert marked("Lindberg", "dber") == ["dber"]
+    assert marked("😀 Smith", "smiht") == ["Smith"]
+    assert marked("Anna", "bert") == []
+
+
+def test_digits_are_marked_whatever_stands_between_them() -> None:
+    assert highlighting.of_number("+49 (0)30 12-34", asking.parse("1234")) == [[10, 15]]
+    assert highlighting.of_number("030 123456", asking.parse("+49 30 123456")) == [[1, 10]]
+    assert highlighting.of_number("030 12", asking.parse("999")) == []
+
+
+@given(st.text(max_size=80), st.text(max_size=20))
+def test_ranges_lie_in_the_text_and_apart(text: str, asked: str) -> None:
+    found = asking.parse(asked)
+    size = len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+    ranges = highlighting.of_words(text, found, found.tokens)
+
+    assert all(0 <= start < end <= size for start, end in ranges)
+    assert all(a[1] < b[0] for a, b in pairwise(ranges))

@@ -1,0 +1,96 @@
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from services.query.searching import asking, matching, ranking, terms
+from services.query.searching.terms import Document
+
+letters = st.text("abcdeimnorst", min_size=1, max_size=14)
+
+
+def rank(text: str, name: str, email: str = "", phone: str = "", firm: str = "") -> int | None:
+    asked = asking.parse(text)
+    bag = matching.bag(Document(name, email, phone, None), firm)
+    return matching.rank(asked, bag, asked.tokens)
+
+
+def test_a_name_is_better_than_an_address_and_a_word_better_than_a_part() -> None:
+    ranks = [
+        rank("anna", "Anna"),
+        rank("anna", "Bo", "anna@mail.example"),
+        rank("anna", "Annabel"),
+        rank("anna", "Bo", "annabel@mail.example"),
+        rank("anna", "Joanna"),
+        rank("anna", "Anno"),
+    ]
+
+    assert ranks == sorted(set(ranks), key=str)
+    assert rank("anna", "Bert") is None
+
+
+def test_every_token_must_be_there() -> None:
+    assert rank("anna acme", "Anna", firm="Acme AG") is not None
+    assert rank("anna acme", "Anna", firm="Globex") is None
+
+
+def test_misspellings_are_found_by_length() -> None:
+    assert rank("smiht", "Smith") is not None
+    assert rank("maximilain", "Maximilian") is not None
+    assert rank("papadopuols", "Papadopoulos") is not None
+    assert rank("bot", "Bob") is None
+    assert rank("smiths", "Smyths") is not None
+    assert rank("smyhts", "Smiths") is None
+
+
+def test_a_number_has_no_misspelling() -> None:
+    assert rank("1234567", "Bo", phone="+49 30 1234568") is None
+    assert rank("1234567", "Bo", phone="+49 30 1234567") is not None
+
+
+def test_nobody_is_found_by_nothing() -> None:
+    assert rank("!", "Anna") is None
+
+
+@given(letters, letters)
+def test_what_letter_groups_leave_out_is_no_match(asked: str, word: str) -> None:
+    """The index looks at words that share letter groups; it must not miss one that matches."""
+    assume(not word.startswith(asked))
+    level = matching.word_level(asked, word)
+    groups = terms.padded_grams(word)
+
+    if level == matching.INSIDE:
+        assert terms.grams(asked) <= groups | terms.grams(word)
+    elif level is not None:
+        edits = matching.most_edits(asked)
+        shared = len(terms.padded_grams(asked) & groups)
+        assert shared >= matching.least_shared(asked, edits)
+        assert abs(len(word) - len(asked)) <= edits
+
+
+@given(st.text("abcdefgh", min_size=4, max_size=7), st.integers(0, 6))
+def test_one_changed_letter_is_always_found(word: str, place: int) -> None:
+    changed = word[: place % len(word)] + "z" + word[place % len(word) + 1 :]
+
+    assume(not word.startswith(changed))
+    assert matching.word_level(changed, word) in (matching.INSIDE, matching.NEAR)
+
+
+@given(st.lists(st.dictionaries(st.integers(0, 6), st.integers(0, 2**40), max_size=4), max_size=4))
+def test_classes_are_the_sums_of_best_levels(tokens: list[dict[int, int]]) -> None:
+    found = ranking.classes(tokens)
+
+    for bit in range(41):
+        best = [
+            min((level for level, slots in each.items() if slots >> bit & 1), default=None)
+            for each in tokens
+        ]
+        wanted = None if not best or None in best else sum(level or 0 for level in best)
+        ranks = [each.rank for each in found if each.slots >> bit & 1]
+        assert ranks == ([] if wanted is None else [wanted])
+
+
+@given(st.lists(st.integers(0, 2**30), max_size=7), st.integers(1, 7))
+def test_shared_by_counts_bits(groups: list[int], least: int) -> None:
+    found = ranking.shared_by(groups, least)
+
+    for bit in range(31):
+        assert (found >> bit & 1) == (sum(g >> bit & 1 for g in groups) >= least)

@@ -1,0 +1,51 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.query.searching import words
+
+
+def test_case_accents_and_alphabets_are_gone() -> None:
+    assert words.words("Jürgen  O’Brien-ÅSA, Groß") == ["jurgen", "obrien", "asa", "gross"]  # noqa: RUF001 - an apostrophe as people type it
+    assert words.words("Иван 花子") == ["ivan", "huazi"]
+    assert words.words(None) == words.words("") == words.words("!?") == []
+
+
+@given(st.text())
+def test_folding_twice_is_folding_once(text: str) -> None:
+    once = words.folded(text)
+
+    assert words.folded(once) == once
+
+
+@given(st.text())
+def test_words_folded_again_are_themselves(text: str) -> None:
+    found = words.words(text)
+
+    assert words.words(" ".join(found)) == found
+
+
+@given(st.text(max_size=200))
+def test_spans_are_the_words_at_their_places(text: str) -> None:
+    spans = words.spans(text)
+
+    assert [span.word for span in spans] == words.words(text)
+    for span in spans:
+        assert len(span.places) == len(span.word)
+        assert list(span.places) == sorted(span.places)
+        for letter, place in zip(span.word, span.places, strict=True):
+            assert letter in words.folded(text[place])
+
+
+def test_what_stands_for_leaving_a_country_or_town_is_no_part_of_a_number() -> None:
+    assert words.digits("+49 (0)30 12-34") == "49301234"
+    assert words.digits("0049 30 1234") == "49301234"
+    assert words.digits("030/1234") == "301234"
+    assert words.digits("none") == words.digits(None) == ""
+
+
+def test_a_number_is_found_with_and_without_its_country() -> None:
+    assert words.has_fragment("49301234", "301234")
+    assert words.has_fragment("301234", "49301234")
+    assert words.has_fragment("49301234", "3012")
+    assert not words.has_fragment("1234", "49301234")
+    assert not words.has_fragment("49301234", "999")
