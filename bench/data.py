@@ -182,9 +182,11 @@ async def tally(conn: asyncpg.Connection, _: Scale) -> None:
 
 
 async def queue_for_search(conn: asyncpg.Connection, _: Scale) -> None:
+    """A contact of each user: the indexer queues the others of those who get an index."""
     await conn.execute(
         "INSERT INTO search_pending (company_id, owner_id, contact_id) "
-        "SELECT company_id, owner_id, contact_id FROM contacts WHERE listed ORDER BY person_id"
+        "SELECT DISTINCT ON (owner_id) company_id, owner_id, contact_id "
+        "FROM contacts WHERE listed ORDER BY owner_id, person_id"
     )
 
 

@@ -1,5 +1,6 @@
 """What the orgs API takes and answers."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -7,6 +8,8 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from services.orgs import names
+from services.orgs.matching.decision import Rule
+from services.orgs.matching.explaining import Why
 from services.orgs.organization_store import Organization
 from shared.web import Json
 
@@ -14,7 +17,7 @@ LONGEST_NAME = 255
 LONGEST_TEXT = 1_000
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not contain the character U+0000")
     return text
@@ -26,7 +29,7 @@ def _nameable(name: str) -> str:
     return name.strip()
 
 
-Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_storable)]
+Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(storable)]
 
 
 class WantedOrganization(Json):
@@ -35,7 +38,7 @@ class WantedOrganization(Json):
     name: Annotated[
         str,
         Field(max_length=LONGEST_NAME),
-        AfterValidator(_storable),
+        AfterValidator(storable),
         AfterValidator(_nameable),
     ]
     industry: Text | None = None
@@ -64,16 +67,52 @@ class OrganizationAnswer(Json):
 
 
 class Match(Json):
-    """Why this organization is the answer."""
+    """Why this organization is the answer. `score` and `evidence` compare what was wanted with
+    the record it was linked to.
+    """
 
-    rule: Literal["normalized_name", "created"]
+    rule: Literal["normalized_name", "key_and_evidence", "score", "verdict", "created"]
     reason: str
+    score: float | None = None
+    evidence: tuple[str, ...] = ()
 
 
 class MatchedOrganization(OrganizationAnswer):
     """The organization that has the name, found or made."""
 
     match: Match
+
+
+_RULES: Mapping[Rule, Any] = {
+    Rule.VERDICT: "verdict",
+    Rule.KEY_AND_EVIDENCE: "key_and_evidence",
+    Rule.EQUAL_NAME: "normalized_name",
+    Rule.SCORE: "score",
+}
+
+
+def found_because(why: Why) -> Match:
+    return Match(
+        rule=_RULES[why.rule],
+        reason=why.reason,
+        score=round(why.score, 4),
+        evidence=why.evidence,
+    )
+
+
+def found_by_name(normalized_name: str) -> Match:
+    reason = f"This organization has the normalized name '{normalized_name}'."
+    return Match(rule="normalized_name", reason=reason)
+
+
+def created(normalized_name: str, *, taken: bool = False) -> Match:
+    reason = f"No organization had the normalized name '{normalized_name}', so it was made."
+    if taken:
+        reason = (
+            f"Others have the normalized name '{normalized_name}', but their domains, countries "
+            "or what people said tell them apart, so it was made beside them."
+        )
+    return Match(rule="created", reason=reason)
 
 
 def organization(found: Organization) -> OrganizationAnswer:

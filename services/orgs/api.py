@@ -5,8 +5,9 @@ from uuid import UUID
 
 from aiohttp import web
 
-from services.orgs import answers, finding
-from services.orgs.answers import MatchedOrganization, OrganizationAnswer, WantedOrganization
+from services.orgs import answers, details, judging_api
+from services.orgs.answers import MatchedOrganization, WantedOrganization
+from services.orgs.details_answers import OrganizationDetails
 from services.orgs.finding import Finder
 from shared import db
 from shared.kafka.publisher import Publisher
@@ -20,18 +21,19 @@ def endpoints(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
     async def find_or_create_organization(request: web.Request) -> web.Response:
         asker = identity(request)
         wanted = await body(request, WantedOrganization)
-        found, match = await finder.find_or_create(asker.company_id, wanted)
+        found, match = await finder.find_or_create(asker, wanted)
         shown = answers.matched(found, match).model_dump(by_alias=True)
         return answer(shown, status=201 if match.rule == "created" else 200)
 
     async def get_organization(request: web.Request) -> web.Response:
         asker = identity(request)
-        found = await finding.by_id(pool, asker.company_id, _id(request))
+        found = await details.by_id(pool, asker.company_id, _id(request))
         if found is None:
             raise Refused(404, "not_found", "There is no such organization.")
-        return answer(answers.organization(found).model_dump(by_alias=True))
+        return answer(found.model_dump(by_alias=True))
 
     return (
+        *judging_api.endpoints(pool, publisher),
         Endpoint(
             "POST",
             "/api/organizations",
@@ -52,7 +54,7 @@ def endpoints(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
             get_organization,
             "Show an organization; the id of one that went into another shows the survivor",
             {
-                200: OrganizationAnswer,
+                200: OrganizationDetails,
                 400: "The id is not a UUID",
                 401: "No valid token",
                 404: "The company has no such organization",

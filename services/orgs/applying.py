@@ -20,12 +20,15 @@ TENANT_LOCK_SPACE = 0x4F01
 async def apply(conn: db.Connection, facts: Sequence[Received]) -> None:
     records = folding.records(_of(facts, topics.ORGANIZATIONS))
     made = folding.made_records(_of(facts, topics.APP_ORGANIZATIONS))
+    verdicts = folding.verdicts(_of(facts, topics.APP_ORGANIZATION_VERDICTS))
     contacts = folding.contacts(_of(facts, topics.PERSONS))
     activities = folding.activities(_of(facts, topics.ACTIVITIES))
     await db.lock(conn, TENANT_LOCK_SPACE, {fact.company_id for _, fact in facts})
     effects = Effects(now_us=time.time_ns() // 1000)
     if records or made:
         await placing.place(conn, {**records, **made}, effects)
+    if verdicts:
+        await placing.judge(conn, verdicts, effects)
     if contacts:
         await linking.link(conn, contacts, effects)
     if activities:

@@ -7,6 +7,7 @@ from uuid import UUID
 from services.orgs import rows
 from services.orgs.effects import Move
 from services.orgs.folding import CONTACT_FIELDS, Key
+from services.orgs.grouping import Record
 from shared import db
 from shared.register import Register
 
@@ -38,6 +39,19 @@ UPDATE contacts c
    AND NOT c.deleted AND c.organization_id IS DISTINCT FROM k.home
 RETURNING c.company_id, c.person_id, old.organization_id AS left_id, new.organization_id AS
           joined_id, c.published
+"""
+
+# Also those that name what was merged into the records in Pipedrive.
+CONTACTS_OF = """
+SELECT count(*)
+  FROM contacts
+ WHERE company_id = $1 AND organization_id = ANY ($2::uuid[]) AND NOT deleted
+   AND org_id IN (SELECT k.number FROM unnest($3::bigint[]) AS k (number)
+                   UNION
+                  SELECT m.loser
+                    FROM unnest($3::bigint[]) AS k (number)
+                    JOIN merges m
+                      ON m.company_id = $1 AND m.kind = 'organization' AND m.root = k.number)
 """
 
 
@@ -88,3 +102,14 @@ async def relink(
         return []
     found = await conn.fetch(RELINK, *db.columns(homes, 3), now_us)
     return [Move(*row) for row in found]
+
+
+async def contacts_of(conn: db.Connection, records: Collection[Record]) -> int:
+    """How many living contacts belong where they do through these records of one tenant."""
+    numbers = [r.pipedrive_org_id for r in records if r.pipedrive_org_id is not None]
+    if not numbers:
+        return 0
+    company_id = next(iter(records)).company_id
+    homes = [r.home for r in records if r.home is not None]
+    found: int = await conn.fetchval(CONTACTS_OF, company_id, homes, numbers)
+    return found

@@ -1,9 +1,12 @@
-"""Finds a tenant's organization by name, or makes it.
+"""Finds the organization that a user means, or makes it.
 
-Rule 1: creators of one name wait for one another, in this process and across instances, so one
-        of them makes it and the others find it.
-Rule 2: what a user made is in the log before it is in the store, so a rebuild has it; the worker
+Rule 1: what a user describes is matched as if it were a record that arrives: the same partition
+        decides, so what is made here would not have been united by the worker.
+Rule 2: creators of one core key wait for one another, in this process and across instances, so
+        one of them makes it and the others find it.
+Rule 3: what a user made is in the log before it is in the store, so a rebuild has it; the worker
         that meets it there again changes nothing.
+Rule 4: one record a user made for each name; another only where its domain or country contradicts.
 """
 
 import asyncio
@@ -12,14 +15,29 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 from weakref import WeakValueDictionary
 
-from services.orgs import applying, names, organization_store, record_store
+from services.orgs import (
+    answers,
+    applying,
+    closure,
+    grouping,
+    meeting_store,
+    names,
+    organization_store,
+    record_store,
+)
 from services.orgs.answers import Match, WantedOrganization
+from services.orgs.grouping import Record as Held
+from services.orgs.matching import explaining, partition, reasons
+from services.orgs.matching.explaining import Why
 from services.orgs.organization_store import Organization
+from services.orgs.placing import NEW_RECORD
 from shared import db, topics
+from shared.auth import Identity
 from shared.events import Action, OrganizationChange, Source, dump
 from shared.events import Organization as Body
 from shared.kafka.consumer import Received
 from shared.kafka.publisher import Publisher, Record
+from shared.register import Register
 
 CREATOR_LOCK_SPACE = 0x4F02
 DEADLINE_S = 10.0
@@ -32,63 +50,102 @@ class Finder:
         self._creators: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     async def find_or_create(
-        self, company_id: int, wanted: WantedOrganization
+        self, asker: Identity, wanted: WantedOrganization
     ) -> tuple[Organization, Match]:
         """Raises:
         Unavailable: Postgres or Kafka is away; asking again is safe.
         """
-        normalized_name = names.normalized(wanted.name)
-        made_id = names.made_id(company_id, normalized_name)
         with db.errors():
             async with asyncio.timeout(DEADLINE_S):
-                found = await _of_name(self._pool, company_id, made_id)
-                if found is None:
-                    found, made = await self._create(company_id, made_id, wanted)
-                else:
-                    made = False
-        return found, _match(normalized_name, made=made)
+                async with self._pool.acquire() as conn:
+                    sought = await _sought(conn, asker.company_id, wanted)
+                    found = await _found(conn, sought)
+                return found or await self._create(asker, wanted)
 
     async def _create(
-        self, company_id: int, made_id: UUID, wanted: WantedOrganization
-    ) -> tuple[Organization, bool]:
-        """The organization, and whether this call made it."""
+        self, asker: Identity, wanted: WantedOrganization
+    ) -> tuple[Organization, Match]:
+        company_id = asker.company_id
+        first = _described(company_id, names.normalized(wanted.name), wanted)
+        core = names.core_id(company_id, first.profile.name.core)
+        assert core is not None, "a name that may be made has a key"  # noqa: S101
         # One connection per name, not one per creator: the others wait here.
-        creator = self._creators.setdefault(made_id, asyncio.Lock())
+        creator = self._creators.setdefault(core, asyncio.Lock())
         async with creator, self._pool.acquire() as conn, conn.transaction():
-            await db.lock(conn, CREATOR_LOCK_SPACE, [made_id])
-            found = await _of_name(conn, company_id, made_id)
+            await db.lock(conn, CREATOR_LOCK_SPACE, {core, first.profile.domain or core})
+            sought = await _sought(conn, company_id, wanted)
+            found = await _found(conn, sought)
             if found is not None:
-                return found, False
-            change = _change(company_id, made_id, wanted)
+                return found
+            taken = await _is_taken(conn, sought)
+            change = _change(asker, sought.record_id, wanted)
             topic = topics.APP_ORGANIZATIONS.name
             await self._publisher.publish([Record(topic, change.key, dump(change))])
             await applying.apply(conn, [Received(topic, change)])
-            found = await organization_store.by_any_id(conn, company_id, made_id)
-            if found is None:
-                raise LookupError(f"{company_id}: made organization {made_id} is not there")
-            return found, found.organization_id == made_id
+            made = await organization_store.by_any_id(conn, company_id, sought.record_id)
+            if made is None:
+                raise LookupError(f"{company_id}: made organization {sought.record_id} is missing")
+            if made.organization_id != sought.record_id:  # its companions came in between
+                return made, answers.found_by_name(sought.normalized_name)
+            return made, answers.created(sought.normalized_name, taken=taken)
 
 
-async def by_id(pool: db.Pool, company_id: int, organization_id: UUID) -> Organization | None:
-    """The organization that an id leads to; survivors answer for those that went into them."""
-    with db.errors():
-        return await organization_store.by_any_id(pool, company_id, organization_id)
+async def _sought(conn: db.Connection, company_id: int, wanted: WantedOrganization) -> Held:
+    """What is wanted as a record: the one made under the name, if there is one that agrees."""
+    normalized = names.normalized(wanted.name)
+    sought = _described(company_id, normalized, wanted)
+    held = (await record_store.load(conn, [sought.key])).get(sought.key)
+    if held is None or not held.lives:
+        return sought
+    if not reasons.profiles_contradict(held.profile, sought.profile):
+        return held
+    facts = f"{sought.profile.domain or ''} {sought.profile.country or ''}"
+    other = _described(company_id, f"{normalized}\n{facts}", wanted)
+    return (await record_store.load(conn, [other.key])).get(other.key) or other
 
 
-async def _of_name(
-    conn: db.Connection | db.Pool, company_id: int, name_key: UUID
-) -> Organization | None:
-    organization_id = await record_store.of_name(conn, company_id, name_key)
-    if organization_id is None:
+async def _is_taken(conn: db.Connection, sought: Held) -> bool:
+    """Whether others have the name, though what is sought is none of them."""
+    if sought.name_key is None:
+        return False
+    named = await meeting_store.block(conn, [(sought.company_id, sought.name_key)])
+    return any(record.lives for record in named)
+
+
+def _described(company_id: int, made_under: str, wanted: WantedOrganization) -> Held:
+    fields = {**NEW_RECORD.fields, **wanted.model_dump()}
+    register = Register(NEW_RECORD.stamp, False, fields, {})
+    return grouping.named(company_id, names.made_id(company_id, made_under), None, register)
+
+
+async def _found(conn: db.Connection, sought: Held) -> tuple[Organization, Match] | None:
+    if sought.home is not None:
+        found = await organization_store.by_any_id(conn, sought.company_id, sought.home)
+        return None if found is None else (found, answers.found_by_name(sought.normalized_name))
+    block = await closure.block(conn, {}, {sought.key: sought})
+    why = _why(block, sought)
+    if why is None:
         return None
-    return await organization_store.by_any_id(conn, company_id, organization_id)
+    other = block.after[sought.company_id, why.other]
+    found = await organization_store.by_any_id(conn, sought.company_id, other.record_id)
+    return None if found is None else (found, answers.found_because(why))
 
 
-def _change(company_id: int, made_id: UUID, wanted: WantedOrganization) -> OrganizationChange:
+def _why(block: closure.Block, sought: Held) -> Why | None:
+    members = {record.record_id: record.profile for record in block.after.values() if record.lives}
+    formed = partition.partition(
+        members,
+        block.said.get(sought.company_id, ()),
+        frozenset(key for _, key in block.crowded),
+    )
+    return explaining.why(sought.record_id, formed, members)
+
+
+def _change(asker: Identity, made_id: UUID, wanted: WantedOrganization) -> OrganizationChange:
     now = datetime.now(UTC)
     return OrganizationChange(
         event_id=str(uuid4()),
-        company_id=company_id,
+        company_id=asker.company_id,
         entity="organization",
         entity_id=str(made_id),
         action=Action.CREATE,
@@ -96,13 +153,5 @@ def _change(company_id: int, made_id: UUID, wanted: WantedOrganization) -> Organ
         occurred_at=now,
         received_at=now,
         source=Source.APP,
-        data=Body(**wanted.model_dump(exclude_none=True)),
+        data=Body(**wanted.model_dump(exclude_none=True), owner_id=asker.user_id),
     )
-
-
-def _match(normalized_name: str, *, made: bool) -> Match:
-    if made:
-        reason = f"No organization had the normalized name '{normalized_name}', so it was made."
-        return Match(rule="created", reason=reason)
-    reason = f"This organization has the normalized name '{normalized_name}'."
-    return Match(rule="normalized_name", reason=reason)

@@ -14,6 +14,7 @@ from shared.events import (
     Action,
     ActivityChange,
     OrganizationChange,
+    OrganizationVerdictChange,
     PersonChange,
     number,
     numbered,
@@ -33,7 +34,22 @@ ACTIVITY_FIELDS = (
     "marked_as_done_time",
     "occurred_at",
 )
-_RECORD_FIELDS = frozenset(grouping.FIELDS) - {"merged_into"}
+_RECORD_FIELDS = frozenset(grouping.FIELDS) - {"merged_into", "made_by"}
+VERDICT_FIELDS = (
+    "decision",
+    "left_records",
+    "right_records",
+    "left_id",
+    "right_id",
+    "decided_by",
+    "reason",
+    "score",
+    "matcher_version",
+    "review_id",
+    "withdrawn",
+    "withdrawn_by",
+)
+_VERDICT_FIELDS = frozenset(VERDICT_FIELDS)
 _ACTIVITY_BODY = frozenset(ACTIVITY_FIELDS) - {"occurred_at"}
 
 
@@ -69,8 +85,25 @@ def made_records(changes: Iterable[OrganizationChange]) -> Mapping[RecordKey, Se
     for change in changes:
         row = RecordKey(change.company_id, _uuid(change.entity_id), None)
         carried = _carried(change.data, _RECORD_FIELDS)
+        if change.data is not None and "owner_id" in change.data.model_fields_set:
+            carried["made_by"] = change.data.owner_id
         write = Write(change.stamp, change.action is Action.DELETE, carried)
         found.setdefault(row, []).append(write)
+    return found
+
+
+def verdicts(
+    changes: Iterable[OrganizationVerdictChange],
+) -> Mapping[tuple[int, UUID], Sequence[Write]]:
+    """Writes per verdict of people."""
+    found: dict[tuple[int, UUID], list[Write]] = {}
+    for change in changes:
+        carried = _carried(change.data, _VERDICT_FIELDS)
+        for side in ("left_records", "right_records"):
+            if carried.get(side) is not None:
+                carried[side] = sorted(set(carried[side]))
+        write = Write(change.stamp, change.action is Action.DELETE, carried)
+        found.setdefault((change.company_id, _uuid(change.entity_id)), []).append(write)
     return found
 
 
@@ -110,4 +143,4 @@ def _uuid(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError as error:
-        raise Poison(f"not the id of a record that a user made: {text[:40]!r}") from error
+        raise Poison(f"not an id that we gave: {text[:40]!r}") from error

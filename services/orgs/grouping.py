@@ -1,19 +1,26 @@
 """Which records form one organization, and what it shows. Pure.
 
-Rule 1: living records of a tenant that share a normalized name are one organization; a record
-        without a name to compare stands alone.
-Rule 2: its id is that of the lowest Pipedrive id among them, else of the record a user made.
-Rule 3: each field comes from the newest record that has it; empty never overwrites.
-Rule 4: a block of records is partitioned as a whole, so order of arrival cannot show.
+Rule 1: which living records of a tenant belong together is said by `matching.partition`, of a
+        block as a whole, so order of arrival cannot show.
+Rule 2: the organization's id is that of the lowest Pipedrive id among them, else of the record a
+        user made; records that people merged into others come last.
+Rule 3: each field comes from what a user of ours typed, else from the newest record that has it,
+        of equally new ones from the one that says most; empty never overwrites.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from services.orgs import names
+from services.orgs.matching import meeting, partition, profile
+from services.orgs.matching.profile import Profile, Stated
+from services.orgs.matching.statement import Statement
 from shared.register import Register
+
+Crowds = Collection[tuple[int, meeting.Key]]
+"""Tenant, and a key in it under which too many records meet."""
 
 FIELDS = (
     "name",
@@ -25,22 +32,30 @@ FIELDS = (
     "city",
     "postcode",
     "merged_into",
+    "made_by",
 )
 """What a record keeps, in the order of its columns."""
 
 
+SHOWN_FIELDS = ("name", "industry", "size", "website", "address", "country", "city")
+
+
 class Record(NamedTuple):
     """One organization of Pipedrive's, or one that a user made. `home` is where what names it
-    belongs.
+    belongs, `profile` what it is compared by.
     """
 
     company_id: int
     record_id: UUID
     pipedrive_org_id: int | None
     register: Register
-    normalized_name: str
+    profile: Profile
     name_key: UUID | None
     home: UUID | None
+
+    @property
+    def normalized_name(self) -> str:
+        return self.profile.name.normalized
 
     @property
     def key(self) -> tuple[int, UUID]:
@@ -80,32 +95,54 @@ def named(
     register: Register,
     home: UUID | None = None,
 ) -> Record:
-    """The record with its name as others are compared with it."""
-    normalized = names.normalized(register.fields["name"])
-    name_key = names.key(company_id, normalized)
-    return Record(company_id, record_id, pipedrive_org_id, register, normalized, name_key, home)
+    """The record with what others are compared with it by."""
+    held = register.fields
+    stated = Stated(
+        held["name"],
+        website=held["website"],
+        country=held["country"],
+        postcode=held["postcode"],
+        city=held["city"],
+    )
+    found = profile.of(stated, ref=record_id.hex, pipedrive_id=pipedrive_org_id)
+    name_key = names.key(company_id, found.name.normalized)
+    return Record(company_id, record_id, pipedrive_org_id, register, found, name_key, home)
 
 
-def partition(block: Iterable[Record]) -> list[Group]:
-    """The organizations that the living records of a block form."""
-    together: dict[tuple[int, UUID], list[Record]] = {}
+def partitioned(
+    block: Iterable[Record],
+    said: Mapping[int, Sequence[Statement]] | None = None,
+    crowded: Crowds = (),
+) -> list[Group]:
+    """The organizations that the living records of a block form. `said` is by tenant."""
+    living: dict[int, dict[UUID, Record]] = {}
     for record in block:
         if record.lives:
-            meeting = (record.company_id, record.name_key or record.record_id)
-            together.setdefault(meeting, []).append(record)
-    return [
-        Group(company_id, min(records, key=_claim).record_id, records)
-        for (company_id, _), records in together.items()
-    ]
+            living.setdefault(record.company_id, {})[record.record_id] = record
+    groups: list[Group] = []
+    for company_id, records in living.items():
+        formed = partition.partition(
+            {ref: record.profile for ref, record in records.items()},
+            (said or {}).get(company_id, ()),
+            frozenset(key for company, key in crowded if company == company_id),
+        )
+        groups += [_group(company_id, found, records) for found in formed.groups]
+    return groups
 
 
-def shown(records: Sequence[Record]) -> Shown:
-    newest = sorted(records, key=_recency, reverse=True)
-    registers = [record.register.fields for record in newest]
-    numbers = [r.pipedrive_org_id for r in records if r.pipedrive_org_id is not None]
+def _group(company_id: int, found: partition.Together, of: Mapping[UUID, Record]) -> Group:
+    records = [of[ref] for ref in found.refs]
+    claiming = [record for record in records if record.record_id not in found.lost]
+    return Group(company_id, min(claiming or records, key=_claim).record_id, records)
+
+
+def shown(records: Sequence[Record], organization_id: UUID | None = None) -> Shown:
+    """What the records show as the organization of an id."""
+    first = sorted(records, key=_authority, reverse=True)
+    registers = [record.register.fields for record in first]
     return Shown(
         name=_first("name", registers),
-        pipedrive_org_id=min(numbers, default=None),
+        pipedrive_org_id=_number(records, organization_id),
         industry=_first("industry", registers),
         size=_first("size", registers),
         website=_first("website", registers),
@@ -115,19 +152,44 @@ def shown(records: Sequence[Record]) -> Shown:
     )
 
 
+def sources(records: Sequence[Record]) -> dict[str, UUID]:
+    """The record that each field that is shown comes from."""
+    first = sorted(records, key=_authority, reverse=True)
+    found: dict[str, UUID] = {}
+    for name in SHOWN_FIELDS:
+        holder = next((r for r in first if _is_filled(r.register.fields[name])), None)
+        if holder is not None:
+            found[name] = holder.record_id
+    return found
+
+
+def _number(records: Sequence[Record], organization_id: UUID | None) -> int | None:
+    """The Pipedrive id of the record that gave the organization its id, else the lowest."""
+    numbers = {r.record_id: r.pipedrive_org_id for r in records if r.pipedrive_org_id is not None}
+    own = numbers.get(organization_id) if organization_id else None
+    return min(numbers.values(), default=None) if own is None else own
+
+
 def _claim(record: Record) -> tuple[bool, int, UUID]:
     number = record.pipedrive_org_id
     return number is None, number or 0, record.record_id
 
 
-def _recency(record: Record) -> tuple[int, int, UUID]:
+def _authority(record: Record) -> tuple[bool, int, int, int, UUID]:
     number = record.pipedrive_org_id
-    return record.register.stamp.version, -1 if number is None else number, record.record_id
+    held = record.register.fields
+    says = sum(_is_filled(held[name]) for name in SHOWN_FIELDS)
+    version = record.register.stamp.version
+    return number is None, version, says, -1 if number is None else number, record.record_id
 
 
-def _first(field: str, newest_first: Iterable[Mapping[str, Any]]) -> str | None:
-    for fields in newest_first:
+def _is_filled(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _first(field: str, first: Iterable[Mapping[str, Any]]) -> str | None:
+    for fields in first:
         value: str | None = fields[field]
-        if value is not None and value.strip():
+        if _is_filled(value):
             return value
     return None

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.orgs import api, applying
+from services.orgs import api, applying, searching_api
+from services.orgs.asking import Asker
+from services.orgs.searching_pipedrive import Fallback
+from services.orgs.searching_upkeep import upkeep
 from services.orgs.settings import OrgsSettings
 from shared import db, lifecycle, service, topics
 from shared.app import Health, application, server
@@ -21,6 +24,7 @@ PUBLISH_DEADLINE_S = 5.0
 CONSUMED = (
     topics.ORGANIZATIONS,
     topics.APP_ORGANIZATIONS,
+    topics.APP_ORGANIZATION_VERDICTS,
     topics.PERSONS,
     topics.ACTIVITIES,
 )
@@ -36,6 +40,7 @@ async def main(arguments: Sequence[str]) -> None:
         async with (
             db.pool(dsn, SERVICE, size=settings.pool_size, durable=False, replan=True) as pool,
             Publisher(settings, deadline_s=PUBLISH_DEADLINE_S) as publisher,
+            Fallback(settings) as fallback,
         ):
             await service.prepare_topics(settings, (*CONSUMED, *PUBLISHED), stop)
             await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
@@ -50,8 +55,12 @@ async def main(arguments: Sequence[str]) -> None:
             relay = Relay(dsn, SERVICE, publisher)
             works, answers = "worker" in roles, "api" in roles
             pings = {"postgres": lambda: db.ping(pool), "kafka": publisher.ping}
+            served = (
+                *searching_api.endpoints(pool, fallback),
+                *api.endpoints(pool, publisher),
+            )
             app = application(
-                api.endpoints(pool, publisher) if answers else (),
+                served if answers else (),
                 title="My-500 organizations",
                 health=Health(
                     pings | ({"consumer": consumer.ping} if works else {}),
@@ -61,10 +70,13 @@ async def main(arguments: Sequence[str]) -> None:
                     Authenticator(settings.jwt_secret, settings.jwt_jwks_file) if answers else None
                 ),
             )
-            loops = (consumer.run, consumer.watch, relay.run) if works else ()
+            asker = Asker(pool)
+            worker = (consumer.run, consumer.watch, relay.run, asker.run, upkeep(pool))
+            loops = worker if works else ()
             await lifecycle.run(
                 server(app, host=settings.host, port=settings.port),
                 *loops,
+                fallback.tenants.watch,
                 stop=stop,
                 grace_s=settings.stop_seconds,
             )

@@ -1,15 +1,26 @@
 """When an activity was done. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from shared.events import LAST
 from shared.register import Register
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def utc(moment: datetime) -> datetime:
     """Times without a zone are UTC, as Pipedrive means them."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def of_version(version: int) -> datetime:
+    """The instant that a version stands for, as far as there are instants."""
+    try:
+        return _EPOCH + timedelta(microseconds=version)
+    except OverflowError:
+        return LAST
 
 
 def moment(activity: Register) -> datetime | None:

@@ -11,7 +11,7 @@ Rule 4: normalizing twice is normalizing once. An empty key matches nothing.
 import re
 import unicodedata
 from collections.abc import Iterator
-from uuid import UUID
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from shared import ids
 
@@ -40,6 +40,17 @@ def key(company_id: int, normalized_name: str) -> UUID | None:
 def made_id(company_id: int, normalized_name: str) -> UUID:
     """The id of the record that a user makes under a name, and that name's key."""
     return ids.made_organization(company_id, normalized_name)
+
+
+def core_id(company_id: int, core_key: str) -> UUID | None:
+    """A core key within its tenant, in 16 bytes."""
+    return uuid5(NAMESPACE_URL, f"{company_id}:org:core:{core_key}") if core_key else None
+
+
+def pair_id(company_id: int, one: UUID, other: UUID) -> UUID:
+    """The question whether two records are one organization, whichever is named first."""
+    low, high = sorted((one.hex, other.hex))
+    return uuid5(NAMESPACE_URL, f"{company_id}:org:pair:{low}:{high}")
 
 
 def _kept(text: str) -> Iterator[str]:

@@ -56,7 +56,7 @@ UPDATE organizations o
 """
 
 # An id that is no living organization's leads to where its record belongs, else to the
-# organization that has the record's name.
+# organization that has the record's name, if only one has it.
 BY_ANY_ID = """
 WITH named AS (
     SELECT coalesce(
@@ -64,11 +64,12 @@ WITH named AS (
            FROM organizations
           WHERE company_id = $1 AND organization_id = $2 AND NOT deleted),
         (SELECT coalesce(r.organization_id,
-                         (SELECT n.organization_id
-                            FROM records n
-                           WHERE n.company_id = r.company_id AND n.name_key = r.name_key
-                             AND NOT n.deleted
-                           LIMIT 1))
+                         (SELECT CASE WHEN count(*) = 1 THEN (array_agg(n.organization_id))[1] END
+                            FROM (SELECT DISTINCT named.organization_id
+                                    FROM records named
+                                   WHERE named.company_id = r.company_id
+                                     AND named.name_key = r.name_key AND NOT named.deleted
+                                   LIMIT 2) AS n))
            FROM records r
           WHERE r.company_id = $1 AND r.record_id = $2)) AS organization_id)
 SELECT o.company_id, o.organization_id, o.name, o.pipedrive_org_id, o.industry, o.size, o.website,
@@ -77,6 +78,15 @@ SELECT o.company_id, o.organization_id, o.name, o.pipedrive_org_id, o.industry, 
   FROM named
   JOIN organizations o
     ON o.company_id = $1 AND o.organization_id = named.organization_id AND NOT o.deleted
+"""
+
+COUNTS = """
+SELECT k.company_id, k.organization_id,
+       (SELECT count(*)
+          FROM records r
+         WHERE r.company_id = k.company_id AND r.organization_id = k.organization_id
+           AND NOT r.deleted) AS records
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, organization_id)
 """
 
 
@@ -150,3 +160,9 @@ async def by_any_id(
     """The organization that an id of one of its records, past or present, leads to."""
     row = await conn.fetchrow(BY_ANY_ID, company_id, organization_id)
     return _organization(row) if row else None
+
+
+async def records_in(pool: db.Pool, organizations: Collection[OrgKey]) -> dict[OrgKey, int]:
+    """How many living records each organization has."""
+    found = await pool.fetch(COUNTS, *db.columns(list(organizations), 2))
+    return {(row[0], row[1]): row[2] for row in found}

@@ -1,41 +1,110 @@
-"""Puts changed records where they belong, and takes their contacts along.
+"""Puts records where they belong after they or people's verdicts changed, contacts along.
 
-Rule 1: every block (tenant and normalized name) that a record left or joined is partitioned as a
-        whole; what is written is the difference.
+Rule 1: the whole block that a change can unite or part is partitioned anew; what is written is
+        the difference.
 Rule 2: a record that was merged away belongs where the end of its chain belongs, if that lives.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
 
-from services.orgs import contact_store, folding, grouping, merge_store, merging, record_store
+from services.orgs import (
+    alias_store,
+    closure,
+    contact_store,
+    folding,
+    grouping,
+    merge_store,
+    merging,
+    record_store,
+    verdict_store,
+)
+from services.orgs.closure import Block
 from services.orgs.effects import Effects, OrgKey
 from services.orgs.folding import Key, RecordKey
 from services.orgs.grouping import Record
 from services.orgs.record_store import Rehomed
-from shared import db, register
+from services.orgs.verdict_store import Verdict
+from shared import db, ids, register
 from shared.register import Write
 
 Records = dict[OrgKey, Record]
 NEW_RECORD = register.empty(grouping.FIELDS)
+NEW_VERDICT = register.empty(folding.VERDICT_FIELDS)
 
 
 async def place(
     conn: db.Connection, writes: Mapping[RecordKey, Sequence[Write]], effects: Effects
 ) -> None:
+    """Apply what was said about records."""
     stored = await record_store.load(conn, {(w.company_id, w.record_id) for w in writes})
+    await alias_store.keep(conn, alias_store.told(writes))
     changed = _changed(writes, stored)
     if not changed:
         return
     roots = await merge_store.settle(conn, "organization", _changed_edges(changed, stored))
-    before = {r.key: r for r in await record_store.block(conn, _names(changed, stored))} | stored
-    placed = _placed(before | changed, effects)
-    await record_store.save(conn, [r for r in placed.values() if r != before.get(r.key)])
+    others = {(company_id, ids.organization(company_id, root)) for company_id, root in roots}
+    block = await closure.block(conn, stored, changed, others)
+    await settle(conn, block, effects, roots)
+
+
+async def judge(
+    conn: db.Connection,
+    writes: Mapping[tuple[int, UUID], Sequence[Write]],
+    effects: Effects,
+) -> None:
+    """Apply what people said about records."""
+    stored = await verdict_store.load(conn, writes.keys())
+    changed: list[Verdict] = []
+    for key, said in writes.items():
+        held = stored[key].register if key in stored else NEW_VERDICT
+        after = folding.folded(held, said)
+        if after != held:
+            changed.append(Verdict(*key, after))
+    if not changed:
+        return
+    await verdict_store.save(conn, changed)
+    named = {(verdict.company_id, ref) for verdict in changed for ref in verdict.refs}
+    await rearrange(conn, named, effects)
+
+
+async def rearrange(conn: db.Connection, named: Iterable[OrgKey], effects: Effects) -> None:
+    """Partition anew around records that did not change themselves."""
+    held = await record_store.load(conn, set(named))
+    numbers = _numbers(held.values())
+    roots = await merge_store.roots(conn, "organization", numbers)
+    ends = {(company, ids.organization(company, root)) for (company, _), root in roots.items()}
+    block = await closure.block(conn, {}, {}, {*held, *ends})
+    await settle(conn, block, effects)
+
+
+async def settle(
+    conn: db.Connection, block: Block, effects: Effects, roots: Iterable[Key] = ()
+) -> None:
+    """Write where the block's records belong, with all that follows from it."""
+    before = block.before
+    placed = _placed(block, effects)
+    await _save(conn, placed, before)
     rehomed = _rehomed(placed, before)
-    roots |= {(r.company_id, r.number) for r in rehomed if r.number is not None}
-    taken = await record_store.take_along(conn, roots)
+    ends = {*roots, *_numbers_of(rehomed)}
+    taken = await record_store.take_along(conn, ends)
     effects.vacant |= {(r.company_id, r.record_id) for r in taken}
     effects.stale_records |= _numbers(r for r in placed.values() if r.key not in before)
     await _move_contacts(conn, (*rehomed, *taken), effects)
+
+
+async def _save(conn: db.Connection, placed: Records, before: Mapping[OrgKey, Record]) -> None:
+    changed = [r for key, r in placed.items() if r != before.get(key)]
+    moved = [r for r in changed if (b := before.get(r.key)) and b._replace(home=r.home) == r]
+    kept = {r.key for r in moved}
+    written = [r for r in changed if r.key not in kept]
+    unasked = {r.key for r in written if _is_compared_otherwise(r, before.get(r.key))}
+    await record_store.save(conn, written, unasked)
+    await record_store.rehome(conn, moved)
+
+
+def _is_compared_otherwise(after: Record, before: Record | None) -> bool:
+    return before is None or (before.profile, before.lives) != (after.profile, after.lives)
 
 
 def _changed(
@@ -73,27 +142,21 @@ def _survivor(record: Record | None) -> int | None:
     return merging.survivor(record.pipedrive_org_id, record.register)
 
 
-def _names(changed: Records, stored: Mapping[OrgKey, Record]) -> set[OrgKey]:
-    """The blocks that changed records were in and are in."""
-    return {
-        (record.company_id, record.name_key)
-        for record in (*changed.values(), *stored.values())
-        if record.name_key is not None
-    }
-
-
-def _placed(block: Records, effects: Effects) -> Records:
+def _placed(block: Block, effects: Effects) -> Records:
     """The block's records at home, but for the merged-away ones, which keep theirs for now."""
+    records = block.after
     placed = {
         key: record
         if record.lives or _survivor(record) is not None
         else record._replace(home=None)
-        for key, record in block.items()
+        for key, record in records.items()
     }
-    effects.vacant |= block.keys()
-    for group in grouping.partition(block.values()):
+    for key in records:
+        effects.vacant.add(key)
+        effects.shown.pop(key, None)
+    for group in grouping.partitioned(records.values(), block.said, block.crowded):
         key = (group.company_id, group.organization_id)
-        effects.shown[key] = grouping.shown(group.records)
+        effects.shown[key] = grouping.shown(group.records, group.organization_id)
         effects.vacant.discard(key)
         placed |= {r.key: r._replace(home=group.organization_id) for r in group.records}
     return placed
@@ -103,7 +166,11 @@ def _numbers(records: Iterable[Record]) -> set[Key]:
     return {(r.company_id, r.pipedrive_org_id) for r in records if r.pipedrive_org_id is not None}
 
 
-def _rehomed(placed: Records, before: Records) -> list[Rehomed]:
+def _numbers_of(rehomed: Iterable[Rehomed]) -> set[Key]:
+    return {(r.company_id, r.number) for r in rehomed if r.number is not None}
+
+
+def _rehomed(placed: Records, before: Mapping[OrgKey, Record]) -> list[Rehomed]:
     found: list[Rehomed] = []
     for key, record in placed.items():
         held = before.get(key)

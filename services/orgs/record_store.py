@@ -4,22 +4,22 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from services.orgs import rows
+from services.orgs import grouping, names, rows
 from services.orgs.effects import OrgKey
 from services.orgs.folding import Key
 from services.orgs.grouping import FIELDS, Record
+from services.orgs.matching import meeting
+from services.orgs.matching.keys import KEYS_VERSION
+from services.orgs.matching.weights import MATCHER_VERSION
 from shared import db
+
+DERIVED_BY = KEYS_VERSION * 1_000 + MATCHER_VERSION
+"""What stored keys and links rest on; rows of another number are derived anew."""
 
 LOAD = """
 SELECT r.*
   FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, record_id)
   JOIN records r USING (company_id, record_id)
-"""
-
-BLOCK = """
-SELECT r.*
-  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, name_key)
-  JOIN records r USING (company_id, name_key)
 """
 
 # Takes those whose chain of merges ends at one of the given ids along to where that end belongs.
@@ -41,21 +41,44 @@ RETURNING r.company_id, r.record_id, r.pipedrive_org_id, old.organization_id AS 
 UPSERT = """
 INSERT INTO records (
        company_id, record_id, pipedrive_org_id, version, rank, event_id, deleted, lag,
-       name, industry, size, website, address, country, city, postcode, merged_into,
-       normalized_name, name_key, organization_id)
-SELECT *
+       name, industry, size, website, address, country, city, postcode, merged_into, made_by,
+       normalized_name, name_key, organization_id, keys_version, core_key, legal_form, numbers,
+       domain, country_code, postcode_key, place_key, telling, unasked)
+SELECT company_id, record_id, pipedrive_org_id, version, rank, event_id, deleted, lag,
+       name, industry, size, website, address, country, city, postcode, merged_into, made_by,
+       normalized_name, name_key, organization_id, keys_version, core_key, legal_form,
+       numbers::bigint[], domain, country_code, postcode_key, place_key, telling, unasked
   FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::smallint[], $6::text[],
               $7::boolean[], $8::jsonb[], $9::text[], $10::text[], $11::text[], $12::text[],
-              $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::text[],
-              $19::uuid[], $20::uuid[])
+              $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::bigint[],
+              $19::text[], $20::uuid[], $21::uuid[], $22::int[], $23::uuid[], $24::text[],
+              $25::text[], $26::text[], $27::text[], $28::text[], $29::text[], $30::text[],
+              $31::boolean[])
+       AS r (company_id, record_id, pipedrive_org_id, version, rank, event_id, deleted, lag,
+             name, industry, size, website, address, country, city, postcode, merged_into,
+             made_by, normalized_name, name_key, organization_id, keys_version, core_key,
+             legal_form, numbers, domain, country_code, postcode_key, place_key, telling, unasked)
     ON CONFLICT (company_id, record_id) DO UPDATE
    SET version = EXCLUDED.version, rank = EXCLUDED.rank, event_id = EXCLUDED.event_id,
        deleted = EXCLUDED.deleted, lag = EXCLUDED.lag, name = EXCLUDED.name,
        industry = EXCLUDED.industry, size = EXCLUDED.size, website = EXCLUDED.website,
        address = EXCLUDED.address, country = EXCLUDED.country, city = EXCLUDED.city,
        postcode = EXCLUDED.postcode, merged_into = EXCLUDED.merged_into,
-       normalized_name = EXCLUDED.normalized_name, name_key = EXCLUDED.name_key,
-       organization_id = EXCLUDED.organization_id
+       made_by = EXCLUDED.made_by, normalized_name = EXCLUDED.normalized_name,
+       name_key = EXCLUDED.name_key, organization_id = EXCLUDED.organization_id,
+       keys_version = EXCLUDED.keys_version, core_key = EXCLUDED.core_key,
+       legal_form = EXCLUDED.legal_form, numbers = EXCLUDED.numbers, domain = EXCLUDED.domain,
+       country_code = EXCLUDED.country_code, postcode_key = EXCLUDED.postcode_key,
+       place_key = EXCLUDED.place_key, telling = EXCLUDED.telling,
+       unasked = records.unasked OR EXCLUDED.unasked
+"""
+
+# Those that only moved: among other companions they may be asked about.
+REHOME = """
+UPDATE records r
+   SET organization_id = k.home, unasked = true
+  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[]) AS k (company_id, record_id, home)
+ WHERE r.company_id = k.company_id AND r.record_id = k.record_id
 """
 
 HOMES = """
@@ -66,23 +89,33 @@ SELECT r.company_id, r.pipedrive_org_id, r.organization_id
 """
 
 # Where an id that is no organization's any more leads: where its record belongs, else to the
-# organization that has the record's name.
+# organization that has the record's name, if only one has it.
 SUCCESSORS = """
 SELECT r.company_id, r.record_id,
        coalesce(r.organization_id,
-                (SELECT n.organization_id
-                   FROM records n
-                  WHERE n.company_id = r.company_id AND n.name_key = r.name_key AND NOT n.deleted
-                  LIMIT 1)) AS organization_id
+                (SELECT CASE WHEN count(*) = 1 THEN (array_agg(n.organization_id))[1] END
+                   FROM (SELECT DISTINCT named.organization_id
+                           FROM records named
+                          WHERE named.company_id = r.company_id AND named.name_key = r.name_key
+                            AND NOT named.deleted
+                          LIMIT 2) AS n)) AS organization_id
   FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, record_id)
   JOIN records r USING (company_id, record_id)
 """
 
-OF_NAME = """
-SELECT organization_id
+DERIVED_OTHERWISE = """
+SELECT company_id, record_id
   FROM records
- WHERE company_id = $1 AND name_key = $2 AND NOT deleted
- LIMIT 1
+ WHERE (company_id, record_id) > ($2, $3) AND keys_version <> $1
+ ORDER BY company_id, record_id
+ LIMIT $4
+"""
+
+OF_ORGANIZATION = """
+SELECT *
+  FROM records
+ WHERE company_id = $1 AND organization_id = $2
+ ORDER BY pipedrive_org_id NULLS LAST, record_id
 """
 
 
@@ -96,28 +129,54 @@ class Rehomed(NamedTuple):
     joined: UUID | None
 
 
-def _record(row: Any) -> Record:
-    return Record(
+def read(row: Any) -> Record:
+    """From a row that has the table's columns."""
+    return grouping.named(
         row["company_id"],
         row["record_id"],
         row["pipedrive_org_id"],
         rows.register(row, FIELDS),
-        row["normalized_name"],
-        row["name_key"],
         row["organization_id"],
+    )
+
+
+def derived(record: Record) -> tuple[Any, ...]:
+    """What a record is looked up by, in the order of the columns."""
+    found = record.profile
+    name = found.name
+    return (
+        name.normalized,
+        record.name_key,
+        record.home,
+        DERIVED_BY,
+        names.core_id(record.company_id, name.core),
+        name.form.spelling or None,
+        f"{{{','.join(map(str, sorted(name.numbers)))}}}",
+        found.domain,
+        found.country,
+        found.postcode,
+        meeting.place(found),
+        meeting.telling(found),
     )
 
 
 async def load(conn: db.Connection, keys: Collection[OrgKey]) -> dict[OrgKey, Record]:
     found = await conn.fetch(LOAD, *db.columns(list(keys), 2))
-    return {(row["company_id"], row["record_id"]): _record(row) for row in found}
+    return {(row["company_id"], row["record_id"]): read(row) for row in found}
 
 
-async def block(conn: db.Connection, name_keys: Collection[OrgKey]) -> list[Record]:
-    """All records, living or not, that have one of the names."""
-    if not name_keys:
-        return []
-    return [_record(row) for row in await conn.fetch(BLOCK, *db.columns(list(name_keys), 2))]
+async def derived_otherwise(conn: db.Connection, after: OrgKey, limit: int) -> list[OrgKey]:
+    """The next records whose stored keys other code derived."""
+    found = await conn.fetch(DERIVED_OTHERWISE, DERIVED_BY, *after, limit)
+    return [(row["company_id"], row["record_id"]) for row in found]
+
+
+async def of_organization(
+    conn: db.Connection | db.Pool, company_id: int, organization_id: UUID
+) -> list[Record]:
+    """All that belong to it, those among them that were merged away in Pipedrive."""
+    found = await conn.fetch(OF_ORGANIZATION, company_id, organization_id)
+    return [read(row) for row in found]
 
 
 async def take_along(conn: db.Connection, roots: Collection[Key]) -> list[Rehomed]:
@@ -127,21 +186,30 @@ async def take_along(conn: db.Connection, roots: Collection[Key]) -> list[Rehome
     return [Rehomed(*row) for row in found]
 
 
-async def save(conn: db.Connection, records: Iterable[Record]) -> None:
+async def save(
+    conn: db.Connection, records: Iterable[Record], unasked: Collection[OrgKey] = ()
+) -> None:
+    """`unasked` are those of which it has to be looked anew whom they resemble."""
     cells = [
         (
             r.company_id,
             r.record_id,
             r.pipedrive_org_id,
             *rows.cells(r.register, FIELDS),
-            r.normalized_name,
-            r.name_key,
-            r.home,
+            *derived(r),
+            r.key in unasked,
         )
         for r in records
     ]
     if cells:
-        await conn.execute(UPSERT, *db.columns(cells, 20))
+        await conn.execute(UPSERT, *db.columns(cells, 31))
+
+
+async def rehome(conn: db.Connection, records: Iterable[Record]) -> None:
+    """Save where records belong of which nothing else changed."""
+    cells = [(r.company_id, r.record_id, r.home) for r in records]
+    if cells:
+        await conn.execute(REHOME, *db.columns(cells, 3))
 
 
 async def homes(conn: db.Connection, numbers: Collection[Key]) -> dict[Key, UUID]:
@@ -157,9 +225,3 @@ async def successors(conn: db.Connection, ids: Sequence[OrgKey]) -> dict[OrgKey,
         return {}
     found = await conn.fetch(SUCCESSORS, *db.columns(ids, 2))
     return {(row["company_id"], row["record_id"]): row["organization_id"] for row in found}
-
-
-async def of_name(conn: db.Connection | db.Pool, company_id: int, name_key: UUID) -> UUID | None:
-    """The organization that has a name."""
-    found: UUID | None = await conn.fetchval(OF_NAME, company_id, name_key)
-    return found

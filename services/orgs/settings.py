@@ -12,3 +12,13 @@ class OrgsSettings(StoreSettings):
         validation_alias=AliasChoices("ORGS_DATABASE_URL", "DATABASE_URL"),
         description="Postgres of the organization store",
     )
+    redis_url: SecretStr = Field(
+        SecretStr("redis://localhost:6379/0"),
+        description="Redis or Valkey that counts the tokens of Pipedrive's API",
+    )
+    search_pipedrive_seconds: float = Field(
+        0.8,
+        ge=0,
+        le=10,
+        description="longest that autocomplete waits for Pipedrive's search; 0: never asked",
+    )

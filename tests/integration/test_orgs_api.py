@@ -48,7 +48,14 @@ def bearer(company_id: int) -> dict[str, str]:
     return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
 
 
-def told_of(number: int, name: str | None, *, version: int = 1, **envelope: Any) -> Received:
+def told_of(
+    number: int,
+    name: str | None,
+    *,
+    version: int = 1,
+    website: str | None = None,
+    **envelope: Any,
+) -> Received:
     change = {
         "event_id": f"{number}-{version}",
         "company_id": OURS,
@@ -59,7 +66,7 @@ def told_of(number: int, name: str | None, *, version: int = 1, **envelope: Any)
         "occurred_at": NOW,
         "received_at": NOW,
         "source": Source.SYNC,
-        "data": None if name is None else Organization(name=name),
+        "data": None if name is None else Organization(name=name, website=website),
     } | envelope
     return Received(topics.ORGANIZATIONS.name, OrganizationChange(**change))
 
@@ -169,6 +176,8 @@ async def test_what_is_not_there_is_made_and_then_found(client: Client) -> None:
         "match": {
             "rule": "created",
             "reason": "No organization had the normalized name 'acme corp', so it was made.",
+            "score": None,
+            "evidence": [],
         },
     }
     assert found["data"]["id"] == str(made_id)
@@ -189,6 +198,57 @@ async def test_fifty_creators_over_two_instances_make_one(
     assert len({body["data"]["id"] for _, body in answers}) == 1
     assert await pool.fetchval("SELECT count(*) FROM organizations") == 1
     assert len(await records_in(settings, topics.APP_ORGANIZATIONS.name)) == 1
+
+
+async def test_creators_with_different_spellings_of_one_borne_out_name_make_one(
+    instances: Sequence[Client], pool: db.Pool
+) -> None:
+    spellings = ("Müller Werkzeug GmbH", "Mueller-Werkzeug G.m.b.H.", "MÜLLER WERKZEUG gmbh")
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(
+                post(instances[n % 2], name=spellings[n % 3], website="https://mueller.de")
+            )
+            for n in range(24)
+        ]
+    answers = [task.result() for task in tasks]
+
+    assert Counter(status for status, _ in answers) == {201: 1, 200: 23}
+    assert len({body["data"]["id"] for _, body in answers}) == 1
+    assert await pool.fetchval("SELECT count(*) FROM organizations WHERE NOT deleted") == 1
+
+
+async def test_what_is_found_says_by_which_rule_and_evidence(
+    client: Client, pool: db.Pool
+) -> None:
+    await tell(pool, told_of(7, "Zyntalis Biotech GmbH", website="https://zyntalis.com"))
+
+    spelled = await post(client, name="ZYNTALIS-Biotech G.m.b.H.", website="zyntalis.com")
+    alike = await post(client, name="Zyntalys Biotech GmbH", website="zyntalis.com")
+    alone = await post(client, name="Zyntalys Biotech GmbH")
+
+    assert [status for status, _ in (spelled, alike, alone)] == [200, 200, 201]
+    assert spelled[1]["data"]["match"]["rule"] == "key_and_evidence"
+    assert alike[1]["data"]["match"]["rule"] == "score"
+    assert alike[1]["data"]["match"]["score"] >= 0.9
+    assert alike[1]["data"]["match"]["evidence"] == ["Their web domain is the same."]
+    assert alone[1]["data"]["match"]["rule"] == "created"
+
+
+async def test_the_same_name_at_another_domain_is_made_beside_it_once(
+    client: Client, pool: db.Pool
+) -> None:
+    _, first = await post(client, name="Acme", website="acme.de")
+
+    status, second = await post(client, name="Acme", website="acme.fr")
+    again, third = await post(client, name="ACME", website="www.acme.fr")
+
+    assert (status, again) == (201, 200)
+    assert second["data"]["match"]["reason"].startswith("Others have the normalized name 'acme'")
+    assert first["data"]["id"] != second["data"]["id"] == third["data"]["id"]
+    assert (await post(client, name="acme!", website="acme.de"))[1]["data"]["id"] == (
+        first["data"]["id"]
+    )
 
 
 async def test_what_was_made_is_in_the_log_and_meeting_it_there_changes_nothing(

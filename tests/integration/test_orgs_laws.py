@@ -1,30 +1,36 @@
 """Whatever the order, the duplicates and the batches: the same organizations, links and counts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
 import orjson
 import pytest
 
-from services.orgs import applying
+from services.orgs import applying, asking, review_store
 from services.orgs.main import MIGRATIONS, SERVICE
 from shared import db, service, topics
 from shared.events import parse
 from shared.kafka.consumer import Received
 from shared.states import ContactLink, OrganizationState
-from tests.support.orgs_histories import COMPANIES, history, shuffled
+from tests.support.orgs_histories import COMPANIES, history, matching_history, shuffled
 from tests.support.orgs_truth import SHOWN, Truth, truth
 
 pytestmark = pytest.mark.integration
 
 SUMMED = (*SHOWN, "pipedrive_org_id", "contact_count", "last_activity")
-TABLES = "records, organizations, contacts, activities, merges, outbox"
+TABLES = (
+    "records, organizations, contacts, activities, merges, outbox, aliases, verdicts, "
+    "verdict_members, reviews"
+)
 ROWS = {
     "records": "SELECT * FROM records ORDER BY company_id, record_id",
     "contacts": "SELECT * FROM contacts ORDER BY company_id, person_id",
     "activities": "SELECT * FROM activities ORDER BY company_id, activity_id",
+    "aliases": "SELECT * FROM aliases ORDER BY company_id, record_id, name_key",
+    "verdicts": "SELECT * FROM verdicts ORDER BY company_id, verdict_id",
+    "verdict_members": "SELECT * FROM verdict_members ORDER BY company_id, record_id, verdict_id",
     "merges": "SELECT * FROM merges ORDER BY company_id, kind, loser",
     "organizations": (
         "SELECT * FROM organizations WHERE NOT deleted ORDER BY company_id, organization_id"
@@ -79,11 +85,12 @@ async def published(pool: db.Pool) -> tuple[Truth, dict[Any, Any]]:
     return known, gone
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("life", [history, matching_history])
+@pytest.mark.parametrize("seed", range(18))
 async def test_any_order_any_duplicates_any_batches_end_in_the_truth(
-    pool: db.Pool, seed: int
+    pool: db.Pool, seed: int, life: Callable[[int, int], list[Received]]
 ) -> None:
-    facts = history(seed, (30, 80, 200)[seed % 3])
+    facts = life(seed, (30, 80, 200)[seed % 3])
     expected = truth(facts)
     seen = []
 
@@ -106,7 +113,7 @@ async def test_any_order_any_duplicates_any_batches_end_in_the_truth(
 
 
 async def test_a_tenant_cannot_tell_that_another_is_there(pool: db.Pool) -> None:
-    facts = history(5, 200)
+    facts = matching_history(5, 200)
     ours = [received for received in facts if received.fact.company_id == COMPANIES[0]]
     await told(pool, shuffled(ours, 1))
     alone = await everything(pool)
@@ -119,8 +126,30 @@ async def test_a_tenant_cannot_tell_that_another_is_there(pool: db.Pool) -> None
         assert [row for row in rows if row["company_id"] == COMPANIES[0]] == alone[name]
 
 
+@pytest.mark.parametrize("seed", range(6))
+async def test_the_questions_to_people_do_not_tell_the_order_of_arrival(
+    pool: db.Pool, seed: int
+) -> None:
+    facts = matching_history(seed, 80)
+    seen = []
+
+    for order in range(3):
+        await forget(pool)
+        for batch in shuffled(facts, order) if order else [facts]:
+            await told(pool, [batch])
+            await asking.ask(pool)
+        while await asking.ask(pool):
+            pass
+        found = [await review_store.page(pool, company, 100, 0) for company in COMPANIES]
+        seen.append([{frozenset((r.one_home, r.other_home)) for r in page} for page, _ in found])
+        assert all(total == len(page) for page, total in found)
+
+    assert seen[1] == seen[0]
+    assert seen[2] == seen[0]
+
+
 async def test_telling_everything_again_publishes_nothing(pool: db.Pool) -> None:
-    facts = history(7, 200)
+    facts = matching_history(7, 200)
     await told(pool, [facts])
     await pool.execute("DELETE FROM outbox")
 
@@ -130,7 +159,7 @@ async def test_telling_everything_again_publishes_nothing(pool: db.Pool) -> None
 
 
 async def test_published_versions_of_a_key_only_grow(pool: db.Pool) -> None:
-    facts = history(9, 200)
+    facts = matching_history(9, 200)
     versions: dict[bytes, int] = {}
 
     for batch in shuffled(facts, 4):
@@ -143,7 +172,7 @@ async def test_published_versions_of_a_key_only_grow(pool: db.Pool) -> None:
 
 
 async def test_two_writers_of_one_tenant_lose_nothing(pool: db.Pool) -> None:
-    facts = history(3, 400)
+    facts = matching_history(3, 400)
 
     async with asyncio.TaskGroup() as group:
         for half in (facts[::2], facts[1::2]):

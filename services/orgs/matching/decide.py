@@ -62,6 +62,13 @@ def decide(
     return Decision(Outcome.LINK, Rule.SAME_RECORD, home, None, told, elsewhere.veto, asked)
 
 
+def questions(
+    arriving: Profile, candidates: Sequence[Scored], verdicts: Verdicts = NO_VERDICTS
+) -> tuple[Question, ...]:
+    """What a person would be asked of a record that stands as it does, the best first."""
+    return _Table(arriving, candidates, verdicts).questions()
+
+
 def _own(arriving: Profile, candidates: Iterable[Scored]) -> Scored | None:
     if arriving.pipedrive_id is None:
         return None
@@ -91,7 +98,7 @@ class _Table:
             return link
         best = max(self._open(), key=lambda each: each.score, default=None)
         veto = reasons.vetoes(best.features) if best else ()
-        asked = self._questions()
+        asked = self.questions()
         if not asked:
             return Decision(Outcome.CREATE, Rule.NEW, reasons=("Nothing like it is known.",))
         told = asked[0].reasons
@@ -153,7 +160,7 @@ class _Table:
         why = (told, *reasons.evidence(best.features))
         return Decision(Outcome.LINK, rule, homes.pop(), best.score, why)
 
-    def _questions(self) -> tuple[Question, ...]:
+    def questions(self) -> tuple[Question, ...]:
         best: dict[str, Question] = {}
         for each in sorted(self._open(), key=lambda each: each.score, reverse=True):
             if self._is_worth_asking(each):

@@ -3,7 +3,8 @@
 Rule 1: the registrable domain counts (shop.acme.co.uk → acme.co.uk), by the public suffix list
         that comes with its package; the network is never asked.
 Rule 2: mail providers, social networks and hosts of other people's pages speak for nobody.
-Rule 3: what can't be a public domain (an IP address, "localhost", free text) is none.
+Rule 3: what can't be a domain (an IP address, "localhost", free text) is none. Names reserved for
+        trials and for networks of one's own (acme.example, acme.local) are domains like others.
 """
 
 import re
@@ -40,6 +41,8 @@ _SHARED = frozenset(
 )
 _HOST = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|mailto:|//)?(?:[^/@?#]*@)?([^/:?#]+)", re.IGNORECASE)
 _LONGEST_HOST = 253
+_RESERVED = frozenset({"example", "test", "invalid", "local", "internal"})
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 
 
 def of(website_or_mail: str | None) -> str | None:
@@ -57,12 +60,19 @@ def _registrable(host: str) -> str | None:
         plain = host.encode("idna").decode("ascii")
     except UnicodeError:
         return None
-    domain = _suffixes().privatesuffix(plain)
+    domain = _suffixes().privatesuffix(plain) or _reserved(plain)
     return None if domain is None or domain in _SHARED else domain
 
 
 def _is_address(host: str) -> bool:
     return host.replace(".", "").isdigit()
+
+
+def _reserved(host: str) -> str | None:
+    labels = host.split(".")[-2:]
+    if len(labels) < len(("acme", "example")) or labels[-1] not in _RESERVED:
+        return None
+    return ".".join(labels) if _LABEL.fullmatch(labels[0]) else None
 
 
 @cache

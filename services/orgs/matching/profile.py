@@ -6,6 +6,7 @@ Rule 2: a former name is an alias: it finds candidates for a person to look at, 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from services.orgs import names
 from services.orgs.matching import domain, keys, place, words
@@ -44,6 +45,11 @@ class Profile:
     phone: str | None = None
 
 
+@lru_cache(maxsize=65_536)
+def _name(text: str | None) -> NameKeys:
+    return keys.of_name(text)
+
+
 def of(
     stated: Stated,
     *,
@@ -52,7 +58,7 @@ def of(
     pipedrive_id: int | None = None,
     former_names: Iterable[str] = (),
 ) -> Profile:
-    name = keys.of_name(stated.name)
+    name = _name(stated.name)
     return Profile(
         ref,
         organization,

@@ -52,5 +52,5 @@ def test_ids_that_cannot_be_are_poison(entity_id: str) -> None:
 
 
 def test_a_made_record_without_a_uuid_is_poison() -> None:
-    with pytest.raises(Poison, match="user made"):
+    with pytest.raises(Poison, match="we gave"):
         folding.made_records([OrganizationChange(**an_envelope("organization", "12"))])

@@ -1,0 +1,101 @@
+"""SQL of the names that records were ever told to have. None commits.
+
+Rule: a name is kept from whichever body told it, also from one that came too late to count, so
+the order of arrival does not show.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from services.orgs import names
+from services.orgs.effects import OrgKey
+from services.orgs.folding import RecordKey
+from shared import db
+from shared.register import Write
+
+KEEP = """
+INSERT INTO aliases AS a (company_id, record_id, name_key, name, first_version, last_version)
+SELECT *
+  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::bigint[])
+    ON CONFLICT (company_id, record_id, name_key) DO UPDATE
+   SET name = CASE WHEN (EXCLUDED.last_version, EXCLUDED.name) > (a.last_version, a.name)
+                   THEN EXCLUDED.name ELSE a.name END,
+       first_version = least(a.first_version, EXCLUDED.first_version),
+       last_version = greatest(a.last_version, EXCLUDED.last_version)
+ WHERE EXCLUDED.first_version < a.first_version
+    OR (EXCLUDED.last_version, EXCLUDED.name) > (a.last_version, a.name)
+"""
+
+OF_RECORDS = """
+SELECT a.*
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, record_id)
+  JOIN aliases a USING (company_id, record_id)
+ ORDER BY a.first_version, a.record_id, a.name_key
+"""
+
+HOLDERS = """
+SELECT a.company_id, a.name_key, a.record_id
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, name_key)
+ CROSS JOIN LATERAL (
+       SELECT *
+         FROM aliases
+        WHERE company_id = k.company_id AND name_key = k.name_key
+        LIMIT $3) AS a
+"""
+
+
+class Alias(NamedTuple):
+    company_id: int
+    record_id: UUID
+    name_key: UUID
+    name: str
+    first_version: int
+    last_version: int
+
+
+def told(writes: Mapping[RecordKey, Iterable[Write]]) -> list[Alias]:
+    """Every name that is told, once for each record."""
+    found: dict[tuple[int, UUID, UUID], Alias] = {}
+    for row, said in writes.items():
+        for write in said:
+            name = write.carried.get("name")
+            name_key = names.key(row.company_id, names.normalized(name))
+            if name and name_key is not None:
+                key = (row.company_id, row.record_id, name_key)
+                version = write.stamp.version
+                alias = Alias(*key, name, version, version)
+                found[key] = _joined(found.get(key, alias), alias)
+    return list(found.values())
+
+
+def _joined(one: Alias, other: Alias) -> Alias:
+    newest = max(one, other, key=lambda alias: (alias.last_version, alias.name))
+    return newest._replace(first_version=min(one.first_version, other.first_version))
+
+
+async def keep(conn: db.Connection, aliases: Sequence[Alias]) -> None:
+    if aliases:
+        await conn.execute(KEEP, *db.columns(aliases, 6))
+
+
+async def of_records(
+    conn: db.Connection | db.Pool, records: Collection[OrgKey]
+) -> dict[OrgKey, list[Alias]]:
+    """The names of each record, the oldest first."""
+    found: dict[OrgKey, list[Alias]] = {}
+    if records:
+        for row in await conn.fetch(OF_RECORDS, *db.columns(list(records), 2)):
+            alias = Alias(*row)
+            found.setdefault((alias.company_id, alias.record_id), []).append(alias)
+    return found
+
+
+async def holders(
+    conn: db.Connection, name_keys: Collection[OrgKey], limit: int
+) -> list[tuple[int, UUID, UUID]]:
+    """(tenant, name, record) of those that have or had one of the names, some of each."""
+    if not name_keys:
+        return []
+    found = await conn.fetch(HOLDERS, *db.columns(list(name_keys), 2), limit)
+    return [(row["company_id"], row["name_key"], row["record_id"]) for row in found]

@@ -1,0 +1,215 @@
+"""Loads all records that a change can unite or part: a block, closed under what links records.
+
+Rule 1: from the changed records, as they were and as they are, everything is followed that could
+        link living records: names, core keys borne out, likeness within a crowd, what people said.
+        Whether the link holds is not asked here.
+Rule 2: where a crowd becomes too large to tell anything, or small enough, all of it is loaded.
+Rule 3: dead records of a name come along, as their ids lead to whoever has it.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from services.orgs import meeting_store, merge_store, names, record_store, verdict_store
+from services.orgs.effects import OrgKey
+from services.orgs.folding import Key
+from services.orgs.grouping import Record
+from services.orgs.matching import meeting, statement
+from services.orgs.matching.statement import Statement
+from shared import db, ids
+
+Crowd = tuple[int, meeting.Key]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """`before` are the stored records of the block, `after` all of it with what changed."""
+
+    before: Mapping[OrgKey, Record]
+    after: Mapping[OrgKey, Record]
+    said: Mapping[int, list[Statement]]
+    crowded: Collection[Crowd]
+
+
+async def block(
+    conn: db.Connection,
+    stored: Mapping[OrgKey, Record],
+    changed: Mapping[OrgKey, Record],
+    others: Collection[OrgKey] = (),
+) -> Block:
+    """`changed` as they are and `stored` as they were; `others` may belong elsewhere too."""
+    closing = _Closing(conn, dict(stored), changed)
+    return await closing.run(others)
+
+
+@dataclass(slots=True)
+class _Closing:
+    conn: db.Connection
+    stored: dict[OrgKey, Record]
+    changed: Mapping[OrgKey, Record]
+    view: dict[OrgKey, Record] = field(default_factory=dict)
+    inside: set[OrgKey] = field(default_factory=set)
+    looked: set[object] = field(default_factory=set)
+    crowded: set[Crowd] = field(default_factory=set)
+    overturned: set[Crowd] = field(default_factory=set)
+    verdicts: dict[OrgKey, tuple[int, Statement]] = field(default_factory=dict)
+    heirs: dict[int, dict[UUID, UUID]] = field(default_factory=dict)
+    silent: set[int] = field(default_factory=set)
+
+    async def run(self, others: Collection[OrgKey]) -> Block:
+        self.view = {**self.stored, **self.changed}
+        await self._load(others)
+        companies = {key[0] for key in (*self.changed, *others)}
+        self.silent = companies - await verdict_store.spoken_of_in(self.conn, companies)
+        self.inside = {*self.changed, *(key for key in others if key in self.view)}
+        frontier = [r for k in self.inside for r in (self.stored.get(k), self.view[k]) if r]
+        while frontier:
+            reached = await self._reached(frontier)
+            reached -= self.inside
+            self.inside |= reached
+            frontier = [self.view[key] for key in reached]
+        return Block(
+            {key: self.stored[key] for key in self.inside if key in self.stored},
+            {key: self.view[key] for key in self.inside},
+            self._said(),
+            self.crowded,
+        )
+
+    def _said(self) -> dict[int, list[Statement]]:
+        found: dict[int, list[Statement]] = {}
+        for company_id, each in self.verdicts.values():
+            found.setdefault(company_id, []).append(each)
+        return {
+            company_id: statement.resolved(said, self.heirs.get(company_id, {}))
+            for company_id, said in found.items()
+        }
+
+    async def _reached(self, frontier: list[Record]) -> set[OrgKey]:
+        reached = await self._spoken_of(frontier)
+        frontier = [record for record in frontier if record.lives]
+        await self._look_up_names(frontier)
+        await self._look_up_borne_out(frontier)
+        await self._look_up_crowds(frontier)
+        return reached | _Meeting(self.view.values(), self.crowded, self.overturned).of(frontier)
+
+    async def _load(self, keys: Iterable[OrgKey]) -> None:
+        missing = {key for key in keys if key not in self.view}
+        if missing:
+            self._add((await record_store.load(self.conn, missing)).values())
+
+    def _add(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self.stored.setdefault(record.key, record)
+            self.view.setdefault(record.key, record)
+
+    def _unlooked(self, keys: Iterable[object]) -> set[object]:
+        found = set(keys) - self.looked
+        self.looked |= found
+        return found
+
+    async def _look_up_names(self, frontier: Iterable[Record]) -> None:
+        keys = {(r.company_id, r.name_key) for r in frontier if r.name_key is not None}
+        found = keys & self._unlooked(keys)
+        self._add(await meeting_store.block(self.conn, found))
+
+    async def _look_up_borne_out(self, frontier: Iterable[Record]) -> None:
+        keys = {
+            (r.company_id, core, r.profile.domain, r.profile.postcode)
+            for r in frontier
+            if meeting.borne_out(r.profile)
+            and (core := names.core_id(r.company_id, r.profile.name.core)) is not None
+        }
+        found = keys & self._unlooked(keys)
+        self._add(await meeting_store.borne_out(self.conn, found))
+
+    async def _look_up_crowds(self, frontier: Iterable[Record]) -> None:
+        keys = {(r.company_id, key) for r in frontier for key in meeting.crowds(r.profile)}
+        limit = meeting.CROWD + 1 + len(self.changed)
+        met = await meeting_store.crowds(self.conn, keys & self._unlooked(keys), limit)
+        for records in met.values():
+            self._add(records if len(records) < limit else ())
+        after = _crowds(self.view.values())
+        for crowd, records in met.items():
+            was = len(records) > meeting.CROWD
+            now = len(records) == limit or len(after.get(crowd, ())) > meeting.CROWD
+            if now:
+                self.crowded.add(crowd)
+            if was != now:
+                self.overturned.add(crowd)
+
+    async def _spoken_of(self, frontier: Iterable[Record]) -> set[OrgKey]:
+        """All records that people named together with these, and those they became."""
+        keys = {record.key for record in frontier if record.company_id not in self.silent}
+        said = await verdict_store.naming(self.conn, keys)
+        fresh = [v for v in said if v.key not in self.verdicts and v.statement is not None]
+        named = {(v.company_id, ref) for v in fresh for ref in v.refs}
+        for verdict in fresh:
+            if verdict.statement is not None:
+                self.verdicts[verdict.key] = verdict.company_id, verdict.statement
+        await self._load(named)
+        gone = {key: r for key in named if (r := self.view.get(key)) is not None and not r.lives}
+        numbers: dict[Key, OrgKey] = {
+            (key[0], r.pipedrive_org_id): key
+            for key, r in gone.items()
+            if r.pipedrive_org_id is not None
+        }
+        roots = await merge_store.roots(self.conn, "organization", numbers.keys())
+        heirs = {numbers[k]: (k[0], ids.organization(k[0], root)) for k, root in roots.items()}
+        for (company_id, ref), (_, heir) in heirs.items():
+            self.heirs.setdefault(company_id, {})[ref] = heir
+        await self._load(heirs.values())
+        return {key for key in (*named, *heirs.values()) if key in self.view}
+
+
+def _crowds(records: Iterable[Record]) -> dict[Crowd, list[Record]]:
+    found: dict[Crowd, list[Record]] = {}
+    for record in records:
+        if record.lives:
+            for key in meeting.crowds(record.profile):
+                found.setdefault((record.company_id, key), []).append(record)
+    return found
+
+
+class _Meeting:
+    """Who of the records in sight meets whom."""
+
+    def __init__(
+        self, view: Collection[Record], crowded: Collection[Crowd], overturned: Collection[Crowd]
+    ) -> None:
+        self._crowded = crowded
+        self._overturned = overturned
+        self._crowds = _crowds(view)
+        self._names: dict[tuple[int, UUID], list[OrgKey]] = {}
+        self._borne_out: dict[Crowd, list[OrgKey]] = {}
+        for record in view:
+            if record.name_key is not None:
+                place = (record.company_id, record.name_key)
+                self._names.setdefault(place, []).append(record.key)
+            if record.lives:
+                for key in meeting.borne_out(record.profile):
+                    self._borne_out.setdefault((record.company_id, key), []).append(record.key)
+
+    def of(self, frontier: Iterable[Record]) -> set[OrgKey]:
+        found: set[OrgKey] = set()
+        for record in frontier:
+            company_id = record.company_id
+            if record.name_key is not None:
+                found.update(self._names.get((company_id, record.name_key), ()))
+            for key in meeting.borne_out(record.profile):
+                found.update(self._borne_out.get((company_id, key), ()))
+            for key in meeting.crowds(record.profile):
+                found.update(self._alike(record, (company_id, key)))
+        return found
+
+    def _alike(self, record: Record, crowd: Crowd) -> Iterable[OrgKey]:
+        others = self._crowds.get(crowd, ())
+        if crowd in self._overturned:
+            return [other.key for other in others]
+        if crowd in self._crowded:
+            return ()
+        return [
+            other.key
+            for other in others
+            if meeting.likeness(record.profile, other.profile) is not None
+        ]

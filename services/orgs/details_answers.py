@@ -1,0 +1,54 @@
+"""What the endpoint of one organization answers beyond what an organization shows."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from services.orgs.answers import OrganizationAnswer
+from services.orgs.judging_answers import RecordAnswer
+from shared.web import Json
+
+
+class AliasAnswer(Json):
+    """A name that a record of the organization has or had, as it was last spelled."""
+
+    name: str
+    record_id: UUID
+    since: datetime
+    last_told: datetime
+
+
+class SourceAnswer(RecordAnswer):
+    """A record of the organization. `fields` are those that show what it says; `living` is false
+    for one that was merged into another in Pipedrive.
+    """
+
+    living: bool
+    merged_into: str | None
+    updated_at: datetime
+    fields: Sequence[str]
+
+
+class Happening(Json):
+    """What became of the organization's records."""
+
+    kind: Literal["renamed", "merged", "merge_undone", "separated", "merged_in_pipedrive"]
+    at: datetime
+    by: str | None = None
+    record_ids: Sequence[UUID] = ()
+    name: str | None = None
+    verdict_id: UUID | None = None
+    reason: str | None = None
+    score: float | None = None
+    matcher_version: int | None = None
+
+
+class OrganizationDetails(OrganizationAnswer):
+    """An organization with its names of all times, the records it is made of, and its history,
+    the newest first.
+    """
+
+    aliases: Sequence[AliasAnswer]
+    sources: Sequence[SourceAnswer]
+    history: Sequence[Happening]

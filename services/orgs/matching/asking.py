@@ -1,0 +1,68 @@
+"""Which records a person should look at beside each other, and what they see. Pure.
+
+Rule 1: what is asked is said by the decision table's rule e, one question for each organization.
+Rule 2: by what is common in business everywhere, so a question does not come and go with what
+        else a tenant has.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from services.orgs.matching import decide, decision, score
+from services.orgs.matching.profile import Profile
+from services.orgs.matching.rarity import Rarity
+from services.orgs.matching.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`ref` is the record beside which the asking one is shown."""
+
+    ref: str
+    score: float
+    features: dict[str, float]
+    reasons: tuple[str, ...]
+
+
+def asked(
+    asking: Profile,
+    candidates: Sequence[Profile],
+    said: Iterable[Statement],
+    standing: frozenset[str] = frozenset(),
+) -> list[Asked]:
+    """The best questions, and those of `standing` (refs) that are still worth asking."""
+    rarity = Rarity()
+    scored = [score.compared(asking, each, rarity) for each in candidates]
+    verdicts = _verdicts(asking.ref, said)
+    questions = list(decide.questions(asking, scored, verdicts))
+    for each in scored:
+        if each.other.ref in standing:
+            questions += decide.questions(asking, [each], verdicts)
+    features = {each.other.ref: each.features.named() for each in scored}
+    return [
+        Asked(
+            question.ref,
+            question.score,
+            {name: value for name, value in features[question.ref].items() if value},
+            question.reasons,
+        )
+        for question in {question.ref: question for question in questions}.values()
+    ]
+
+
+def seen(found: Profile, organization: str, former: Iterable[str]) -> Profile:
+    """The profile as part of an organization, with the normalized names it had."""
+    names = frozenset(former) - {found.name.normalized}
+    return replace(found, organization=organization, former=names)
+
+
+def _verdicts(ref: str, said: Iterable[Statement]) -> decision.Verdicts:
+    same: set[tuple[str, str]] = set()
+    distinct: set[tuple[str, str]] = set()
+    for each in said:
+        sides = [{one.hex for one in side} for side in (each.left, each.right)]
+        if each.same:
+            same |= {(ref, other) for other in sides[0] | sides[1] if other != ref}
+        else:
+            distinct |= {(ref, other) for side in sides if ref not in side for other in side}
+    return decision.verdicts(same, distinct)

@@ -1,0 +1,74 @@
+"""Under which keys two records meet before they are compared. Pure.
+
+Rule 1: who is linked without a person shares a key: a name, a core key with a fact that bears it
+        out, or a key of a crowd (domain, place), within which names are compared one by one.
+Rule 2: a crowd of more than CROWD living records tells nothing about any two of them.
+"""
+
+from functools import lru_cache
+
+from services.orgs.matching import reasons, score, weights
+from services.orgs.matching.profile import Profile
+from services.orgs.matching.rarity import COMMON, Rarity
+
+CROWD = 20
+LONGEST = 200
+"""Characters of a key that is stored as text: an index entry has an end."""
+
+Key = tuple[str, ...]
+
+
+def borne_out(found: Profile) -> tuple[Key, ...]:
+    """Core key and legal form with what bears them out, the country in and out of it."""
+    name = found.name
+    if not name.core:
+        return ()
+    keys: list[Key] = []
+    if found.domain:
+        keys.append(("domain", name.core, name.form.spelling, found.domain))
+    if found.postcode and found.city:
+        keys.append(("place", name.core, name.form.spelling, found.postcode, found.city))
+    return (*keys, *((*key, found.country) for key in keys if found.country))
+
+
+def crowds(found: Profile) -> tuple[Key, ...]:
+    keys: list[Key] = []
+    if found.domain:
+        keys.append(("domain", found.domain))
+    key = place(found)
+    if key:
+        keys.append(("place", key))
+    return tuple(keys)
+
+
+def place(found: Profile) -> str | None:
+    """The postcode with the name's first word, as a postcode alone is half a town."""
+    if not found.postcode or not found.name.words:
+        return None
+    return f"{found.postcode} {found.name.words[0]}"[:LONGEST]
+
+
+def telling(found: Profile) -> str | None:
+    """The words that are not common in business everywhere; all, if there are no others."""
+    words = found.name.words
+    kept = [word for word in words if word not in COMMON] or list(words)
+    return " ".join(kept)[:LONGEST] or None
+
+
+@lru_cache(maxsize=65_536)
+def likeness(one: Profile, other: Profile) -> float | None:
+    """The score of two that share a crowd's key, if it may link them or stand in the way.
+
+    By what is common in business everywhere, not by the tenant's names: it must not change with
+    what else arrives.
+    """
+    if one.ref > other.ref:
+        return likeness(other, one)
+    if reasons.profiles_contradict(one, other):
+        return None
+    found = score.compared(one, other, Rarity())
+    if found.score < weights.AUTOMATIC - weights.CLOSE:
+        return None
+    if reasons.vetoes(found.features) or not reasons.evidence(found.features):
+        return None
+    return found.score

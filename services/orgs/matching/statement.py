@@ -1,0 +1,56 @@
+"""What people said about records, and which of it holds. Pure.
+
+Rule 1: what was said last comes first; of two that can't both hold, the newer holds.
+Rule 2: "distinct" falls only to a newer "same" that names a record of either side: that "A is B"
+        and "B is C" were said does not make A the same as C against "A is not C".
+Rule 3: a record that was merged away in Pipedrive is spoken of as the one it became.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+Ref = UUID
+
+
+class Statement(NamedTuple):
+    """`left` won, if it is "same": its organization's id stays. Orders by when it was said."""
+
+    version: int
+    event_id: str
+    verdict_id: UUID
+    same: bool
+    left: frozenset[Ref]
+    right: frozenset[Ref]
+
+    @property
+    def refs(self) -> frozenset[Ref]:
+        return self.left | self.right
+
+
+def resolved(said: Iterable[Statement], heirs: Mapping[Ref, Ref]) -> list[Statement]:
+    """The statements about the records that stand for those named."""
+    return [
+        each._replace(left=_heirs(each.left, heirs), right=_heirs(each.right, heirs))
+        for each in said
+    ]
+
+
+def _heirs(refs: frozenset[Ref], heirs: Mapping[Ref, Ref]) -> frozenset[Ref]:
+    return frozenset(heirs.get(ref, ref) for ref in refs)
+
+
+def newest_first(said: Iterable[Statement]) -> list[Statement]:
+    return sorted(said, key=lambda each: each[:3], reverse=True)
+
+
+def walls(newest: Sequence[Statement]) -> list[Statement]:
+    """Those that keep records apart. Takes them newest first."""
+    same: list[Statement] = []
+    found: list[Statement] = []
+    for each in newest:
+        if each.same:
+            same.append(each)
+        elif not any(s.refs & each.left and s.refs & each.right for s in same):
+            found.append(each)
+    return found

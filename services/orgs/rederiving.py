@@ -1,0 +1,42 @@
+"""Derives the stored keys anew where other code derived them, and places their records again.
+
+Rule: runs beside the worker from its start, tenant by tenant under the tenant's lock; what is not
+derived anew yet is found by its old keys only.
+"""
+
+import time
+from uuid import UUID
+
+from services.orgs import linking, placing, record_store, summing
+from services.orgs.applying import TENANT_LOCK_SPACE
+from services.orgs.effects import Effects, OrgKey
+from shared import db
+
+BATCH = 200
+BEFORE_ALL: OrgKey = (-1, UUID(int=0))
+
+
+async def rederive(pool: db.Pool) -> int:
+    """Bring all records up to date; return how many were not."""
+    total = 0
+    after: OrgKey | None = BEFORE_ALL
+    while after is not None:
+        with db.errors():
+            keys = await _batch(pool, after)
+        total += len(keys)
+        after = keys[-1] if keys else None
+    return total
+
+
+async def _batch(pool: db.Pool, after: OrgKey) -> list[OrgKey]:
+    async with pool.acquire() as conn, conn.transaction():
+        keys = await record_store.derived_otherwise(conn, after, BATCH)
+        if keys:
+            await db.lock(conn, TENANT_LOCK_SPACE, {company_id for company_id, _ in keys})
+            records = await record_store.load(conn, keys)
+            await record_store.save(conn, records.values(), records.keys())
+            effects = Effects(now_us=time.time_ns() // 1000)
+            await placing.rearrange(conn, records.keys(), effects)
+            await linking.refresh_moments(conn, effects)
+            await summing.settle(conn, effects)
+        return keys

@@ -1,0 +1,109 @@
+"""How names and what is typed are cut into words that meet, misspelt ones too. Pure.
+
+Rule 1: a name and a query are folded alike: letters of every alphabet become plain ones, accents
+        and case go, any mark divides.
+Rule 2: a word of 4 to 7 letters may have one mistake (a letter too many, too few, another, or two
+        in the wrong order), a longer one two. The last letters may not have been typed yet.
+        Numbers have none: the next number is another organization's.
+Rule 3: a mistake of one letter among a word's first five letters, and any beyond them, is found
+        by a token that both spellings share: each begins with five letters that differ by one.
+Rule 4: FOLD_VERSION rises whenever a name would be cut otherwise than before; names that were cut
+        under another version are cut anew when a worker starts.
+"""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from rapidfuzz.distance import OSA
+
+from services.orgs.matching import words
+
+FOLD_VERSION = 1
+LONGEST_FOLDED = 240
+LONGEST_WORD = 48
+MOST_WORDS = 32
+MOST_TERMS = 8
+
+SHORTEST_INSIDE = 3
+SHORTEST_MISSPELT = 4
+TWO_MISTAKES_FROM = 8
+BEGINNINGS = (4, 5)
+"""Lengths of the beginnings that are compared: four for words of which no more was typed."""
+
+
+def of_name(name: str | None) -> tuple[str, ...]:
+    """The words of a name, in order; none if it has no letter and no digit."""
+    found = words.split((name or "")[: 4 * LONGEST_FOLDED])[:MOST_WORDS]
+    return tuple(word[:LONGEST_WORD] for word in found)
+
+
+def of_query(text: str) -> tuple[str, ...]:
+    return of_name(text)[:MOST_TERMS]
+
+
+def folded(name_words: Iterable[str]) -> str:
+    """Words as one text, a blank before each."""
+    return "".join(f" {word}" for word in name_words)[:LONGEST_FOLDED]
+
+
+def popularity(contacts: int) -> int:
+    return max(contacts, 0).bit_length()
+
+
+def after(beginning: str) -> str:
+    """The end of the range of texts that begin so: behind all of them, before all others."""
+    return beginning + "\U0010ffff"
+
+
+def of_word(company_id: int, word: str) -> list[int]:
+    """The tokens by which a word of the tenant's is found."""
+    pieces = {f"g{gram}" for gram in _grams(word)}
+    if len(word) >= SHORTEST_MISSPELT - 1:
+        for length in BEGINNINGS:
+            pieces |= {f"b{variant}" for variant in _variants(word[:length])}
+    return _hashed(company_id, pieces)
+
+
+def inside(company_id: int, term: str) -> list[int]:
+    """Tokens that every word with the term inside has; none if the term is too short for it."""
+    return _hashed(company_id, {f"g{gram}" for gram in _grams(term)})
+
+
+def beginnings(company_id: int, term: str) -> list[int]:
+    """Tokens of which every word that the term may be a misspelling of has one."""
+    if not _may_be_misspelt(term):
+        return []
+    variants = _variants(term[: max(BEGINNINGS)])
+    return _hashed(company_id, {f"b{variant}" for variant in variants})
+
+
+def mistakes(term: str, word: str) -> int | None:
+    """Mistakes by which the term was meant to be the word or its beginning; null if too many."""
+    if not _may_be_misspelt(term):
+        return None
+    allowed = 2 if len(term) >= TWO_MISTAKES_FROM else 1
+    shortest = max(len(term) - allowed, SHORTEST_MISSPELT - 1)
+    lengths = range(shortest, min(len(term) + allowed, len(word)) + 1)
+    found = (OSA.distance(term, word[:length], score_cutoff=allowed) for length in lengths)
+    fewest = min(found, default=allowed + 1)
+    return fewest if fewest <= allowed else None
+
+
+def _may_be_misspelt(term: str) -> bool:
+    return len(term) >= SHORTEST_MISSPELT and not any(char.isdigit() for char in term)
+
+
+def _grams(word: str) -> set[str]:
+    return {word[at : at + 3] for at in range(len(word) - 2)}
+
+
+def _variants(beginning: str) -> set[str]:
+    """The beginning, and the beginning less each of its letters."""
+    return {beginning} | {beginning[:at] + beginning[at + 1 :] for at in range(len(beginning))}
+
+
+def _hashed(company_id: int, pieces: Iterable[str]) -> list[int]:
+    """A token of one tenant is none of another's."""
+    key = str(company_id).encode()
+    hashes = (blake2b(piece.encode(), digest_size=8, key=key).digest() for piece in pieces)
+    return sorted(int.from_bytes(each, signed=True) for each in hashes)

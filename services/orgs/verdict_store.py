@@ -1,0 +1,200 @@
+"""SQL of what people said about records. None of the functions commits.
+
+Rule: a verdict whose decision has not been told yet, or that was withdrawn, says nothing.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from services.orgs import rows
+from services.orgs.effects import OrgKey
+from services.orgs.folding import VERDICT_FIELDS
+from services.orgs.matching.statement import Statement
+from shared import db
+from shared.register import Register, Stamp
+
+LOAD = """
+SELECT v.*
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, verdict_id)
+  JOIN verdicts v USING (company_id, verdict_id)
+"""
+
+# Arrays of arrays do not unnest into rows: the sides travel as text.
+UPSERT = """
+INSERT INTO verdicts (
+       company_id, verdict_id, version, rank, event_id, deleted, lag, decision, left_records,
+       right_records, left_id, right_id, decided_by, reason, score, matcher_version, review_id,
+       withdrawn, withdrawn_by)
+SELECT company_id, verdict_id, version, rank, event_id, deleted, lag, decision,
+       left_records::uuid[], right_records::uuid[], left_id, right_id, decided_by, reason, score,
+       matcher_version, review_id, withdrawn, withdrawn_by
+  FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::smallint[], $5::text[],
+              $6::boolean[], $7::jsonb[], $8::text[], $9::text[], $10::text[], $11::uuid[],
+              $12::uuid[], $13::bigint[], $14::text[], $15::float8[], $16::int[], $17::uuid[],
+              $18::boolean[], $19::bigint[])
+       AS v (company_id, verdict_id, version, rank, event_id, deleted, lag, decision,
+             left_records, right_records, left_id, right_id, decided_by, reason, score,
+             matcher_version, review_id, withdrawn, withdrawn_by)
+    ON CONFLICT (company_id, verdict_id) DO UPDATE
+   SET version = EXCLUDED.version, rank = EXCLUDED.rank, event_id = EXCLUDED.event_id,
+       deleted = EXCLUDED.deleted, lag = EXCLUDED.lag, decision = EXCLUDED.decision,
+       left_records = EXCLUDED.left_records, right_records = EXCLUDED.right_records,
+       decided_by = EXCLUDED.decided_by, reason = EXCLUDED.reason, score = EXCLUDED.score,
+       matcher_version = EXCLUDED.matcher_version, review_id = EXCLUDED.review_id,
+       withdrawn = EXCLUDED.withdrawn, withdrawn_by = EXCLUDED.withdrawn_by
+"""
+
+FORGET_MEMBERS = """
+DELETE FROM verdict_members m
+ USING unnest($1::bigint[], $2::uuid[]) AS k (company_id, verdict_id)
+ WHERE m.company_id = k.company_id AND m.verdict_id = k.verdict_id
+"""
+
+ADD_MEMBERS = """
+INSERT INTO verdict_members (company_id, record_id, verdict_id)
+SELECT *
+  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[])
+"""
+
+SPOKEN_OF_IN = """
+SELECT k.company_id
+  FROM unnest($1::bigint[]) AS k (company_id)
+ WHERE EXISTS (SELECT FROM verdicts v WHERE v.company_id = k.company_id)
+"""
+
+# A record is also spoken of by the names of those that were merged into it in Pipedrive.
+NAMING = """
+WITH asked AS (
+    SELECT * FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, record_id)),
+known AS (
+    SELECT company_id, record_id FROM asked
+     UNION
+    SELECT s.company_id, l.record_id
+      FROM asked
+      JOIN records s USING (company_id, record_id)
+      JOIN merges m
+        ON m.company_id = s.company_id AND m.kind = 'organization' AND m.root = s.pipedrive_org_id
+      JOIN records l ON l.company_id = m.company_id AND l.pipedrive_org_id = m.loser)
+SELECT v.*
+  FROM (SELECT DISTINCT company_id, verdict_id
+          FROM known JOIN verdict_members USING (company_id, record_id)) AS said
+  JOIN verdicts v USING (company_id, verdict_id)
+"""
+
+ONE = """
+SELECT *
+  FROM verdicts
+ WHERE company_id = $1 AND verdict_id = $2
+"""
+
+NEWEST = """
+SELECT *
+  FROM verdicts
+ WHERE company_id = $1 AND decision = 'same'
+ ORDER BY version DESC, verdict_id
+ LIMIT $2 OFFSET $3
+"""
+
+COUNT = """
+SELECT count(*) FROM verdicts WHERE company_id = $1 AND decision = 'same'
+"""
+
+
+class Verdict(NamedTuple):
+    company_id: int
+    verdict_id: UUID
+    register: Register
+
+    def field(self, name: str) -> Any:
+        return self.register.fields[name]
+
+    @property
+    def key(self) -> OrgKey:
+        return self.company_id, self.verdict_id
+
+    @property
+    def refs(self) -> list[UUID]:
+        return [*(self.field("left_records") or ()), *(self.field("right_records") or ())]
+
+    @property
+    def is_withdrawn(self) -> bool:
+        return bool(self.field("withdrawn")) or self.register.deleted
+
+    @property
+    def decided(self) -> Stamp:
+        """When it was said; withdrawing it later does not move it."""
+        return self.register.lag.get("decision", self.register.stamp)
+
+    @property
+    def withdrawn(self) -> Stamp:
+        """When it was taken back, if it was."""
+        return self.register.lag.get("withdrawn", self.register.stamp)
+
+    @property
+    def statement(self) -> Statement | None:
+        decision = self.field("decision")
+        if decision is None or self.is_withdrawn:
+            return None
+        return Statement(
+            self.decided.version,
+            self.decided.event_id,
+            self.verdict_id,
+            decision == "same",
+            frozenset(self.field("left_records") or ()),
+            frozenset(self.field("right_records") or ()),
+        )
+
+
+def _verdict(row: Any) -> Verdict:
+    return Verdict(row["company_id"], row["verdict_id"], rows.register(row, VERDICT_FIELDS))
+
+
+async def load(conn: db.Connection, keys: Collection[OrgKey]) -> dict[OrgKey, Verdict]:
+    if not keys:
+        return {}
+    found = await conn.fetch(LOAD, *db.columns(list(keys), 2))
+    return {verdict.key: verdict for verdict in map(_verdict, found)}
+
+
+async def save(conn: db.Connection, verdicts: Sequence[Verdict]) -> None:
+    if not verdicts:
+        return
+    await conn.execute(UPSERT, *db.columns([_cells(verdict) for verdict in verdicts], 19))
+    await conn.execute(FORGET_MEMBERS, *db.columns([v.key for v in verdicts], 2))
+    members = [(v.company_id, ref, v.verdict_id) for v in verdicts for ref in set(v.refs)]
+    await conn.execute(ADD_MEMBERS, *db.columns(members, 3))
+
+
+async def spoken_of_in(conn: db.Connection, companies: Collection[int]) -> set[int]:
+    """The tenants in which anything was said."""
+    return {row[0] for row in await conn.fetch(SPOKEN_OF_IN, list(companies))}
+
+
+async def naming(conn: db.Connection, records: Collection[OrgKey]) -> list[Verdict]:
+    """All that was said about records, and about what was merged into them in Pipedrive."""
+    if not records:
+        return []
+    return [_verdict(row) for row in await conn.fetch(NAMING, *db.columns(list(records), 2))]
+
+
+async def one(conn: db.Connection | db.Pool, company_id: int, verdict_id: UUID) -> Verdict | None:
+    row = await conn.fetchrow(ONE, company_id, verdict_id)
+    return _verdict(row) if row else None
+
+
+async def newest_merges(
+    pool: db.Pool, company_id: int, limit: int, offset: int
+) -> tuple[list[Verdict], int]:
+    """Newest first, withdrawn ones among them, and how many there are."""
+    found = await pool.fetch(NEWEST, company_id, limit, offset)
+    return [_verdict(row) for row in found], await pool.fetchval(COUNT, company_id)
+
+
+def _cells(verdict: Verdict) -> tuple[Any, ...]:
+    fields = dict(verdict.register.fields)
+    for side in ("left_records", "right_records"):
+        if fields[side] is not None:
+            fields[side] = f"{{{','.join(map(str, fields[side]))}}}"
+    held = Register(verdict.register.stamp, verdict.register.deleted, fields, verdict.register.lag)
+    return (*verdict.key, *rows.cells(held, VERDICT_FIELDS))

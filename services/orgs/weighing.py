@@ -1,0 +1,136 @@
+"""What a verdict about two organizations speaks of, and what a merge of them would bring.
+
+Rule 1: a verdict speaks of records, so it lasts whatever becomes of organizations: of the one that
+        gives its organization the id (or is asked about), and of those that the rules unite with
+        it. What is there by another merge goes along by that merge, and leaves when it is undone.
+Rule 2: a merge outweighs what was said against it, by naming those records too.
+Rule 3: what is shown before a merge comes from the partition that the merge would bring.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from services.orgs import closure, contact_store, grouping, organization_store, record_store
+from services.orgs.grouping import Record
+from services.orgs.matching.statement import Statement
+from services.orgs.organization_store import Organization
+from shared import db
+from shared.web import Refused
+
+MOST_RECORDS = 10_000
+"""A verdict names each record, and must fit a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Two organizations, the records of each that a verdict names, and the block around them."""
+
+    winner: Organization
+    loser: Organization
+    winning: frozenset[UUID]
+    losing: frozenset[UUID]
+    block: closure.Block
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What a merge would bring: the survivor's records, and what would come to it."""
+
+    records: Sequence[Record]
+    moving: Sequence[Record]
+    contacts: int
+    overridden: Sequence[UUID]
+
+
+def standing(organization: Organization) -> tuple[int, bool, int, bytes]:
+    """By contacts, then by id: the least would win."""
+    number = organization.shown.pipedrive_org_id
+    return (
+        -organization.contact_count,
+        number is None,
+        number or 0,
+        organization.organization_id.bytes,
+    )
+
+
+async def sides(
+    conn: db.Connection, winner: tuple[Organization, UUID], loser: tuple[Organization, UUID]
+) -> Sides:
+    """Each side with the record that stands for it."""
+    company_id = winner[0].company_id
+    homes = (winner[0].organization_id, loser[0].organization_id)
+    if homes[0] == homes[1]:
+        raise Refused(409, "already_one", "They are one organization already.")
+    held = [await _living(conn, company_id, home) for home in homes]
+    if sum(map(len, held)) > MOST_RECORDS:
+        sentence = f"They have more than {MOST_RECORDS} records together."
+        raise Refused(409, "too_many_records", sentence)
+    keys = {(company_id, ref) for refs in held for ref in refs}
+    block = await closure.block(conn, {}, {}, keys)
+    said = block.said.get(company_id, [])
+    left = held[0] & (_by_rule(block, said, winner[1]) | _walled(said, *held))
+    right = held[1] & (_by_rule(block, said, loser[1]) | _walled(said, *held))
+    return Sides(winner[0], loser[0], left, right, block)
+
+
+def _by_rule(block: closure.Block, said: Sequence[Statement], ref: UUID) -> frozenset[UUID]:
+    """The records that would be together with one if nobody had merged anything."""
+    record = next(r for r in block.after.values() if r.record_id == ref)
+    distinct = [each for each in said if not each.same]
+    groups = grouping.partitioned(
+        block.after.values(), {record.company_id: distinct}, block.crowded
+    )
+    return next(refs for g in groups if ref in (refs := frozenset(r.record_id for r in g.records)))
+
+
+def _walled(
+    said: Iterable[Statement], one: frozenset[UUID], other: frozenset[UUID]
+) -> frozenset[UUID]:
+    """The records of two organizations that were called distinct from the other's."""
+    found: frozenset[UUID] = frozenset()
+    for each in said:
+        if not each.same and _parts(each, one, other):
+            found |= each.refs & (one | other)
+    return found
+
+
+def _parts(wall: Statement, one: frozenset[UUID], other: frozenset[UUID]) -> bool:
+    return bool(
+        (wall.left & one and wall.right & other) or (wall.left & other and wall.right & one)
+    )
+
+
+async def organization(
+    conn: db.Connection | db.Pool, company_id: int, organization_id: UUID
+) -> Organization:
+    found = await organization_store.by_any_id(conn, company_id, organization_id)
+    if found is None:
+        sentence = f"There is no organization {organization_id}."
+        raise Refused(404, "not_found", sentence)
+    return found
+
+
+async def _living(
+    conn: db.Connection | db.Pool, company_id: int, organization_id: UUID
+) -> frozenset[UUID]:
+    records = await record_store.of_organization(conn, company_id, organization_id)
+    return frozenset(record.record_id for record in records if record.lives)
+
+
+async def prospect(conn: db.Connection, of: Sides) -> Prospect:
+    """The partition as it would be if both sides had been called the same just now."""
+    company_id, block = of.winner.company_id, of.block
+    said = block.said.get(company_id, [])
+    merged = Statement(
+        time.time_ns() // 1000, "", uuid4(), same=True, left=of.winning, right=of.losing
+    )
+    groups = grouping.partitioned(
+        block.after.values(), {company_id: [*said, merged]}, block.crowded
+    )
+    records = next(g.records for g in groups if any(r.record_id in of.winning for r in g.records))
+    moving = [record for record in records if record.home != of.winner.organization_id]
+    walls = {s.verdict_id for s in said if not s.same and _parts(s, of.winning, of.losing)}
+    contacts = await contact_store.contacts_of(conn, moving)
+    return Prospect(records, moving, contacts, sorted(walls))

@@ -1,0 +1,468 @@
+"""Reviews, merges and taking them back, over HTTP against the real store."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from pydantic import SecretStr
+
+from services.orgs import api, applying, asking, rederiving
+from services.orgs.main import MIGRATIONS, SERVICE
+from services.orgs.settings import OrgsSettings
+from shared import db, ids, service, topics
+from shared.app import Health, application
+from shared.auth import Authenticator
+from shared.events import Action, OrganizationVerdictChange, parse
+from shared.kafka.consumer import Received
+from shared.kafka.publisher import Publisher
+from tests.support.orgs_facts import OURS, SECRET, THEIRS, a_person, an_org, bearer, records_in
+
+pytestmark = pytest.mark.integration
+
+Client = TestClient[Any, Any]
+
+
+@pytest.fixture
+def settings(infra: Any, database_url: str, topic_prefix: str) -> OrgsSettings:
+    return OrgsSettings(
+        DATABASE_URL=database_url,
+        kafka_bootstrap_servers=infra.urls.kafka,
+        kafka_topic_prefix=topic_prefix,
+        kafka_group_prefix=topic_prefix,
+        kafka_partitions=2,
+    )
+
+
+@pytest.fixture
+async def pool(settings: OrgsSettings, database_url: str) -> AsyncIterator[db.Pool]:
+    stop = asyncio.Event()
+    written = [topics.APP_ORGANIZATIONS, topics.APP_ORGANIZATION_VERDICTS]
+    await service.prepare_topics(settings, written, stop)
+    await service.prepare_store(database_url, SERVICE, MIGRATIONS, stop)
+    async with db.pool(database_url, SERVICE, size=4, durable=False, replan=True) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def client(settings: OrgsSettings, pool: db.Pool) -> AsyncIterator[Client]:
+    async with Publisher(settings, deadline_s=5) as publisher:
+        app = application(
+            api.endpoints(pool, publisher),
+            title="orgs",
+            health=Health({}),
+            authenticator=Authenticator(SecretStr(SECRET), None),
+        )
+        async with TestClient(TestServer(app)) as client:
+            yield client
+
+
+async def tell(pool: db.Pool, *facts: Received) -> None:
+    async with pool.acquire() as conn, conn.transaction():
+        await applying.apply(conn, facts)
+
+
+async def ask(pool: db.Pool) -> None:
+    while await asking.ask(pool):
+        pass
+
+
+async def get(client: Client, path: str, company_id: int = OURS) -> tuple[int, Any]:
+    async with client.get(f"/api/organizations{path}", headers=bearer(company_id)) as response:
+        return response.status, await response.json()
+
+
+async def post(client: Client, path: str, company_id: int = OURS, **body: Any) -> tuple[int, Any]:
+    async with client.post(
+        f"/api/organizations{path}", json=body, headers=bearer(company_id)
+    ) as response:
+        return response.status, await response.json()
+
+
+async def reviews(pool: db.Pool, client: Client) -> list[dict[str, Any]]:
+    await ask(pool)
+    status, body = await get(client, "/reviews")
+    assert status == 200, body
+    return body["data"]["reviews"]
+
+
+async def home(client: Client, number: int) -> str:
+    status, body = await get(client, f"/{ids.organization(OURS, number)}")
+    assert status == 200, body
+    return body["data"]["id"]
+
+
+def org_id(number: int) -> str:
+    return str(ids.organization(OURS, number))
+
+
+def sides(review: dict[str, Any]) -> set[str]:
+    return {review[side]["organization"]["id"] for side in ("winner", "loser")}
+
+
+async def test_an_alike_name_is_asked_and_merged_by_the_answer(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Nordwind Logistics GmbH"), an_org(2, "Nordwind Logistic GmbH"))
+    await tell(pool, a_person(5, 2), a_person(6, 2))
+
+    (review,) = await reviews(pool, client)
+    status, decided = await post(client, f"/reviews/{review['id']}", decision="merge")
+
+    assert sides(review) == {org_id(1), org_id(2)}
+    assert review["winner"]["organization"]["id"] == org_id(2)
+    assert review["moves"] == {"contacts": 0, "records": 1}
+    assert review["reasons"]
+    assert any(one["name"] == "shared" for one in review["features"])
+    assert status == 200, decided
+    assert decided["data"]["organizationId"] == org_id(2)
+    assert decided["data"]["organization"]["contactCount"] == 2
+    assert await home(client, 1) == org_id(2)
+    assert await reviews(pool, client) == []
+    again, refused = await post(client, f"/reviews/{review['id']}", decision="merge")
+    assert (again, refused["code"]) == (409, "already_decided")
+
+
+async def test_what_a_person_calls_distinct_is_not_asked_again(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Nordwind Logistics GmbH"), an_org(2, "Nordwind Logistic GmbH"))
+    (review,) = await reviews(pool, client)
+
+    status, _ = await post(client, f"/reviews/{review['id']}", decision="separate")
+    await tell(pool, an_org(2, "Nordwind Logistic GmbH", version=2, website="nordwind.com"))
+
+    assert status == 200
+    assert await reviews(pool, client) == []
+    assert await home(client, 2) == org_id(2)
+
+
+async def test_one_name_with_two_domains_is_asked_not_merged(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Acme", website="acme.de"), an_org(2, "ACME", website="acme.fr"))
+    await tell(pool, an_org(3, "Acme."))
+
+    found = await reviews(pool, client)
+
+    assert {await home(client, n) for n in (1, 2, 3)} == {org_id(1), org_id(2), org_id(3)}
+    assert len(found) == 3
+    contradicted = next(r for r in found if sides(r) == {org_id(1), org_id(2)})
+    assert "Their web domains differ." in contradicted["reasons"]
+
+
+async def test_a_question_vanishes_when_it_is_moot(pool: db.Pool, client: Client) -> None:
+    await tell(pool, an_org(1, "Acme", website="acme.de"), an_org(2, "ACME", website="acme.fr"))
+    assert len(await reviews(pool, client)) == 1
+
+    await tell(pool, an_org(2, "ACME", version=2, website="acme.de"))
+
+    assert await reviews(pool, client) == []
+    assert await home(client, 2) == org_id(1)
+
+
+async def test_a_merge_is_seen_before_it_is_done_and_can_be_taken_back(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Alpha", website="alpha.com"), an_org(2, "Omega", city="Bern"))
+    await tell(pool, an_org(3, "omega"), a_person(5, 2), a_person(6, 3), a_person(7, 1))
+    wanted = {"winnerId": org_id(2), "loserId": org_id(1)}
+
+    status, seen = await post(client, "/merges", **wanted, dryRun=True)
+    assert status == 200, seen
+    assert await home(client, 1) == org_id(1)
+    done_status, done = await post(client, "/merges", **wanted, reason="same owners")
+
+    assert seen["data"]["id"] is None
+    assert seen["data"]["moves"] == {"contacts": 1, "records": 1}
+    assert seen["data"]["organization"]["contactCount"] == 3
+    assert seen["data"]["fields"]["website"] == {"value": "alpha.com", "recordId": org_id(1)}
+    assert done_status == 200
+    assert done["data"]["organization"] == seen["data"]["organization"]
+    assert done["data"]["organization"]["id"] == org_id(2)
+    assert done["data"]["organization"]["pipedriveOrgId"] == "2"
+    assert await home(client, 1) == org_id(2)
+
+    status, undone = await post(client, f"/merges/{done['data']['id']}/undo")
+    again, _ = await post(client, f"/merges/{done['data']['id']}/undo")
+
+    assert status == 200
+    assert undone["data"]["together"] is False
+    assert set(undone["data"]["organizationIds"]) == {org_id(1), org_id(2)}
+    assert again == 409
+    assert [await home(client, n) for n in (1, 2, 3)] == [org_id(1), org_id(2), org_id(2)]
+    _, listed = await get(client, "/merges")
+    (merge,) = listed["data"]["merges"]
+    assert (merge["mergedBy"], merge["undoneBy"], merge["reason"]) == ("1", "1", "same owners")
+    assert merge["undone"] is True
+
+
+async def test_chains_of_merges_come_apart_in_any_order(pool: db.Pool, client: Client) -> None:
+    await tell(pool, *(an_org(n, f"{word} Works") for n, word in enumerate("ABCD", 1)))
+    merges = []
+    for winner, loser in ((1, 2), (3, 1), (4, 3)):
+        _, done = await post(client, "/merges", winnerId=org_id(winner), loserId=org_id(loser))
+        merges.append(done["data"]["id"])
+    assert {await home(client, n) for n in (1, 2, 3, 4)} == {org_id(4)}
+
+    await post(client, f"/merges/{merges[1]}/undo")
+
+    assert [await home(client, n) for n in (1, 2, 3, 4)] == [org_id(1)] * 2 + [org_id(4)] * 2
+    await post(client, f"/merges/{merges[2]}/undo")
+    assert [await home(client, n) for n in (1, 2, 3, 4)] == [org_id(n) for n in (1, 1, 3, 4)]
+    _, undone = await post(client, f"/merges/{merges[0]}/undo")
+    assert undone["data"]["together"] is False
+    assert [await home(client, n) for n in (1, 2, 3, 4)] == [org_id(n) for n in (1, 2, 3, 4)]
+
+
+async def test_a_persons_merge_outweighs_what_was_said_before(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Nordwind Logistics"), an_org(2, "Nordwind Logistic"))
+    (review,) = await reviews(pool, client)
+    _, said = await post(client, f"/reviews/{review['id']}", decision="separate")
+
+    _, done = await post(client, "/merges", winnerId=org_id(1), loserId=org_id(2))
+
+    assert done["data"]["overrides"] == [said["data"]["verdictId"]]
+    assert await home(client, 2) == org_id(1)
+    await post(client, f"/merges/{done['data']['id']}/undo")
+    assert await home(client, 2) == org_id(2)
+    assert await reviews(pool, client) == []
+
+
+async def test_a_merge_outlives_deletion_and_renaming_of_what_it_named(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Alpha"), an_org(2, "Omega"), an_org(3, "Omega"))
+    await post(client, "/merges", winnerId=org_id(1), loserId=org_id(2))
+
+    await tell(pool, an_org(2, None, version=2, action=Action.DELETE))
+    await tell(pool, an_org(3, "Renamed", version=3))
+
+    assert await home(client, 3) == org_id(1)
+
+
+async def test_pipedrives_merge_takes_what_people_said_along(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Alpha"), an_org(2, "Omega"), an_org(3, "Third"))
+    await post(client, "/merges", winnerId=org_id(1), loserId=org_id(2))
+
+    gone = {"version": 5, "action": Action.DELETE, "merged_into": "3"}
+    await tell(pool, an_org(2, None, **gone))
+
+    assert await home(client, 3) == org_id(1)
+    assert await home(client, 2) == org_id(1)
+
+
+async def test_undoing_what_the_rules_hold_together_says_so(pool: db.Pool, client: Client) -> None:
+    await tell(pool, an_org(1, "Alpha"), an_org(2, "Omega"))
+    _, done = await post(client, "/merges", winnerId=org_id(1), loserId=org_id(2))
+    await tell(pool, an_org(2, "ALPHA", version=2))
+
+    _, undone = await post(client, f"/merges/{done['data']['id']}/undo")
+
+    assert undone["data"]["together"] is True
+    assert undone["data"]["organizationIds"] == [org_id(1)]
+
+
+async def test_a_store_made_anew_from_the_log_has_the_same_verdicts(
+    pool: db.Pool, client: Client, settings: OrgsSettings
+) -> None:
+    facts = [an_org(n, f"{word} Works") for n, word in enumerate("ABC", 1)]
+    await tell(pool, *facts)
+    _, first = await post(client, "/merges", winnerId=org_id(3), loserId=org_id(1))
+    _, second = await post(client, "/merges", winnerId=org_id(2), loserId=org_id(3))
+    await post(client, f"/merges/{first['data']['id']}/undo")
+    before = [await home(client, n) for n in (1, 2, 3)]
+    topic = topics.APP_ORGANIZATION_VERDICTS.name
+    said = [
+        Received(topic, parse(OrganizationVerdictChange, value))
+        for value in await records_in(settings, topic)
+    ]
+    tables = "records, organizations, aliases, verdicts, verdict_members, reviews, outbox"
+    rows = await pool.fetch("SELECT * FROM verdicts ORDER BY verdict_id")
+
+    await pool.execute(f"TRUNCATE {tables}")
+    await tell(pool, *reversed(said))
+    await tell(pool, *facts)
+
+    assert before == [org_id(1), org_id(2), org_id(2)]
+    assert [await home(client, n) for n in (1, 2, 3)] == before
+    assert await pool.fetch("SELECT * FROM verdicts ORDER BY verdict_id") == rows
+    assert second["data"]["id"] in {str(row["verdict_id"]) for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/merges", {}, 400),
+        ("/merges", {"winnerId": "x", "loserId": "y"}, 400),
+        ("/merges", {"winnerId": str(uuid4()), "loserId": str(uuid4())}, 404),
+        ("/merges", {"winnerId": org_id(1), "loserId": org_id(1)}, 409),
+        (f"/merges/{uuid4()}/undo", {}, 404),
+        ("/merges/x/undo", {}, 400),
+        (f"/reviews/{uuid4()}", {"decision": "merge"}, 404),
+        (f"/reviews/{uuid4()}", {"decision": "perhaps"}, 400),
+        ("/reviews/x", {"decision": "merge"}, 400),
+    ],
+)
+async def test_what_cannot_be_is_refused_with_a_sentence(
+    pool: db.Pool, client: Client, path: str, body: dict[str, Any], status: int
+) -> None:
+    await tell(pool, an_org(1, "Alpha"))
+
+    answered, refused = await post(client, path, **body)
+
+    assert (answered, refused["success"]) == (status, False)
+    assert refused["error"].endswith(".")
+
+
+async def test_empty_queues_are_empty_pages(client: Client) -> None:
+    for path, name in (("/reviews", "reviews"), ("/merges", "merges")):
+        status, body = await get(client, path)
+        assert status == 200
+        assert body["data"][name] == []
+        assert body["data"]["pagination"]["total"] == 0
+        assert (await get(client, f"{path}?page=0"))[0] == 400
+
+
+async def test_another_tenant_sees_and_moves_nothing_of_ours(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Nordwind Logistics"), an_org(2, "Nordwind Logistic"))
+    (review,) = await reviews(pool, client)
+    _, done = await post(client, "/merges", winnerId=org_id(1), loserId=org_id(2))
+
+    for path, body in (
+        ("/merges", {"winnerId": org_id(1), "loserId": org_id(2)}),
+        (f"/merges/{done['data']['id']}/undo", {}),
+        (f"/reviews/{review['id']}", {"decision": "separate"}),
+    ):
+        assert (await post(client, path, THEIRS, **body))[0] == 404
+    for path in ("/reviews", "/merges"):
+        _, theirs = await get(client, path, THEIRS)
+        assert theirs["data"]["pagination"]["total"] == 0
+
+
+async def test_two_users_answer_one_question_once(pool: db.Pool, client: Client) -> None:
+    await tell(pool, an_org(1, "Nordwind Logistics"), an_org(2, "Nordwind Logistic"))
+    (review,) = await reviews(pool, client)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(post(client, f"/reviews/{review['id']}", decision=decision))
+            for decision in ("merge", "separate", "merge")
+        ]
+    statuses = sorted(task.result()[0] for task in tasks)
+
+    assert statuses == [200, 409, 409]
+    assert await pool.fetchval("SELECT count(*) FROM verdicts") == 1
+
+
+async def test_an_organization_tells_its_names_its_records_and_its_history(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Alpha", website="alpha.com"), an_org(2, "Omega", city="Bern"))
+    await tell(pool, an_org(2, "Omega Works", version=5), an_org(3, "Third"))
+    _, done = await post(client, "/merges", winnerId=org_id(1), loserId=org_id(2), reason="why")
+    gone = {"version": 9, "action": Action.DELETE, "merged_into": "1"}
+    await tell(pool, an_org(3, None, **gone))
+
+    _, body = await get(client, f"/{org_id(3)}")
+
+    shown = body["data"]
+    assert shown["id"] == org_id(1)
+    assert {alias["name"] for alias in shown["aliases"]} == {"Alpha", "Third", "Omega"}
+    assert {source["pipedriveOrgId"]: source["fields"] for source in shown["sources"]} == {
+        "2": ["name", "city"],
+        "1": ["website"],
+        "3": [],
+    }
+    assert shown["name"] == "Omega Works"
+    assert [source["living"] for source in shown["sources"]] == [True, True, False]
+    kinds = [each["kind"] for each in shown["history"]]
+    assert sorted(kinds) == ["merged", "merged_in_pipedrive", "renamed"]
+    merged = next(each for each in shown["history"] if each["kind"] == "merged")
+    assert (merged["by"], merged["reason"]) == ("1", "why")
+    assert merged["verdictId"] == done["data"]["id"]
+
+
+async def test_who_made_an_organization_is_told_and_what_was_typed_counts_most(
+    pool: db.Pool, client: Client
+) -> None:
+    _, made = await post(client, "", name="Acme", city="Bern")
+    await tell(pool, an_org(1, "ACME", version=2**50, city="Basel", website="acme.com"))
+
+    _, body = await get(client, f"/{made['data']['id']}")
+
+    assert body["data"]["id"] == org_id(1)
+    assert (body["data"]["city"], body["data"]["name"]) == ("Bern", "Acme")
+    assert body["data"]["website"] == "acme.com"
+    assert {s["madeBy"]: s["fields"] for s in body["data"]["sources"]} == {
+        "1": ["name", "city"],
+        None: ["website"],
+    }
+
+
+async def test_a_former_name_is_asked_about_and_never_links(pool: db.Pool, client: Client) -> None:
+    await tell(pool, an_org(1, "Zanzibar Ferries"))
+    await tell(pool, an_org(1, "Quantum Boats", version=2), an_org(2, "Zanzibar Ferries"))
+
+    (review,) = await reviews(pool, client)
+
+    assert sides(review) == {org_id(1), org_id(2)}
+    assert "One had the other's name before." in review["reasons"]
+
+
+async def test_keys_that_other_code_derived_are_derived_anew(
+    pool: db.Pool, client: Client
+) -> None:
+    site = {"website": "zyntalis.com"}
+    await tell(pool, an_org(1, "Zyntalis GmbH", **site), an_org(2, "The Zyntalis GmbH", **site))
+    await pool.execute(
+        "UPDATE records SET keys_version = 0, core_key = NULL, domain = NULL, telling = NULL, "
+        "organization_id = record_id, unasked = false"
+    )
+
+    derived = await rederiving.rederive(pool)
+
+    assert derived == 2
+    assert await home(client, 2) == org_id(1)
+    assert await rederiving.rederive(pool) == 0
+
+
+async def test_two_tenants_alike_in_everything_cannot_tell_that_the_other_exists(
+    pool: db.Pool, client: Client
+) -> None:
+    """Every route of ours answers the same with and without the other tenant's doings."""
+
+    async def life(company_id: int) -> None:
+        of = {"company_id": company_id}
+        await tell(pool, an_org(1, "Nordwind Logistics", website="nordwind.com", **of))
+        await tell(pool, an_org(2, "Nordwind Logistic", **of), an_org(3, "Third", **of))
+        await tell(pool, a_person(5, 1, **of), a_person(6, 3, **of))
+        await ask(pool)
+
+    async def seen() -> list[Any]:
+        paths = ["/reviews", "/merges", *(f"/{org_id(number)}" for number in (1, 2, 3))]
+        return [await get(client, path) for path in paths]
+
+    await life(OURS)
+    alone = await seen()
+    await life(THEIRS)
+    _, theirs = await get(client, "/reviews", THEIRS)
+    (review,) = theirs["data"]["reviews"]
+    ends = [str(ids.organization(THEIRS, number)) for number in (1, 3)]
+    await post(client, f"/reviews/{review['id']}", THEIRS, decision="merge")
+    await post(client, "/merges", THEIRS, winnerId=ends[0], loserId=ends[1])
+    await ask(pool)
+
+    assert await seen() == alone
+
+
+def test_ids_in_tests_are_as_the_service_makes_them() -> None:
+    assert UUID(org_id(1)) == ids.organization(OURS, 1)

@@ -1,0 +1,43 @@
+"""Keys under which records meet."""
+
+from services.orgs.matching import meeting, profile
+from services.orgs.matching.profile import Profile, Stated
+
+
+def of(name: str | None, ref: str = "1", **stated: str) -> Profile:
+    return profile.of(Stated(name, **stated), ref=ref)
+
+
+def test_a_core_key_is_borne_out_by_a_domain_or_a_postcode_with_its_city() -> None:
+    assert meeting.borne_out(of("Acme GmbH")) == ()
+    assert meeting.borne_out(of("Acme GmbH", postcode="10115")) == ()
+    assert len(meeting.borne_out(of("Acme GmbH", postcode="10115", city="Berlin"))) == 1
+    assert len(meeting.borne_out(of("Acme GmbH", website="acme.de", country="DE"))) == 2
+
+
+def test_a_postcode_makes_a_crowd_with_the_names_first_word_only() -> None:
+    one, other = of("Acme Tools", postcode="10115"), of("Beta Tools", postcode="10115")
+
+    assert not set(meeting.crowds(one)) & set(meeting.crowds(other))
+
+
+def test_common_words_tell_nothing_unless_there_are_no_others() -> None:
+    assert meeting.telling(of("Zyntalis Holding Group")) == "zyntalis"
+    assert meeting.telling(of("Global Holding")) == "global holding"
+    assert meeting.telling(of("…")) is None
+
+
+def test_no_key_is_longer_than_an_index_entry_may_be() -> None:
+    long = of("x" * 5_000, postcode="10115")
+
+    assert len(meeting.telling(long) or "") <= meeting.LONGEST
+    assert len(meeting.place(long) or "") <= meeting.LONGEST
+
+
+def test_without_evidence_or_against_a_veto_likeness_is_none() -> None:
+    site = {"website": "zyntalis.com"}
+    one = of("Zyntalis Biotech II", "1", **site)
+
+    assert meeting.likeness(one, of("Zyntalis Biotech II", "2")) is None
+    assert meeting.likeness(one, of("Zyntalis Biotech III", "2", **site)) is None
+    assert (meeting.likeness(one, of("Zyntalys Biotech II", "2", **site)) or 0) > 0.9

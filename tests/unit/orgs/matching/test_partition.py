@@ -1,0 +1,255 @@
+"""Which records are one organization: examples of each rule, and the laws that hold over all."""
+
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.orgs.matching import meeting, partition, profile, statement
+from services.orgs.matching.partition import Partition
+from services.orgs.matching.profile import Profile, Stated
+from services.orgs.matching.statement import Statement
+
+Ref = UUID
+
+
+def ref(number: int) -> Ref:
+    return UUID(int=number)
+
+
+def a_member(number: int, name: str = "Acme", **stated: str | None) -> tuple[Ref, Profile]:
+    return ref(number), profile.of(Stated(name, **stated), ref=ref(number).hex)
+
+
+def said(same: bool, left: Any, right: Any, version: int = 1) -> Statement:
+    sides = [frozenset(map(ref, side)) for side in (left, right)]
+    number = hash((same, *map(tuple, map(sorted, sides)), version)) % 2**64
+    return Statement(version, "e", UUID(int=number), same, *sides)
+
+
+def numbers(found: Partition) -> set[frozenset[int]]:
+    return {frozenset(each.int for each in group.refs) for group in found.groups}
+
+
+def groups(*members: tuple[Ref, Profile], people: tuple[Statement, ...] = ()) -> set[Any]:
+    return numbers(partition.partition(dict(members), people))
+
+
+def test_equal_names_are_one_organization() -> None:
+    found = groups(a_member(1, "Acme Corp."), a_member(2, "ACME corp"), a_member(3, "Acme"))
+
+    assert found == {frozenset({1, 2}), frozenset({3})}
+
+
+def test_names_without_a_key_match_nothing() -> None:
+    assert groups(a_member(1, "…"), a_member(2, "…")) == {frozenset({1}), frozenset({2})}
+
+
+def test_where_equal_names_contradict_who_has_no_evidence_stands_apart() -> None:
+    found = groups(
+        a_member(1, website="acme.de"),
+        a_member(2, website="acme.fr"),
+        a_member(3, website="www.acme.de"),
+        a_member(4),
+    )
+
+    assert found == {frozenset({1, 3}), frozenset({2}), frozenset({4})}
+
+
+def test_countries_contradict_as_domains_do() -> None:
+    found = groups(a_member(1, country="Germany"), a_member(2, country="FR"), a_member(3))
+
+    assert len(found) == 3
+
+
+def test_a_key_borne_out_by_a_domain_or_a_place_links_other_spellings() -> None:
+    at = {"postcode": "10115", "city": "Berlin"}
+    found = groups(
+        a_member(1, "Müller Werkzeug GmbH", website="mueller.de"),
+        a_member(2, "Muller-Werkzeug G.m.b.H.", website="https://mueller.de/kontakt"),
+        a_member(3, "Nord Café AG", **at),
+        a_member(4, "NORD CAFE A.G.", **at),
+        a_member(5, "Nord Cafe GmbH", **at),
+    )
+
+    assert found == {frozenset({1, 2}), frozenset({3, 4}), frozenset({5})}
+
+
+def test_alike_names_link_only_with_a_fact_beside_them() -> None:
+    one, other = "Zyntalis Biotech GmbH", "Zyntalys Biotech GmbH"
+    site = {"website": "zyntalis.com"}
+
+    assert len(groups(a_member(1, one, **site), a_member(2, other, **site))) == 1
+    assert len(groups(a_member(1, one, **site), a_member(2, other))) == 2
+
+
+def test_a_crowd_of_one_domain_bears_nothing_out() -> None:
+    site = {"website": "zyntalis.com"}
+    members = dict(
+        [a_member(1, "Zyntalis Biotech", **site), a_member(2, "Zyntalys Biotech", **site)]
+    )
+    crowd = frozenset({("domain", "zyntalis.com")})
+
+    assert len(partition.partition(members).groups) == 1
+    assert len(partition.partition(members, (), crowd).groups) == 2
+
+
+def test_no_contradiction_comes_in_by_a_third_record() -> None:
+    """The first two agree, and so do the last two, but the three do not."""
+    found = groups(
+        a_member(1, "Acme", country="DE"),
+        a_member(2, "Acme", website="acme.com"),
+        a_member(3, "The Acme", website="acme.com", country="FR"),
+    )
+
+    assert found == {frozenset({2, 3}), frozenset({1})}
+
+
+def test_what_people_called_the_same_is_one_whatever_it_says() -> None:
+    members = (a_member(1, "Alpha", country="DE"), a_member(2, "Omega", country="FR"))
+
+    assert len(groups(*members, people=(said(True, {1}, {2}),))) == 1
+
+
+def test_what_people_called_distinct_keeps_third_records_from_joining_them() -> None:
+    members = (a_member(1), a_member(2), a_member(3))
+
+    assert len(groups(*members, people=(said(False, {1}, {2}),))) == 3
+
+
+def test_same_and_same_do_not_outweigh_distinct() -> None:
+    members = tuple(a_member(n, name) for n, name in enumerate("ABC", 1))
+    people = (said(False, {1}, {3}, 1), said(True, {1}, {2}, 2), said(True, {2}, {3}, 3))
+
+    assert groups(*members, people=people) == {frozenset({1}), frozenset({2, 3})}
+
+
+def test_the_newer_of_two_verdicts_about_the_same_records_holds() -> None:
+    members = (a_member(1, "A"), a_member(2, "B"))
+    merged, parted = said(True, {1}, {2}, 2), said(False, {1}, {2}, 1)
+    later = said(False, {1}, {2}, 3)
+
+    assert len(groups(*members, people=(merged, parted))) == 1
+    assert len(groups(*members, people=(merged, parted, later))) == 2
+
+
+def test_a_verdict_reaches_past_records_that_are_gone() -> None:
+    found = groups(a_member(2, "B"), a_member(3, "C"), people=(said(True, {1, 2}, {3}),))
+
+    assert found == {frozenset({2, 3})}
+
+
+NAMES = ("Acme", "ACME!", "Acme GmbH", "The Acme", "Zyntalis Bio", "Zyntalys Bio", "…", "Ä")
+facts = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(NAMES),
+        "website": st.sampled_from((None, None, "acme.com", "acme.de")),
+        "country": st.sampled_from((None, None, "DE", "FR")),
+        "postcode": st.sampled_from((None, "10115")),
+        "city": st.sampled_from((None, "Berlin")),
+    }
+)
+verdicts = st.lists(
+    st.tuples(
+        st.booleans(),
+        st.sets(st.integers(1, 9), min_size=1, max_size=3),
+        st.sets(st.integers(1, 9), min_size=1, max_size=3),
+    ).filter(lambda v: not v[1] & v[2]),
+    max_size=4,
+)
+
+
+def made(stated: list[dict[str, Any]]) -> list[tuple[Ref, Profile]]:
+    return [a_member(number, **each) for number, each in enumerate(stated, 1)]
+
+
+def told(people: list[Any]) -> list[Statement]:
+    return [said(*verdict, version) for version, verdict in enumerate(people)]
+
+
+@settings(max_examples=150)
+@given(st.lists(facts, max_size=9), verdicts, st.randoms(use_true_random=False))
+def test_the_order_of_records_and_verdicts_does_not_matter(
+    stated: list[Any], people: list[Any], rng: Random
+) -> None:
+    members, statements = made(stated), told(people)
+    expected = partition.partition(dict(members), statements)
+
+    rng.shuffle(members)
+    rng.shuffle(statements)
+
+    assert numbers(partition.partition(dict(members), statements)) == numbers(expected)
+    assert {(g.refs, g.lost) for g in partition.partition(dict(members), statements).groups} == {
+        (g.refs, g.lost) for g in expected.groups
+    }
+
+
+@settings(max_examples=150)
+@given(st.lists(facts, max_size=9), verdicts)
+def test_every_record_is_in_one_organization(stated: list[Any], people: list[Any]) -> None:
+    found = partition.partition(dict(made(stated)), told(people))
+
+    assert sorted(each.int for g in found.groups for each in g.refs) == list(
+        range(1, len(stated) + 1)
+    )
+
+
+@settings(max_examples=150)
+@given(st.lists(facts, max_size=9), verdicts)
+def test_no_organization_breaks_a_wall(stated: list[Any], people: list[Any]) -> None:
+    statements = told(people)
+    walls = statement.walls(statement.newest_first(statements))
+
+    for group in partition.partition(dict(made(stated)), statements).groups:
+        assert not any(group.refs & wall.left and group.refs & wall.right for wall in walls)
+
+
+@settings(max_examples=150)
+@given(st.lists(facts, max_size=9))
+def test_without_people_no_organization_contradicts_itself(stated: list[Any]) -> None:
+    members = dict(made(stated))
+
+    for group in partition.partition(members).groups:
+        inside = [members[each] for each in group.refs]
+        assert len({each.domain for each in inside} - {None}) <= 1
+        assert len({each.country for each in inside} - {None}) <= 1
+
+
+@settings(max_examples=100)
+@given(st.lists(facts, min_size=2, max_size=9), verdicts, st.data())
+def test_merging_and_taking_it_back_is_the_identity(
+    stated: list[Any], people: list[Any], data: Any
+) -> None:
+    members, statements = dict(made(stated)), told(people)
+    left = data.draw(st.integers(1, len(stated) - 1))
+    merge = said(True, {left}, {left + 1}, 99)
+
+    during = partition.partition(members, [*statements, merge])
+    after = partition.partition(members, statements)
+
+    assert any({ref(left), ref(left + 1)} <= g.refs for g in during.groups)
+    assert numbers(after) == numbers(partition.partition(members, told(people)))
+
+
+@settings(max_examples=100)
+@given(st.lists(facts, max_size=9), verdicts)
+def test_records_that_share_no_key_do_not_change_each_others_organizations(
+    stated: list[Any], people: list[Any]
+) -> None:
+    """What is partitioned together with others is partitioned as it is alone."""
+    members = dict(made(stated))
+    stranger = a_member(50, "Quite Another Thing", website="another.org")
+
+    alone = numbers(partition.partition(members, told(people)))
+    beside = numbers(partition.partition(members | dict([stranger]), told(people)))
+
+    assert beside == alone | {frozenset({50})}
+
+
+@given(facts, facts)
+def test_likeness_is_symmetric(one: Any, other: Any) -> None:
+    left, right = a_member(1, **one)[1], a_member(2, **other)[1]
+
+    assert meeting.likeness(left, right) == meeting.likeness(right, left)
