@@ -16,7 +16,7 @@ COPY shared ./shared
 COPY services ./services
 COPY devstack ./devstack
 COPY deploy/entrypoint /usr/local/bin/entrypoint
-RUN install -d -o my500 -g my500 -m 700 /app/.local
+RUN install -d -o my500 -g my500 -m 700 /app/.local /var/lib/my500/spool
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1

@@ -3,8 +3,8 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
-BENCHES := ingest pipe latency orgs_apply scoring
-.PHONY: help install fmt lint types imports docs compose-check unit integration e2e test faults faults-tools bench bench-tools stack stack-down run up down logs clean
+BENCHES := ingest pipe latency stream orgs_apply scoring search search_quality pages hit_rate
+.PHONY: help install fmt lint types imports docs compose-check unit integration e2e fuzz test faults faults-tools bench bench-tools bench-data stack stack-down rebuild run up down logs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ integration: $(INSTALLED) ## tests of each part on real servers
 e2e: $(INSTALLED) ## tests of the services as processes
 	@$(PYTHON) -m pytest tests/e2e
 
+fuzz: $(INSTALLED) ## 10,000 requests that the services' documents allow or forbid
+	@FUZZ_CASES=10000 $(PYTHON) -m pytest tests/security/test_fuzz.py
+
 test: $(INSTALLED) ## all tests, in one run
 	@$(PYTHON) -m pytest
 
@@ -55,6 +58,9 @@ bench: stack bench-tools $(addprefix bench-,$(BENCHES)) ## the benchmarks, one a
 bench-tools: ## wrk, which makes the load (installed on Debian as root)
 	@command -v wrk >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq wrk </dev/null
 
+bench-data: stack ## one user with 500,000 contacts in a database of its own, `bench`; ARGS="--scale 0.1" for less
+	@set -a; . .local/env; $(PYTHON) -m bench.data $(ARGS)
+
 bench-%: $(INSTALLED) ## one benchmark of bench/, by its name; ARGS="…" goes to it
 	@set -a; [ ! -f .local/env ] || . .local/env; $(PYTHON) -m bench.$* $(ARGS)
 
@@ -63,6 +69,9 @@ stack: $(INSTALLED) ## start PostgreSQL, Valkey and Kafka; settings go to .local
 
 stack-down: $(INSTALLED) ## stop them; their state stays
 	@$(PYTHON) -m devstack down
+
+rebuild: $(INSTALLED) ## build a store anew beside the live one: SERVICE=query, orgs or scoring; ARGS="…" goes to it
+	@set -a; [ ! -f .local/env ] || . .local/env; $(PYTHON) -m services.$(SERVICE) rebuild $(ARGS)
 
 run: $(INSTALLED) ## everything, with a Pipedrive double, until Ctrl-C; no Docker needed
 	@$(PYTHON) -m devstack run

@@ -51,7 +51,7 @@ def run(first: int, count: int, *, clocks: bool) -> Tally:
             try:
                 outcome = asyncio.run(one(seed, infra, clocks=clocks))
             except (AssertionError, TimeoutError, ExceptionGroup) as error:
-                tally.failed[seed] = f"{type(error).__name__}: {error}"
+                tally.failed[seed] = "; ".join(reasons(error))
                 say(f"  FAILED {tally.failed[seed]}")
                 continue
             tally.outcomes.append(outcome)
@@ -61,6 +61,12 @@ def run(first: int, count: int, *, clocks: bool) -> Tally:
                 for each in (*outcome.lost[:5], *outcome.doubled[:5], *outcome.stale[:5]):
                     say(f"  {each}")
     return tally
+
+
+def reasons(error: BaseException) -> list[str]:
+    if isinstance(error, BaseExceptionGroup):
+        return [reason for each in error.exceptions for reason in reasons(each)]
+    return [f"{type(error).__name__}: {error}"]
 
 
 def line(outcome: Outcome) -> str:

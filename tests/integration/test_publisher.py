@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from itertools import groupby
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.errors import Unavailable
 from shared.kafka.client import ensure_topics
@@ -116,3 +116,25 @@ async def test_an_outage_is_told_in_time_and_leaves_nothing_behind(
         await until(is_published, 60)
 
     assert asyncio.all_tasks() - before == set()
+
+
+async def test_what_is_placed_stands_where_it_was_said_to(infra: Infra, topic_prefix: str) -> None:
+    async with publishing(infra.kafka, topic_prefix) as publisher:
+        first = await publisher.place([Record(PERSONS.name, b"1", b"a")])
+        records = [Record(PERSONS.name, b"1", b"b"), Record(DEALS.name, b"1", b"c")]
+        positions = [*first, *await publisher.place(records)]
+
+    assert [position.topic for position in positions] == [PERSONS.name, PERSONS.name, DEALS.name]
+    consumer = AIOKafkaConsumer(bootstrap_servers=infra.kafka)
+    await consumer.start()
+    try:
+        found = []
+        for topic, partition, offset in positions:
+            place = TopicPartition(topic_prefix + topic, partition)
+            consumer.assign([place])
+            consumer.seek(place, offset)
+            async with asyncio.timeout(READ_S):
+                found.append((await consumer.getone()).value)
+    finally:
+        await consumer.stop()
+    assert found == [b"a", b"b", b"c"]

@@ -68,6 +68,10 @@ BEGIN = """
 INSERT INTO search_users (company_id, owner_id) VALUES ($1, $2)
 """
 
+FORGET = """
+DELETE FROM search_pending WHERE company_id = $1 AND owner_id = $2
+"""
+
 QUEUE_ALL = """
 INSERT INTO search_pending (company_id, owner_id, contact_id)
 SELECT company_id, owner_id, contact_id
@@ -127,8 +131,9 @@ async def contacts_of_user(conn: Connection, user: User) -> int:
 
 
 async def begin(conn: Connection, user: User) -> None:
-    """An empty index, and all contacts queued for it."""
+    """An empty index, and every contact queued for it once, instead of what was queued."""
     await conn.execute(BEGIN, *user)
+    await conn.execute(FORGET, *user)
     await conn.execute(QUEUE_ALL, *user)
 
 
