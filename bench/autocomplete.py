@@ -18,9 +18,11 @@ from uuid import UUID
 import asyncpg
 import uvloop
 
-from services.orgs import searching, searching_index, searching_terms
 from services.orgs.main import MIGRATIONS
-from services.orgs.searching_index import Name
+from services.orgs.searching import index as searching_index
+from services.orgs.searching import terms as searching_terms
+from services.orgs.searching import typeahead
+from services.orgs.searching.index import Name
 from shared import db, service
 
 SCHEMA = "orgs_autocomplete"
@@ -112,7 +114,7 @@ async def add(conn: db.Connection, company_id: int, start: int, some: Sequence[s
 async def timed(pool: db.Pool, text: str) -> tuple[float, int]:
     """Milliseconds, and how many were found."""
     began = time.perf_counter()
-    found = await searching.ours(pool, COMPANY, searching_terms.of_query(text), LIMIT)
+    found = await typeahead.ours(pool, COMPANY, searching_terms.of_query(text), LIMIT)
     return (time.perf_counter() - began) * 1000, len(found)
 
 

@@ -21,8 +21,9 @@ from random import Random
 import asyncpg
 
 from bench.matching_task import read
-from services.orgs import asking, candidate_store, grouping, record_store
+from services.orgs import candidate_store, grouping, record_store
 from services.orgs.grouping import Record
+from services.orgs.judging import asking
 from services.orgs.main import MIGRATIONS
 from services.orgs.placing import NEW_RECORD
 from shared import db, ids, service

@@ -5,10 +5,11 @@ from uuid import UUID
 
 from aiohttp import web
 
-from services.orgs import answers, details, judging_api
+from services.orgs import answers, details
 from services.orgs.answers import MatchedOrganization, WantedOrganization
 from services.orgs.details_answers import OrganizationDetails
 from services.orgs.finding import Finder
+from services.orgs.judging import api as judging_api
 from shared import db
 from shared.kafka.publisher import Publisher
 from shared.openapi import Endpoint

@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from services.orgs import meeting_store, merge_store, names, record_store, verdict_store
+from services.orgs import meeting_store, merge_store, names, record_store
 from services.orgs.effects import OrgKey
 from services.orgs.folding import Key
 from services.orgs.grouping import Record
+from services.orgs.judging import verdict_store
 from services.orgs.matching import meeting, statement
 from services.orgs.matching.statement import Statement
 from shared import db, ids

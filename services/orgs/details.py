@@ -14,7 +14,6 @@ from services.orgs import (
     names,
     organization_store,
     record_store,
-    verdict_store,
 )
 from services.orgs.alias_store import Alias
 from services.orgs.details_answers import (
@@ -25,9 +24,10 @@ from services.orgs.details_answers import (
 )
 from services.orgs.effects import OrgKey
 from services.orgs.grouping import Record
-from services.orgs.judging_answers import plain, record, text
+from services.orgs.judging import verdict_store
+from services.orgs.judging.answers import plain, record, text
+from services.orgs.judging.verdict_store import Verdict
 from services.orgs.organization_store import Organization
-from services.orgs.verdict_store import Verdict
 from shared import db
 
 MOST = 200

@@ -6,7 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from services.orgs.answers import OrganizationAnswer
-from services.orgs.judging_answers import RecordAnswer
+from services.orgs.judging.answers import RecordAnswer
 from shared.web import Json
 
 

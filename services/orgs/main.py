@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.orgs import api, applying, searching_api
-from services.orgs.asking import Asker
-from services.orgs.searching_pipedrive import Fallback
-from services.orgs.searching_upkeep import upkeep
+from services.orgs import api, applying
+from services.orgs.judging.asking import Asker
+from services.orgs.searching import api as searching_api
+from services.orgs.searching.pipedrive import Fallback
+from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
 from shared import db, lifecycle, service, topics
 from shared.app import Health, application, server

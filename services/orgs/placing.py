@@ -17,14 +17,14 @@ from services.orgs import (
     merge_store,
     merging,
     record_store,
-    verdict_store,
 )
 from services.orgs.closure import Block
 from services.orgs.effects import Effects, OrgKey
 from services.orgs.folding import Key, RecordKey
 from services.orgs.grouping import Record
+from services.orgs.judging import verdict_store
+from services.orgs.judging.verdict_store import Verdict
 from services.orgs.record_store import Rehomed
-from services.orgs.verdict_store import Verdict
 from shared import db, ids, register
 from shared.register import Write
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from services.orgs import applying
 from services.orgs.main import CONSUMED, MIGRATIONS, SERVICE
-from services.orgs.searching_upkeep import upkeep
+from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
 from shared import db, lifecycle
 from shared.observability import configure_logs

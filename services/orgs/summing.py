@@ -7,10 +7,11 @@ Rule 2: an id without living records is published once more as deleted, with whe
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from services.orgs import organization_store, record_store, searching
+from services.orgs import organization_store, record_store
 from services.orgs.effects import Effects, Move, OrgKey
 from services.orgs.grouping import Shown
 from services.orgs.organization_store import Loaded, Organization
+from services.orgs.searching import typeahead
 from shared import db, outbox, topics
 from shared.states import ContactLink, OrganizationState
 
@@ -23,7 +24,7 @@ async def settle(conn: db.Connection, effects: Effects) -> None:
         successors = await record_store.successors(conn, vacant)
         changed = _changed(loaded, successors, effects)
         await _save(conn, changed, loaded)
-        await searching.keep(conn, changed, loaded)
+        await typeahead.keep(conn, changed, loaded)
         await outbox.put(conn, topics.ORG_STATES, map(_state, changed))
     links = [_link(move) for move in effects.links.values() if move.left != move.joined]
     await outbox.put(conn, topics.CONTACT_LINKS, links)

@@ -7,7 +7,7 @@ from uuid import UUID
 from aiohttp import web
 
 from services.query import answers, pages, reading, stats
-from services.query.live import Live
+from services.query.live.assembly import Live
 from services.query.pages import user_of
 from services.query.parts import Parts
 from services.query.request import ListQuery, OrganizationsQuery

@@ -14,8 +14,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from services.query import access, contact
+from services.query import contact
 from services.query.contact import NO_ACTIVITY, UNKNOWN, Contact, Key
+from services.query.sessions import access
 from shared import events, register, states, topics
 from shared.register import Register, Write
 from shared.tenants import CustomFields

@@ -8,22 +8,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.query import api, projection
-from services.query.arrivals import Arrivals
 from services.query.cache import Cache
 from services.query.generation import Keys
-from services.query.hub import Hub
 from services.query.invalidation import Invalidation
 from services.query.limits import Gate, Limits, Rate
-from services.query.live import Live
+from services.query.live.arrivals import Arrivals
+from services.query.live.assembly import Live
+from services.query.live.hub import Hub
+from services.query.live.pruning import Pruner
 from services.query.parts import Parts
-from services.query.people import People
 from services.query.projector import Projector
-from services.query.pruning import Pruner
-from services.query.revoking import Revoker
 from services.query.sampler import Sampler
 from services.query.searching.indexer import Indexer
-from services.query.sessions import Sessions
-from services.query.sessions_api import SessionsApi
+from services.query.sessions.api import SessionsApi
+from services.query.sessions.people import People
+from services.query.sessions.revoking import Revoker
+from services.query.sessions.seen import Sessions
 from services.query.settings import QuerySettings
 from services.query.slow import SlowStatements
 from services.query.watch import Watch

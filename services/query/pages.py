@@ -11,9 +11,10 @@ from typing import Final, Protocol, TypeVar
 
 from aiohttp import web
 
-from services.query import arrivals, encoding
+from services.query import encoding
 from services.query.batch import User
 from services.query.cache import Origin, Served
+from services.query.live import arrivals
 from services.query.parts import Parts
 from services.query.reading import Read
 from services.query.sampler import Sample

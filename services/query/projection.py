@@ -20,7 +20,7 @@ from services.query.contact import (
     Link,
     Score,
 )
-from services.query.touched import Seen
+from services.query.live.touched import Seen
 from shared import db, ids, states
 from shared.db import Connection, columns, lock
 from shared.register import Register, Stamp, decode_lag, encode_lag

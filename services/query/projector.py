@@ -8,13 +8,16 @@ them, so that whoever a change affects is found and marked whatever else is unde
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.query import access_store, batch, live_store, projection, tally_store, touched
+from services.query import batch, projection, tally_store
 from services.query.batch import Batch, Organization, Shown, User
 from services.query.contact import Contact, Key
 from services.query.invalidation import Invalidation
+from services.query.live import store as live_store
+from services.query.live import touched
+from services.query.live.touched import Seen
 from services.query.projection import MovedOrganization
 from services.query.searching import recording
-from services.query.touched import Seen
+from services.query.sessions import store as access_store
 from shared import db
 from shared.kafka.consumer import AfterCommit, Received
 from shared.observability import EVENT_AGE

@@ -9,7 +9,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
-from services.orgs import api, applying, asking, rederiving
+from services.orgs import api, applying, rederiving
+from services.orgs.judging import asking
 from services.orgs.main import MIGRATIONS, SERVICE
 from services.orgs.settings import OrgsSettings
 from shared import db, ids, service, topics

@@ -8,7 +8,8 @@ from uuid import UUID
 import orjson
 import pytest
 
-from services.orgs import applying, asking, review_store
+from services.orgs import applying
+from services.orgs.judging import asking, review_store
 from services.orgs.main import MIGRATIONS, SERVICE
 from shared import db, service, topics
 from shared.events import parse

@@ -16,10 +16,12 @@ from pydantic import SecretStr
 
 from devstack.pipedrive.api.double import Double, Setup
 from devstack.pipedrive.world import Sizes
-from services.orgs import applying, searching_api, searching_terms
+from services.orgs import applying
 from services.orgs.main import MIGRATIONS, SERVICE
-from services.orgs.searching_pipedrive import Fallback
-from services.orgs.searching_upkeep import upkeep
+from services.orgs.searching import api as searching_api
+from services.orgs.searching import terms as searching_terms
+from services.orgs.searching.pipedrive import Fallback
+from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
 from shared import db, ids, service, topics
 from shared.app import Health, application

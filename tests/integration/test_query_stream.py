@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from devstack import postgres
-from services.query import live_store, stream_api
 from services.query.batch import User
-from services.query.hub import MOST_OF_USER
-from services.query.pruning import Pruner
+from services.query.live import api as stream_api
+from services.query.live import store as live_store
+from services.query.live.hub import MOST_OF_USER
+from services.query.live.pruning import Pruner
 from shared import db
 from shared.errors import Unavailable
 from shared.kafka.consumer import Received

@@ -9,17 +9,17 @@ from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from services.query import api
-from services.query.arrivals import Arrivals
 from services.query.cache import Cache
 from services.query.generation import Keys
-from services.query.hub import Hub
-from services.query.live import Live
+from services.query.live.arrivals import Arrivals
+from services.query.live.assembly import Live
+from services.query.live.hub import Hub
 from services.query.main import CONSUMED, SCHEMA
 from services.query.parts import Parts
-from services.query.people import People
-from services.query.revoking import Revoker
-from services.query.sessions import Sessions
-from services.query.sessions_api import SessionsApi
+from services.query.sessions.api import SessionsApi
+from services.query.sessions.people import People
+from services.query.sessions.revoking import Revoker
+from services.query.sessions.seen import Sessions
 from services.query.watch import Watch
 from services.query.wire import Wire
 from shared import db

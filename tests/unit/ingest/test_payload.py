@@ -249,10 +249,16 @@ def test_golden_bodies_become_the_same_bytes_for_ever(path: Path) -> None:
     assert events.parse(type(change), expected) == change
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="recorded bodies lie outside the repository")
-@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.json")), ids=lambda path: path.stem)
-def test_recorded_bodies_tell_their_change(path: Path) -> None:
+# Those seen at the real Pipedrive, too, where they lie beside the checkout.
+@pytest.mark.parametrize(
+    "path",
+    [*sorted(GOLDEN.glob("*.json")), *sorted(SAMPLES.glob("*.json"))],
+    ids=lambda path: path.stem,
+)
+def test_every_body_tells_its_change(path: Path) -> None:
     body = path.read_bytes()
+    if path.is_relative_to(GOLDEN):
+        body = orjson.dumps(orjson.loads(body)["body"])
     if "fragment" in path.stem or "headers" in path.stem:
         with pytest.raises(Poison):
             told(body)

@@ -1,0 +1,231 @@
+"""What the endpoints of reviews and merges take and answer."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+
+from services.orgs import answers, grouping, moments
+from services.orgs.answers import OrganizationAnswer, storable
+from services.orgs.grouping import Record
+from services.orgs.judging.review_store import Review
+from services.orgs.judging.saying import Merged
+from services.orgs.judging.verdict_store import Verdict
+from services.orgs.matching import score
+from services.orgs.matching.features import Features
+from services.orgs.paging import Pagination
+from shared.web import Json
+
+LONGEST_REASON = 500
+
+
+class RecordAnswer(Json):
+    """One organization of Pipedrive's, or one that a user made."""
+
+    record_id: UUID
+    pipedrive_org_id: str | None
+    made_by: str | None
+    name: str | None
+    website: str | None
+    address: str | None
+    country: str | None
+    city: str | None
+
+
+class Side(Json):
+    """An organization, and the record of it that resembles the other side."""
+
+    organization: OrganizationAnswer
+    record: RecordAnswer
+    records: int
+
+
+class FeatureAnswer(Json):
+    """What two records have in common or not, from 0 to 1, and what it adds to the score's sum."""
+
+    name: str
+    value: float
+    points: float
+
+
+class Moves(Json):
+    """What would come to the winner."""
+
+    contacts: int
+    records: int
+
+
+class ReviewAnswer(Json):
+    """Are these one organization? `winner` is the side that would keep its id if merged so."""
+
+    id: UUID
+    score: float
+    reasons: Sequence[str]
+    features: Sequence[FeatureAnswer]
+    winner: Side
+    loser: Side
+    moves: Moves
+
+
+class ReviewPage(Json):
+    reviews: Sequence[ReviewAnswer]
+    pagination: Pagination
+
+
+class ReviewDecision(Json):
+    """Merge them, or say that they are not the same and never ask again."""
+
+    decision: Literal["merge", "separate"]
+
+
+class MergeWanted(Json):
+    """Two organizations to merge, by ids that they have or had; a dry run only shows it."""
+
+    winner_id: UUID
+    loser_id: UUID
+    dry_run: bool = False
+    reason: Annotated[str, Field(max_length=LONGEST_REASON), AfterValidator(storable)] | None = (
+        None
+    )
+
+
+class FieldAnswer(Json):
+    """What a field shows, and the record that it comes from."""
+
+    value: str | None
+    record_id: UUID | None
+
+
+class MergeAnswer(Json):
+    """`id` undoes it. `overrides` are verdicts "not the same" that this merge outweighs."""
+
+    id: UUID | None
+    dry_run: bool
+    winner_id: UUID
+    loser_id: UUID
+    moves: Moves
+    moving: Sequence[RecordAnswer]
+    fields: Mapping[str, FieldAnswer]
+    overrides: Sequence[UUID]
+    organization: OrganizationAnswer
+
+
+class DecisionAnswer(Json):
+    """`verdict_id` of a merge undoes it. `organization_id` is where the winner's records are."""
+
+    id: UUID
+    decision: Literal["merge", "separate"]
+    verdict_id: UUID
+    organization_id: UUID
+    organization: OrganizationAnswer
+
+
+class UndoAnswer(Json):
+    """`together`: the rules or another verdict hold all of it in one organization still."""
+
+    id: UUID
+    organization_ids: Sequence[UUID]
+    together: bool
+    reason: str
+
+
+class PastMerge(Json):
+    """A merge that a user did, by hand or by answering a question."""
+
+    id: UUID
+    winner_id: UUID | None
+    loser_id: UUID | None
+    organization_ids: Sequence[UUID]
+    merged_by: str | None
+    merged_at: datetime
+    reason: str | None
+    score: float | None
+    matcher_version: int | None
+    review_id: UUID | None
+    undone: bool
+    undone_by: str | None
+    undone_at: datetime | None
+
+
+class MergePage(Json):
+    merges: Sequence[PastMerge]
+    pagination: Pagination
+
+
+def record(found: Record) -> RecordAnswer:
+    held = found.register.fields
+    return RecordAnswer(
+        record_id=plain(found.record_id),
+        pipedrive_org_id=text(found.pipedrive_org_id),
+        made_by=text(held["made_by"]),
+        name=held["name"],
+        website=held["website"],
+        address=held["address"],
+        country=held["country"],
+        city=held["city"],
+    )
+
+
+def features(review: Review) -> list[FeatureAnswer]:
+    return [
+        FeatureAnswer(name=one.feature, value=round(one.value, 4), points=round(one.points, 4))
+        for one in score.shares(Features(**review.features))
+    ]
+
+
+def merged(done: Merged) -> MergeAnswer:
+    prospect, sides = done.prospect, done.sides
+    winner_id = sides.winner.organization_id
+    shown = grouping.shown(prospect.records, winner_id)
+    sources = grouping.sources(prospect.records)
+    fields = {
+        name: FieldAnswer(
+            value=getattr(shown, name),
+            record_id=plain(sources[name]) if name in sources else None,
+        )
+        for name in grouping.SHOWN_FIELDS
+    }
+    survivor = done.survivor or sides.winner._replace(
+        shown=shown, contact_count=sides.winner.contact_count + prospect.contacts
+    )
+    return MergeAnswer(
+        id=None if done.merge_id is None else plain(done.merge_id),
+        dry_run=done.merge_id is None,
+        winner_id=plain(winner_id),
+        loser_id=plain(sides.loser.organization_id),
+        moves=Moves(contacts=prospect.contacts, records=len(prospect.moving)),
+        moving=[record(each) for each in prospect.moving[:100]],
+        fields=fields,
+        overrides=[plain(each) for each in prospect.overridden],
+        organization=answers.organization(survivor),
+    )
+
+
+def past(verdict: Verdict, homes: Mapping[UUID, UUID]) -> PastMerge:
+    said = verdict.field
+    return PastMerge(
+        id=plain(verdict.verdict_id),
+        winner_id=said("left_id") and plain(said("left_id")),
+        loser_id=said("right_id") and plain(said("right_id")),
+        organization_ids=sorted({plain(homes[ref]) for ref in verdict.refs if ref in homes}),
+        merged_by=text(said("decided_by")),
+        merged_at=moments.of_version(verdict.decided.version),
+        reason=said("reason"),
+        score=said("score"),
+        matcher_version=said("matcher_version"),
+        review_id=said("review_id") and plain(said("review_id")),
+        undone=verdict.is_withdrawn,
+        undone_by=text(said("withdrawn_by")),
+        undone_at=moments.of_version(verdict.withdrawn.version) if verdict.is_withdrawn else None,
+    )
+
+
+def text(number: int | None) -> str | None:
+    return None if number is None else str(number)
+
+
+def plain(driver_uuid: UUID) -> UUID:
+    """The JSON writer takes the standard library's UUID, not the driver's subclass of it."""
+    return UUID(bytes=driver_uuid.bytes)

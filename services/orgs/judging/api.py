@@ -1,0 +1,164 @@
+"""The endpoints of reviews and merges. Any user of a company may decide; who did is kept."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from aiohttp import web
+
+from services.orgs import answers, paging
+from services.orgs.judging import answers as shape
+from services.orgs.judging import reviewing
+from services.orgs.judging.answers import (
+    DecisionAnswer,
+    MergeAnswer,
+    MergePage,
+    MergeWanted,
+    ReviewDecision,
+    ReviewPage,
+    UndoAnswer,
+)
+from services.orgs.judging.saying import Judge
+from shared import db
+from shared.kafka.publisher import Publisher
+from shared.openapi import Endpoint
+from shared.web import Refused, answer, body, identity, query
+
+_FAILURES = {
+    400: "What was sent is not as described",
+    401: "No valid token",
+    503: "A dependency is away; asking again is safe",
+}
+APART = "They are apart again."
+TOGETHER = (
+    "The rules or another verdict hold them together, so they are one organization still; other "
+    "names or facts would part them."
+)
+
+
+def endpoints(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
+    return (*_reviews(pool, publisher), *_merges(pool, publisher))
+
+
+def _reviews(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
+    judge = Judge(pool, publisher)
+
+    async def list_organization_reviews(request: web.Request) -> web.Response:
+        asker = identity(request)
+        page = await reviewing.reviews(pool, asker.company_id, query(request, paging.PageQuery))
+        return answer(page.model_dump(by_alias=True))
+
+    async def decide_organization_review(request: web.Request) -> web.Response:
+        asker = identity(request)
+        wanted = await body(request, ReviewDecision)
+        review_id = _id(request)
+        done = await judge.decide(asker, review_id, wanted.decision)
+        shown = answers.organization(done.survivor or done.sides.winner)
+        decided = DecisionAnswer(
+            id=review_id,
+            decision=wanted.decision,
+            verdict_id=shape.plain(done.merge_id or review_id),
+            organization_id=shown.id,
+            organization=shown,
+        )
+        return answer(decided.model_dump(by_alias=True))
+
+    return (
+        Endpoint(
+            "GET",
+            "/api/organizations/reviews",
+            list_organization_reviews,
+            "Organizations that may be one, the likeliest first",
+            {200: ReviewPage, **_FAILURES},
+            query=paging.PageQuery,
+        ),
+        Endpoint(
+            "POST",
+            "/api/organizations/reviews/{id}",
+            decide_organization_review,
+            "Answer a question: merge them, or say that they are not the same",
+            {
+                200: DecisionAnswer,
+                **_FAILURES,
+                404: "There is no such question, or no longer",
+                409: "It has been decided already",
+            },
+            body=ReviewDecision,
+            path_parameters={"id": "the question's UUID"},
+        ),
+    )
+
+
+def _merges(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
+    judge = Judge(pool, publisher)
+
+    async def list_organization_merges(request: web.Request) -> web.Response:
+        asker = identity(request)
+        page = await reviewing.merges(pool, asker.company_id, query(request, paging.PageQuery))
+        return answer(page.model_dump(by_alias=True))
+
+    async def merge_organizations(request: web.Request) -> web.Response:
+        asker = identity(request)
+        wanted = await body(request, MergeWanted)
+        done = await judge.merge(
+            asker,
+            wanted.winner_id,
+            wanted.loser_id,
+            dry_run=wanted.dry_run,
+            reason=wanted.reason,
+        )
+        return answer(shape.merged(done).model_dump(by_alias=True))
+
+    async def undo_organization_merge(request: web.Request) -> web.Response:
+        verdict, homes = await judge.undo(identity(request), _id(request))
+        together = len(homes) == 1 and len(verdict.refs) > 1
+        undone = UndoAnswer(
+            id=shape.plain(verdict.verdict_id),
+            organization_ids=sorted(map(shape.plain, homes)),
+            together=together,
+            reason=TOGETHER if together else APART,
+        )
+        return answer(undone.model_dump(by_alias=True))
+
+    return (
+        Endpoint(
+            "GET",
+            "/api/organizations/merges",
+            list_organization_merges,
+            "What users merged, the newest first",
+            {200: MergePage, **_FAILURES},
+            query=paging.PageQuery,
+        ),
+        Endpoint(
+            "POST",
+            "/api/organizations/merges",
+            merge_organizations,
+            "Merge two organizations, or show what that would do",
+            {
+                200: MergeAnswer,
+                **_FAILURES,
+                404: "The company has no such organization",
+                409: "They are one already, or too many records to name",
+            },
+            body=MergeWanted,
+        ),
+        Endpoint(
+            "POST",
+            "/api/organizations/merges/{id}/undo",
+            undo_organization_merge,
+            "Take a merge back",
+            {
+                200: UndoAnswer,
+                **_FAILURES,
+                404: "The company has no such merge",
+                409: "It is undone already",
+            },
+            path_parameters={"id": "the merge's UUID"},
+        ),
+    )
+
+
+def _id(request: web.Request) -> UUID:
+    try:
+        return UUID(request.match_info["id"])
+    except ValueError as error:
+        raise Refused(400, "bad_request", "The id in the address is not a UUID.") from error

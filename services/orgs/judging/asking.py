@@ -1,0 +1,111 @@
+"""Looks whom changed records resemble, beside the worker, and keeps the questions to people.
+
+Rule 1: the worker only marks a record as unasked, since finding its nearest by trigram takes
+        longer than placing it.
+Rule 2: one at a time in a store, and most of the time at rest: an import has the processor first.
+Rule 3: what is found is written under the tenant's lock; a record that changed meanwhile stays
+        unasked and has its turn again.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+
+from services.orgs import candidate_store, names, rederiving
+from services.orgs.alias_store import Alias
+from services.orgs.applying import TENANT_LOCK_SPACE
+from services.orgs.effects import OrgKey
+from services.orgs.grouping import Record
+from services.orgs.judging import review_store, verdict_store
+from services.orgs.matching import asking
+from services.orgs.matching.asking import Asked
+from services.orgs.matching.profile import Profile
+from services.orgs.matching.statement import Statement
+from shared import db, lifecycle
+
+BATCH = 20
+IDLE_S = 0.5
+REST = 4.0
+"""Rests so many times as long as it worked."""
+ASKER_LOCK_SPACE = 0x4F03
+
+TRY_LOCK = "SELECT pg_try_advisory_xact_lock($1, hashtext(current_schema()))"
+
+
+class Asker:
+    def __init__(self, pool: db.Pool) -> None:
+        self._pool = pool
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await lifecycle.persist(lambda: self._session(stop), stop, what="asking")
+
+    async def _session(self, stop: asyncio.Event) -> None:
+        await rederiving.rederive(self._pool)
+        while not stop.is_set():
+            began = time.monotonic()
+            with db.errors():
+                asked = await ask(self._pool)
+            rest = REST * (time.monotonic() - began) if asked else IDLE_S
+            await lifecycle.wait_or_stop(rest, stop)
+
+
+async def ask(pool: db.Pool, limit: int = BATCH) -> int:
+    """Look at some records that changed; return how many."""
+    async with pool.acquire() as conn, conn.transaction():
+        if not await conn.fetchval(TRY_LOCK, ASKER_LOCK_SPACE):
+            return 0
+        records = await candidate_store.unasked(conn, limit)
+        if not records:
+            return 0
+        living = [record for record in records if record.lives]
+        standing = await review_store.standing(conn, [record.key for record in living])
+        known = {(key, other) for key, others in standing.items() for other in others}
+        said = await _said(conn, living)
+        known |= {
+            (record.key, (record.company_id, ref))
+            for record in living
+            for each in said.get(record.key, ())
+            if each.same
+            for ref in each.refs
+        }
+        found = await candidate_store.near(conn, living, known)
+        asked: list[tuple[OrgKey, Asked]] = []
+        for record in living:
+            refs = frozenset(ref.hex for _, ref in standing.get(record.key, ()))
+            asked += [
+                (record.key, each)
+                for each in questions(record, found, said.get(record.key, ()), refs)
+            ]
+            await asyncio.sleep(0)  # comparing takes milliseconds: let requests in between
+        await db.lock(conn, TENANT_LOCK_SPACE, {record.company_id for record in records})
+        await review_store.replace(conn, [record.key for record in records], asked)
+        await candidate_store.asked(conn, records)
+        return len(records)
+
+
+def questions(
+    record: Record,
+    found: candidate_store.Found,
+    said: Sequence[Statement] = (),
+    standing: frozenset[str] = frozenset(),
+) -> list[Asked]:
+    candidates = [_seen(each, found.names) for each in found.candidates.get(record.key, ())]
+    return asking.asked(_seen(record, found.names), candidates, said, standing)
+
+
+def _seen(record: Record, of_all_times: Mapping[OrgKey, Sequence[Alias]]) -> Profile:
+    home = record.home.hex if record.home else ""
+    former = [names.normalized(alias.name) for alias in of_all_times.get(record.key, ())]
+    return asking.seen(record.profile, home, former)
+
+
+async def _said(conn: db.Connection, records: Sequence[Record]) -> dict[OrgKey, list[Statement]]:
+    verdicts = await verdict_store.naming(conn, [record.key for record in records])
+    found: dict[OrgKey, list[Statement]] = {}
+    for verdict in verdicts:
+        statement = verdict.statement
+        if statement is not None:
+            for ref in statement.refs:
+                found.setdefault((verdict.company_id, ref), []).append(statement)
+    return found

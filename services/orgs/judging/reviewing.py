@@ -1,0 +1,84 @@
+"""Puts the pages of questions and of past merges together. Reads only."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from services.orgs import answers, organization_store, paging, record_store, weighing
+from services.orgs.grouping import Record
+from services.orgs.judging import answers as shape
+from services.orgs.judging import review_store, verdict_store
+from services.orgs.judging.answers import (
+    MergePage,
+    Moves,
+    ReviewAnswer,
+    ReviewPage,
+    Side,
+)
+from services.orgs.judging.review_store import Review
+from services.orgs.organization_store import Organization
+from shared import db
+
+
+async def reviews(pool: db.Pool, company_id: int, asked: paging.PageQuery) -> ReviewPage:
+    """Open questions, the likeliest to be one organization first."""
+    with db.errors():
+        found, total = await review_store.page(pool, company_id, asked.limit, asked.offset)
+        shown = await _shown(pool, company_id, found)
+    return ReviewPage(reviews=shown, pagination=paging.pagination(asked, total))
+
+
+async def merges(pool: db.Pool, company_id: int, asked: paging.PageQuery) -> MergePage:
+    """What people merged, the newest first, undone ones among them."""
+    with db.errors():
+        found, total = await verdict_store.newest_merges(
+            pool, company_id, asked.limit, asked.offset
+        )
+        refs = {(company_id, ref) for verdict in found for ref in verdict.refs}
+        async with pool.acquire() as conn:
+            records = await record_store.load(conn, refs)
+    homes = {r.record_id: r.home for r in records.values() if r.lives and r.home is not None}
+    past = [shape.past(verdict, homes) for verdict in found]
+    return MergePage(merges=past, pagination=paging.pagination(asked, total))
+
+
+async def _shown(pool: db.Pool, company_id: int, found: Sequence[Review]) -> list[ReviewAnswer]:
+    homes = {(company_id, home) for r in found for home in (r.one_home, r.other_home)}
+    refs = {(company_id, ref) for r in found for ref in (r.one, r.other)}
+    async with pool.acquire() as conn:
+        loaded = await organization_store.load(conn, homes)
+        records = {r.record_id: r for r in (await record_store.load(conn, refs)).values()}
+    sizes = {key[1]: n for key, n in (await organization_store.records_in(pool, homes)).items()}
+    organizations = {key[1]: one.row for key, one in loaded.items() if one.row is not None}
+    return [
+        _answer(review, organizations, records, sizes)
+        for review in found
+        if review.one in records and review.other in records
+        if review.one_home in organizations and review.other_home in organizations
+    ]
+
+
+def _answer(
+    review: Review,
+    organizations: dict[UUID, Organization],
+    records: dict[UUID, Record],
+    sizes: dict[UUID, int],
+) -> ReviewAnswer:
+    pairs = [(review.one_home, review.one), (review.other_home, review.other)]
+    pairs.sort(key=lambda pair: weighing.standing(organizations[pair[0]]))
+    sides = [
+        Side(
+            organization=answers.organization(organizations[home]),
+            record=shape.record(records[ref]),
+            records=sizes[home],
+        )
+        for home, ref in pairs
+    ]
+    return ReviewAnswer(
+        id=shape.plain(review.review_id),
+        score=round(review.score, 4),
+        reasons=review.reasons,
+        features=shape.features(review),
+        winner=sides[0],
+        loser=sides[1],
+        moves=Moves(contacts=sides[1].organization.contact_count, records=sides[1].records),
+    )

@@ -1,0 +1,209 @@
+"""What people say about organizations: merged, not the same, taken back.
+
+Rule 1: a verdict is in the log before it is in the store; verdicts of a tenant are taken one at a
+        time, so each sees what the ones before it did.
+Rule 2: who said it, when, why, and what the matcher held of it is kept with it.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import UUID, uuid4
+
+from services.orgs import applying, organization_store, record_store, weighing
+from services.orgs.judging import review_store, verdict_store
+from services.orgs.judging.review_store import Review
+from services.orgs.judging.verdict_store import Verdict
+from services.orgs.matching.weights import MATCHER_VERSION
+from services.orgs.organization_store import Organization
+from services.orgs.weighing import Prospect, Sides
+from shared import db, topics
+from shared.auth import Identity
+from shared.events import Action, OrganizationVerdict, OrganizationVerdictChange, Source, dump
+from shared.kafka.consumer import Received
+from shared.kafka.publisher import Publisher, Record
+from shared.web import Refused
+
+JUDGE_LOCK_SPACE = 0x4F04
+DEADLINE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """`merge_id` is none for a merge that was only looked at."""
+
+    merge_id: UUID | None
+    sides: Sides
+    prospect: Prospect
+    survivor: Organization | None
+
+
+class Judge:
+    def __init__(self, pool: db.Pool, publisher: Publisher) -> None:
+        self._pool = pool
+        self._publisher = publisher
+
+    async def merge(
+        self,
+        asker: Identity,
+        winner_id: UUID,
+        loser_id: UUID,
+        *,
+        dry_run: bool,
+        reason: str | None,
+    ) -> Merged:
+        """Raises:
+        Refused: one of the organizations is not there, or they are one already.
+        Unavailable: a dependency is away; asking again is safe.
+        """
+        async with self._turn(asker) as conn:
+            winner = await weighing.organization(conn, asker.company_id, winner_id)
+            loser = await weighing.organization(conn, asker.company_id, loser_id)
+            sides = await weighing.sides(
+                conn, (winner, winner.organization_id), (loser, loser.organization_id)
+            )
+            prospect = await weighing.prospect(conn, sides)
+            if dry_run:
+                return Merged(None, sides, prospect, None)
+            said = _said("same", asker, sides, reason=reason)
+            return await self._done(conn, asker, said, sides, prospect)
+
+    async def decide(
+        self, asker: Identity, review_id: UUID, decision: Literal["merge", "separate"]
+    ) -> Merged:
+        """Raises:
+        Refused: there is no such question, or no longer.
+        Unavailable: a dependency is away; asking again is safe.
+        """
+        async with self._turn(asker) as conn:
+            review = await _open_review(conn, asker.company_id, review_id)
+            winner, loser = await _suggested(conn, asker.company_id, review)
+            sides = await weighing.sides(conn, winner, loser)
+            prospect = await weighing.prospect(conn, sides)
+            kind: Literal["same", "distinct"] = "same" if decision == "merge" else "distinct"
+            said = _said(kind, asker, sides, review=review)
+            return await self._done(conn, asker, said, sides, prospect)
+
+    async def undo(self, asker: Identity, merge_id: UUID) -> tuple[Verdict, set[UUID]]:
+        """Take a merge back; the verdict, and the organizations that its records form now.
+
+        Raises:
+            Refused: there is no such merge, or it is undone already.
+            Unavailable: a dependency is away; asking again is safe.
+        """
+        company_id = asker.company_id
+        async with self._turn(asker) as conn:
+            verdict = await verdict_store.one(conn, company_id, merge_id)
+            if verdict is None or verdict.field("decision") != "same":
+                raise Refused(404, "not_found", "There is no such merge.")
+            if verdict.is_withdrawn:
+                raise Refused(409, "already_undone", "This merge is undone already.")
+            said = OrganizationVerdict(withdrawn=True, withdrawn_by=asker.user_id)
+            await self._tell(conn, asker, said, of=verdict)
+            keys = [(company_id, ref) for ref in verdict.refs]
+            after = await record_store.load(conn, keys)
+            return verdict, {r.home for r in after.values() if r.lives and r.home}
+
+    @asynccontextmanager
+    async def _turn(self, asker: Identity) -> AsyncIterator[db.Connection]:
+        """A transaction in which no one else of the company judges."""
+        with db.errors():
+            async with (
+                asyncio.timeout(DEADLINE_S),
+                self._pool.acquire() as conn,
+                conn.transaction(),
+            ):
+                await db.lock(conn, JUDGE_LOCK_SPACE, [asker.company_id])
+                yield conn
+
+    async def _done(
+        self,
+        conn: db.Connection,
+        asker: Identity,
+        said: OrganizationVerdict,
+        sides: Sides,
+        prospect: Prospect,
+    ) -> Merged:
+        verdict_id = await self._tell(conn, asker, said)
+        survivor = await organization_store.by_any_id(
+            conn, asker.company_id, sides.winner.organization_id
+        )
+        return Merged(verdict_id, sides, prospect, survivor)
+
+    async def _tell(
+        self,
+        conn: db.Connection,
+        asker: Identity,
+        said: OrganizationVerdict,
+        of: Verdict | None = None,
+    ) -> UUID:
+        now = datetime.now(UTC)
+        verdict_id = of.verdict_id if of else uuid4()
+        newest = of.register.stamp.version if of else 0
+        change = OrganizationVerdictChange(
+            event_id=str(uuid4()),
+            company_id=asker.company_id,
+            entity="organization_verdict",
+            entity_id=str(verdict_id),
+            action=Action.CHANGE if of else Action.CREATE,
+            version=max(time.time_ns() // 1000, newest + 1),
+            occurred_at=now,
+            received_at=now,
+            source=Source.APP,
+            data=said,
+        )
+        topic = topics.APP_ORGANIZATION_VERDICTS.name
+        await self._publisher.publish([Record(topic, change.key, dump(change))])
+        await applying.apply(conn, [Received(topic, change)])
+        return verdict_id
+
+
+async def _suggested(
+    conn: db.Connection, company_id: int, review: Review
+) -> list[tuple[Organization, UUID]]:
+    """The sides of a question, each with its record, the suggested winner first."""
+    pairs = ((review.one_home, review.one), (review.other_home, review.other))
+    found = [(await weighing.organization(conn, company_id, home), ref) for home, ref in pairs]
+    return sorted(found, key=lambda pair: weighing.standing(pair[0]))
+
+
+async def _open_review(conn: db.Connection, company_id: int, review_id: UUID) -> Review:
+    review = await review_store.one(conn, company_id, review_id)
+    if review is not None:
+        return review
+    if await review_store.was_decided(conn, company_id, review_id):
+        raise Refused(409, "already_decided", "This question has been decided already.")
+    raise Refused(404, "not_found", "There is no such question, or no longer.")
+
+
+def _said(
+    decision: Literal["same", "distinct"],
+    asker: Identity,
+    sides: Sides,
+    *,
+    reason: str | None = None,
+    review: Review | None = None,
+) -> OrganizationVerdict:
+    said = OrganizationVerdict(
+        decision=decision,
+        left_records=tuple(map(_plain, sorted(sides.winning))),
+        right_records=tuple(map(_plain, sorted(sides.losing))),
+        left_id=_plain(sides.winner.organization_id),
+        right_id=_plain(sides.loser.organization_id),
+        decided_by=asker.user_id,
+        matcher_version=MATCHER_VERSION,
+    )
+    told = {} if reason is None else {"reason": reason}
+    if review is not None:
+        answered = {"score": review.score, "review_id": _plain(review.review_id)}
+        return said.model_copy(update={**told, **answered})
+    return said.model_copy(update=told)
+
+
+def _plain(driver_uuid: UUID) -> UUID:
+    """The JSON writer takes the standard library's UUID, not the driver's subclass of it."""
+    return UUID(bytes=driver_uuid.bytes)

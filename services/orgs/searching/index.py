@@ -1,0 +1,157 @@
+"""SQL that keeps what autocomplete looks in. Every function takes the caller's connection.
+
+Rule: what can be found is a function of the organizations' names and numbers of contacts: a word
+      that no name has any more is in no table.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+from uuid import UUID
+
+from services.orgs.effects import OrgKey
+from services.orgs.searching import terms as searching_terms
+from shared import db
+
+FORGET_NAMES = """
+DELETE FROM search_names n
+ USING unnest($1::bigint[], $2::uuid[]) AS k (company_id, organization_id)
+ WHERE n.company_id = k.company_id AND n.organization_id = k.organization_id
+"""
+
+FORGET_WORDS = """
+DELETE FROM search_words w
+ USING unnest($1::bigint[], $2::uuid[]) AS k (company_id, organization_id)
+ WHERE w.company_id = k.company_id AND w.organization_id = k.organization_id
+RETURNING w.company_id, w.word
+"""
+
+KEEP_NAMES = """
+INSERT INTO search_names (company_id, organization_id, folded, popularity, fold_version)
+SELECT *
+  FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::smallint[], $5::smallint[])
+    ON CONFLICT (company_id, organization_id) DO UPDATE
+   SET folded = EXCLUDED.folded, popularity = EXCLUDED.popularity,
+       fold_version = EXCLUDED.fold_version
+"""
+
+KEEP_WORDS = """
+INSERT INTO search_words (company_id, word, organization_id)
+SELECT *
+  FROM unnest($1::bigint[], $2::text[], $3::uuid[])
+    ON CONFLICT DO NOTHING
+"""
+
+UNKNOWN_WORDS = """
+SELECT k.company_id, k.word
+  FROM unnest($1::bigint[], $2::text[]) AS k (company_id, word)
+ WHERE NOT EXISTS (SELECT FROM search_dictionary d
+                    WHERE d.company_id = k.company_id AND d.word = k.word)
+"""
+
+# Arrays of arrays do not unnest into rows: the tokens travel as text.
+LEARN_WORDS = """
+INSERT INTO search_dictionary (company_id, word, tokens)
+SELECT company_id, word, tokens::bigint[]
+  FROM unnest($1::bigint[], $2::text[], $3::text[]) AS k (company_id, word, tokens)
+    ON CONFLICT DO NOTHING
+"""
+
+UNLEARN_WORDS = """
+DELETE FROM search_dictionary d
+ USING unnest($1::bigint[], $2::text[]) AS k (company_id, word)
+ WHERE d.company_id = k.company_id AND d.word = k.word
+   AND NOT EXISTS (SELECT FROM search_words w
+                    WHERE w.company_id = k.company_id AND w.word = k.word)
+"""
+
+RERANK = """
+UPDATE search_names n
+   SET popularity = k.popularity
+  FROM unnest($1::bigint[], $2::uuid[], $3::smallint[])
+       AS k (company_id, organization_id, popularity)
+ WHERE n.company_id = k.company_id AND n.organization_id = k.organization_id
+   AND n.popularity <> k.popularity
+"""
+
+MISSING = """
+SELECT o.company_id, o.organization_id
+  FROM organizations o
+ WHERE (o.company_id, o.organization_id) > ($1, $2) AND NOT o.deleted AND o.name IS NOT NULL
+   AND NOT EXISTS (SELECT FROM search_names n
+                    WHERE n.company_id = o.company_id AND n.organization_id = o.organization_id
+                      AND n.fold_version = $3)
+ ORDER BY o.company_id, o.organization_id
+ LIMIT $4
+"""
+
+NAMED = """
+SELECT o.company_id, o.organization_id, o.name, o.contact_count
+  FROM organizations o
+ WHERE (o.company_id, o.organization_id) IN (SELECT * FROM unnest($1::bigint[], $2::uuid[]))
+   AND NOT o.deleted AND o.name IS NOT NULL
+"""
+
+
+class Name(NamedTuple):
+    """A living organization's name as it is to be found; null once it is to be found no more."""
+
+    company_id: int
+    organization_id: UUID
+    name: str | None
+    contacts: int
+
+
+async def keep(conn: db.Connection, names: Collection[Name], *, before: Iterable[OrgKey]) -> None:
+    """Make the names what is found; `before` are those that were found under another one."""
+    forgotten = await conn.fetch(FORGET_WORDS, *db.columns(list(before), 2))
+    gone = [(n.company_id, n.organization_id) for n in names if n.name is None]
+    if gone:
+        await conn.execute(FORGET_NAMES, *db.columns(gone, 2))
+    living = [(n, searching_terms.of_name(n.name)) for n in names if n.name is not None]
+    rows = [
+        (
+            n.company_id,
+            n.organization_id,
+            searching_terms.folded(found),
+            searching_terms.popularity(n.contacts),
+            searching_terms.FOLD_VERSION,
+        )
+        for n, found in living
+    ]
+    await conn.execute(KEEP_NAMES, *db.columns(rows, 5))
+    words = {(n.company_id, word, n.organization_id) for n, found in living for word in found}
+    await conn.execute(KEEP_WORDS, *db.columns(list(words), 3))
+    await _learn(conn, {(company_id, word) for company_id, word, _ in words})
+    if forgotten:
+        old = {(row["company_id"], row["word"]) for row in forgotten}
+        await conn.execute(UNLEARN_WORDS, *db.columns(list(old), 2))
+
+
+async def _learn(conn: db.Connection, words: Collection[tuple[int, str]]) -> None:
+    unknown = await conn.fetch(UNKNOWN_WORDS, *db.columns(list(words), 2))
+    rows = [(*pair, _array(searching_terms.of_word(*pair))) for pair in map(tuple, unknown)]
+    if rows:
+        await conn.execute(LEARN_WORDS, *db.columns(rows, 3))
+
+
+def _array(tokens: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, tokens)) + "}"
+
+
+async def rerank(conn: db.Connection, names: Iterable[Name]) -> None:
+    """Let popularity follow the number of contacts."""
+    rows = [
+        (n.company_id, n.organization_id, searching_terms.popularity(n.contacts)) for n in names
+    ]
+    if rows:
+        await conn.execute(RERANK, *db.columns(rows, 3))
+
+
+async def missing(conn: db.Connection, behind: OrgKey, limit: int) -> list[OrgKey]:
+    """Living organizations that cannot be found under this version's folding, in order."""
+    rows = await conn.fetch(MISSING, *behind, searching_terms.FOLD_VERSION, limit)
+    return [(row["company_id"], row["organization_id"]) for row in rows]
+
+
+async def named(conn: db.Connection, keys: Collection[OrgKey]) -> list[Name]:
+    return [Name(*row) for row in await conn.fetch(NAMED, *db.columns(list(keys), 2))]

@@ -1,0 +1,161 @@
+"""Finds the organizations that somebody is typing the name of, in the company's own store.
+
+Rule 1: names that begin with what was typed come first, then those whose words begin with its
+        words, in whatever order; then those that have them inside, for several words only where
+        nothing began with them; misspelt ones come last, and only where hardly anything was found
+        as it was typed. Equals go by number of contacts.
+Rule 2: each step reads a bounded number of rows, and none is taken that an earlier one spared.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from services.orgs.effects import OrgKey
+from services.orgs.organization_store import Loaded, Organization
+from services.orgs.searching import index as searching_index
+from services.orgs.searching import store as searching_store
+from services.orgs.searching import terms as searching_terms
+from services.orgs.searching.index import Name
+from services.orgs.searching.store import Found, Wanted
+from shared import db
+
+MISSPELT = 4
+"""Of `Found.closeness`: something in the name is nearly what was typed."""
+FEW = 3
+"""With fewer hits than this, what was typed may have been misspelt."""
+SIMILAR = 50
+MISSPELT_TERMS = 3
+"""Of several misspelt terms, the longest ones are looked up, each by itself."""
+NEAR_WORDS = 40
+
+
+class _Search(NamedTuple):
+    pool: db.Pool
+    company_id: int
+    terms: Sequence[str]
+    limit: int
+
+
+async def ours(pool: db.Pool, company_id: int, terms: Sequence[str], limit: int) -> list[Found]:
+    """The best `limit` of the company's organizations; `terms` are those of a query, not none.
+
+    Raises:
+        Unavailable: Postgres is away.
+    """
+    search = _Search(pool, company_id, terms, limit)
+    with db.errors():
+        found = await _as_typed(search)
+        if not found or (len(terms) == 1 and len(found) < limit):
+            found = _joined(found, await _inside(search))
+        if len(found) < min(limit, FEW):
+            found = _joined(found, await _misspelt(search))
+    return found[:limit]
+
+
+async def keep(
+    conn: db.Connection,
+    changed: Collection[Organization],
+    loaded: Mapping[OrgKey, Loaded],
+) -> None:
+    """Let organizations that changed be found as they are. Their tenants are locked."""
+    renamed: list[Name] = []
+    recounted: list[Name] = []
+    before: list[OrgKey] = []
+    for each in changed:
+        key = (each.company_id, each.organization_id)
+        row = loaded[key].row
+        name, old = _findable(each), _findable(row)
+        if name != old:
+            renamed.append(Name(*key, name, each.contact_count))
+            before += [key] if old is not None else []
+        elif row is not None and _moves(row.contact_count, each.contact_count):
+            recounted.append(Name(*key, name, each.contact_count))
+    if renamed:
+        await searching_index.keep(conn, renamed, before=before)
+    await searching_index.rerank(conn, recounted)
+
+
+def _findable(organization: Organization | None) -> str | None:
+    if organization is None or organization.deleted:
+        return None
+    return organization.shown.name
+
+
+def _moves(before: int, after: int) -> bool:
+    return searching_terms.popularity(before) != searching_terms.popularity(after)
+
+
+async def _as_typed(search: _Search) -> list[Found]:
+    """Every term begins a word of the name."""
+    company_id = search.company_id
+    wanted = _wanted(search, [f"% {term}%" for term in search.terms])
+    terms = sorted(set(search.terms))
+    async with searching_store.in_order(search.pool) as conn:
+        counts = await searching_store.how_common(conn, company_id, terms)
+        by_count = sorted(zip(counts, terms, strict=True))
+        fewest, rarest = by_count[0]
+        if fewest == 0:
+            return []
+        if fewest <= searching_store.RARE:
+            return await searching_store.of_rare_word(conn, company_id, wanted, rarest)
+        if len(terms) == 1:
+            return await searching_store.of_common_word(conn, company_id, wanted)
+        two = [term for _, term in by_count[:2]]
+        return await searching_store.of_common_words(conn, company_id, wanted, two)
+
+
+async def _inside(search: _Search) -> list[Found]:
+    """Every term stands in a word of the name; those too short for that begin one."""
+    longest = max(search.terms, key=len)
+    words = await searching_store.words_with(search.pool, search.company_id, longest)
+    if not words:
+        return []
+    short = searching_terms.SHORTEST_INSIDE
+    patterns = [f"%{t}%" if len(t) >= short else f"% {t}%" for t in search.terms]
+    wanted = _wanted(search, patterns)
+    async with searching_store.in_order(search.pool) as conn:
+        return await searching_store.of_words(conn, search.company_id, wanted, words)
+
+
+async def _misspelt(search: _Search) -> list[Found]:
+    """Some terms are nearly words of the name; the others stand in it."""
+    meant: dict[str, dict[str, int]] = {}
+    for term in sorted(set(search.terms), key=len, reverse=True):
+        words = await searching_store.words_near(search.pool, search.company_id, term)
+        meant[term] = _meant(term, words)
+    patterns = ["|".join([term, *(f" {word}" for word in near)]) for term, near in meant.items()]
+    wanted = _wanted(search, patterns)._replace(limit=SIMILAR)
+    found: list[Found] = []
+    for near in [near for near in meant.values() if near][:MISSPELT_TERMS]:
+        async with searching_store.in_order(search.pool) as conn:
+            more = await searching_store.of_near_words(conn, search.company_id, wanted, near)
+        found = _joined(found, _by_mistakes(more, near))
+        if len(found) >= search.limit:
+            break
+    return [each._replace(closeness=MISSPELT) for each in found]
+
+
+def _meant(term: str, words: Collection[str]) -> dict[str, int]:
+    """The words that a term may be a misspelling of, the nearest first, and by how much."""
+    counted = ((searching_terms.mistakes(term, word), word) for word in words)
+    nearest = sorted((count, word) for count, word in counted if count is not None)
+    return {word: count for count, word in nearest[:NEAR_WORDS]}
+
+
+def _by_mistakes(found: Sequence[Found], near: Mapping[str, int]) -> list[Found]:
+    def fewest(each: Found) -> int:
+        words = searching_terms.of_name(each.name)
+        return min((near[word] for word in words if word in near), default=MISSPELT)
+
+    return sorted(found, key=fewest)
+
+
+def _wanted(search: _Search, patterns: Sequence[str]) -> Wanted:
+    words = [f"% {term}%" for term in search.terms]
+    return Wanted(searching_terms.folded(search.terms), words, patterns, search.limit)
+
+
+def _joined(first: list[Found], more: Sequence[Found]) -> list[Found]:
+    known: set[UUID] = {each.organization_id for each in first}
+    return first + [each for each in more if each.organization_id not in known]

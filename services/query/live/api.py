@@ -1,0 +1,102 @@
+"""`GET /api/my-500/stream`: server-sent events of what changes in the user's list.
+
+Rule 1: a stream lasts as long as its token: it ends when that expires or is revoked.
+Rule 2: a client that goes on from a place is told all that it missed, or to read all anew.
+"""
+
+import random
+import socket
+import time
+from typing import Any, Final
+
+from aiohttp import web
+
+from services.query.live import events as live_events
+from services.query.live.events import Place
+from services.query.live.hub import Hub
+from services.query.live.stream import Stream
+from shared.observability import STREAMS_CLOSED
+from shared.openapi import Endpoint, Events
+from shared.web import Refused, session
+
+PATH: Final = "/api/my-500/stream"
+BEAT_S: Final = 15.0
+RETRY_MS: Final = (500, 2_000)
+"""When clients come back: not all at once after a restart."""
+KERNEL_BYTES: Final = 64 * 1024
+"""By itself the kernel would keep megabytes for a reader that does not read."""
+HEADERS: Final = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",  # nginx and its kin pass it on as it comes
+}
+
+
+def endpoint(hub: Hub) -> Endpoint:
+    async def my_500_stream(request: web.Request) -> web.StreamResponse:
+        stream = _opened(request, hub)
+        try:
+            return await _serve(request, stream, hub)
+        finally:
+            hub.leave(stream)
+
+    return Endpoint(
+        "GET",
+        PATH,
+        my_500_stream,
+        "What changes in the user's list, as server-sent events; Last-Event-ID resumes",
+        {
+            200: Events(
+                "contact {contact, total}; removed {id, total}; organization {id, organization}, "
+                "which all contacts of it show; sync {syncStatus}; reset {}: read the list anew"
+            ),
+            401: "There is no valid token",
+            429: "The user has too many streams open",
+        },
+    )
+
+
+def _opened(request: web.Request, hub: Hub) -> Stream:
+    """Raises:
+    Refused: 401, 429.
+    """
+    transport = request.transport
+    stream = Stream(
+        session(request),
+        _place(request),
+        cut_off=lambda: transport.abort() if transport is not None else None,
+        is_gone=lambda: transport is None or transport.is_closing(),
+    )
+    if not hub.has_room(stream.user):
+        raise Refused(429, "too_many_streams", "You have too many streams open.", Retry_After="15")
+    hub.join(stream)
+    return stream
+
+
+def _place(request: web.Request) -> Place | None:
+    return live_events.decode(request.headers.get("Last-Event-ID", ""))
+
+
+async def _serve(request: web.Request, stream: Stream, hub: Hub) -> web.StreamResponse:
+    _narrow(request.get_extra_info("socket"))
+    response = web.StreamResponse(headers=HEADERS)
+    try:
+        await response.prepare(request)
+        await response.write(live_events.RETRY % random.randint(*RETRY_MS))  # noqa: S311  jitter
+        while not stream.closed:
+            left = stream.session.expires_at - time.time()
+            if left <= 0:
+                STREAMS_CLOSED.labels("expired").inc()
+                break
+            content = await stream.next(min(BEAT_S, left))
+            if not stream.closed:
+                await response.write(content or hub.beat(stream))
+        await response.write_eof()
+    except ConnectionError:
+        pass  # the client has gone, or was cut off
+    return response
+
+
+def _narrow(connection: Any) -> None:
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)

@@ -1,0 +1,140 @@
+"""Lets a reader wait until what it wrote is applied: `?after=`.
+
+Rule 1: a reader waits for the topics that are read here, and 2 seconds at most; then it is
+        answered from what there is, and told whether that shows its change.
+Rule 2: all who wait share one look at the stored offsets.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from services.query.live.listening import first_of
+from shared import db, positions
+from shared.errors import Unavailable
+from shared.kafka.offsets import Partition
+from shared.observability import AFTER
+from shared.openapi import Handler
+from shared.positions import Position
+from shared.web import Refused, identity
+
+PATIENCE_S: Final = 2.0
+LOOK_S: Final = 0.025
+WAITING: Final = 5_000
+
+AWAY_S: Final = 0.25
+
+SHOWN: Final = "shown"
+PENDING: Final = "pending"
+STATE: Final = web.RequestKey("after", str)
+"""Where a request carries which of the two."""
+HEADER: Final = "X-After"
+
+OFFSETS: Final = """
+SELECT topic, partition, next_offset
+  FROM consumer_offsets
+  JOIN unnest($1::text[], $2::int[]) AS asked (topic, partition) USING (topic, partition)
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiter:
+    """`places` are the offsets that must be behind the store."""
+
+    places: Mapping[Partition, int]
+    applied: asyncio.Event
+
+    def sees(self, stored: Mapping[Partition, int]) -> bool:
+        return all(stored.get(place, 0) > offset for place, offset in self.places.items())
+
+
+class Arrivals:
+    """`topics` are those read here, by their name in the contract; `prefix` is the cluster's."""
+
+    def __init__(self, pool: db.Pool, topics: Collection[str], prefix: str) -> None:
+        self._pool = pool
+        self._topics = topics
+        self._prefix = prefix
+        self._waiting: set[Waiter] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+
+    def hear(self, _: str) -> None:
+        """Something was committed: worth a look before the next is due."""
+        self._wake.set()
+
+    def missed(self) -> None:
+        """Looks go on by themselves."""
+
+    async def are_applied(self, wanted: Iterable[Position]) -> bool:
+        """True once they are; false when they are not in time."""
+        places = {
+            Partition(self._prefix + topic, partition): offset
+            for topic, partition, offset in wanted
+            if topic in self._topics
+        }
+        if not places:
+            return True
+        if len(self._waiting) >= WAITING:
+            return False
+        waiter = Waiter(places, asyncio.Event())
+        self._waiting.add(waiter)
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await waiter.applied.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.discard(waiter)
+        return True
+
+    async def answer_after(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """What the handler answers once what `after` names is applied, or 2 seconds are over."""
+        identity(request)
+        state = SHOWN if await self.are_applied(_wanted(request)) else PENDING
+        AFTER.labels(state).inc()
+        request[STATE] = state
+        response = await handler(request)
+        if isinstance(response, web.Response):
+            response.headers[HEADER] = state
+        return response
+
+    async def _look(self) -> None:
+        """As long as someone waits."""
+        try:
+            while self._waiting:
+                self._wake.clear()
+                wait = LOOK_S
+                try:
+                    stored = await self._stored()
+                except Unavailable:
+                    stored, wait = {}, AWAY_S
+                for waiter in [each for each in self._waiting if each.sees(stored)]:
+                    waiter.applied.set()
+                    self._waiting.discard(waiter)
+                if self._waiting:
+                    await first_of(wait, self._wake)
+        finally:
+            self._looking = None
+
+    async def _stored(self) -> dict[Partition, int]:
+        places = {place for waiter in self._waiting for place in waiter.places}
+        with db.errors():
+            async with asyncio.timeout(PATIENCE_S):
+                rows = await self._pool.fetch(OFFSETS, *db.columns(sorted(places), 2))
+        return {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+
+def _wanted(request: web.Request) -> tuple[Position, ...]:
+    """Raises:
+    Refused: 400, not a token.
+    """
+    try:
+        return positions.decode(request.query.get("after", ""))
+    except ValueError as error:
+        raise Refused(400, "bad_request", f"'after': {error}.") from error

@@ -1,0 +1,57 @@
+"""What of the API hears of changes as they are committed: streams, readers who wait, sessions."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from aiohttp import web
+
+from services.query.live import api as stream_api
+from services.query.live.arrivals import Arrivals
+from services.query.live.hub import Hub
+from services.query.live.listening import Ear, Listener
+from services.query.sessions.api import SessionsApi
+from services.query.sessions.people import People
+from services.query.sessions.seen import Sessions
+from shared import lifecycle
+from shared.openapi import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    hub: Hub
+    arrivals: Arrivals
+    sessions: Sessions
+    people: People
+    api: SessionsApi
+
+    def attended(self, endpoint: Endpoint) -> Endpoint:
+        """The endpoint, with its callers noted, and `after` understood where it reads."""
+        handler = endpoint.handler
+        is_read = endpoint.method == "GET"
+
+        @functools.wraps(handler)
+        async def attended(request: web.Request) -> web.StreamResponse:
+            self.sessions.saw(request)
+            if is_read and "after=" in request.rel_url.raw_query_string:
+                return await self.arrivals.answer_after(request, handler)
+            return await handler(request)
+
+        return replace(endpoint, handler=attended)
+
+    def endpoints(self) -> list[Endpoint]:
+        return [stream_api.endpoint(self.hub), *self.api.endpoints()]
+
+    def loops(self, dsn: str, schema: str) -> Sequence[lifecycle.Loop]:
+        listeners = [
+            Listener(each.hear, each.missed)
+            for each in (self.hub, self.arrivals, self.sessions, self.people)
+        ]
+        ear = Ear(dsn, schema, listeners)
+        return [
+            ear.run,
+            self.hub.run,
+            self.sessions.run,
+            self.sessions.write,
+            self.people.run,
+        ]

@@ -1,0 +1,1 @@
+"""Who may read, from which devices: users, tokens, revocations."""

@@ -1,0 +1,193 @@
+"""Who I am, where I am signed in, and ending that.
+
+Rule: everyone ends their own sessions; an admin those of anyone in the company.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+from aiohttp import web
+from pydantic import Field
+
+from services.query.batch import User
+from services.query.sessions import access
+from services.query.sessions import store as access_store
+from services.query.sessions.people import People
+from services.query.sessions.revoking import Revoker
+from services.query.sessions.seen import Sessions
+from shared import auth, db
+from shared.openapi import Endpoint
+from shared.web import Json, Refused, answer, body, query, session
+
+SIGNED = {401: "There is no valid token"}
+ENDING = {
+    403: "Only an admin ends the sessions of others",
+    503: "Kafka or Postgres is away; what was asked may be in force, and can be asked again",
+}
+MOST_JTI: Final = 500
+
+
+class Me(Json):
+    """The user whom the token speaks for. Name and e-mail are null until Pipedrive told of it."""
+
+    id: str
+    company_id: str
+    name: str | None
+    email: str | None
+    is_admin: bool
+    session_id: str
+    expires_at: datetime
+
+
+class Device(Json):
+    """A token in use, and where it was seen last."""
+
+    id: str
+    user_agent: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    is_current: bool
+
+
+class Devices(Json):
+    """The user's sessions, the one seen last comes first."""
+
+    sessions: list[Device]
+
+
+class OfUser(Json):
+    """Whose sessions; the asker's own by default."""
+
+    user_id: int | None = Field(None, ge=0, le=2**63 - 1, description="admins only, if not theirs")
+
+
+class WantedRevocation(OfUser):
+    """What to revoke: all tokens issued until now, or the one with this `jti`."""
+
+    jti: str | None = Field(None, min_length=1, max_length=MOST_JTI)
+
+
+class Revoked(Json):
+    """What speaks for nobody any more. `sessionId` is null where all were revoked."""
+
+    user_id: str
+    session_id: str | None
+
+
+class SessionsApi:
+    def __init__(
+        self, pool: db.Pool, sessions: Sessions, people: People, revoker: Revoker
+    ) -> None:
+        self._pool = pool
+        self._sessions = sessions
+        self._people = people
+        self._revoker = revoker
+
+    def endpoints(self) -> list[Endpoint]:
+        unknown = {404: "There is no such session"}
+        malformed = {400: "A parameter or the body is malformed"}
+        return [
+            Endpoint("GET", "/api/me", self.me, "Who I am", {200: Me, **SIGNED}),
+            Endpoint(
+                "GET",
+                "/api/sessions",
+                self.sessions,
+                "Where the user is signed in",
+                {200: Devices, **malformed, **SIGNED, 403: ENDING[403]},
+                query=OfUser,
+            ),
+            Endpoint(
+                "DELETE",
+                "/api/sessions/{id}",
+                self.end_session,
+                "End one session: its token speaks for nobody any more",
+                {200: Revoked, **SIGNED, **unknown, 503: ENDING[503]},
+                path_parameters={"id": "the session's id"},
+            ),
+            Endpoint(
+                "POST",
+                "/api/sessions/revoke",
+                self.revoke_sessions,
+                "Revoke all tokens of a user that were issued until now, or one by its jti",
+                {200: Revoked, **malformed, **SIGNED, **ENDING},
+                body=WantedRevocation,
+            ),
+        ]
+
+    async def me(self, request: web.Request) -> web.Response:
+        own = session(request)
+        who = own.identity
+        record = await self._people.record(User(who.company_id, who.user_id))
+        found = Me(
+            id=str(who.user_id),
+            company_id=str(who.company_id),
+            name=record["name"],
+            email=record["email"],
+            is_admin=who.is_admin,
+            session_id=own.token_id,
+            expires_at=access.instant(own.expires_at),
+        )
+        return answer(found.model_dump(by_alias=True))
+
+    async def sessions(self, request: web.Request) -> web.Response:
+        own = session(request)
+        user = _allowed(own, query(request, OfUser).user_id)
+        await self._sessions.flush()
+        with db.errors():
+            async with self._pool.acquire() as conn:
+                rows = await access_store.sessions(conn, user)
+        devices = [_device(row, own.token_id) for row in rows]
+        return answer(Devices(sessions=devices).model_dump(by_alias=True))
+
+    async def end_session(self, request: web.Request) -> web.Response:
+        who = session(request).identity
+        token_id = request.match_info["id"]
+        await self._sessions.flush()
+        with db.errors():
+            async with self._pool.acquire() as conn:
+                row = await access_store.session(
+                    conn,
+                    who.company_id,
+                    token_id.replace("\0", ""),
+                    of_user=None if who.is_admin else who.user_id,
+                )
+        if row is None:
+            raise Refused(404, "not_found", "You have no such session.")
+        user = User(who.company_id, row["user_id"])
+        return await self._revoke(user, token_id, row["expires_at"])
+
+    async def revoke_sessions(self, request: web.Request) -> web.Response:
+        own = session(request)
+        wanted = await body(request, WantedRevocation)
+        user = _allowed(own, wanted.user_id)
+        token_id = auth.token_id(wanted.jti) if wanted.jti is not None else None
+        return await self._revoke(user, token_id, None)
+
+    async def _revoke(
+        self, user: User, token_id: str | None, expires_at: datetime | None
+    ) -> web.Response:
+        await self._revoker.revoke(user, token_id, expires_at=expires_at)
+        await self._sessions.load()
+        return answer({"userId": str(user.user_id), "sessionId": token_id})
+
+
+def _allowed(own: auth.Session, user_id: int | None) -> User:
+    """Raises:
+    Refused: 403.
+    """
+    who = own.identity
+    if user_id not in (None, who.user_id) and not who.is_admin:
+        raise Refused(403, "forbidden", "Only an admin of the company sees or ends these.")
+    return User(who.company_id, who.user_id if user_id is None else user_id)
+
+
+def _device(row: Any, current: str) -> Device:
+    return Device(
+        id=row["token_id"],
+        user_agent=row["user_agent"],
+        first_seen_at=row["first_seen_at"],
+        last_seen_at=row["last_seen_at"],
+        expires_at=row["expires_at"],
+        is_current=row["token_id"] == current,
+    )

@@ -1,0 +1,104 @@
+"""Users as Pipedrive knows them, kept in Redis for ten minutes.
+
+Rule 1: a record there is replaced only by one with a newer version: whoever read an older one and
+        comes late changes nothing.
+Rule 2: every process replaces what it hears has changed. It decides nothing: who may read is
+        known from elsewhere, so a record that is late by a moment is a name, no more.
+"""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Collection
+from typing import Any, Final
+
+import orjson
+
+from services.query.batch import User
+from services.query.contact import Key
+from services.query.generation import Keys
+from services.query.live import store as live_store
+from services.query.live.listening import first_of
+from services.query.sessions import store as access_store
+from services.query.sessions.access import NO_USER, is_inactive
+from services.query.wire import Wire
+from shared import db, lifecycle
+from shared.errors import Unavailable
+from shared.register import NEVER, Register
+
+KEPT_S: Final = 600
+READ_S: Final = 5.0
+
+# KEYS: the record. ARGV: version, record, seconds it is kept.
+PUT: Final = """
+local held = redis.call('HGET', KEYS[1], 'v')
+if held == false or held < ARGV[1] then
+    redis.call('HSET', KEYS[1], 'v', ARGV[1], 'r', ARGV[2])
+    redis.call('EXPIRE', KEYS[1], ARGV[3])
+end
+"""
+
+
+class People:
+    def __init__(self, pool: db.Pool, wire: Wire, keys: Keys) -> None:
+        self._pool = pool
+        self._wire = wire
+        self._keys = keys
+        self._changed: set[User] = set()
+        self._wake = asyncio.Event()
+
+    async def record(self, user: User) -> dict[str, Any]:
+        """Raises:
+        Unavailable: it is not in Redis, and Postgres is away.
+        """
+        with contextlib.suppress(Unavailable):
+            held = await self._wire.call("HGET", self._keys.user(user), "r")
+            if held is not None:
+                known: dict[str, Any] = orjson.loads(held)
+                return known
+        return (await self._read([user]))[user]
+
+    def hear(self, payload: str) -> None:
+        if payload.startswith(live_store.USERS):
+            self._changed.update(live_store.told(payload))
+            self._wake.set()
+
+    def missed(self) -> None:
+        """What changed meanwhile is not known by name; it expires."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await first_of(None, self._wake, stop)
+            self._wake.clear()
+            taken, self._changed = self._changed, set()
+            if taken:
+                await lifecycle.persist(functools.partial(self._read, taken), stop, what="people")
+
+    async def _read(self, users: Collection[User]) -> dict[User, dict[str, Any]]:
+        """From Postgres into Redis."""
+        keys = {User(u.company_id, u.user_id): Key(u.company_id, u.user_id or 0) for u in users}
+        with db.errors():
+            async with asyncio.timeout(READ_S), self._pool.acquire() as conn:
+                rows = await access_store.users(conn, keys.values())
+        found = {}
+        puts = []
+        for user, key in keys.items():
+            row = rows.get(key, NO_USER)
+            found[user] = _record(row if row.stamp != NEVER else None)
+            version = f"{row.stamp.version:020}{row.stamp.rank}{row.stamp.event_id}"
+            content = orjson.dumps(found[user])
+            puts.append(("EVAL", PUT, 1, self._keys.user(user), version, content, KEPT_S))
+        with contextlib.suppress(Unavailable):  # the next who asks reads Postgres
+            await self._wire.call_all(puts)
+        return found
+
+
+def _record(row: Register | None) -> dict[str, Any]:
+    """Of a user whom Pipedrive never told of, little is known."""
+    if row is None:
+        return {"name": None, "email": None, "active": True}
+    return {
+        "name": row.fields["name"],
+        "email": row.fields["email"],
+        "active": not is_inactive(row),
+    }

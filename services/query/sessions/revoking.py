@@ -1,0 +1,63 @@
+"""A revocation on its way: in force first, then in the log.
+
+Rule 1: who is told that something is revoked can rely on it, at once and on every instance, and a
+        rebuilt store has it, too.
+Rule 2: while Kafka is away it is in force all the same, and whoever asked is told to ask again.
+"""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from services.query.batch import User
+from services.query.sessions import store as access_store
+from shared import db, topics
+from shared.events import Action, SessionChange, SessionRevocation, Source, dump
+from shared.kafka.publisher import Publisher, Record
+
+log = logging.getLogger(__name__)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+ALL = "all"
+
+
+class Revoker:
+    def __init__(self, pool: db.Pool, publisher: Publisher) -> None:
+        self._pool = pool
+        self._publisher = publisher
+
+    async def revoke(
+        self, user: User, token_id: str | None, *, expires_at: datetime | None
+    ) -> None:
+        """One token of the user's, or all that were issued until now.
+
+        Raises:
+            Unavailable: Postgres or Kafka is away; it may be in force, and can be asked again.
+        """
+        change = _change(user, token_id, expires_at, datetime.now(UTC))
+        with db.errors():
+            async with self._pool.acquire() as conn, conn.transaction():
+                await access_store.tell(conn, await access_store.revoke(conn, [change]))
+        record = Record(topics.APP_SESSIONS.name, change.key, dump(change))
+        await self._publisher.publish([record])
+        log.info("sessions_revoked", extra={"company_id": user.company_id})
+
+
+def _change(
+    user: User, token_id: str | None, expires_at: datetime | None, now: datetime
+) -> SessionChange:
+    if user.user_id is None:
+        raise AssertionError("a revocation is of one user")
+    return SessionChange(
+        event_id=str(uuid4()),
+        company_id=user.company_id,
+        entity="session",
+        entity_id=f"{user.user_id}:{token_id or ALL}",
+        action=Action.CHANGE,
+        version=(now - EPOCH) // MICROSECOND,
+        occurred_at=now,
+        received_at=now,
+        source=Source.APP,
+        data=SessionRevocation(user_id=user.user_id, token_id=token_id, expires_at=expires_at),
+    )

@@ -1,0 +1,62 @@
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from services.query.sessions import access
+from services.query.sessions.access import Denials, UserKey
+from shared.auth import Identity, Session
+
+ME = UserKey(1, 7)
+
+
+def session(*, name: str = "t", issued_at: float = 100.0, company: int = 1) -> Session:
+    return Session(Identity(company, 7, False), name, issued_at, 1_000.0)
+
+
+def test_nobody_is_refused_without_a_reason():
+    assert Denials().why(session()) is None
+
+
+@pytest.mark.parametrize(
+    ("denials", "sentence"),
+    [
+        (Denials(inactive={ME}), "This user is deactivated in Pipedrive."),
+        (Denials(all_until={ME: 100.5}), "All tokens of this user were revoked. Sign in again."),
+        (Denials(tokens={(ME, "t")}), "This token was revoked. Sign in again."),
+    ],
+)
+def test_a_refusal_says_why_and_meets_nobody_of_another_company(denials, sentence):
+    assert denials.why(session()) == sentence
+    assert denials.why(session(company=2)) is None
+
+
+def test_a_token_issued_after_all_were_revoked_speaks_again():
+    denials = Denials(all_until={ME: 100.5})
+
+    assert denials.why(session(issued_at=101.0)) is None
+    assert denials.why(session(issued_at=0.0)) is not None
+
+
+def test_another_token_of_the_user_goes_on():
+    assert Denials(tokens={(ME, "other")}).why(session()) is None
+
+
+def test_a_token_may_be_valid_for_longer_than_dates_go():
+    assert access.instant(1e18).year == 9999
+    assert access.instant(0) == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_a_session_is_looked_up_in_no_time_however_many_are_refused():
+    denials = Denials(
+        {UserKey(1, n) for n in range(100, 10_000)},
+        {UserKey(2, n): 1.0 for n in range(10_000)},
+        {(UserKey(3, n), "t") for n in range(10_000)},
+    )
+    mine = session()
+
+    began = time.perf_counter()
+    for _ in range(10_000):
+        assert denials.why(mine) is None
+
+    assert (time.perf_counter() - began) / 10_000 < 10e-6
