@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.structs import RecordMetadata
 
 from shared.errors import Unavailable
 from shared.kafka.client import MAX_MESSAGE_BYTES, connection, errors, physical
@@ -127,12 +128,26 @@ class Publisher:
     ) -> Sequence[Position]:
         pending = []
         for record in records:
-            [((topic, partition), group)] = (await self._placed(producer, [record])).items()
-            [batch] = _batches(group)
-            delivered = await producer.send_batch(batch, topic, partition=partition)
-            delivered.add_done_callback(_look_at)
-            pending.append((record.topic, partition, delivered))
-        return [Position(topic, p, (await delivered).offset) for topic, p, delivered in pending]
+            partition, delivered = await self._send_one(producer, record)
+            pending.append((record, partition, delivered))
+        places = []
+        for record, partition, delivered in pending:
+            offset = (await delivered).offset
+            while offset < 0:
+                # Sent twice by the producer itself, the broker has it and forgot where. A third
+                # copy is harmless, and behind the first.
+                offset = (await (await self._send_one(producer, record))[1]).offset
+            places.append(Position(record.topic, partition, offset))
+        return places
+
+    async def _send_one(
+        self, producer: AIOKafkaProducer, record: Record
+    ) -> tuple[int, asyncio.Future[RecordMetadata]]:
+        [((topic, partition), group)] = (await self._placed(producer, [record])).items()
+        [batch] = _batches(group)
+        delivered = await producer.send_batch(batch, topic, partition=partition)
+        delivered.add_done_callback(_look_at)
+        return partition, delivered
 
     async def _placed(
         self, producer: AIOKafkaProducer, records: Iterable[Record]

@@ -17,7 +17,7 @@ async def cluster(
         "KAFKA_BOOTSTRAP_SERVERS": infra.kafka,
         "KAFKA_TOPIC_PREFIX": topic_prefix,
         "KAFKA_GROUP_PREFIX": topic_prefix + "my500",
-        "KAFKA_PARTITIONS": "6",
+        "KAFKA_PARTITIONS": "3",
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "LOG_LEVEL": "INFO",

@@ -47,7 +47,7 @@ class Acting:
         async def is_shown() -> bool:
             nonlocal told
             status, told = await self.cluster.get(url, COMPANY, OWNER)
-            assert status == 200, told
+            assert status == 200, (told, after)
             return bool(told["performance"]["after"] == "shown")
 
         await until(is_shown)

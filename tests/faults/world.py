@@ -88,7 +88,7 @@ async def running(
             "KAFKA_BOOTSTRAP_SERVERS": infra.kafka,
             "KAFKA_TOPIC_PREFIX": prefix,
             "KAFKA_GROUP_PREFIX": f"{prefix}my500",
-            "KAFKA_PARTITIONS": "6",
+            "KAFKA_PARTITIONS": "3",
             "DATABASE_URL": _through(database_url, links["postgres"]),
             "REDIS_URL": _through(redis_url, links["valkey"]),
             "SPOOL_DIR": str(folder / "spool"),

@@ -13,6 +13,7 @@ import orjson
 from services.scoring.consumer import Scorer
 from services.scoring.main import MIGRATIONS, SERVICE
 from shared import db, ids, service, topics
+from shared.errors import Unavailable
 from shared.events import (
     Action,
     ActivityChange,
@@ -59,9 +60,16 @@ class Store:
         return self.now
 
     async def told(self, *facts: Received) -> None:
-        """In one batch."""
-        async with self.pool.acquire() as conn, conn.transaction():
-            await self.scorer.apply(conn, facts)
+        """In one batch, once more where another worker was in the way, as the consumer does."""
+        while True:
+            try:
+                with db.errors():
+                    async with self.pool.acquire() as conn, conn.transaction():
+                        await self.scorer.apply(conn, facts)
+                    return
+            except Unavailable as outage:
+                if "deadlock" not in str(outage):
+                    raise
 
     async def told_all(self, batches: Iterable[Sequence[Received]]) -> None:
         for batch in batches:
