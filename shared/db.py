@@ -29,6 +29,8 @@ Heard: TypeAlias = Callable[[LoggedQuery], None]
 STATEMENT_TIMEOUT_MS = 30_000
 CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
+REPLAN_S = 15
+KEEP_PLANS_S = 300
 PING_S = 2.0
 # What a client that was frozen, or whose network is gone, leaves behind holds locks that everyone
 # else waits for: the server ends it. Without these it would take TCP two hours.
@@ -90,9 +92,10 @@ async def pool(
     """A pool whose connections see `schema` first. Connects when first used, and is closed when
     the block ends, by force if somebody does not give a connection back.
 
-    `durable=False` lets commits return before they are on disk (rule 2). `replan=True` plans each
-    statement whenever it runs: right for batches on tables that grow from nothing, where a plan
-    kept from the first rows would go by an index that no longer narrows anything. `heard` is told
+    `durable=False` lets commits return before they are on disk (rule 2). `replan=True` plans
+    statements anew every few seconds: tables that grow from nothing would keep a plan from their
+    first rows, by an index that no longer narrows anything. Planning at each run costs more than
+    the statements do where batches are small. `heard` is told
     of each statement after it has run.
     """
 
@@ -107,12 +110,12 @@ async def pool(
         max_size=size,
         init=prepare,
         timeout=CONNECT_TIMEOUT_S,
+        max_cached_statement_lifetime=REPLAN_S if replan else KEEP_PLANS_S,
         server_settings={
             "search_path": f"{schema},public",
             "application_name": f"my500-{schema}",
             "statement_timeout": str(STATEMENT_TIMEOUT_MS),
             "synchronous_commit": "on" if durable else "off",
-            "plan_cache_mode": "force_custom_plan" if replan else "auto",
             "jit": "off",  # compiling costs more than any statement here runs
             # Every statement goes by keys: a table that looks small is not read whole.
             "enable_seqscan": "off",

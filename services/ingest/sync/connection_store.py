@@ -12,6 +12,8 @@ SELECT company_id, since, incremental_due, full_due, hook_id, hook_url, hook_dig
  WHERE company_id = $1
 """
 
+ANY = "SELECT EXISTS (SELECT FROM connections)"
+
 # Whoever gets the row looks; all others find that it has just been looked at.
 TO_CHECK = """
 UPDATE connections
@@ -52,6 +54,11 @@ class Link:
 async def link(conn: Connection, company_id: int) -> Link | None:
     row = await conn.fetchrow(CONNECTION, company_id)
     return None if row is None else Link(*row)
+
+
+async def are_any(conn: Connection) -> bool:
+    found: bool = await conn.fetchval(ANY)
+    return found
 
 
 async def to_check(conn: Connection, every_s: float) -> list[int]:

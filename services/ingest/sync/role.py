@@ -5,22 +5,22 @@ start, and the sync begins when it is there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from services.ingest.settings import IngestSettings
-from services.ingest.sync import SCHEMA, hearing
+from services.ingest.sync import SCHEMA, connection_store, hearing
 from services.ingest.sync.api import SyncApi
 from services.ingest.sync.completing import Completer
 from services.ingest.sync.connecting import Connecting
 from services.ingest.sync.runner import Runner
 from services.ingest.sync.running import Parts
 from services.ingest.sync.watching import Watcher
-from shared import db, service
+from shared import db, lifecycle, service
 from shared.app import Ping
 from shared.errors import Unavailable
 from shared.kafka.consumer import Consumer
@@ -34,6 +34,7 @@ from shared.topics import ALL
 ROLE: Final = "sync"
 TOPICS: Final = tuple(topic for topic in ALL if topic.producer == "ingest")
 MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
+LOOK_S: Final = 1.0
 PUBLISH_S: Final = 30.0
 """A sync has time: it waits for Kafka rather than publish a page twice."""
 
@@ -81,6 +82,28 @@ class Sync:
         await self.prepare(stop)
         await stop.wait()
 
+    def _once_connected(
+        self, loop: lifecycle.Loop
+    ) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
+        """Hearing what webhooks told costs as much as taking them, and is of use only where a
+        sync will compare with it; who begins later hears the log from its start.
+        """
+
+        async def run(stop: asyncio.Event) -> None:
+            while not await self._anyone_connected():
+                if await lifecycle.wait_or_stop(LOOK_S, stop):
+                    return
+            await loop(stop)
+
+        return run
+
+    async def _anyone_connected(self) -> bool:
+        try:
+            async with self.store() as conn:
+                return await connection_store.are_any(conn)
+        except Unavailable:
+            return False
+
     async def run(self, stop: asyncio.Event) -> None:
         """Of a process that does the work, once there is somewhere to write to."""
         await self.prepare(stop)
@@ -97,8 +120,8 @@ class Sync:
             Runner(self.parts, self.pool).run,
             Watcher(self.parts, self.pool, self.tenants).run,
             Completer(self.parts, self.pool).run,
-            consumer.run,
-            consumer.watch,
+            self._once_connected(consumer.run),
+            self._once_connected(consumer.watch),
         )
         async with asyncio.TaskGroup() as group:
             for loop in loops:
