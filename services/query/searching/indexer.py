@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 BATCH: Final = 2000
 IMPORT_PER_SECOND: Final = 500
-IMPORT_REST: Final = 9
+IMPORT_REST: Final = 29
 """Times as long as it worked that the loop rests while more than so many entries come a second."""
 FEW: Final = 1000
 """Contacts up to which a user has no index."""
