@@ -82,7 +82,7 @@ class Invalidation:
     async def _settle(self) -> None:
         if self._open:
             with db.errors():
-                async with asyncio.timeout(SETTLE_S), self._pool.acquire() as conn:
+                async with db.leased(self._pool, seconds=SETTLE_S) as conn:
                     self._open -= await projection.settled(conn, sorted(self._open))
         if self._open:
             return

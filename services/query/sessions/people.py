@@ -78,7 +78,7 @@ class People:
         """From Postgres into Redis."""
         keys = {User(u.company_id, u.user_id): Key(u.company_id, u.user_id or 0) for u in users}
         with db.errors():
-            async with asyncio.timeout(READ_S), self._pool.acquire() as conn:
+            async with db.leased(self._pool, seconds=READ_S) as conn:
                 rows = await access_store.users(conn, keys.values())
         found = {}
         puts = []

@@ -62,7 +62,7 @@ class Sessions:
         Unavailable: Postgres is away; the last known holds.
         """
         with db.errors():
-            async with asyncio.timeout(LOAD_S), self._pool.acquire() as conn:
+            async with db.leased(self._pool, seconds=LOAD_S) as conn:
                 self._denials = await access_store.denials(conn)
         self._denied()
 
@@ -110,7 +110,7 @@ class Sessions:
         taken, self._unwritten = self._unwritten, {}
         try:
             with db.errors():
-                async with asyncio.timeout(LOAD_S), self._pool.acquire() as conn:
+                async with db.leased(self._pool, seconds=LOAD_S) as conn:
                     await access_store.record(conn, taken.values())
         except Unavailable:
             self._unwritten = taken | self._unwritten
