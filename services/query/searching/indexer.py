@@ -36,7 +36,7 @@ IMPORT_REST: Final = 29
 """Times as long as it worked that the loop rests while more than so many entries come a second."""
 FEW: Final = 1000
 """Contacts up to which a user has no index."""
-EVERY_S: Final = 0.25
+EVERY_S: Final = 1.0
 PIECE: Final = 100
 ROWS: Final = 2000
 """Contacts, and rows, between two moments in which others may run."""
