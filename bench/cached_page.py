@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import jwt
 
+from devstack.ports import free
 from services.query import batch, projector
 from services.query.main import MIGRATIONS, SCHEMA
 from shared import db, ids, service, states, topics
@@ -103,12 +103,6 @@ async def execute(dsn: str, statement: str) -> None:
     await conn.close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def process(*arguments: str, **environment: str) -> Iterator[int]:
     """Yields its id."""
@@ -172,7 +166,7 @@ def load(url: str, token: str, seconds: int, pid: int) -> tuple[float, float]:
 def measure(dsn: str, redis: str, rounds: int, seconds: int) -> None:
     claims = {"sub": str(USER), "company_id": COMPANY, "exp": int(time.time()) + 3600}
     token = jwt.encode(claims, SECRET, algorithm="HS256")
-    ports = free_port(), free_port()
+    ports = free(), free()
     urls = [f"http://127.0.0.1:{port}/api/my-500" for port in ports]
     environment = {
         "QUERY_DATABASE_URL": dsn,

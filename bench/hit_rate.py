@@ -27,9 +27,10 @@ import jwt
 from redis.asyncio import Redis
 
 from bench import data
-from bench.cached_page import SECRET, free_port, process
+from bench.cached_page import SECRET, process
 from bench.data import COMPANY, OTHERS, Scale
 from bench.stage import percentile, say
+from devstack.ports import free
 from services.query import projection
 from services.query.generation import Keys
 from services.query.invalidation import Invalidation
@@ -208,7 +209,7 @@ async def main(chosen: argparse.Namespace) -> None:
     redis = os.environ["REDIS_URL"]
     async with Redis.from_url(redis) as client:
         await client.ping()
-    port = free_port()
+    port = free()
     environment = {
         "QUERY_DATABASE_URL": dsn,
         "REDIS_URL": redis,

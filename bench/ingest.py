@@ -11,7 +11,6 @@ import argparse
 import base64
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from devstack.ports import free
 
 ROOT = Path(__file__).parent.parent
 LUA = ROOT / "bench" / "webhooks.lua"
@@ -110,12 +111,6 @@ def environment(folder: Path) -> dict[str, str]:
     return known | os.environ | ours
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def running(command: list[str], env: dict[str, str]) -> Iterator[psutil.Process]:
     process = subprocess.Popen(command, env=env, cwd=ROOT)
@@ -188,7 +183,7 @@ def median(rounds: list[Figures]) -> Figures:
 
 def measure(rounds: int, seconds: int) -> dict[str, list[Figures]]:
     found: dict[str, list[Figures]] = {"bare": [], "ingest": []}
-    ports = {name: free_port() for name in found}
+    ports = {name: free() for name in found}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         bodies = folder / "bodies"

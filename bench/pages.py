@@ -22,9 +22,10 @@ import jwt
 from redis.asyncio import Redis
 
 from bench import data
-from bench.cached_page import SECRET, free_port, process
+from bench.cached_page import SECRET, process
 from bench.data import COMPANY, USER, Scale
 from bench.stage import percentile, say
+from devstack.ports import free
 from services.query.generation import Keys, fresh
 from services.query.main import SCHEMA
 from tests.support.waiting import until
@@ -136,7 +137,7 @@ async def main(database: str, scale: Scale, times: int) -> None:
     await store.close()
     claims = {"sub": str(USER), "company_id": COMPANY, "exp": int(time.time()) + 3600}
     headers = {"Authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"}
-    port = free_port()
+    port = free()
     environment = {
         "QUERY_DATABASE_URL": dsn,
         "JWT_SECRET": SECRET,

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from tests.faults.plan import INSTANCES, SERVERS
-from tests.support.cluster import Cluster, Instance
+from tests.support.cluster import Cluster, Instance, variables
 from tests.support.infra import Infra
 from tests.support.pipe import COMPANY, a_tenant
 from tests.support.proxy import Proxy, Weather
@@ -84,16 +84,14 @@ async def running(
             "postgres": await held.enter_async_context(_before(database_url)),
             "valkey": await held.enter_async_context(_before(redis_url)),
         }
-        environment = {
-            "KAFKA_BOOTSTRAP_SERVERS": infra.kafka,
-            "KAFKA_TOPIC_PREFIX": prefix,
-            "KAFKA_GROUP_PREFIX": f"{prefix}my500",
-            "KAFKA_PARTITIONS": "3",
-            "DATABASE_URL": _through(database_url, links["postgres"]),
-            "REDIS_URL": _through(redis_url, links["valkey"]),
-            "SPOOL_DIR": str(folder / "spool"),
-        }
-        cluster = await held.enter_async_context(Cluster(folder, environment))
+        names = variables(
+            infra.kafka,
+            _through(database_url, links["postgres"]),
+            _through(redis_url, links["valkey"]),
+            prefix,
+            partitions=3,
+        ) | {"SPOOL_DIR": str(folder / "spool")}
+        cluster = await held.enter_async_context(Cluster(folder, names))
         tenant: dict[str, Any] = a_tenant(COMPANY)
         cluster.write_tenants([tenant])
         world = World(infra, cluster, links)

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from tests.support import histories
-from tests.support.cluster import Cluster, Instance
+from tests.support.cluster import Cluster, Instance, variables
 from tests.support.double import Double, double
 from tests.support.infra import Infra
 from tests.support.log_reading import Log, living, newest
@@ -34,15 +34,8 @@ Row = dict[str, Any]
 async def cluster(
     infra: Infra, database_url: str, redis_url: str, topic_prefix: str, tmp_path: Path
 ) -> AsyncIterator[Cluster]:
-    environment = {
-        "KAFKA_BOOTSTRAP_SERVERS": infra.kafka,
-        "KAFKA_TOPIC_PREFIX": topic_prefix,
-        "KAFKA_GROUP_PREFIX": topic_prefix + "my500",
-        "KAFKA_PARTITIONS": "3",
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-    }
-    async with Cluster(tmp_path, environment) as cluster:
+    names = variables(infra.kafka, database_url, redis_url, topic_prefix, partitions=3)
+    async with Cluster(tmp_path, names) as cluster:
         yield cluster
 
 

@@ -4,14 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-import jwt
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 
 from services.orgs import api, applying
@@ -30,22 +27,14 @@ from shared.events import (
     dump,
     parse,
 )
-from shared.kafka.client import physical
 from shared.kafka.consumer import Consumer, Received
 from shared.kafka.publisher import Publisher, Record
+from tests.support.orgs_facts import NOW, OURS, SECRET, THEIRS, bearer, records_in
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
-SECRET = "a secret of at least thirty-two bytes"
-OURS, THEIRS = 31, 32
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Client = TestClient[Any, Any]
-
-
-def bearer(company_id: int) -> dict[str, str]:
-    claims = {"sub": "1", "company_id": company_id, "exp": 4_000_000_000}
-    return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
 
 
 def told_of(
@@ -133,25 +122,6 @@ async def get(client: Client, organization_id: object, company_id: int = OURS) -
     path = f"/api/organizations/{organization_id}"
     async with client.get(path, headers=bearer(company_id)) as response:
         return response.status, await response.json()
-
-
-async def records_in(settings: OrgsSettings, topic: str) -> list[bytes]:
-    name = physical(settings, topic)
-    partitions = [TopicPartition(name, n) for n in range(settings.kafka_partitions)]
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers, auto_offset_reset="earliest"
-    )
-    consumer.assign(partitions)
-    await consumer.start()
-    try:
-        ends = await consumer.end_offsets(partitions)
-        found: list[bytes] = []
-        while len(found) < sum(ends.values()):
-            for batch in (await consumer.getmany(timeout_ms=500)).values():
-                found.extend(record.value for record in batch)
-        return found
-    finally:
-        await consumer.stop()
 
 
 async def test_what_is_not_there_is_made_and_then_found(client: Client) -> None:

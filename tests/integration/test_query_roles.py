@@ -11,7 +11,7 @@ from shared.kafka.consumer import Received
 from shared.kafka.publisher import Publisher, Record
 from shared.settings import Settings
 from tests.support import query_facts as facts
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, variables
 from tests.support.infra import Infra
 from tests.support.query_facts import COMPANY
 from tests.support.waiting import until
@@ -23,15 +23,8 @@ pytestmark = pytest.mark.integration
 async def cluster(
     infra: Infra, database_url: str, redis_url: str, topic_prefix: str, tmp_path: Path
 ) -> AsyncIterator[Cluster]:
-    environment = {
-        "KAFKA_BOOTSTRAP_SERVERS": infra.kafka,
-        "KAFKA_TOPIC_PREFIX": topic_prefix,
-        "KAFKA_GROUP_PREFIX": topic_prefix,
-        "KAFKA_PARTITIONS": "2",
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-    }
-    async with Cluster(tmp_path, environment) as cluster:
+    names = variables(infra.kafka, database_url, redis_url, topic_prefix, partitions=2)
+    async with Cluster(tmp_path, names) as cluster:
         cluster.write_tenants([])
         yield cluster
 

@@ -29,6 +29,20 @@ def token(company_id: int, user_id: str, **claims: Any) -> str:
     return jwt.encode(whole, SECRET, algorithm="HS256")
 
 
+def variables(
+    kafka: str, database_url: str, redis_url: str, prefix: str, *, partitions: int
+) -> dict[str, str]:
+    """What names the servers, and topics and groups of one's own on them."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "KAFKA_TOPIC_PREFIX": prefix,
+        "KAFKA_GROUP_PREFIX": prefix + "my500",
+        "KAFKA_PARTITIONS": str(partitions),
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+    }
+
+
 @dataclass
 class Instance:
     """One process of one service."""
