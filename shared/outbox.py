@@ -9,6 +9,7 @@ Rule 3: one relay at a time per store, by an advisory lock on a connection of it
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -18,6 +19,7 @@ from shared import db, lifecycle
 from shared.events import dump
 from shared.kafka.publisher import Publisher, Record
 from shared.observability import OUTBOX_PENDING, OUTBOX_PUBLISHED
+from shared.pacing import Pace
 from shared.states import Published
 from shared.topics import Topic
 
@@ -25,22 +27,23 @@ log = logging.getLogger(__name__)
 
 BATCH = 2_000
 IDLE_S = 1.0
-PACE_S = 0.002
-"""Least time between two rounds: states of a key that come meanwhile are told as one."""
+PACE = Pace(times=1.0, least_s=0.002, most_s=0.05, much=BATCH // 10)
+"""States of a key that come meanwhile are told as one."""
 RELAY_LOCK_SPACE = 0x4F55
 STATEMENT_S = 30.0
 """A connection whose other end is gone without a word is noticed by nothing else."""
 
+# One round trip: the states, and one notification, which Postgres sends at the commit.
 PUT = """
-INSERT INTO outbox (topic, key, payload)
-SELECT $1, key, payload
-  FROM unnest($2::bytea[], $3::bytea[]) AS state (key, payload)
-    ON CONFLICT (topic, key) DO UPDATE
-   SET payload = EXCLUDED.payload, place = EXCLUDED.place
+WITH put AS (
+    INSERT INTO outbox (topic, key, payload)
+    SELECT $1, key, payload
+      FROM unnest($2::bytea[], $3::bytea[]) AS state (key, payload)
+        ON CONFLICT (topic, key) DO UPDATE
+       SET payload = EXCLUDED.payload, place = EXCLUDED.place
+)
+SELECT pg_notify('outbox_' || current_schema(), '')
 """
-
-# Coalesced by Postgres within a transaction; one a batch, never one a row.
-WAKE = "SELECT pg_notify('outbox_' || current_schema(), '')"
 
 PENDING = """
 SELECT place, topic, key, payload
@@ -60,7 +63,6 @@ async def put(conn: db.Connection, topic: Topic, states: Iterable[Published]) ->
     if not rows:
         return
     await conn.execute(PUT, topic.name, *db.columns(rows, 2))
-    await conn.execute(WAKE)
 
 
 class Relay:
@@ -91,11 +93,13 @@ class Relay:
         await conn.add_listener(f"outbox_{self._schema}", lambda *_: wake.set())
         while not stop.is_set():
             wake.clear()
+            began = time.monotonic()
             pending = await conn.fetch(PENDING, BATCH, timeout=STATEMENT_S)
             OUTBOX_PENDING.set(len(pending))
             if pending:
                 await self._publish(conn, pending)
-                await lifecycle.wait_or_stop(PACE_S, stop)
+                rest_s = PACE.rest(time.monotonic() - began, len(pending))
+                await lifecycle.wait_or_stop(rest_s, stop)
             else:
                 await _wait_for_either(wake, stop)
 
