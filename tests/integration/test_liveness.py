@@ -113,4 +113,4 @@ async def test_a_consumer_that_never_comes_back_from_a_batch_is_not_alive(
         async def is_stuck() -> bool:
             return not consumer.alive()
 
-        await until(is_stuck, 10)
+        await until(is_stuck)

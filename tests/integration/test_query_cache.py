@@ -293,7 +293,7 @@ async def test_a_change_that_redis_was_not_told_of_empties_the_cache_later(place
             names, _ = await reader.names()
             return bool(names == ["new"])
 
-        await until(is_new, 5)
+        await until(is_new)
         stop.set()
         await healing
 
@@ -323,7 +323,7 @@ async def test_a_redis_that_started_again_with_older_keys_is_not_believed(
                 assert names == ["new"]
                 return origin in (Origin.STORE, Origin.CACHE)
 
-            await until(asks_again, 10)
+            await until(asks_again)
     assert away == ["new"]
 
 

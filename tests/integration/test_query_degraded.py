@@ -79,7 +79,7 @@ async def test_a_redis_that_answers_nobody_costs_one_moment_and_not_each_request
             answer = await body(await door.get("/api/my-500"))
             return bool(answer["performance"]["cacheHit"])
 
-        await until(is_hit, 10)
+        await until(is_hit)
 
     assert first < SILENCE_S
     assert sum(seconds for seconds, _ in rest) < SILENCE_S
@@ -115,7 +115,7 @@ async def test_cached_pages_are_served_marked_while_postgres_is_away(killable: I
         await door.told(facts.person(1, name="Ada"))
         etag = (await door.get("/api/my-500")).headers["ETag"]
         await asyncio.to_thread(killable.kill, "postgres")
-        await until(is_away(door), 10)
+        await until(is_away(door))
         kept = await door.get("/api/my-500", etag=etag)
         unread = await door.get("/api/my-500?page=2")
         await asyncio.to_thread(killable.start, "postgres")
@@ -167,7 +167,7 @@ async def test_a_postgres_that_answers_nobody_costs_seconds_once_and_then_nothin
         try:
             async with asyncio.TaskGroup() as group:
                 first = group.create_task(timed(door, "/api/my-500?page=2"))
-                await until(is_away(door), 10)
+                await until(is_away(door))
                 known = [await timed(door, f"/api/my-500?page={n}") for n in range(3, 23)]
                 kept = await body(await door.get("/api/my-500"))
         finally:

@@ -121,7 +121,7 @@ async def test_hits_are_sampled_while_the_process_runs(door: Door) -> None:
         await door.get(LIST)
         return door.parts.samples._taken is not None
 
-    await until(one_was_taken, 10)
+    await until(one_was_taken)
     taken = door.parts.samples._taken
     stop.set()
     await running
@@ -150,7 +150,7 @@ async def test_a_slow_statement_is_told_once_with_its_plan(
             async def is_told() -> bool:
                 return bool(told(caplog, statement))
 
-            await until(is_told, 10)
+            await until(is_told)
             stop.set()
             await telling
 
@@ -177,7 +177,7 @@ async def test_a_statement_without_a_plan_is_told_too(
         async def is_told() -> bool:
             return bool(told(caplog, "SET x = 1"))
 
-        await until(is_told, 10)
+        await until(is_told)
         stop.set()
         await telling
 

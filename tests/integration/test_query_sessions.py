@@ -73,7 +73,7 @@ async def test_a_deactivated_user_is_refused_everywhere_until_active_again(stage
         assert [await status(client, each.url) for each in (one, two)] == [200, 200]
         following = client.following(one.url)
         async with following:
-            await until(lambda: _has_events(client), 10)
+            await until(lambda: _has_events(client))
             await stage.told(user(7, 2, active=False))
             await refused_promptly(client, one.url, two.url)
             await until(lambda: _no_streams(one), PROMPTLY_S)
@@ -206,7 +206,7 @@ async def test_a_token_is_written_down_when_it_is_seen(stage: Stage) -> None:
         async def is_written() -> bool:
             return bool(await stage.pool.fetchval("SELECT count(*) FROM sessions"))
 
-        await until(is_written, 5)
+        await until(is_written)
         rows = await stage.pool.fetch("SELECT * FROM sessions")
         _, listed = await ask(client, one.url, "/api/sessions")
 

@@ -143,7 +143,7 @@ class Hub:
                 await self._look_from(conn, place, joining)
         if place is None:
             await self._begin()
-        if self._joining:
+        if place is None or self._joining:
             self._wake.set()
 
     async def _look_from(

@@ -133,7 +133,7 @@ async def test_after_a_ban_events_flow_again():
     rules = Rules(time_scale=0.001, concurrency=1, ban_s=100, retry_after_s=())
     outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
     async with (
-        asyncio.timeout(5),
+        asyncio.timeout(30),
         receiver.listening() as url,
         Sender(Target(url, "hook", "password"), rules) as sender,
     ):
