@@ -108,7 +108,7 @@ async def change(projector: Projector, pool: db.Pool, per_second: int, stop: asy
         )
         async with pool.acquire() as conn, conn.transaction():
             after = await projector.apply(conn, [fact])
-        await after()
+        await after(committed=True)
         due = first / 1e6 + number / per_second
         try:
             async with asyncio.timeout(max(0.001, due - time.time())):

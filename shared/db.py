@@ -10,7 +10,7 @@ Rule 3: a connection that is away is `Unavailable`; a value Postgres can never t
 import asyncio
 import hashlib
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -232,8 +232,8 @@ async def _run_missing(conn: asyncpg.Connection, files: Iterable[Path]) -> None:
 
 # The schema is part of the name: a store built beside the live one waits for no lock of it.
 LOCK = """
-SELECT pg_advisory_xact_lock($1 # hashtext(current_schema()), key)
-  FROM unnest($2::int[]) WITH ORDINALITY AS keys (key, place)
+SELECT pg_advisory_xact_lock(space # hashtext(current_schema()), key)
+  FROM unnest($1::int[], $2::int[]) WITH ORDINALITY AS keys (space, key, place)
  ORDER BY place
 """
 
@@ -244,8 +244,18 @@ async def lock(conn: Connection, space: int, names: Iterable[object]) -> None:
     Everyone takes the locks in one order, so two batches wait for one another and never deadlock.
     Two names may share a lock; that costs a wait, no more.
     """
-    keys = {zlib.crc32(repr(name).encode()) - 2**31 for name in names}
-    await conn.execute(LOCK, space, sorted(keys))
+    await lock_all(conn, {space: names})
+
+
+async def lock_all(conn: Connection, spaces: Mapping[int, Iterable[object]]) -> None:
+    """The same in several spaces, one after the other."""
+    keys = [(space, key) for space, names in spaces.items() for key in _lock_keys(names)]
+    if keys:
+        await conn.execute(LOCK, *columns(keys, 2))
+
+
+def _lock_keys(names: Iterable[object]) -> list[int]:
+    return sorted({zlib.crc32(repr(name).encode()) - 2**31 for name in names})
 
 
 def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:

@@ -68,6 +68,11 @@ class Batch:
     revocations: list[events.SessionChange] = field(default_factory=list)
     received: list[datetime] = field(default_factory=list)
 
+    def named_by_activities(self) -> set[Key]:
+        """The persons that the activities name."""
+        told = ((key, write.carried.get("person_id")) for key, write in self.activities)
+        return {Key(key.company_id, person) for key, person in told if person is not None}
+
     def contacts(self) -> set[Key]:
         """The persons the facts speak of, those they were merged into among them."""
         keys = {key for key, _ in self.persons}

@@ -56,9 +56,14 @@ class Invalidation:
                 self._tell("mark", outage)
                 self._unmarked = True
 
-    async def settle(self) -> None:
-        """Free the users if the transaction has ended; otherwise `run` does, once it has."""
+    async def settle(self, ended: str | None = None) -> None:
+        """Free the users if their transactions have ended; otherwise `run` does, once they have.
+
+        Postgres is asked, but for the one of which the caller knows.
+        """
         async with self._turn:
+            if ended is not None:
+                self._open.discard(ended)
             try:
                 await self._settle()
             except Unavailable as outage:

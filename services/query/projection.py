@@ -22,7 +22,7 @@ from services.query.contact import (
 )
 from services.query.live.touched import Seen
 from shared import db, ids, states
-from shared.db import Connection, columns, lock
+from shared.db import Connection, columns, lock, lock_all
 from shared.register import Register, Stamp, decode_lag, encode_lag
 
 ACTIVITY_LOCKS: Final = 0x5141
@@ -156,8 +156,6 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::smallint[], 
    SET contacts = held.contacts + EXCLUDED.contacts
 """
 
-TRANSACTION = "SELECT pg_current_xact_id()::text"
-
 SETTLED = """
 SELECT number
   FROM unnest($1::text[]) AS opened (number)
@@ -178,8 +176,8 @@ async def lock_persons(conn: Connection, keys: Iterable[Key]) -> None:
     await lock(conn, PERSON_LOCKS, keys)
 
 
-async def lock_activities(conn: Connection, keys: Iterable[Key]) -> None:
-    await lock(conn, ACTIVITY_LOCKS, keys)
+async def lock_named(conn: Connection, activities: Iterable[Key], persons: Iterable[Key]) -> None:
+    await lock_all(conn, {ACTIVITY_LOCKS: activities, PERSON_LOCKS: persons})
 
 
 async def lock_organizations(conn: Connection, organizations: Iterable[Organization]) -> None:
@@ -311,12 +309,6 @@ async def write_statuses(conn: Connection, statuses: Iterable[states.SyncStatus]
 
 async def move_counts(conn: Connection, moves: Moves) -> None:
     await _write(conn, MOVE_COUNTS, sorted_moves(moves.counts))
-
-
-async def transaction(conn: Connection) -> str:
-    """The number of the caller's transaction."""
-    number: str = await conn.fetchval(TRANSACTION)
-    return number
 
 
 async def settled(conn: Connection, numbers: Sequence[str]) -> set[str]:

@@ -1,12 +1,13 @@
 """Applies batches of facts to the read model, in the consumer's transaction.
 
-The order of locks, the same everywhere: the stored offsets, persons, organizations, rows.
-Persons are locked with all they were merged into, and organizations with every change of who sees
-them, so that whoever a change affects is found and marked whatever else is under way.
+The order of locks, the same everywhere: the stored offsets, activities, persons, organizations,
+rows. Persons are locked with all they were merged into, and organizations with every change of who
+sees them, so that whoever a change affects is found and marked whatever else is under way.
 """
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from services.query import batch, projection, tally_store
 from services.query.batch import Batch, Organization, Shown, User
@@ -35,13 +36,13 @@ class Projector:
         Poison: some fact can never be applied.
         """
         sorted_facts = batch.sort(facts, self._custom_fields)
-        users = await project(conn, sorted_facts)
+        told = await project(conn, sorted_facts)
         await access_store.project(conn, sorted_facts)
-        if users:
-            await self._invalidation.mark(users, await projection.transaction(conn))
+        if told is not None:
+            await self._invalidation.mark(told.users, told.transaction)
 
-        async def after() -> None:
-            await self._invalidation.settle()
+        async def after(*, committed: bool) -> None:
+            await self._invalidation.settle(told.transaction if told and committed else None)
             now = time.time()
             for received_at in sorted_facts.received:
                 EVENT_AGE.observe(now - received_at.timestamp())
@@ -52,13 +53,19 @@ class Projector:
         return self._tenants.get(company_id).custom_fields
 
 
-async def project(conn: db.Connection, facts: Batch) -> set[User]:
-    """Write what the facts make true; returns the users who see a difference."""
-    activities_before = await _activities(conn, facts)
-    activities = batch.activities_after(facts, activities_before)
-    were = {key: row for key, row in activities_before.items() if key in activities}
+class Told(NamedTuple):
+    """The users who see a difference once the transaction has committed."""
+
+    users: set[User]
+    transaction: str
+
+
+async def project(conn: db.Connection, facts: Batch) -> Told | None:
+    """Write what the facts make true; returns who sees a difference, null if nobody does."""
+    locked = facts.contacts() | facts.named_by_activities()
+    were, activities = await _activities(conn, facts, locked)
     spoken_of = batch.persons_of([activities, were])
-    before = await _locked_contacts(conn, facts.contacts() | spoken_of)
+    before = await _locked_contacts(conn, facts.contacts() | spoken_of, locked)
     after = batch.contacts_after(facts, before)
     moves = batch.moves(before, after)
     organizations = {Organization(s.company_id, s.organization_id) for s in moves.shares}
@@ -82,25 +89,32 @@ async def project(conn: db.Connection, facts: Batch) -> set[User]:
     if facts.statuses:
         companies = await projection.write_statuses(conn, facts.statuses.values())
     names = touched.by_user(contacts, organizations_seen)
-    await live_store.append(conn, names, companies)
-    return companies.union(names)
+    if not names and not companies:
+        return None
+    return Told(companies.union(names), await live_store.append(conn, names, companies))
 
 
-async def _activities(conn: db.Connection, facts: Batch) -> Mapping[Key, Register]:
-    if not facts.activities:
-        return {}
+async def _activities(
+    conn: db.Connection, facts: Batch, persons: set[Key]
+) -> tuple[Mapping[Key, Register], Mapping[Key, Register]]:
+    """The activities that change, as they were and as they are; the persons are locked along."""
     keys = {key for key, _ in facts.activities}
-    await projection.lock_activities(conn, keys)
-    return await projection.activities(conn, keys)
+    await projection.lock_named(conn, keys, persons)
+    before = await projection.activities(conn, keys) if keys else {}
+    after = batch.activities_after(facts, before)
+    return {key: row for key, row in before.items() if key in after}, after
 
 
-async def _locked_contacts(conn: db.Connection, wanted: Iterable[Key]) -> dict[Key, Contact]:
+async def _locked_contacts(
+    conn: db.Connection, wanted: Iterable[Key], locked: set[Key]
+) -> dict[Key, Contact]:
     """The contacts, and those they were merged into, each locked before it is read."""
     held: dict[Key, Contact] = {}
     missing = set(wanted)
     seen: set[Key] = set()
     while missing:
-        await projection.lock_persons(conn, missing)
+        if not missing <= locked:
+            await projection.lock_persons(conn, missing - locked)
         held |= await projection.contacts(conn, missing)
         seen |= missing
         missing = {into for key in missing if (into := _merged_into(held, key))} - seen

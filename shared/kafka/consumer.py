@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -54,10 +54,14 @@ class Received(NamedTuple):
     fact: Any
 
 
-AfterCommit = Callable[[], Awaitable[None]]
+class AfterCommit(Protocol):
+    """Awaited once the transaction has ended: `committed`, or nobody knows which way."""
+
+    async def __call__(self, *, committed: bool) -> None: ...
+
+
 Apply = Callable[[db.Connection, Sequence[Received]], Awaitable[AfterCommit | None]]
-"""Applies facts inside the caller's transaction. What it returns is awaited once the transaction
-has ended, committed or not."""
+"""Applies facts inside the caller's transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,15 +265,17 @@ class Consumer:
         ]
         moves = self._assignment.moves(items)
         after: AfterCommit | None = None
+        committed = False
         try:
             with db.errors():
                 async with self._pool.acquire() as conn, conn.transaction():
                     await offsets.advance(conn, moves)
                     if facts:
                         after = await self._apply(conn, facts)
+            committed = True
         finally:
             if after is not None:
-                await after()
+                await after(committed=committed)
         self._committed(items, moves, time.perf_counter() - began)
 
     def _committed(self, items: list[Item], moves: Sequence[Move], seconds: float) -> None:

@@ -16,7 +16,7 @@ from shared import db, service, topics
 from shared.errors import Poison, Unavailable
 from shared.events import Action, Note, NoteChange, Source, dump
 from shared.kafka.client import physical
-from shared.kafka.consumer import Apply, Consumer, Received
+from shared.kafka.consumer import AfterCommit, Apply, Consumer, Received
 from shared.kafka.publisher import Publisher, Record
 from shared.settings import StoreSettings
 from tests.support.waiting import until
@@ -336,12 +336,11 @@ async def test_what_follows_the_commit_is_done_whether_it_came_about_or_not(
 ) -> None:
     ended: list[int] = []
 
-    async def apply(
-        conn: db.Connection, facts: Sequence[Received]
-    ) -> Callable[[], Awaitable[None]]:
+    async def apply(conn: db.Connection, facts: Sequence[Received]) -> AfterCommit:
         await note_down(conn, facts)
 
-        async def after() -> None:
+        async def after(*, committed: bool) -> None:
+            assert committed
             ended.append(len(await noted(pool)))
 
         return after

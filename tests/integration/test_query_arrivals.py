@@ -32,7 +32,7 @@ async def commit(stage: Stage, start: int, following: int, *told: Any) -> None:
     async with stage.pool.acquire() as conn, conn.transaction():
         await offsets.advance(conn, [Move(CAMPAIGN, start, following)])
         after = await stage.projector.apply(conn, told)
-    await after()
+    await after(committed=True)
 
 
 async def ask(stage: Stage, url: str) -> tuple[int, Any, str | None, float]:

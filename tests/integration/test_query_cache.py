@@ -71,7 +71,7 @@ class Writer:
             after = await self.projector.apply(conn, told)
             if before_commit is not None:
                 await before_commit()
-        await after()
+        await after(committed=True)
 
     async def crash_after_commit(self, *told: Received) -> None:
         async with self.pool.acquire() as conn, conn.transaction():

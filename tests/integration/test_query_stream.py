@@ -159,7 +159,7 @@ async def test_a_change_that_commits_late_is_not_passed_over(stage: Stage) -> No
             await stage.told(facts.person(2, 2, name="quick"))
             await first(client, 2)
         await slow.commit()
-        await after()
+        await after(committed=True)
         async with client.following(one.url):
             names = await first(client, 3)
             await agrees(client, await stage.page())

@@ -40,7 +40,7 @@ class Door:
     async def told(self, *told: Received) -> None:
         async with self.pool.acquire() as conn, conn.transaction():
             after = await self.projector.apply(conn, told)
-        await after()
+        await after(committed=True)
 
     async def get(
         self,

@@ -157,7 +157,8 @@ async def project(pool: db.Pool, facts: Sequence[Received]) -> set[User]:
     """Apply facts in one transaction; who sees a difference."""
     sorted_facts = batch.sort(facts, lambda _: CustomFields())
     async with pool.acquire() as conn, conn.transaction():
-        return await projector.project(conn, sorted_facts)
+        told = await projector.project(conn, sorted_facts)
+    return told.users if told is not None else set()
 
 
 def contact_id(number: int, company: int = COMPANY) -> str:

@@ -35,7 +35,7 @@ class Stage:
     async def told(self, *told: Received) -> None:
         async with self.pool.acquire() as conn, conn.transaction():
             after = await self.projector.apply(conn, told)
-        await after()
+        await after(committed=True)
 
     def client(self, user: str = "7", company: int = COMPANY, **claims: Any) -> Client:
         return Client(self.http, {"Authorization": f"Bearer {token(company, user, **claims)}"})

@@ -32,14 +32,16 @@ EVERYONE: Final = "*"
 USERS: Final = "users "
 """Begins a notification of another kind: the users themselves are not who they were."""
 
-# One round trip: the entries, and the notifications, which Postgres sends at the commit.
+# One round trip: the entries, the notifications, which Postgres sends at the commit, and what the
+# transaction is called.
 APPEND = """
 WITH appended AS (
     INSERT INTO live_changes (company_id, user_id, entry)
     SELECT company_id, user_id, entry
       FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS touched (company_id, user_id, entry)
 )
-SELECT pg_notify('live_' || current_schema(), payload) FROM unnest($4::text[]) AS told (payload)
+SELECT pg_current_xact_id()::text, pg_notify('live_' || current_schema(), payload)
+  FROM unnest($4::text[]) AS told (payload)
 """
 
 NOTIFY = """
@@ -85,17 +87,17 @@ DELETE FROM live_changes
 
 async def append(
     conn: Connection, touched: Mapping[User, Names], companies: Iterable[User]
-) -> None:
-    """Tell at the commit what the caller's transaction changes, and to whom.
+) -> str:
+    """Tell at the commit what the caller's transaction changes, and to whom; returns its number.
 
-    `companies` stand for all their users, whose pages show another status.
+    `companies` stand for all their users, whose pages show another status. Somebody there must be.
     """
     statuses = list(companies)
     rows = [(user.company_id, user.user_id, names.dump()) for user, names in touched.items()]
     rows += [(company.company_id, ALL, STATUS) for company in statuses]
-    if rows:
-        told = payloads([*touched, *statuses])
-        await conn.execute(APPEND, *columns(rows, 3), told)
+    told = payloads([*touched, *statuses])
+    number: str = await conn.fetchval(APPEND, *columns(rows, 3), told)
+    return number
 
 
 async def notify(conn: Connection, told: Sequence[str]) -> None:
