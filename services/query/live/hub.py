@@ -10,6 +10,7 @@ Rule 3: while Postgres is away streams stay open, and the next look begins where
 import asyncio
 import itertools
 import logging
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
@@ -26,13 +27,13 @@ from services.query.live.touched import Names, parse
 from shared import db, lifecycle
 from shared.auth import Session
 from shared.observability import STREAMS, STREAMS_CLOSED
+from shared.pacing import Pace
 
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 5.0
 BUSY_LOOK_S: Final = 1.0
 """How long others' changes alone may pile up: a look passes over them."""
-PACE_S: Final = 0.010
 RESET_S: Final = 1.0
 """Least time between two times that a user is told to read all anew: an import says so at once
 for every few records.
@@ -40,6 +41,7 @@ for every few records.
 JOINING: Final = 500
 MOST_NAMES: Final = 3_000
 """Contacts and organizations that one look reads."""
+PACE: Final = Pace(times=1.0, least_s=0.010, most_s=0.1, much=1)
 MOST_OF_USER: Final = 10
 MOST: Final = 10_000
 
@@ -126,8 +128,10 @@ class Hub:
                 if not self.open:
                     self._place = None
                     continue
+                began = time.monotonic()
                 await lifecycle.persist(self._look, stop, what="streams")
-                await lifecycle.wait_or_stop(PACE_S, stop)
+                rest_s = PACE.rest(time.monotonic() - began, found=0)
+                await lifecycle.wait_or_stop(rest_s, stop)
         finally:
             self._close(self._all(), "stopping")
 
