@@ -87,7 +87,7 @@ def terms(known: Sequence[str], rng: random.Random, count: int) -> dict[str, lis
 async def fill(dsn: str, count: int) -> list[str]:
     """The same names for two companies: the other's must cost nothing."""
     known = list(names(count))
-    async with db.pool(dsn, SCHEMA, size=1, durable=False, replan=True) as pool:
+    async with db.pool(dsn, SCHEMA, size=1, durable=False) as pool:
         for company_id in (OTHER, COMPANY):
             began = time.perf_counter()
             for start in range(0, count, BATCH):
@@ -156,7 +156,7 @@ async def main(dsn: str, count: int, rounds: int) -> None:
                     "organizations",
                 ):
                     await conn.execute(f"VACUUM ANALYZE {SCHEMA}.{table}")
-            async with db.pool(dsn, SCHEMA, size=4, durable=False, replan=True) as pool:
+            async with db.pool(dsn, SCHEMA, size=4, durable=False) as pool:
                 print(f"\n{when}; first query of a new connection: ", end="")
                 print(f"{(await timed(pool, known[7]))[0]:.1f} ms")
                 await measure(pool, terms(known, random.Random(3), 60), rounds)

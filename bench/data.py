@@ -191,7 +191,7 @@ async def queue_for_search(conn: asyncpg.Connection, _: Scale) -> None:
 
 
 async def index_search(dsn: str) -> None:
-    async with db.pool(dsn, SCHEMA, size=2, durable=False, replan=True) as pool:
+    async with db.pool(dsn, SCHEMA, size=2, durable=False, for_work=True) as pool:
         await Indexer(pool, batch=8192).drain()
 
 

@@ -96,17 +96,17 @@ async def pool(
     *,
     size: int,
     durable: bool = True,
-    replan: bool = False,
+    for_work: bool = False,
     heard: Heard | None = None,
 ) -> AsyncIterator[Pool]:
     """A pool whose connections see `schema` first. Connects when first used, and is closed when
     the block ends, by force if somebody does not give a connection back.
 
-    `durable=False` lets commits return before they are on disk (rule 2). `replan=True` plans
-    statements anew every few seconds: tables that grow from nothing would keep a plan from their
-    first rows, by an index that no longer narrows anything. Planning at each run costs more than
-    the statements do where batches are small. `heard` is told
-    of each statement after it has run.
+    `durable=False` lets commits return before they are on disk (rule 2). `for_work=True` is for
+    workers, whose statements go by keys: one plan does for all parameters, as planning at each run
+    costs more than the statements do where batches are small; and it is made anew every few
+    seconds, since tables that grow from nothing would keep one from their first rows, by an index
+    that no longer narrows anything. `heard` is told of each statement after it has run.
     """
 
     async def prepare(conn: asyncpg.Connection) -> None:
@@ -121,7 +121,7 @@ async def pool(
         connection_class=Kept,
         init=prepare,
         timeout=CONNECT_TIMEOUT_S,
-        max_cached_statement_lifetime=REPLAN_S if replan else KEEP_PLANS_S,
+        max_cached_statement_lifetime=REPLAN_S if for_work else KEEP_PLANS_S,
         server_settings={
             "search_path": f"{schema},public",
             "application_name": f"my500-{schema}",
@@ -130,6 +130,7 @@ async def pool(
             "jit": "off",  # compiling costs more than any statement here runs
             # Every statement goes by keys: a table that looks small is not read whole.
             "enable_seqscan": "off",
+            "plan_cache_mode": "force_generic_plan" if for_work else "auto",
             **ABANDONED,
         },
     )

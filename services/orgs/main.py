@@ -39,7 +39,10 @@ async def main(arguments: Sequence[str]) -> None:
     dsn = settings.database_url.get_secret_value()
     with lifecycle.stop_on_signal() as stop:
         async with (
-            db.pool(dsn, SERVICE, size=settings.pool_size, durable=False, replan=True) as pool,
+            db.pool(dsn, SERVICE, size=settings.pool_size, durable=False) as pool,
+            db.pool(
+                dsn, SERVICE, size=settings.pool_size, durable=False, for_work=True
+            ) as working_pool,
             Publisher(settings, deadline_s=PUBLISH_DEADLINE_S) as publisher,
             Fallback(settings) as fallback,
         ):
@@ -49,7 +52,7 @@ async def main(arguments: Sequence[str]) -> None:
                 settings,
                 service=SERVICE,
                 topics=CONSUMED,
-                pool=pool,
+                pool=working_pool,
                 apply=applying.apply,
                 publisher=publisher,
             )
@@ -71,8 +74,13 @@ async def main(arguments: Sequence[str]) -> None:
                     Authenticator(settings.jwt_secret, settings.jwt_jwks_file) if answers else None
                 ),
             )
-            asker = Asker(pool)
-            worker = (consumer.run, consumer.watch, relay.run, asker.run, upkeep(pool))
+            worker = (
+                consumer.run,
+                consumer.watch,
+                relay.run,
+                Asker(working_pool).run,
+                upkeep(working_pool),
+            )
             loops = worker if works else ()
             await lifecycle.run(
                 server(app, host=settings.host, port=settings.port),

@@ -43,23 +43,26 @@ async def main(arguments: Sequence[str]) -> None:
     tenants = Tenants(settings.tenants_file)
     with lifecycle.stop_on_signal() as stop:
         async with (
-            db.pool(dsn, SERVICE, size=settings.pool_size, durable=False, replan=True) as pool,
+            db.pool(dsn, SERVICE, size=settings.pool_size, durable=False) as pool,
+            db.pool(
+                dsn, SERVICE, size=settings.pool_size, durable=False, for_work=True
+            ) as working_pool,
             Publisher(settings, deadline_s=PUBLISH_S) as publisher,
         ):
             loops: list[lifecycle.Loop] = [tenants.watch]
             pings: dict[str, Ping] = {"postgres": partial(db.ping, pool)}
             if roles != {"api"}:
-                keep = timedelta(days=settings.score_history_days)
-                loops += [Keeper(pool, keep).run, Relay(dsn, SERVICE, publisher).run]
+                keeper = Keeper(pool, timedelta(days=settings.score_history_days))
+                loops += [keeper.run, Relay(dsn, SERVICE, publisher).run]
                 pings["kafka"] = publisher.ping
             health = Health(pings)
             if "worker" in roles:
-                consumer = _consumer(settings, pool, publisher, tenants)
+                consumer = _consumer(settings, working_pool, publisher, tenants)
                 loops += [consumer.run, consumer.watch]
                 pings["consumer"] = consumer.ping
                 health = Health(pings, alive=consumer.alive)
             if "ticker" in roles:
-                loops += [Ticker(pool, tenants).run, Rescorer(pool, tenants).run]
+                loops += _ticking(working_pool, tenants)
             endpoints: list[Endpoint] = []
             if "api" in roles:
                 endpoints += WeightsApi(pool, tenants, publisher).endpoints()
@@ -82,6 +85,10 @@ def _consumer(
         apply=Scorer(tenants).apply,
         publisher=publisher,
     )
+
+
+def _ticking(pool: db.Pool, tenants: Tenants) -> Sequence[lifecycle.Loop]:
+    return Ticker(pool, tenants).run, Rescorer(pool, tenants).run
 
 
 def _http(

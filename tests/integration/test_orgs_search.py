@@ -77,7 +77,7 @@ def contact_of(person: int, organization: int) -> Received:
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[db.Pool]:
     await service.prepare_store(database_url, SERVICE, MIGRATIONS, asyncio.Event())
-    async with db.pool(database_url, SERVICE, size=4, durable=False, replan=True) as pool:
+    async with db.pool(database_url, SERVICE, size=4, durable=False) as pool:
         yield pool
 
 
