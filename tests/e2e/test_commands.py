@@ -63,7 +63,14 @@ async def acting(cluster: Cluster, **ingest: str) -> AsyncIterator[Acting]:
         services["ingest"] = cluster.start("ingest", "api", **(urls | ingest))
         for instance in services.values():
             await cluster.ready(instance)
+        await until(lambda: _has_kafka(cluster, services["ingest"]))
         yield Acting(cluster, services, pipedrive)
+
+
+async def _has_kafka(cluster: Cluster, ingest: Instance) -> bool:
+    """Until then what is done goes to the spool, and its answers name no position."""
+    async with cluster.http.get(f"{ingest.url}/readyz") as response:
+        return "degraded" not in await response.text()
 
 
 async def test_users_read_their_own_writes(cluster: Cluster) -> None:
