@@ -86,7 +86,9 @@ class Consumer:
         pool: db.Pool,
         apply: Apply,
         publisher: Publisher,
+        pace_s: float = PACE_S,
     ) -> None:
+        """`pace_s`: least time from a batch to the next, unless it was as large as it may be."""
         self._settings = settings
         self._group = f"{settings.kafka_group_prefix}.{service}"
         self._models = {client.physical(settings, t.name): t for t in topics}
@@ -98,6 +100,7 @@ class Consumer:
         self._consumer: AIOKafkaConsumer | None = None
         self._ticked_at = self._progressed_at = time.monotonic()
         self._hinted_at = 0.0
+        self._pace_s = self._rest_s = pace_s
 
     async def run(self, stop: asyncio.Event) -> None:
         for wait in lifecycle.waits():
@@ -164,7 +167,7 @@ class Consumer:
             await self._leave(consumer)
 
     async def _turn(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
-        await asyncio.sleep(max(0.0, self._ticked_at + PACE_S - time.monotonic()))
+        await asyncio.sleep(max(0.0, self._ticked_at + self._rest_s - time.monotonic()))
         self._ticked_at = time.monotonic()
         self._assignment.check()
         with client.errors():
@@ -178,6 +181,8 @@ class Consumer:
                 for record in records
                 if self._assignment.wants(Partition(record.topic, record.partition), record.offset)
             ]
+            is_full = len(items) >= self._settings.batch_records
+            self._rest_s = 0.0 if is_full else self._pace_s
             if items:
                 await self._settle(items, stop)
         await self._hint(consumer)
