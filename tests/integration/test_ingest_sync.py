@@ -111,6 +111,29 @@ async def test_a_first_sync_brings_all_and_a_second_one_nothing(
         assert listed == [third["id"], second["id"], first["id"]]
 
 
+async def test_how_much_is_left_is_told_from_what_is_known_however_far_apart_the_numbers_are(
+    cluster: Cluster,
+) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        await asking.done(await asking.connect())
+        made = await pipedrive.ask("POST", "/v2/persons", {"name": "Ann Other"})
+        assert made["id"] > 1_000_000
+        await pipedrive.turn("PATCH", "/faults", {"delay_s": 0.3, "methods": "GET"})
+        status, answer = await asking.call("POST", "/api/sync", {"mode": "full"})
+        assert status == 202
+
+        async def is_measured() -> bool:
+            told = await asking.told(answer["data"]["id"])
+            return "persons" in told["entities"]
+
+        await until(is_measured)
+        told = await asking.told(answer["data"]["id"])
+        await pipedrive.turn("PATCH", "/faults", {})
+
+        assert told["entities"]["persons"]["total"] <= len(await rows(pipedrive, "persons"))
+        await asking.done(answer["data"]["id"])
+
+
 async def test_killed_ten_times_the_full_sync_ends_as_if_it_had_not_been(
     cluster: Cluster, log: Log
 ) -> None:

@@ -134,7 +134,7 @@ def _is_incomplete(glimpse: Glimpse) -> bool:
 
 def _note(events: dict[int, Glimpse], glimpse: Glimpse) -> None:
     held = events.get(glimpse.company_id)
-    if held is None or held.received_at < glimpse.received_at:
+    if held is None or held.version < glimpse.version:
         events[glimpse.company_id] = glimpse
 
 
