@@ -373,6 +373,40 @@ async def test_connecting_twice_leaves_one_webhook_and_those_of_others(cluster: 
         assert (answer["data"]["connected"], answer["data"]["problem"]) == (True, None)
 
 
+async def test_the_command_connects_fills_and_says_what_it_read_and_may_be_given_again(
+    cluster: Cluster, log: Log
+) -> None:
+    async with double(cluster.folder, COMPANY, *SMALL) as pipedrive:
+        cluster.write_tenants([a_connected_tenant(pipedrive)])
+        door = cluster.start("ingest", "api")  # so that the command itself does the work
+        await cluster.ready(door)
+        command = ("connect", "--company", str(COMPANY), "--url", door.url)
+
+        first = await _ended(cluster.start("ingest", *command))
+        again = await _ended(cluster.start("ingest", *command))
+
+        persons = len(await rows(pipedrive, "persons"))
+        assert f"to {door.url}/webhooks/pipedrive: missing" in first
+        assert "[" + "." * 30 + "]" in first
+        assert f"persons: {persons} read, {persons} changed, 0 failed" in first
+        assert f"to {door.url}/webhooks/pipedrive: as it was" in again
+        assert f"persons: {persons} read, 0 changed, 0 failed" in again
+        await assert_the_log_is_what_pipedrive_holds(log, pipedrive)
+        assert len(await pipedrive.hooks()) == 1
+
+
+async def _ended(command: Instance) -> str:
+    """What a command said that came to its end."""
+
+    async def has_ended() -> bool:
+        return command.process.poll() is not None
+
+    await until(has_ended, 90)
+    said = command.log.read_text()
+    assert command.process.returncode == 0, said
+    return said
+
+
 async def test_a_webhook_that_was_switched_off_is_made_anew_and_what_was_lost_is_read(
     cluster: Cluster, log: Log
 ) -> None:

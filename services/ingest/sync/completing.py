@@ -1,8 +1,8 @@
 """Fetches what webhooks left out of rows that changed, a hundred rows a call.
 
 Rule 1: only rows that changed by a webhook without those fields are asked for.
-Rule 2: a company whose rows have none of the fields in REST either is left alone until the next
-        day: job titles, for one, exist only with contact sync.
+Rule 2: a company of which a hundred rows in a row have none of the fields in REST either is left
+        alone until the next day: job titles, for one, exist only with contact sync.
 Rule 3: a sync of the company that is under way reads them anyway; so does the next delta, where
         fetching fails for good.
 """
@@ -29,6 +29,8 @@ from shared.pipedrive.errors import Refused
 log = logging.getLogger(__name__)
 
 A_DAY_S: Final = 86_400.0
+ENOUGH: Final = 100
+"""Rows without any of the fields, before we believe that there are none."""
 COMPANIES = "SELECT DISTINCT company_id, entity FROM incomplete ORDER BY company_id, entity"
 
 
@@ -36,6 +38,7 @@ class Completer:
     def __init__(self, parts: Parts, pool: db.Pool) -> None:
         self._parts = parts
         self._pool = pool
+        self._in_vain: dict[tuple[int, str], int] = {}
         self._useless_until: dict[tuple[int, str], float] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -77,8 +80,7 @@ class Completer:
         ids = [lists.entity_id(place, is_number=True) for place in places]
         asked_at = datetime.now(UTC)
         page = await client.page(of.path, {"ids": ids, "limit": MOST_IDS})
-        if page.rows and not any(_has_more(of, row) for row in page.rows):
-            self._useless_until[company_id, of.entity] = time.monotonic() + A_DAY_S
+        self._learn((company_id, of.entity), [_has_more(of, row) for row in page.rows])
         with db.errors():
             found = await comparing.compare(conn, company_id, Rows(of, page.rows, asked_at))
         if found.records:
@@ -86,6 +88,13 @@ class Completer:
         with db.errors():
             await known_store.keep(conn, company_id, of.entity, found.known)
         return {of.place(each) for each in found.unsettled}
+
+    def _learn(self, whose: tuple[int, str], have_more: list[bool]) -> None:
+        in_vain = 0 if any(have_more) else self._in_vain.get(whose, 0) + len(have_more)
+        if in_vain >= ENOUGH:
+            self._useless_until[whose] = time.monotonic() + A_DAY_S
+            in_vain = 0
+        self._in_vain[whose] = in_vain
 
 
 def _has_more(of: List, row: dict[str, Any]) -> bool:
