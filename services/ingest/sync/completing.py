@@ -10,6 +10,7 @@ Rule 3: a sync of the company that is under way reads them anyway; so does the n
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -34,12 +35,33 @@ ENOUGH: Final = 100
 COMPANIES = "SELECT DISTINCT company_id, entity FROM incomplete ORDER BY company_id, entity"
 
 
+Whose = tuple[int, str]
+"""A company's rows of one entity."""
+
+
+class Hope:
+    """Whether asking for more may bring any (rule 2). `now` is the steady clock's."""
+
+    def __init__(self) -> None:
+        self._in_vain: dict[Whose, int] = {}
+        self._gone_until: dict[Whose, float] = {}
+
+    def is_there(self, whose: Whose, *, now: float) -> bool:
+        return now >= self._gone_until.get(whose, now)
+
+    def learn(self, whose: Whose, have_more: Sequence[bool], *, now: float) -> None:
+        in_vain = 0 if any(have_more) else self._in_vain.get(whose, 0) + len(have_more)
+        if in_vain >= ENOUGH:
+            self._gone_until[whose] = now + A_DAY_S
+            in_vain = 0
+        self._in_vain[whose] = in_vain
+
+
 class Completer:
     def __init__(self, parts: Parts, pool: db.Pool) -> None:
         self._parts = parts
         self._pool = pool
-        self._in_vain: dict[tuple[int, str], int] = {}
-        self._useless_until: dict[tuple[int, str], float] = {}
+        self._hope = Hope()
 
     async def run(self, stop: asyncio.Event) -> None:
         every_s = self._parts.settings.sync_complete_seconds
@@ -65,7 +87,7 @@ class Completer:
                 with db.errors():
                     places = await known_store.incomplete(conn, company_id, of.entity, MOST_IDS)
                 done = set(places)
-                if time.monotonic() > self._useless_until.get((company_id, of.entity), 0.0):
+                if self._hope.is_there((company_id, of.entity), now=time.monotonic()):
                     done -= await self._fetch(conn, company_id, of, places)
                 with db.errors():
                     await known_store.completed(conn, company_id, of.entity, sorted(done))
@@ -80,7 +102,8 @@ class Completer:
         ids = [lists.entity_id(place, is_number=True) for place in places]
         asked_at = datetime.now(UTC)
         page = await client.page(of.path, {"ids": ids, "limit": MOST_IDS})
-        self._learn((company_id, of.entity), [_has_more(of, row) for row in page.rows])
+        have_more = [_has_more(of, row) for row in page.rows]
+        self._hope.learn((company_id, of.entity), have_more, now=time.monotonic())
         with db.errors():
             found = await comparing.compare(conn, company_id, Rows(of, page.rows, asked_at))
         if found.records:
@@ -88,13 +111,6 @@ class Completer:
         with db.errors():
             await known_store.keep(conn, company_id, of.entity, found.known)
         return {of.place(each) for each in found.unsettled}
-
-    def _learn(self, whose: tuple[int, str], have_more: list[bool]) -> None:
-        in_vain = 0 if any(have_more) else self._in_vain.get(whose, 0) + len(have_more)
-        if in_vain >= ENOUGH:
-            self._useless_until[whose] = time.monotonic() + A_DAY_S
-            in_vain = 0
-        self._in_vain[whose] = in_vain
 
 
 def _has_more(of: List, row: dict[str, Any]) -> bool:
