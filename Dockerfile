@@ -15,6 +15,7 @@ COPY --from=packages /venv /venv
 COPY shared ./shared
 COPY services ./services
 COPY devstack ./devstack
+COPY web ./web
 COPY deploy/entrypoint /usr/local/bin/entrypoint
 RUN install -d -o my500 -g my500 -m 700 /app/.local /var/lib/my500/spool
 ENV PATH=/venv/bin:$PATH \

@@ -4,10 +4,14 @@ Both run as processes and are driven in turns by wrk over 64 connections, so tha
 the machine does falls on both. Needs wrk (`make bench-tools`) and Kafka: KAFKA_BOOTSTRAP_SERVERS,
 from the environment or from `.local/env`.
 
-Usage: python -m bench.ingest [--rounds 6] [--seconds 4]
+With `--connected` the company counts as connected to Pipedrive, so the sync role of the same
+process hears in the log what the door stores; DATABASE_URL is needed, too.
+
+Usage: python -m bench.ingest [--rounds 6] [--seconds 4] [--connected]
 """
 
 import argparse
+import asyncio
 import base64
 import json
 import os
@@ -24,6 +28,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import psutil
 
 from devstack.ports import free
@@ -36,6 +41,12 @@ COMPANY = 8_087_566
 USER, PASSWORD = "bench", "bench-password"
 READY_S = 60.0
 BAR = 0.5
+IDLE_S = 0.5
+IDLE_CPU_S = 0.05
+CONNECT = """
+INSERT INTO ingest.connections (company_id, since) VALUES ($1, now()) ON CONFLICT DO NOTHING
+"""
+DISCONNECT = "DELETE FROM ingest.connections WHERE company_id = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,7 @@ class Figures:
     p50_ms: float
     p99_ms: float
     cpu_us: float
-    """Of the server, a request: hardly touched by what else the machine does."""
+    """Of the server, a request, until it rests: hardly touched by what else the machine does."""
     failed: int
 
 
@@ -146,6 +157,34 @@ def cpu_seconds(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
+def wait_until_idle(process: psutil.Process) -> None:
+    """What a request leaves to be done later counts, too."""
+    used = cpu_seconds(process)
+    while True:
+        time.sleep(IDLE_S)
+        before, used = used, cpu_seconds(process)
+        if used - before < IDLE_CPU_S:
+            return
+
+
+async def execute(dsn: str, statement: str) -> None:
+    conn = await asyncpg.connect(dsn)
+    try:
+        await conn.execute(statement, COMPANY)
+    finally:
+        await conn.close()
+
+
+@contextmanager
+def connected(env: dict[str, str]) -> Iterator[None]:
+    """Once ingest's tables are there."""
+    asyncio.run(execute(env["DATABASE_URL"], CONNECT))
+    try:
+        yield
+    finally:
+        asyncio.run(execute(env["DATABASE_URL"], DISCONNECT))
+
+
 def drive(port: int, server: psutil.Process, bodies: Path, seconds: int) -> Figures:
     credentials = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(LUA)]
@@ -153,6 +192,7 @@ def drive(port: int, server: psutil.Process, bodies: Path, seconds: int) -> Figu
     before = cpu_seconds(server)
     done = subprocess.run([*command, *target], capture_output=True, check=True, text=True)
     found = json.loads(done.stdout.strip().splitlines()[-1])
+    wait_until_idle(server)
     return Figures(
         per_second=found["requests"] / found["seconds"],
         p50_ms=found["p50_ms"],
@@ -181,7 +221,7 @@ def median(rounds: list[Figures]) -> Figures:
     )
 
 
-def measure(rounds: int, seconds: int) -> dict[str, list[Figures]]:
+def measure(rounds: int, seconds: int, *, is_connected: bool) -> dict[str, list[Figures]]:
     found: dict[str, list[Figures]] = {"bare": [], "ingest": []}
     ports = {name: free() for name in found}
     with ExitStack() as stack:
@@ -200,6 +240,9 @@ def measure(rounds: int, seconds: int) -> dict[str, list[Figures]]:
         for name, port in ports.items():
             wait_until_served(f"http://127.0.0.1:{port}/readyz")
             drive(port, servers[name], bodies, 1)
+        if is_connected:
+            stack.enter_context(connected(env))
+            drive(ports["ingest"], servers["ingest"], bodies, seconds)
         for _ in range(rounds):
             for name, port in ports.items():
                 found[name].append(drive(port, servers[name], bodies, seconds))
@@ -211,8 +254,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--connected", action="store_true")
     chosen = parser.parse_args()
-    found = measure(chosen.rounds, chosen.seconds)
+    found = measure(chosen.rounds, chosen.seconds, is_connected=chosen.connected)
     print(f"median of {chosen.rounds} rounds of {chosen.seconds} s, {CONNECTIONS} connections:")
     for name, figures in found.items():
         show(name, median(figures))

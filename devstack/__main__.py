@@ -67,7 +67,7 @@ def make_secrets(_: argparse.Namespace) -> int:
 def double(given: argparse.Namespace) -> int:
     """Becomes the double, so that signals reach it."""
     environment.point_demo(LOCAL, given.rest_url)
-    arguments = _double(given.ingest, environment.demo_tenant(LOCAL), given.rest_url)
+    arguments = _double(environment.demo_tenant(LOCAL), given.rest_url)
     if given.rest_host:
         arguments += ["--rest-host", given.rest_host]
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - no shell is wanted
@@ -79,11 +79,14 @@ def run(_: argparse.Namespace) -> int:
         with supervisor.started(LOCAL, stack, say=say, stopping=stopping) as (running, values):
             rest_url = _rest_url()
             environment.point_demo(LOCAL, rest_url)
-            running.serve(supervisor.SERVICES, values)
             tenant = environment.demo_tenant(LOCAL)
+            running.attach("pipedrive", _double(tenant, rest_url), values)
+            running.serve(supervisor.SERVICES, values)
+            running.wait_for("pipedrive", f"{rest_url}/_double")
             _greet(running.urls, tenant)
-            arguments = _double(running.urls["ingest"], tenant, rest_url)
-            running.attach("pipedrive", arguments, values)
+            say("  Connecting a company like Pipedrive's: its webhook, then all it has.\n")
+            running.perform("connect", _connect(tenant, running.urls["ingest"]), values)
+            say("\n  From here on it tells by webhook what happens there. Ctrl-C stops it all.\n")
             running.watch()
     say("stopped; state is kept")
     return 0
@@ -96,12 +99,18 @@ def _rest_url() -> str:
     return f"http://{ports.HOST}:{port}"
 
 
-def _double(ingest: str, tenant: environment.Tenant, rest_url: str) -> list[str]:
+def _connect(tenant: environment.Tenant, ingest: str) -> list[str]:
+    """May be done again: what is connected already stays, and is read anew."""
+    return [
+        *("-m", "services.ingest", "connect"),
+        *("--company", str(tenant.company_id)),
+        *("--url", ingest),
+    ]
+
+
+def _double(tenant: environment.Tenant, rest_url: str) -> list[str]:
     return [
         *("-m", "devstack.pipedrive"),
-        *("--target", f"{ingest}/webhooks/pipedrive"),
-        *("--user", tenant.webhook_user),
-        *("--password", tenant.webhook_password),
         *("--company", str(tenant.company_id)),
         *("--state", str(LOCAL / "pipedrive")),
         *("--rest-port", rest_url.rpartition(":")[2]),
@@ -117,7 +126,6 @@ def _greet(urls: dict[str, str], tenant: environment.Tenant) -> None:
     say(f"\n  token of user {FIRST_USER_ID}, for 24 hours:\n  {bearer}\n")
     say(f"  curl -H 'Authorization: Bearer {bearer}' '{urls['query']}/api/my-500?limit=5'\n")
     say(f"  The list, live:  {urls['query']}/#token={bearer}\n")
-    say("  A company like Pipedrive's sends its contacts from here on. Ctrl-C stops it all.\n")
 
 
 def _token(company_id: int, user: str, *, hours: float, role: str | None) -> str:
@@ -143,7 +151,6 @@ def parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(name, help=text).set_defaults(does=does)
     doubles = commands.add_parser("double", help="the Pipedrive double of `run` alone")
-    doubles.add_argument("--ingest", required=True, help="URL of the ingest service")
     doubles.add_argument(
         "--rest-url",
         default=f"http://{ports.HOST}:{environment.DOUBLE_PORT}",

@@ -28,7 +28,7 @@ DEFAULT_PORTS: Mapping[str, int | None] = {
     "controller": 29093,
 }
 ANY_PORTS: Mapping[str, int | None] = dict.fromkeys(DEFAULT_PORTS)
-READY_S = 60.0
+READY_S = 120.0
 GRACE_S = 20.0
 
 

@@ -73,12 +73,29 @@ class Run:
             self._serve(program, {**values, **found})
         begun = time.monotonic()
         for program in programs:
-            self._wait_ready(program.name, begun)
+            self._wait_ready(program.name, f"{self.urls[program.name]}/readyz", begun)
             self.say(f"{program.name}: ready, {self.urls[program.name]}")
 
     def attach(self, name: str, arguments: Sequence[str], values: Mapping[str, str]) -> None:
         """A child that talks on our own output."""
         self._spawn(name, arguments, values, log=None)
+
+    def perform(self, name: str, arguments: Sequence[str], values: Mapping[str, str]) -> None:
+        """A child that talks on our own output and comes to an end, which is waited for."""
+        child = self._spawn(name, arguments, values, log=None)
+        while processes.is_alive(child.process):
+            self._raise_if_one_died(besides=child)
+            if self.stopping.wait(POLL_S):
+                raise Cancelled(f"stopped during {name}")
+        self._children.remove(child)
+        (_pid_folder(self.local) / f"{name}.pid").unlink(missing_ok=True)
+        code = processes.exit_code(child.process)
+        if code:
+            raise StackError(f"{name} ended with {code}")
+
+    def wait_for(self, name: str, url: str) -> None:
+        """Until it answers there."""
+        self._wait_ready(name, url, time.monotonic())
 
     def watch(self) -> None:
         """Until a stop is asked for; a child that dies ends it as an error."""
@@ -117,27 +134,30 @@ class Run:
 
     def _spawn(
         self, name: str, arguments: Sequence[str], values: Mapping[str, str], *, log: Path | None
-    ) -> None:
+    ) -> Child:
         process = processes.spawn(
             [*_ends_with_us(), sys.executable, *arguments],
             log=log,
             pid_file=_pid_folder(self.local) / f"{name}.pid",
             environment={**os.environ, **values, "PYTHONUNBUFFERED": "1"},
         )
-        self._children.append(Child(name, process, log))
+        child = Child(name, process, log)
+        self._children.append(child)
+        return child
 
-    def _wait_ready(self, name: str, begun: float) -> None:
-        while not _answers(f"{self.urls[name]}/readyz"):
+    def _wait_ready(self, name: str, url: str, begun: float) -> None:
+        while not _answers(url):
             self._raise_if_one_died()
             if self.stopping.wait(POLL_S):
                 raise Cancelled("stopped while the services started")
             if time.monotonic() > begun + READY_S:
                 log = self.local / "log" / f"{name}.log"
-                raise StackError(f"{name} is not ready\n{processes.tail(log)}")
+                told = f"\n{processes.tail(log)}" if log.exists() else ""
+                raise StackError(f"{name} is not ready{told}")
 
-    def _raise_if_one_died(self) -> None:
+    def _raise_if_one_died(self, besides: Child | None = None) -> None:
         for child in self._children:
-            if not processes.is_alive(child.process):
+            if child is not besides and not processes.is_alive(child.process):
                 code = processes.exit_code(child.process)
                 told = "" if child.log is None else f"\n{processes.tail(child.log)}"
                 raise StackError(f"{child.name} ended with {code}{told}")

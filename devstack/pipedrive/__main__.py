@@ -97,16 +97,18 @@ async def run(given: argparse.Namespace) -> None:
     company = Company(given.seed, sizes, done.epoch)
     say(f"company {given.company}: users {', '.join(str(one) for one in company.user_ids)}")
     async with AsyncExitStack() as stack:
-        double = None
+        double, life = None, None
         if given.rest_port is not None:
-            double = await stack.enter_async_context(Double(_setup(given, sizes, done), company))
+            double = Double(_setup(given, sizes, done), company)
+            if not given.target:
+                life = await living.lived(double.account, done, rate=given.rate, state=given.state)
+            await stack.enter_async_context(double)
             say(f"REST API at {double.url}")
         if given.target:
             await _push(given, company, done, double)
-        elif double is not None:
-            await double.account.live_through_history()
+        elif double is not None and life is not None:
             say(f"{sum(double.account.tables.counts().values()):,} rows are there")
-            await living.live(double.account, done, rate=given.rate, state=given.state)
+            await living.live(double.account, life, done, state=given.state)
         if double is not None:
             await asyncio.Event().wait()
 

@@ -58,6 +58,11 @@ class Progress:
         segment = self.segments[max(at, 0)]
         return segment.start + timedelta(seconds=(number - segment.number) / segment.rate)
 
+    def skip(self, number: int) -> None:
+        """Changes up to this one are told to nobody."""
+        if self.begun < number:
+            self.begun = self.settled = number
+
     def begin(self, number: int) -> None:
         self.begun = max(self.begun, number)
         self._open.add(number)

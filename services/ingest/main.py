@@ -9,7 +9,7 @@ import gc
 import logging
 from collections.abc import Collection, Sequence
 
-from services.ingest import readiness, storage
+from services.ingest import origins, readiness, storage
 from services.ingest.api import Door
 from services.ingest.commands import role as commands_role
 from services.ingest.intake import Intake
@@ -61,8 +61,9 @@ async def main(arguments: Sequence[str]) -> None:
             ) as commands,
         ):
             door = Door(tenants, Intake(outlet), settings.max_body_bytes)
+            for_users = _for_users(roles, settings, [*sync.endpoints(), *commands.endpoints()])
             app = application(
-                _endpoints(roles, settings, door, [*sync.endpoints(), *commands.endpoints()]),
+                [*(door.endpoints() if "api" in roles else ()), *for_users],
                 title="My-500 ingest",
                 health=Health(
                     {
@@ -76,6 +77,7 @@ async def main(arguments: Sequence[str]) -> None:
                 authenticator=_authenticator(settings),
                 max_body_bytes=settings.max_body_bytes,
             )
+            origins.open_to_browsers(app, for_users)
             _spare_the_collector()
             await lifecycle.run(
                 prepare,
@@ -90,15 +92,15 @@ async def main(arguments: Sequence[str]) -> None:
             )
 
 
-def _endpoints(
-    roles: Collection[str], settings: IngestSettings, door: Door, for_users: list[Endpoint]
+def _for_users(
+    roles: Collection[str], settings: IngestSettings, endpoints: list[Endpoint]
 ) -> list[Endpoint]:
     if "api" not in roles:
         return []
     if _authenticator(settings) is None:
         log.warning("users_not_served", extra={"reason": "no JWT_SECRET and no JWT_JWKS_FILE"})
-        return door.endpoints()
-    return [*door.endpoints(), *for_users]
+        return []
+    return endpoints
 
 
 def _authenticator(settings: IngestSettings) -> Authenticator | None:

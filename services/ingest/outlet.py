@@ -41,7 +41,6 @@ class Outlet:
         """`spools` are this process's own, then those it takes over; who holds the list may
         change it.
         """
-        self.away = True
         self.acked_at = 0.0
         self.reason = "not asked yet"
         self._publisher = publisher
@@ -49,7 +48,20 @@ class Outlet:
         self._deadline_s = deadline_s
         self._flights: dict[Acked, Flight] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._there = asyncio.Event()
         KAFKA_AWAY.set(1)
+
+    @property
+    def away(self) -> bool:
+        return not self._there.is_set()
+
+    async def is_back(self, within_s: float) -> bool:
+        """Whether Kafka takes records, if need be after a wait."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await self._there.wait()
+        except TimeoutError:
+            return False
 
     @property
     def own(self) -> Spool:
@@ -85,7 +97,8 @@ class Outlet:
         if not self.away:
             log.warning("kafka_away", extra={"reason": reason})
             KAFKA_AWAY.set(1)
-        self.away, self.reason = True, reason
+        self._there.clear()
+        self.reason = reason
         flights, self._flights = self._flights, {}
         for acked in flights:
             acked.cancel()
@@ -106,7 +119,7 @@ class Outlet:
         if self.away:
             log.warning("kafka_back", extra={"waiting": sum(s.events for s in self._spools)})
             KAFKA_AWAY.set(0)
-        self.away = False
+        self._there.set()
 
     def _waits(self, record: Record) -> bool:
         """A spool that cannot be opened is no help: Kafka is tried then, away or not. And rather

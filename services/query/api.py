@@ -21,7 +21,10 @@ from shared.web import Refused, answer, identity, query
 
 TITLE: Final = "My-500 query"
 FRONT: Final = Path(__file__).parents[2] / "web" / "index.html"
-POLICY: Final = "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+POLICY: Final = (
+    "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+)
+INGEST_PORT: Final = 8081
 
 
 def endpoints(parts: Parts) -> list[Endpoint]:
@@ -97,7 +100,12 @@ def _contact(parts: Parts) -> Handler:
 
 
 def application(
-    parts: Parts, health: Health, authenticator: Authenticator, live: Live | None = None
+    parts: Parts,
+    health: Health,
+    authenticator: Authenticator,
+    live: Live | None = None,
+    *,
+    ingest_url: str | None = None,
 ) -> web.Application:
     served = endpoints(parts)
     if live is not None:
@@ -107,10 +115,28 @@ def application(
         title=TITLE,
         health=health,
         authenticator=authenticator,
-        pages={"/": front},
+        pages={"/": _front(ingest_url), "/front.json": _front_settings(ingest_url)},
     )
 
 
-async def front(_: web.Request) -> web.StreamResponse:
-    """The page at `/`."""
-    return web.FileResponse(FRONT, headers={"Content-Security-Policy": POLICY})
+def _front(ingest_url: str | None) -> Handler:
+    """The page at `/`. It may speak to ingest, too, where what users do is asked for."""
+
+    async def front(request: web.Request) -> web.StreamResponse:
+        policy = f"{POLICY} {_ingest(request, ingest_url)}"
+        return web.FileResponse(FRONT, headers={"Content-Security-Policy": policy})
+
+    return front
+
+
+def _front_settings(ingest_url: str | None) -> Handler:
+    async def settings(request: web.Request) -> web.StreamResponse:
+        return answer({"ingestUrl": _ingest(request, ingest_url)})
+
+    return settings
+
+
+def _ingest(request: web.Request, url: str | None) -> str:
+    if url is not None:
+        return url.rstrip("/")
+    return str(request.url.origin().with_port(INGEST_PORT))

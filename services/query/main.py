@@ -92,7 +92,9 @@ async def main(arguments: Sequence[str]) -> None:
                 authenticator = Authenticator(
                     settings.jwt_secret, settings.jwt_jwks_file, live.sessions.why
                 )
-                app = api.application(parts, health, authenticator, live)
+                app = api.application(
+                    parts, health, authenticator, live, ingest_url=settings.ingest_url
+                )
             else:
                 app = application([], title=api.TITLE, health=health)
             loops.append(server(app, host=settings.host, port=settings.port))

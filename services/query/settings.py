@@ -16,6 +16,10 @@ class QuerySettings(StoreSettings):
         SecretStr("redis://localhost:6379/0"),
         description="Redis or Valkey that holds the cached pages",
     )
+    ingest_url: str | None = Field(
+        None,
+        description="where browsers find the ingest service; unset: at its port of this host",
+    )
     rate_limit_per_second: float = Field(
         500.0,
         ge=0,

@@ -89,6 +89,7 @@ class Consumer:
         pool: db.Pool,
         apply: Apply,
         publisher: Publisher,
+        pace: Pace = PACE,
     ) -> None:
         self._settings = settings
         self._group = f"{settings.kafka_group_prefix}.{service}"
@@ -101,6 +102,7 @@ class Consumer:
         self._consumer: AIOKafkaConsumer | None = None
         self._ticked_at = self._progressed_at = time.monotonic()
         self._hinted_at = 0.0
+        self._pace = pace
         self._rest_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -182,7 +184,7 @@ class Consumer:
             ]
             if items:
                 await self._settle(items, stop)
-        self._rest_s = PACE.rest(time.monotonic() - began, len(items)) if items else 0.0
+        self._rest_s = self._pace.rest(time.monotonic() - began, len(items)) if items else 0.0
         await self._hint(consumer)
 
     async def _fetch(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, list[Any]]:

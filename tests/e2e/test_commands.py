@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 SIZE = ("--contacts", "10", "--organizations", "5", "--burst", "0", "--daily-tokens", "0")
 OWNER = "1001"
+NOBODY = "00000000-0000-5000-8000-000000000000"
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 
 
@@ -63,7 +64,14 @@ async def acting(cluster: Cluster, **ingest: str) -> AsyncIterator[Acting]:
         services["ingest"] = cluster.start("ingest", "api", **(urls | ingest))
         for instance in services.values():
             await cluster.ready(instance)
+        await until(lambda: _has_kafka(cluster, services["ingest"]))
         yield Acting(cluster, services, pipedrive)
+
+
+async def _has_kafka(cluster: Cluster, ingest: Instance) -> bool:
+    """Until then what is done goes to the spool, and its answers name no position."""
+    async with cluster.http.get(f"{ingest.url}/readyz") as response:
+        return "degraded" not in await response.text()
 
 
 async def test_users_read_their_own_writes(cluster: Cluster) -> None:
@@ -154,6 +162,27 @@ async def test_only_ones_own_contacts_can_be_acted_on_but_by_an_admin(cluster: C
         assert admin[0] == 200
         assert [wrong_type[0], wrong_type[1]["code"]] == [422, "pipedrive_refused"]
         assert "activity type" in wrong_type[1]["error"]
+
+
+async def test_a_page_from_elsewhere_may_call_the_users_endpoints_and_no_other(
+    cluster: Cluster,
+) -> None:
+    async with acting(cluster) as users:
+        url, headers = users.services["ingest"].url, {"Origin": "http://page.example"}
+        asked, allowed = f"{url}/api/contacts/{NOBODY}", "Access-Control-Allow-Origin"
+        async with cluster.http.options(asked, headers=headers) as preflight:
+            methods = preflight.headers["Access-Control-Allow-Methods"]
+            names = preflight.headers["Access-Control-Allow-Headers"]
+        async with cluster.http.patch(asked, headers=headers, json={}) as refused:
+            sentence = (await refused.json())["error"]
+        async with cluster.http.post(f"{url}/webhooks/pipedrive", headers=headers) as webhook:
+            pass
+
+        assert (preflight.status, methods) == (204, "PATCH")
+        assert names == "Authorization, Content-Type, Idempotency-Key"
+        assert (refused.status, refused.headers[allowed]) == (401, "*")
+        assert sentence
+        assert (webhook.status, webhook.headers.get(allowed)) == (401, None)
 
 
 async def test_the_webhook_door_does_without_the_store_of_the_commands(cluster: Cluster) -> None:

@@ -218,6 +218,8 @@ class Ready(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Ready).serve_forever()
 """,
     "broken": "import sys; print('no such table: teapots'); sys.exit(3)",
+    "job": "print('the job is done', flush=True)",
+    "failing_job": "import sys; sys.exit(4)",
 }
 RUNNER = """
 import sys
@@ -226,6 +228,8 @@ from devstack import supervisor
 from devstack.errors import Cancelled, StackError
 from devstack.stack import ANY_PORTS, Stack
 local, home, *names = sys.argv[1:]
+jobs = [name for name in names if name.endswith("job")]
+names = [name for name in names if name not in jobs]
 def say(line): print(line, flush=True)
 with supervisor.stop_on_signal() as stopping:
     stack = Stack(
@@ -239,6 +243,9 @@ with supervisor.stop_on_signal() as stopping:
         with supervisor.started(Path(local), stack, say=say, stopping=stopping) as (run, values):
             run.serve(programs, values)
             say("all ready")
+            for job in jobs:
+                run.perform(job, ["-m", job], values)
+                say(f"after {job}")
             run.watch()
     except Cancelled:
         pass
@@ -315,6 +322,20 @@ def test_a_child_that_dies_ends_the_run_and_shows_its_log(
     assert "broken1 ended with 3" in told
     assert "| no such table: teapots" in told
     assert "Traceback" not in told
+    assert found(tmp_path / "local") == []
+
+
+def test_a_job_is_waited_for_and_one_that_fails_ends_the_run(
+    run: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    running = run("steady", "job", "failing_job")
+
+    told, _ = running.communicate(timeout=DEADLINE_S)
+
+    assert running.returncode == 1
+    assert told.index("the job is done") < told.index("after job")
+    assert "failing_job ended with 4" in told
+    assert "after failing_job" not in told
     assert found(tmp_path / "local") == []
 
 

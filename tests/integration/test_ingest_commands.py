@@ -12,7 +12,7 @@ import pytest
 from devstack.pipedrive.api.account import FIRST_WRITTEN_ID
 from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.tables import Order
-from services.ingest.commands import command_store, making, undertaking_store
+from services.ingest.commands import command_store, making, telling, undertaking_store
 from services.ingest.commands.command_store import Asker
 from services.ingest.commands.undertaking_store import Undertaking
 from shared import db, ids
@@ -326,6 +326,18 @@ async def test_what_kafka_does_not_take_goes_to_the_spool_and_the_answer_names_n
     status, told = await service.send("POST", "/api/contacts", ANN)
 
     assert (status, told["data"]["after"]) == (201, None)
+
+
+async def test_a_command_waits_a_moment_for_kafka_to_be_back_and_names_its_position(
+    service: Service,
+) -> None:
+    service.telling.outlet.lose("it missed its deadline")
+
+    told = await service.telling.tell([telling.campaign_record(COMPANY, 7, added=True)])
+
+    assert told is not None
+    [position] = decode(told)
+    assert (await service.record_at(*position))["entity_id"] == "7"
 
 
 async def test_twenty_new_contacts_at_once_are_twenty(service: Service) -> None:

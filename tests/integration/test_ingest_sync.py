@@ -111,6 +111,29 @@ async def test_a_first_sync_brings_all_and_a_second_one_nothing(
         assert listed == [third["id"], second["id"], first["id"]]
 
 
+async def test_how_much_is_left_is_told_from_what_is_known_however_far_apart_the_numbers_are(
+    cluster: Cluster,
+) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        await asking.done(await asking.connect())
+        made = await pipedrive.ask("POST", "/v2/persons", {"name": "Ann Other"})
+        assert made["id"] > 1_000_000
+        await pipedrive.turn("PATCH", "/faults", {"delay_s": 0.3, "methods": "GET"})
+        status, answer = await asking.call("POST", "/api/sync", {"mode": "full"})
+        assert status == 202
+
+        async def is_measured() -> bool:
+            told = await asking.told(answer["data"]["id"])
+            return "persons" in told["entities"]
+
+        await until(is_measured)
+        told = await asking.told(answer["data"]["id"])
+        await pipedrive.turn("PATCH", "/faults", {})
+
+        assert told["entities"]["persons"]["total"] <= len(await rows(pipedrive, "persons"))
+        await asking.done(answer["data"]["id"])
+
+
 async def test_killed_ten_times_the_full_sync_ends_as_if_it_had_not_been(
     cluster: Cluster, log: Log
 ) -> None:
@@ -348,6 +371,40 @@ async def test_connecting_twice_leaves_one_webhook_and_those_of_others(cluster: 
         _, answer = await asking.call("GET", "/api/connection", role=None)
         assert answer["data"]["webhook"]["id"] == ours[0]["id"]
         assert (answer["data"]["connected"], answer["data"]["problem"]) == (True, None)
+
+
+async def test_the_command_connects_fills_and_says_what_it_read_and_may_be_given_again(
+    cluster: Cluster, log: Log
+) -> None:
+    async with double(cluster.folder, COMPANY, *SMALL) as pipedrive:
+        cluster.write_tenants([a_connected_tenant(pipedrive)])
+        door = cluster.start("ingest", "api")  # so that the command itself does the work
+        await cluster.ready(door)
+        command = ("connect", "--company", str(COMPANY), "--url", door.url)
+
+        first = await _ended(cluster.start("ingest", *command))
+        again = await _ended(cluster.start("ingest", *command))
+
+        persons = len(await rows(pipedrive, "persons"))
+        assert f"to {door.url}/webhooks/pipedrive: missing" in first
+        assert "[" + "." * 30 + "]" in first
+        assert f"persons: {persons} read, {persons} changed, 0 failed" in first
+        assert f"to {door.url}/webhooks/pipedrive: as it was" in again
+        assert f"persons: {persons} read, 0 changed, 0 failed" in again
+        await assert_the_log_is_what_pipedrive_holds(log, pipedrive)
+        assert len(await pipedrive.hooks()) == 1
+
+
+async def _ended(command: Instance) -> str:
+    """What a command said that came to its end."""
+
+    async def has_ended() -> bool:
+        return command.process.poll() is not None
+
+    await until(has_ended, 90)
+    said = command.log.read_text()
+    assert command.process.returncode == 0, said
+    return said
 
 
 async def test_a_webhook_that_was_switched_off_is_made_anew_and_what_was_lost_is_read(

@@ -251,6 +251,16 @@ async def test_the_page_for_people_needs_nothing_from_elsewhere(door: Door) -> N
     assert "//" not in text.replace("// ", "")
 
 
+async def test_the_page_is_told_where_users_act_and_may_speak_to_it(door: Door) -> None:
+    ours = str(door.client.make_url("/").origin().with_port(8081))
+
+    told = await (await door.client.get("/front.json")).json()
+    page = await door.client.get("/")
+
+    assert told["data"] == {"ingestUrl": ours}
+    assert f"connect-src 'self' {ours}" in page.headers["Content-Security-Policy"]
+
+
 async def test_the_document_describes_every_address(door: Door) -> None:
     document = await (await door.client.get("/openapi.json")).json()
 

@@ -20,7 +20,7 @@ from tests.support.waiting import until
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-of-at-least-thirty-two-bytes!"
 SERVICES = ("ingest", "orgs", "scoring", "query")
-READY_S = 60.0
+READY_S = 120.0
 STOP_S = 30.0
 
 

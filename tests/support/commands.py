@@ -18,6 +18,7 @@ from devstack.pipedrive.api.tables import Order
 from devstack.pipedrive.world import Sizes
 from services.ingest import storage
 from services.ingest.commands import role
+from services.ingest.commands.telling import Telling
 from services.ingest.main import TOPICS
 from services.ingest.settings import IngestSettings
 from shared.app import Health, application
@@ -43,6 +44,7 @@ class Service:
     double: Double
     settings: IngestSettings
     budget: Budget
+    telling: Telling
 
     async def send(
         self, method: str, path: str, body: Any, *, key: str | None = None, user: str = "1001"
@@ -111,14 +113,14 @@ async def serving(
             pipedrive_deadline_s=DEADLINE_S,
             **more,
         )
-        async with Budget(None) as budget, _application(settings, budget) as client:
-            yield Service(client, pipedrive, settings, budget)
+        async with Budget(None) as budget, _application(settings, budget) as (client, telling):
+            yield Service(client, pipedrive, settings, budget, telling)
 
 
 @asynccontextmanager
 async def _application(
     settings: IngestSettings, budget: Budget
-) -> AsyncIterator[TestClient[Any, Any]]:
+) -> AsyncIterator[tuple[TestClient[Any, Any], Telling]]:
     tenants = Tenants(settings.tenants_file)
     await ensure_topics(settings, TOPICS)
     stop = asyncio.Event()
@@ -142,6 +144,6 @@ async def _application(
 
         await until(is_ready, READ_S)
         async with TestClient(TestServer(app)) as client:
-            yield client
+            yield client, commands.commands.doing.telling
         stop.set()
         await asyncio.wait(running)

@@ -7,7 +7,7 @@ POLL_S = 0.02
 
 
 async def until(
-    condition: Callable[[], Awaitable[bool]], seconds: float = 30, *, every_s: float = POLL_S
+    condition: Callable[[], Awaitable[bool]], seconds: float = 60, *, every_s: float = POLL_S
 ) -> None:
     """Return once the condition holds.
 

@@ -28,7 +28,7 @@ from devstack.pipedrive.company import Company
 FIRST_WRITTEN_ID = 800_000_001
 FIRST_WRITTEN_NUMBER = 10**12
 TOUCHED = {"person_id": "person", "org_id": "organization", "deal_id": "deal"}
-REST_EVERY = 2_000
+REST_EVERY = 200
 
 
 @dataclass(slots=True)

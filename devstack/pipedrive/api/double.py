@@ -48,7 +48,7 @@ class Setup:
 
 
 class Double:
-    """Serves while its context is open. Live through the history before asking it anything."""
+    """Serves while its context is open. Live through the history before anybody asks it."""
 
     def __init__(self, setup: Setup, company: Company | None = None) -> None:
         epoch = setup.epoch or datetime.now(UTC)

@@ -1,36 +1,53 @@
 """A company that nobody is told of but through webhooks registered by the API.
 
-Rule 1: its history is lived through unheard; who connects later asks for it.
+Rule 1: its history, and what an earlier run told, is lived through unheard before anybody can ask;
+        who connects later asks for it.
 Rule 2: the live trickle goes on where an earlier run stopped, with that run's times.
 Rule 3: a live change counts as told once it is on its way, as it does with Pipedrive.
 """
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 
 from devstack.pipedrive import progress
 from devstack.pipedrive.api.account import Account
+from devstack.pipedrive.changes import Change
 from devstack.pipedrive.pushing import RECALL_CHUNK, SAVE_EVERY_S
+
+Life = Iterator[Change]
+
+
+async def lived(
+    account: Account, done: progress.Progress, *, rate: float, state: Path | None
+) -> Life:
+    """What is still to come, at so many events a second; nothing with a rate of 0."""
+    await account.live_through_history()
+    if not rate:
+        return iter(())
+    done.skip(account.company.world.number)
+    done.start_live(datetime.now(UTC), rate)
+    progress.save(state, done)
+    life = account.company.live(done.clock)
+    for change in life:
+        if change.number > done.settled:
+            return chain([change], life)
+        account.witness(change)
+        if change.number % RECALL_CHUNK == 0:
+            await asyncio.sleep(0)
+    return life
 
 
 async def live(
-    account: Account, done: progress.Progress, *, rate: float, state: Path | None
+    account: Account, life: Life, done: progress.Progress, *, state: Path | None
 ) -> None:
-    """At so many events a second; with a rate of 0 it ends at once."""
-    if not rate:
-        return
-    done.start_live(datetime.now(UTC), rate)
-    progress.save(state, done)
+    """Tell it as it happens."""
     saved_at = monotonic()
     try:
-        for change in account.company.live(done.clock):
-            if change.number <= done.settled:
-                account.witness(change)
-                if change.number % RECALL_CHUNK == 0:
-                    await asyncio.sleep(0)
-                continue
+        for change in life:
             await asyncio.sleep((change.at - datetime.now(UTC)).total_seconds())
             done.begin(change.number)
             await account.tell(change)

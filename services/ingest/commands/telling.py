@@ -2,7 +2,8 @@
 
 Rule 1: a row that Pipedrive answered with counts as written at the **start** of its second: the
         webhook of the same change, and of every later one, counts as written after it.
-Rule 2: while Kafka is away the spool takes it, and nobody can be told where it will stand.
+Rule 2: while Kafka is away the spool takes it, and nobody can be told where it will stand. Unlike
+        a webhook's sender, a user is better served by waiting a moment than by not being told.
 """
 
 import logging
@@ -24,6 +25,8 @@ from shared.positions import encode
 log = logging.getLogger(__name__)
 
 SECOND_US: Final = 1_000_000
+PATIENCE_S: Final = 2.0
+"""A process that has just started, or missed an ack by a little, finds Kafka within this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Telling:
         Raises:
             Unavailable: neither Kafka nor the spool takes them.
         """
-        if not self.outlet.away:
+        if await self.outlet.is_back(PATIENCE_S):
             try:
                 return encode(await self.publisher.place(records))
             except Unavailable as outage:

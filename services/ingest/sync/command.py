@@ -14,7 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from services.ingest.settings import IngestSettings
-from services.ingest.sync import answers, role, sync_store
+from services.ingest.sync import answers, lists, role, sync_store
 from services.ingest.sync.connecting import NoUrl
 from services.ingest.sync.runner import Runner
 from services.ingest.sync.sync_store import Sync
@@ -68,7 +68,8 @@ async def _fill(sync: role.Sync, company_id: int, sync_id: UUID, stop: asyncio.E
         _say("stopped; the sync role goes on from here")
         return 1
     _say(f"{row.state}{f': {row.reason}' if row.reason else ''}, {row.tokens} tokens")
-    for name, of in row.counts.items():
+    for name in (each for each in lists.ALL if each in row.counts):
+        of = row.counts[name]
         _say(f"  {name}: {of['read']:,} read, {of['changed']:,} changed, {of['failed']} failed")
     return 0 if row.state == "done" else 1
 

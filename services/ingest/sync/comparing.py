@@ -100,7 +100,7 @@ def _where(of: List, row: Row, known: Known | None) -> str:
         return of.name
     if row.is_deleted:
         return known.list if known else of.name
-    return lists.holding(of.entity, row.data).name
+    return lists.holding(of.entity, is_archived=bool(row.data.get("is_archived"))).name
 
 
 def gone(company_id: int, of: List, known: dict[bytes, Known], began: datetime) -> Compared:

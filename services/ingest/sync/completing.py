@@ -1,8 +1,8 @@
 """Fetches what webhooks left out of rows that changed, a hundred rows a call.
 
 Rule 1: only rows that changed by a webhook without those fields are asked for.
-Rule 2: a company whose rows have none of the fields in REST either is left alone until the next
-        day: job titles, for one, exist only with contact sync.
+Rule 2: a company of which a hundred rows in a row have none of the fields in REST either is left
+        alone until the next day: job titles, for one, exist only with contact sync.
 Rule 3: a sync of the company that is under way reads them anyway; so does the next delta, where
         fetching fails for good.
 """
@@ -10,6 +10,7 @@ Rule 3: a sync of the company that is under way reads them anyway; so does the n
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -29,14 +30,38 @@ from shared.pipedrive.errors import Refused
 log = logging.getLogger(__name__)
 
 A_DAY_S: Final = 86_400.0
+ENOUGH: Final = 100
+"""Rows without any of the fields, before we believe that there are none."""
 COMPANIES = "SELECT DISTINCT company_id, entity FROM incomplete ORDER BY company_id, entity"
+
+
+Whose = tuple[int, str]
+"""A company's rows of one entity."""
+
+
+class Hope:
+    """Whether asking for more may bring any (rule 2). `now` is the steady clock's."""
+
+    def __init__(self) -> None:
+        self._in_vain: dict[Whose, int] = {}
+        self._gone_until: dict[Whose, float] = {}
+
+    def is_there(self, whose: Whose, *, now: float) -> bool:
+        return now >= self._gone_until.get(whose, now)
+
+    def learn(self, whose: Whose, have_more: Sequence[bool], *, now: float) -> None:
+        in_vain = 0 if any(have_more) else self._in_vain.get(whose, 0) + len(have_more)
+        if in_vain >= ENOUGH:
+            self._gone_until[whose] = now + A_DAY_S
+            in_vain = 0
+        self._in_vain[whose] = in_vain
 
 
 class Completer:
     def __init__(self, parts: Parts, pool: db.Pool) -> None:
         self._parts = parts
         self._pool = pool
-        self._useless_until: dict[tuple[int, str], float] = {}
+        self._hope = Hope()
 
     async def run(self, stop: asyncio.Event) -> None:
         every_s = self._parts.settings.sync_complete_seconds
@@ -62,7 +87,7 @@ class Completer:
                 with db.errors():
                     places = await known_store.incomplete(conn, company_id, of.entity, MOST_IDS)
                 done = set(places)
-                if time.monotonic() > self._useless_until.get((company_id, of.entity), 0.0):
+                if self._hope.is_there((company_id, of.entity), now=time.monotonic()):
                     done -= await self._fetch(conn, company_id, of, places)
                 with db.errors():
                     await known_store.completed(conn, company_id, of.entity, sorted(done))
@@ -77,8 +102,8 @@ class Completer:
         ids = [lists.entity_id(place, is_number=True) for place in places]
         asked_at = datetime.now(UTC)
         page = await client.page(of.path, {"ids": ids, "limit": MOST_IDS})
-        if page.rows and not any(_has_more(of, row) for row in page.rows):
-            self._useless_until[company_id, of.entity] = time.monotonic() + A_DAY_S
+        have_more = [_has_more(of, row) for row in page.rows]
+        self._hope.learn((company_id, of.entity), have_more, now=time.monotonic())
         with db.errors():
             found = await comparing.compare(conn, company_id, Rows(of, page.rows, asked_at))
         if found.records:

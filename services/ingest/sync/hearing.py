@@ -2,20 +2,26 @@
 
 Rule 1: what the sync itself published is known already and is passed over.
 Rule 2: of a body only what is needed here is read.
-Rule 3: webhooks of version 2 leave out fields that REST has; rows that changed so are remembered.
+Rule 3: nobody waits for what is heard here: batches are large and rests between them long, since
+        the webhook door of the same process has the use of the time.
+Rule 4: webhooks of version 2 leave out fields that REST has; rows that changed so are remembered.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from pydantic import AwareDatetime
+
+from services.ingest.settings import IngestSettings
 from services.ingest.sync import known_store, lists
 from services.ingest.sync.known_store import Heard
 from shared import db, topics
 from shared.errors import Poison
-from shared.events import Action, Fact, Id, Instant, Source
+from shared.events import FIRST, LAST, Action, Fact, Id, Source
 from shared.kafka.consumer import AfterCommit, Received
+from shared.pacing import Pace
 
 LEFT_OUT: Final = {
     "person": frozenset({"job_title"}),
@@ -35,7 +41,7 @@ class Carried(Fact):
 
 
 class Glimpse(Fact):
-    """A change, as far as the sync is concerned."""
+    """A change, as far as the sync is concerned. Its times are looked at in the newest alone."""
 
     company_id: Id
     entity: str
@@ -43,8 +49,8 @@ class Glimpse(Fact):
     action: Action
     version: int
     source: Source
-    occurred_at: Instant
-    received_at: Instant
+    occurred_at: AwareDatetime
+    received_at: AwareDatetime
     merged_from: str | None = None
     data: Carried | None = None
 
@@ -66,13 +72,18 @@ UPDATE connections
  WHERE connections.company_id = heard.company_id
    AND (connections.last_event_at IS NULL OR connections.last_event_at < heard.at)
 """
+LARGEST_BATCH: Final = 500
+PACE: Final = Pace(times=4.0, least_s=0.25, most_s=1.0, much=LARGEST_BATCH + 1)
+"""Webhooks come first in a process that takes them, too: however much waits, most of the time is
+theirs.
+"""
 WEBHOOKS: Final = frozenset({Source.WEBHOOK_V1, Source.WEBHOOK_V2})
 
 
 async def apply(conn: db.Connection, facts: Sequence[Received]) -> AfterCommit | None:
     newest: dict[tuple[int, str, bytes], Heard] = {}
-    incomplete: list[tuple[int, str, bytes]] = []
-    events: dict[int, tuple[datetime, int]] = {}
+    incomplete: set[tuple[int, str, bytes]] = set()
+    events: dict[int, Glimpse] = {}
     for _, glimpse in facts:
         if glimpse.source is Source.SYNC:
             continue
@@ -81,23 +92,23 @@ async def apply(conn: db.Connection, facts: Sequence[Received]) -> AfterCommit |
             if place not in newest or newest[place].version < heard.version:
                 newest[place] = heard
             if _is_incomplete(glimpse):
-                incomplete.append(place)
+                incomplete.add(place)
         if glimpse.source in WEBHOOKS:
             _note(events, glimpse)
     await known_store.hear(conn, newest.values())
     await known_store.missing(conn, incomplete)
     if events:
-        rows = sorted((company_id, *told) for company_id, told in events.items())
+        rows = [_told(events[company_id]) for company_id in sorted(events)]
         await conn.execute(NOTE_EVENTS, *db.columns(rows, 3))
     return None
 
 
-def _heard(glimpse: Glimpse) -> Iterator[Heard]:
+def _heard(glimpse: Glimpse) -> tuple[Heard, ...]:
     """Raises:
     Poison: Pipedrive gives no such id.
     """
-    carried = glimpse.data.model_dump(include={"is_archived"}) if glimpse.data else None
-    of = lists.holding(glimpse.entity, carried)
+    is_archived = bool(glimpse.data and glimpse.data.is_archived)
+    of = lists.holding(glimpse.entity, is_archived=is_archived)
     told = Heard(
         glimpse.company_id,
         glimpse.entity,
@@ -106,9 +117,9 @@ def _heard(glimpse: Glimpse) -> Iterator[Heard]:
         glimpse.version,
         glimpse.action is Action.DELETE,
     )
-    yield told
-    if glimpse.merged_from:
-        yield told._replace(place=_place(of, glimpse.merged_from), deleted=True)
+    if not glimpse.merged_from:
+        return (told,)
+    return told, told._replace(place=_place(of, glimpse.merged_from), deleted=True)
 
 
 def _place(of: lists.List, entity_id: str) -> bytes:
@@ -125,8 +136,19 @@ def _is_incomplete(glimpse: Glimpse) -> bool:
     return wanted is not None and not wanted <= glimpse.data.model_fields_set
 
 
-def _note(events: dict[int, tuple[datetime, int]], glimpse: Glimpse) -> None:
-    lag_ms = int((glimpse.received_at - glimpse.occurred_at).total_seconds() * 1000)
+def _note(events: dict[int, Glimpse], glimpse: Glimpse) -> None:
     held = events.get(glimpse.company_id)
-    if held is None or held[0] < glimpse.received_at:
-        events[glimpse.company_id] = glimpse.received_at, max(0, lag_ms)
+    if held is None or held.version < glimpse.version:
+        events[glimpse.company_id] = glimpse
+
+
+def _told(newest: Glimpse) -> tuple[int, datetime, int]:
+    lag_ms = int((newest.received_at - newest.occurred_at).total_seconds() * 1000)
+    return newest.company_id, min(max(newest.received_at, FIRST), LAST), max(0, lag_ms)
+
+
+def slowly(settings: IngestSettings) -> IngestSettings:
+    """How large batches may be: reading one must not keep a webhook waiting."""
+    return settings.model_copy(
+        update={"batch_records": min(settings.batch_records, LARGEST_BATCH)}
+    )

@@ -18,6 +18,10 @@ SELECT place, list, version, deleted, told, turn, digest
    AND place = ANY($3::bytea[])
 """
 
+COUNT = """
+SELECT count(*) FROM known WHERE company_id = $1 AND entity = $2 AND list = $3 AND NOT deleted
+"""
+
 # What a webhook told while we read counts by its version, as everywhere.
 KEEP = """
 INSERT INTO known AS held (company_id, entity, place, list, version, deleted, told, turn, digest)
@@ -108,6 +112,11 @@ async def known(
 ) -> dict[bytes, Known]:
     rows = await conn.fetch(KNOWN, company_id, entity, places)
     return {row["place"]: Known(*tuple(row)[1:]) for row in rows}
+
+
+async def count(conn: Connection, company_id: int, entity: str, in_list: str) -> int:
+    found: int = await conn.fetchval(COUNT, company_id, entity, in_list)
+    return found
 
 
 async def keep(

@@ -94,11 +94,11 @@ HAVE_NULL_UPDATE_TIMES: Final = (ORGANIZATIONS, PERSONS, DEALS)
 """A row of these that was never edited has no `update_time`, and is left out of what changed."""
 
 
-def holding(entity: str, data: Mapping[str, Any] | None) -> List:
-    """The list in which a row that says this stands."""
+def holding(entity: str, *, is_archived: bool) -> List:
+    """The list in which such a row stands."""
     if entity in ARCHIVES:
         living, archived = ARCHIVES[entity]
-        return archived if data and data.get("is_archived") else living
+        return archived if is_archived else living
     return OF_ENTITY[entity]
 
 

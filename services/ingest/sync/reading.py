@@ -71,11 +71,15 @@ class Reader:
         await self._finish(of)
 
     async def measure(self, of: List) -> None:
-        """How many rows there may be at most: the newest has the highest number."""
+        """How many rows there may be: as many as we know of, or at most as the newest's number
+        says. Numbers can be far apart, so where both are known the first is the better guess.
+        """
         page = await self.source.client.page(of.path, {**of.newest(), "limit": 1})
         self._spend(of)
         newest = values.reference(page.rows[0].get("id")) if page.rows else 0
-        self.progress.expect(of, newest or 0)
+        with db.errors():
+            known = await known_store.count(self.source.conn, self.company_id, of.entity, of.name)
+        self.progress.expect(of, min(known or newest or 0, newest or 0))
         await self._save()
 
     async def walk(self, of: List) -> None:

@@ -109,12 +109,13 @@ class Sync:
         await self.prepare(stop)
         await service.prepare_topics(self.parts.settings, TOPICS, stop)
         consumer = Consumer(
-            self.parts.settings,
+            hearing.slowly(self.parts.settings),
             service=SCHEMA,
             topics=hearing.TOPICS,
             pool=self.hearing_pool,
             apply=hearing.apply,
             publisher=self.parts.publisher,
+            pace=hearing.PACE,
         )
         loops = (
             Runner(self.parts, self.pool).run,

@@ -25,19 +25,18 @@ def test_a_place_tells_its_id(number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entity", "carried", "expected"),
+    ("entity", "is_archived", "expected"),
     [
-        ("deal", {"is_archived": True}, lists.ARCHIVED_DEALS),
-        ("deal", {"is_archived": False}, lists.DEALS),
-        ("deal", None, lists.DEALS),
-        ("lead", {"is_archived": True}, lists.ARCHIVED_LEADS),
-        ("person", {}, lists.PERSONS),
+        ("deal", True, lists.ARCHIVED_DEALS),
+        ("deal", False, lists.DEALS),
+        ("lead", True, lists.ARCHIVED_LEADS),
+        ("person", False, lists.PERSONS),
     ],
 )
 def test_archived_rows_stand_in_a_list_of_their_own(
-    entity: str, carried: dict[str, bool] | None, expected: lists.List
+    entity: str, is_archived: bool, expected: lists.List
 ) -> None:
-    assert lists.holding(entity, carried) is expected
+    assert lists.holding(entity, is_archived=is_archived) is expected
 
 
 def test_what_is_gone_is_asked_for_when_all_has_been_walked() -> None:

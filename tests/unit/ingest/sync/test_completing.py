@@ -1,0 +1,35 @@
+"""When rows of a company are not asked for what webhooks leave out."""
+
+from services.ingest.sync.completing import A_DAY_S, ENOUGH, Hope
+
+PERSONS = (7001, "person")
+NOW = 1_000.0
+
+
+def test_a_few_rows_without_more_prove_nothing() -> None:
+    hope = Hope()
+
+    hope.learn(PERSONS, [False] * (ENOUGH - 1), now=NOW)
+
+    assert hope.is_there(PERSONS, now=NOW)
+
+
+def test_a_hundred_in_a_row_end_it_for_a_day_and_for_these_rows_alone() -> None:
+    hope = Hope()
+
+    hope.learn(PERSONS, [False] * (ENOUGH - 1), now=NOW)
+    hope.learn(PERSONS, [False], now=NOW)
+
+    assert not hope.is_there(PERSONS, now=NOW + A_DAY_S - 1)
+    assert hope.is_there(PERSONS, now=NOW + A_DAY_S)
+    assert hope.is_there((7001, "organization"), now=NOW)
+
+
+def test_one_row_that_has_more_begins_the_count_anew() -> None:
+    hope = Hope()
+
+    hope.learn(PERSONS, [False] * (ENOUGH - 1), now=NOW)
+    hope.learn(PERSONS, [True], now=NOW)
+    hope.learn(PERSONS, [False] * (ENOUGH - 1), now=NOW)
+
+    assert hope.is_there(PERSONS, now=NOW)
