@@ -75,6 +75,22 @@ def test_short_words_and_numbers_are_not_guessed_at(one: str, other: str) -> Non
     assert alignment.likeness(one, other) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "least"),
+    [
+        ("TU Zyntal", "Technical University of Zyntal", 0.6),
+        ("UNSZ", "University of New South Zyntal", 0.8),
+        ("Nord MMK", "Mineral Mining Kompanie Nord", 0.8),
+    ],
+)
+def test_initials_stand_for_neighbouring_words(one: str, other: str, least: float) -> None:
+    found = features.between(a_profile(one), a_profile(other), NO_NAMES)
+    by_chance = features.between(a_profile(one), a_profile("Zenith Ontario"), NO_NAMES)
+
+    assert found.shared >= least
+    assert by_chance.shared < 0.5
+
+
 def test_words_written_apart_are_the_words_written_as_one() -> None:
     found = features.between(a_profile("Coca Cola Ltd"), a_profile("CocaCola Ltd"), NO_NAMES)
 
