@@ -100,7 +100,7 @@ def beside(store: Store, arriving: Profile, cluster: str, common: Rarity) -> Ite
     pairs = []
     for other in store.near(arriving):
         pair = features.between(arriving, other, common)
-        pairs.append((pair.shared + pair.letters, pair.values(), other.organization == cluster))
+        pairs.append((pair.shared + pair.letters, tuple(pair), other.organization == cluster))
     pairs.sort(key=lambda pair: pair[0], reverse=True)
     yield from ((values, True) for _, values, same in pairs if same)
     yield from [(values, False) for _, values, same in pairs if not same][:RIVALS]
