@@ -47,15 +47,16 @@ class _Side:
     def open(self) -> list[int]:
         return [i for i, likeness in enumerate(self.likeness) if not likeness]
 
-    def matched(self) -> float:
-        return sum(w * s for w, s in zip(self.weights, self.likeness, strict=True))
-
-    def rarest(self) -> float:
-        return max((w * s for w, s in zip(self.weights, self.likeness, strict=True)), default=0.0)
-
-    def missing(self) -> float:
-        lost = (w * (1 - s) for w, s in zip(self.weights, self.likeness, strict=True))
-        return max(lost, default=0.0)
+    def weighed(self) -> tuple[float, float, float, float]:
+        """Weights: of what is matched, of all, and of the heaviest word missing and matched."""
+        matched = total = missing = rarest = 0.0
+        for weight, likeness in zip(self.weights, self.likeness, strict=True):
+            found = weight * likeness
+            matched += found
+            total += weight
+            missing = max(missing, weight - found)
+            rarest = max(rarest, found)
+        return matched, total, missing, rarest
 
 
 def align(left: Sequence[str], right: Sequence[str], rarity: Rarity) -> Alignment:
@@ -67,12 +68,8 @@ def align(left: Sequence[str], right: Sequence[str], rarity: Rarity) -> Alignmen
         _match_initials(a, b)
         _match_initials(b, a)
         _match_alike(a, b)
-    return Alignment(
-        (a.matched(), b.matched()),
-        (sum(a.weights), sum(b.weights)),
-        (a.missing(), b.missing()),
-        min(a.rarest(), b.rarest()),
-    )
+    matched, total, missing, rarest = zip(a.weighed(), b.weighed(), strict=True)
+    return Alignment(matched, total, missing, min(rarest))
 
 
 @lru_cache(maxsize=262_144)
@@ -131,15 +128,17 @@ def _match_joined(a: _Side, b: _Side) -> None:
 
 def _match_initials(a: _Side, b: _Side) -> None:
     """Neighbours of one side that the other side writes as their initials."""
+    short = [i for i in a.open() if len(a.words[i]) in _BY_INITIALS]
+    if not short:
+        return
     said = [j for j, word in enumerate(b.words) if word not in _WITHOUT_INITIAL]
     initials = "".join(b.words[j][0] for j in said)
-    for i in a.open():
+    for i in short:
         word = a.words[i]
-        alike = _BY_INITIALS.get(len(word))
-        at = initials.find(word) if alike else -1
+        at = initials.find(word)
         meant = said[at : at + len(word)] if at >= 0 else []
-        if alike and meant and not any(b.likeness[j] for j in meant):
-            a.likeness[i] = alike
+        if meant and not any(b.likeness[j] for j in meant):
+            a.likeness[i] = alike = _BY_INITIALS[len(word)]
             for j in meant:
                 b.likeness[j] = alike
 
