@@ -100,7 +100,7 @@ def beside(store: Store, arriving: Profile, cluster: str, common: Rarity) -> Ite
     pairs = []
     for other in store.near(arriving):
         pair = features.between(arriving, other, common)
-        pairs.append((pair.shared + pair.letters, pair.values(), other.organization == cluster))
+        pairs.append((pair.shared + pair.letters, tuple(pair), other.organization == cluster))
     pairs.sort(key=lambda pair: pair[0], reverse=True)
     yield from ((values, True) for _, values, same in pairs if same)
     yield from [(values, False) for _, values, same in pairs if not same][:RIVALS]
@@ -178,7 +178,7 @@ A change of any number here is another matcher: raise MATCHER_VERSION.
 
 from collections.abc import Mapping
 
-MATCHER_VERSION = 1
+MATCHER_VERSION = 2
 
 AUTOMATIC = 0.9
 """From here on a name links by itself, if another fact bears it out and nothing forbids it."""

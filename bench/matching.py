@@ -3,8 +3,10 @@
     python -m bench.matching --names FILE [--distinct FILE] [--columns names|all] [--raw-labels]
 
 FILE is CSV, gzipped or not: `cluster,name[,country,city,zipcode,website]`; rows of one cluster are
-one organization. See bench/matching_task.py for the task. The file of --distinct has a `name` and
-perhaps a `country`: each row is an organization of its own, so whatever links by itself is false.
+one organization. See bench/matching_task.py for the task. It is measured by names only, then with
+the other columns where they say something, unless --columns wants one of both. The file of
+--distinct has a `name` and perhaps a `country`: each row is an organization of its own, so
+whatever links by itself is false.
 
 Candidates come from memory (bench/matching_candidates.py); the product takes them from Postgres.
 pg_trgm is measured on a Postgres that is started for it.
@@ -12,22 +14,28 @@ pg_trgm is measured on a Postgres that is started for it.
 
 import argparse
 import asyncio
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+if not __package__:  # run by its path: the checkout is where its modules are
+    sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench import matching_baselines as baselines
 from bench import matching_measure as measure
 from bench.matching_baselines import Best
 from bench.matching_candidates import Store
 from bench.matching_measure import Figures
-from bench.matching_task import Arrival, Row, Task, build, names_only, profiled, read
+from bench.matching_task import Arrival, Row, Task, build, names_only, profiled, read, says_more
 from services.orgs.matching import rarity, score, weights
 from services.orgs.matching.decide import decide
 from services.orgs.matching.decision import Decision, Outcome
 from services.orgs.matching.score import Scored
 
+NAMES, ALL = "names", "all"
+TITLES = {NAMES: "this matcher", ALL: "with all columns"}
 BAR_PRECISION = 0.92
 MARGIN = 0.03
 """What a threshold must keep over the bar on its own half, so as to hold it on the other."""
@@ -47,25 +55,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--names", type=Path, required=True)
     parser.add_argument("--distinct", type=Path)
-    parser.add_argument("--columns", choices=("names", "all"), default="names")
+    parser.add_argument("--columns", choices=(NAMES, ALL))
     parser.add_argument(
         "--raw-labels", action="store_true", help="neither drop nor unite clusters"
     )
     options = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream
     rows = read(options.names, key="cluster")
-    task = build(rows, columns=options.columns, raw_labels=options.raw_labels)
-    print_task(task, options.columns)
-    answers = answered(task)
-    baseline_answers = {
-        "basic rule": baselines.basic_rule(task),
-        "rapidfuzz WRatio": baselines.wratio(task),
-        "pg_trgm similarity": asyncio.run(baselines.trigrams(task)),
+    wanted = [options.columns] if options.columns else [NAMES, ALL] if says_more(rows) else [NAMES]
+    tasks = {
+        columns: build(rows, columns=columns, raw_labels=options.raw_labels) for columns in wanted
     }
-    print_tables(task, {"this matcher": answers.best, **baseline_answers})
-    print_decisions(task, answers)
+    task = tasks[wanted[0]]
+    print_task(task)
+    answers = {columns: answered(each) for columns, each in tasks.items()}
+    found = {TITLES[columns]: each.best for columns, each in answers.items()}
+    found["basic rule"] = baselines.basic_rule(task)
+    found["rapidfuzz WRatio"] = baselines.wratio(task)
+    found["pg_trgm similarity"] = asyncio.run(baselines.trigrams(task))
+    print_tables(task, found)
+    for columns, each in answers.items():
+        print_decisions(tasks[columns], each, columns)
     if options.distinct:
         distinct = read(options.distinct)
-        print_distinct(names_only(distinct) if options.columns == "names" else distinct)
+        print_distinct(distinct if options.columns == ALL else names_only(distinct))
 
 
 def answered(task: Task) -> Answers:
@@ -88,9 +101,9 @@ def _best(scored: Sequence[Scored]) -> Best:
     return (best.other.organization, best.score) if best else (None, 0.0)
 
 
-def print_task(task: Task, columns: str) -> None:
+def print_task(task: Task) -> None:
     known = sum(arrival.known for arrival in task.arrivals)
-    print(f"matcher version {weights.MATCHER_VERSION}, columns: {columns}")
+    print(f"matcher version {weights.MATCHER_VERSION}")
     print(
         f"{len(task.stored)} stored; {known} arrive known under another spelling, "
         f"{len(task.arrivals) - known} new; clusters dropped for contradicting facts: "
@@ -118,7 +131,7 @@ def _print_figures(name: str, found: Figures) -> None:
     print(f"{found.f1:>8.3f}{found.swallowed:>15.1%}")
 
 
-def print_decisions(task: Task, answers: Answers) -> None:
+def print_decisions(task: Task, answers: Answers, columns: str) -> None:
     """The decision table at the product's own thresholds, on the half that is reported."""
     half = [
         pair for pair in zip(task.arrivals, answers.decisions, strict=True) if not pair[0].fitting
@@ -129,7 +142,8 @@ def print_decisions(task: Task, answers: Answers) -> None:
     swallowed = sum(not arrival.known for arrival, _ in linked)
     queued = [pair for pair in half if pair[1].outcome is Outcome.REVIEW]
     offered = sum(_is_offered(*pair) for pair in queued)
-    print(f"\nautomatic precision  {right / max(len(linked), 1):.3f}")
+    print(f"\nby the decision table, {TITLES[columns]} ({columns})")
+    print(f"automatic precision  {right / max(len(linked), 1):.3f}")
     print(f"automatic recall     {right / max(known, 1):.3f}")
     print(f"new ones swallowed   {swallowed / max(len(half) - known, 1):.2%} automatically")
     print(f"queued for review    {len(queued) / max(len(half), 1):.1%} of the arrivals; ", end="")

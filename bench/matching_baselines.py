@@ -4,7 +4,9 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -24,6 +26,9 @@ NEAREST = """
 SELECT cluster, similarity(name, $1) FROM stored ORDER BY name <-> $1 LIMIT 1
 """
 
+PIECES = 64
+"""Into so many pieces the arrivals are cut, each sent with all that is stored."""
+
 Best = tuple[str | None, float]
 """The cluster that a matcher proposes for an arrival, and its score from 0 to 1."""
 
@@ -39,13 +44,13 @@ def basic_rule(task: Task) -> list[Best]:
 
 
 def wratio(task: Task) -> list[Best]:
+    """On all processors: it compares each arrival with all that is stored."""
     choices = [profile.name.normalized for _, profile in task.stored]
-    return [
-        _nearest(
-            task, process.extractOne(_normalized(a.row.stated.name), choices, scorer=fuzz.WRatio)
-        )
-        for a in task.arrivals
-    ]
+    likest = partial(process.extractOne, choices=choices, scorer=fuzz.WRatio)
+    arriving = [names.normalized(a.row.stated.name) for a in task.arrivals]
+    with ProcessPoolExecutor() as pool:
+        found = pool.map(likest, arriving, chunksize=max(1, len(arriving) // PIECES))
+        return [_nearest(task, each) for each in found]
 
 
 async def trigrams(task: Task) -> list[Best]:
@@ -57,10 +62,6 @@ async def trigrams(task: Task) -> list[Best]:
         statement = await conn.prepare(NEAREST)
         found = [await statement.fetchrow(a.profile.name.normalized) for a in task.arrivals]
         return [(row[0], row[1]) if row else (None, 0.0) for row in found]
-
-
-def _normalized(name: str | None) -> str:
-    return names.normalized(name)
 
 
 def _nearest(task: Task, found: tuple[str, float, int] | None) -> Best:

@@ -26,6 +26,7 @@ from services.orgs.matching import domain, place, profile
 from services.orgs.matching.profile import Profile, Stated
 
 ABSENT_SHARE = 1 / 3
+GZIPPED = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +54,26 @@ class Task:
 
 
 def read(path: Path, *, key: str | None = None) -> list[Row]:
-    """The rows of a CSV file, gzipped or not; without `key` each row is a cluster of its own."""
+    """The rows of a CSV file, gzipped or not; without `key` each row is a cluster of its own, as
+    is a row that names none. Columns may stand in any order, and be separated otherwise.
+    """
     with _text(path) as lines:
-        table = csv.DictReader(lines)
-        missing = [c for c in (key, "name") if c and c not in (table.fieldnames or ())]
+        header = lines.readline()
+        columns = [c.strip().lower() for c in next(csv.reader([header], delimiter=_mark(header)))]
+        missing = [c for c in (key, "name") if c and c not in columns]
         if missing:
-            raise SystemExit(f"{path} has no column {missing[0]!r}; it has {table.fieldnames}")
+            raise SystemExit(f"{path} has no column {missing[0]!r}; it has {columns}")
+        table = csv.DictReader(lines, columns, delimiter=_mark(header))
         return [
-            Row(cells[key] if key else f"row {number}", _stated(cells))
-            for number, cells in enumerate(table)
+            Row((cells[key] or "").strip() or alone if key else alone, _stated(cells))
+            for alone, cells in ((f"row {number}", cells) for number, cells in enumerate(table))
             if (cells["name"] or "").strip()
         ]
+
+
+def says_more(rows: Sequence[Row]) -> bool:
+    """Whether any row says more than a name."""
+    return any(map(_said, rows))
 
 
 def names_only(rows: Sequence[Row]) -> list[Row]:
@@ -171,6 +181,12 @@ def _stated(cells: dict[str, str]) -> Stated:
     )
 
 
+def _mark(header: str) -> str:
+    return max(",;\t", key=header.count)
+
+
 def _text(path: Path) -> TextIO:
-    opened = gzip.open if path.suffix == ".gz" else open
-    return cast("TextIO", opened(path, "rt", encoding="utf-8-sig", newline=""))
+    with path.open("rb") as file:
+        opened = gzip.open if file.read(2) == GZIPPED else open
+    text = opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
+    return cast("TextIO", text)

@@ -4,9 +4,14 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support import infra as servers
 from tests.support.infra import Infra
+
+# A loaded machine takes long over an example now and then, which says nothing about the law.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

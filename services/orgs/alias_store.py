@@ -1,7 +1,7 @@
-"""SQL of the names that records were ever told to have. None commits.
+"""SQL of the names and web domains that records were ever told to have. None commits.
 
-Rule: a name is kept from whichever body told it, also from one that came too late to count, so
-the order of arrival does not show.
+Rule: what is told is kept from whichever body told it, also from one that came too late to count,
+so the order of arrival does not show.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,6 +11,7 @@ from uuid import UUID
 from services.orgs import names
 from services.orgs.effects import OrgKey
 from services.orgs.folding import RecordKey
+from services.orgs.matching import domain
 from shared import db
 from shared.register import Write
 
@@ -25,6 +26,25 @@ SELECT *
        last_version = greatest(a.last_version, EXCLUDED.last_version)
  WHERE EXCLUDED.first_version < a.first_version
     OR (EXCLUDED.last_version, EXCLUDED.name) > (a.last_version, a.name)
+RETURNING a.company_id, a.record_id, a.name_key, new.first_version < old.first_version
+"""
+
+KEEP_DOMAINS = """
+INSERT INTO domains AS d (company_id, record_id, domain, first_version, last_version)
+SELECT *
+  FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::bigint[], $5::bigint[])
+    ON CONFLICT (company_id, record_id, domain) DO UPDATE
+   SET first_version = least(d.first_version, EXCLUDED.first_version),
+       last_version = greatest(d.last_version, EXCLUDED.last_version)
+ WHERE EXCLUDED.first_version < d.first_version OR EXCLUDED.last_version > d.last_version
+RETURNING d.company_id, d.record_id, d.domain, new.first_version < old.first_version
+"""
+
+DOMAINS_OF = """
+SELECT d.*
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, record_id)
+  JOIN domains d USING (company_id, record_id)
+ ORDER BY d.first_version, d.record_id, d.domain
 """
 
 OF_RECORDS = """
@@ -54,6 +74,24 @@ class Alias(NamedTuple):
     last_version: int
 
 
+class Domain(NamedTuple):
+    company_id: int
+    record_id: UUID
+    domain: str
+    first_version: int
+    last_version: int
+
+
+class Kept(NamedTuple):
+    """A name (by its key) or a domain of which something was not known yet. `earlier`: that it
+    was told before all that were known to tell it.
+    """
+
+    record: OrgKey
+    key: UUID | str
+    earlier: bool
+
+
 def told(writes: Mapping[RecordKey, Iterable[Write]]) -> list[Alias]:
     """Every name that is told, once for each record."""
     found: dict[tuple[int, UUID, UUID], Alias] = {}
@@ -74,9 +112,42 @@ def _joined(one: Alias, other: Alias) -> Alias:
     return newest._replace(first_version=min(one.first_version, other.first_version))
 
 
-async def keep(conn: db.Connection, aliases: Sequence[Alias]) -> None:
-    if aliases:
-        await conn.execute(KEEP, *db.columns(aliases, 6))
+def domains_told(writes: Mapping[RecordKey, Iterable[Write]]) -> list[Domain]:
+    """Every domain that is told, once for each record."""
+    found: dict[tuple[int, UUID, str], Domain] = {}
+    for row, said in writes.items():
+        for write in said:
+            spoken = domain.of(write.carried.get("website"))
+            if spoken is not None:
+                key = (row.company_id, row.record_id, spoken)
+                version = write.stamp.version
+                held = found.get(key, Domain(*key, version, version))
+                first, last = held.first_version, held.last_version
+                found[key] = Domain(*key, min(first, version), max(last, version))
+    return list(found.values())
+
+
+async def keep(
+    conn: db.Connection, aliases: Sequence[Alias], domains: Sequence[Domain]
+) -> list[Kept]:
+    found: list[Kept] = []
+    for statement, cells in ((KEEP, aliases), (KEEP_DOMAINS, domains)):
+        if cells:
+            rows = await conn.fetch(statement, *db.columns(cells, len(cells[0])))
+            found += [Kept((row[0], row[1]), row[2], bool(row[3])) for row in rows]
+    return found
+
+
+async def domains_of(
+    conn: db.Connection, records: Collection[OrgKey]
+) -> dict[OrgKey, list[Domain]]:
+    """The domains of each record, the oldest first."""
+    found: dict[OrgKey, list[Domain]] = {}
+    if records:
+        for row in await conn.fetch(DOMAINS_OF, *db.columns(list(records), 2)):
+            each = Domain(*row)
+            found.setdefault((each.company_id, each.record_id), []).append(each)
+    return found
 
 
 async def of_records(

@@ -27,6 +27,13 @@ SELECT *
  LIMIT $1
 """
 
+ASK_ANEW = """
+UPDATE records r
+   SET unasked = true
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, record_id)
+ WHERE r.company_id = k.company_id AND r.record_id = k.record_id AND NOT r.unasked
+"""
+
 # A record that changed meanwhile stays unasked.
 ASKED = """
 UPDATE records r
@@ -87,6 +94,11 @@ class Found(NamedTuple):
 
 async def unasked(conn: db.Connection, limit: int) -> list[Record]:
     return [record_store.read(row) for row in await conn.fetch(UNASKED, limit)]
+
+
+async def ask_anew(conn: db.Connection, records: Collection[OrgKey]) -> None:
+    if records:
+        await conn.execute(ASK_ANEW, *db.columns(list(records), 2))
 
 
 async def asked(conn: db.Connection, records: Collection[Record]) -> None:

@@ -19,6 +19,7 @@ from services.orgs.alias_store import Alias
 from services.orgs.details_answers import (
     AliasAnswer,
     Happening,
+    Kind,
     OrganizationDetails,
     SourceAnswer,
 )
@@ -127,9 +128,12 @@ def _judged(said: Iterable[Verdict]) -> list[Happening]:
         if verdict.field("decision") is None:
             continue
         merged = verdict.field("decision") == "same"
+        kind: Kind = "merged" if merged else "separated"
+        if verdict.is_about_one:
+            kind = "confirmed" if merged else "reused"
         found.append(
             Happening(
-                kind="merged" if merged else "separated",
+                kind=kind,
                 at=moments.of_version(verdict.decided.version),
                 by=text(verdict.field("decided_by")),
                 record_ids=[plain(ref) for ref in verdict.refs[:MOST_NAMED]],

@@ -30,10 +30,17 @@ class SourceAnswer(RecordAnswer):
     fields: Sequence[str]
 
 
-class Happening(Json):
-    """What became of the organization's records."""
+Kind = Literal[
+    "renamed", "confirmed", "reused", "merged", "merge_undone", "separated", "merged_in_pipedrive"
+]
 
-    kind: Literal["renamed", "merged", "merge_undone", "separated", "merged_in_pipedrive"]
+
+class Happening(Json):
+    """What became of the organization's records. A record whose name and domain both changed is
+    "confirmed" where a user said that it is what it was, "reused" where that it is another.
+    """
+
+    kind: Kind
     at: datetime
     by: str | None = None
     record_ids: Sequence[UUID] = ()

@@ -53,6 +53,11 @@ def pair_id(company_id: int, one: UUID, other: UUID) -> UUID:
     return uuid5(NAMESPACE_URL, f"{company_id}:org:pair:{low}:{high}")
 
 
+def renamed_id(company_id: int, record_id: UUID, domain: str) -> UUID:
+    """The question whether a record is still what it was when it had a domain."""
+    return uuid5(NAMESPACE_URL, f"{company_id}:org:renamed:{record_id.hex}:{domain}")
+
+
 def _kept(text: str) -> Iterator[str]:
     in_word = False
     for char in text:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from services.orgs import (
     alias_store,
+    candidate_store,
     closure,
     contact_store,
     folding,
@@ -18,6 +19,7 @@ from services.orgs import (
     merging,
     record_store,
 )
+from services.orgs.alias_store import Kept
 from services.orgs.closure import Block
 from services.orgs.effects import Effects, OrgKey
 from services.orgs.folding import Key, RecordKey
@@ -38,8 +40,10 @@ async def place(
 ) -> None:
     """Apply what was said about records."""
     stored = await record_store.load(conn, {(w.company_id, w.record_id) for w in writes})
-    await alias_store.keep(conn, alias_store.told(writes))
+    told = alias_store.told(writes), alias_store.domains_told(writes)
+    kept = await alias_store.keep(conn, *told)
     changed = _changed(writes, stored)
+    await candidate_store.ask_anew(conn, _told_late(kept, {**stored, **changed}))
     if not changed:
         return
     roots = await merge_store.settle(conn, "organization", _changed_edges(changed, stored))
@@ -105,6 +109,16 @@ async def _save(conn: db.Connection, placed: Records, before: Mapping[OrgKey, Re
 
 def _is_compared_otherwise(after: Record, before: Record | None) -> bool:
     return before is None or (before.profile, before.lives) != (after.profile, after.lives)
+
+
+def _told_late(kept: Iterable[Kept], held: Mapping[OrgKey, Record]) -> set[OrgKey]:
+    """Of which a body told what was before, though what they are did not change by it."""
+    found: set[OrgKey] = set()
+    for record_key, key, earlier in kept:
+        record = held[record_key]
+        if earlier or key not in (record.name_key, record.profile.domain):
+            found.add(record_key)
+    return found
 
 
 def _changed(

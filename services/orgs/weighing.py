@@ -85,6 +85,16 @@ def _by_rule(block: closure.Block, said: Sequence[Statement], ref: UUID) -> froz
     return next(refs for g in groups if ref in (refs := frozenset(r.record_id for r in g.records)))
 
 
+async def held(
+    conn: db.Connection, home: Organization, ref: UUID
+) -> tuple[closure.Block, frozenset[UUID]]:
+    """What of an organization is together with one of its records by what people said alone."""
+    living = await _living(conn, home.company_id, home.organization_id)
+    block = await closure.block(conn, {}, {}, {(home.company_id, each) for each in living})
+    said = block.said.get(home.company_id, [])
+    return block, living - _by_rule(block, said, ref)
+
+
 def _walled(
     said: Iterable[Statement], one: frozenset[UUID], other: frozenset[UUID]
 ) -> frozenset[UUID]:

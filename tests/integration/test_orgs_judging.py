@@ -419,6 +419,86 @@ async def test_a_former_name_is_asked_about_and_never_links(pool: db.Pool, clien
     assert "One had the other's name before." in review["reasons"]
 
 
+async def test_a_record_whose_name_and_domain_changed_is_asked_about_until_it_is_answered(
+    pool: db.Pool, client: Client
+) -> None:
+    was = an_org(1, "Zanzibar Ferries", website="zanzibar.com")
+    now = an_org(1, "Quantum Boats", website="https://quantum.io", version=2)
+    await tell(pool, was)
+    assert await reviews(pool, client) == []
+
+    await tell(pool, now)
+    (review,) = await reviews(pool, client)
+    status, answered = await post(client, f"/reviews/{review['id']}", decision="merge")
+
+    assert review["kind"] == "renamed"
+    assert review["reasons"] == [
+        "Renamed, or was its id reused? Name and domain both changed.",
+        "It was 'Zanzibar Ferries' at zanzibar.com.",
+    ]
+    assert sides(review) == {org_id(1)}
+    assert review["winner"]["record"]["name"] == "Quantum Boats"
+    assert review["loser"]["record"]["name"] == "Zanzibar Ferries"
+    assert review["loser"]["record"]["website"] == "zanzibar.com"
+    assert review["moves"] == {"contacts": 0, "records": 0}
+    assert status == 200, answered
+    assert answered["data"]["organizationId"] == org_id(1)
+    assert await reviews(pool, client) == []
+    again, refused = await post(client, f"/reviews/{review['id']}", decision="separate")
+    assert (again, refused["code"]) == (409, "already_decided")
+    _, merges = await get(client, "/merges")
+    assert merges["data"]["merges"] == []
+    _, details = await get(client, f"/{org_id(1)}")
+    assert {one["kind"] for one in details["data"]["history"]} == {"renamed", "confirmed"}
+
+    undone, _ = await post(client, f"/merges/{answered['data']['verdictId']}/undo")
+    assert undone == 200
+    assert [one["id"] for one in await reviews(pool, client)] == [review["id"]]
+
+
+async def test_whether_an_id_was_reused_is_asked_whatever_came_first(
+    pool: db.Pool, client: Client
+) -> None:
+    was = an_org(1, "Zanzibar Ferries", website="zanzibar.com")
+    now = an_org(1, "Quantum Boats", website="quantum.io", version=3)
+    await tell(pool, now)
+    assert await reviews(pool, client) == []
+
+    await tell(pool, was)
+    (review,) = await reviews(pool, client)
+    assert review["kind"] == "renamed"
+
+    await tell(pool, an_org(1, "Quantum Boats", website="zanzibar.com", version=2))
+    assert await reviews(pool, client) == []
+
+
+async def test_a_reused_id_leaves_those_whom_only_people_held_it_with(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(
+        pool,
+        an_org(1, "Zanzibar Ferries", website="zanzibar.com"),
+        an_org(2, "Zanzibar Shipping"),
+        a_person(5, 2),
+    )
+    await post(client, "/merges", winnerId=org_id(1), loserId=org_id(2))
+    await tell(pool, an_org(2, "Zanzibar Lines", website="zanzibar.net", version=2))
+    await tell(pool, an_org(2, "Quantum Boats", website="quantum.io", version=3))
+    assert await home(client, 2) == org_id(1)
+
+    renamed = [one for one in await reviews(pool, client) if one["kind"] == "renamed"]
+    status, answered = await post(client, f"/reviews/{renamed[0]['id']}", decision="separate")
+
+    assert len(renamed) == 1
+    assert status == 200, answered
+    assert await home(client, 2) == org_id(2)
+    assert await home(client, 1) == org_id(1)
+    assert [one for one in await reviews(pool, client) if one["kind"] == "renamed"] == []
+    _, details = await get(client, f"/{org_id(2)}")
+    assert details["data"]["contactCount"] == 1
+    assert "reused" in {one["kind"] for one in details["data"]["history"]}
+
+
 async def test_keys_that_other_code_derived_are_derived_anew(
     pool: db.Pool, client: Client
 ) -> None:

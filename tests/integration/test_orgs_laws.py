@@ -23,13 +23,14 @@ pytestmark = pytest.mark.integration
 SUMMED = (*SHOWN, "pipedrive_org_id", "contact_count", "last_activity")
 TABLES = (
     "records, organizations, contacts, activities, merges, outbox, aliases, verdicts, "
-    "verdict_members, reviews"
+    "verdict_members, reviews, domains"
 )
 ROWS = {
     "records": "SELECT * FROM records ORDER BY company_id, record_id",
     "contacts": "SELECT * FROM contacts ORDER BY company_id, person_id",
     "activities": "SELECT * FROM activities ORDER BY company_id, activity_id",
     "aliases": "SELECT * FROM aliases ORDER BY company_id, record_id, name_key",
+    "domains": "SELECT * FROM domains ORDER BY company_id, record_id, domain",
     "verdicts": "SELECT * FROM verdicts ORDER BY company_id, verdict_id",
     "verdict_members": "SELECT * FROM verdict_members ORDER BY company_id, record_id, verdict_id",
     "merges": "SELECT * FROM merges ORDER BY company_id, kind, loser",

@@ -14,6 +14,7 @@ from services.orgs.judging.review_store import Review
 from services.orgs.judging.saying import Merged
 from services.orgs.judging.verdict_store import Verdict
 from services.orgs.matching import score
+from services.orgs.matching.asking import Was
 from services.orgs.matching.features import Features
 from services.orgs.paging import Pagination
 from shared.web import Json
@@ -58,9 +59,15 @@ class Moves(Json):
 
 
 class ReviewAnswer(Json):
-    """Are these one organization? `winner` is the side that would keep its id if merged so."""
+    """Are these one organization? `winner` is the side that would keep its id if merged so.
+
+    A "renamed" one asks of a single record whose name and domain both changed whether it is what
+    it was ("merge"), or its id was given to another organization ("separate"): `winner` shows it
+    as it is, `loser` as it was.
+    """
 
     id: UUID
+    kind: Literal["alike", "renamed"]
     score: float
     reasons: Sequence[str]
     features: Sequence[FeatureAnswer]
@@ -166,6 +173,12 @@ def record(found: Record) -> RecordAnswer:
         country=held["country"],
         city=held["city"],
     )
+
+
+def former(was: Was, now: RecordAnswer) -> RecordAnswer:
+    """A record as it was when it had another name and another domain."""
+    told = {"name": was.name, "website": was.domain, "address": None, "country": None}
+    return now.model_copy(update={**told, "city": None})
 
 
 def features(review: Review) -> list[FeatureAnswer]:

@@ -29,6 +29,7 @@ _FAILURES = {
     503: "A dependency is away; asking again is safe",
 }
 APART = "They are apart again."
+ASKED_AGAIN = "It is asked again whether it is what it was."
 TOGETHER = (
     "The rules or another verdict hold them together, so they are one organization still; other "
     "names or facts would part them."
@@ -115,7 +116,7 @@ def _merges(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
             id=shape.plain(verdict.verdict_id),
             organization_ids=sorted(map(shape.plain, homes)),
             together=together,
-            reason=TOGETHER if together else APART,
+            reason=ASKED_AGAIN if verdict.is_about_one else TOGETHER if together else APART,
         )
         return answer(undone.model_dump(by_alias=True))
 

@@ -11,15 +11,16 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
-from services.orgs import candidate_store, names, rederiving
-from services.orgs.alias_store import Alias
+from services.orgs import alias_store, candidate_store, names, rederiving
+from services.orgs.alias_store import Alias, Domain
 from services.orgs.applying import TENANT_LOCK_SPACE
 from services.orgs.effects import OrgKey
 from services.orgs.grouping import Record
 from services.orgs.judging import review_store, verdict_store
-from services.orgs.matching import asking
+from services.orgs.matching import asking, renaming
 from services.orgs.matching.asking import Asked
 from services.orgs.matching.profile import Profile
+from services.orgs.matching.renaming import Told
 from services.orgs.matching.statement import Statement
 from shared import db, lifecycle
 
@@ -70,6 +71,7 @@ async def ask(pool: db.Pool, limit: int = BATCH) -> int:
             for ref in each.refs
         }
         found = await candidate_store.near(conn, living, known)
+        domains = await _domains(conn, living, found.names)
         asked: list[tuple[OrgKey, Asked]] = []
         for record in living:
             refs = frozenset(ref.hex for _, ref in standing.get(record.key, ()))
@@ -77,6 +79,8 @@ async def ask(pool: db.Pool, limit: int = BATCH) -> int:
                 (record.key, each)
                 for each in questions(record, found, said.get(record.key, ()), refs)
             ]
+            renamed = _renamed(record, found.names, domains)
+            asked += [(record.key, renamed)] if renamed else []
             await asyncio.sleep(0)  # comparing takes milliseconds: let requests in between
         await db.lock(conn, TENANT_LOCK_SPACE, {record.company_id for record in records})
         await review_store.replace(conn, [record.key for record in records], asked)
@@ -92,6 +96,28 @@ def questions(
 ) -> list[Asked]:
     candidates = [_seen(each, found.names) for each in found.candidates.get(record.key, ())]
     return asking.asked(_seen(record, found.names), candidates, said, standing)
+
+
+async def _domains(
+    conn: db.Connection, records: Sequence[Record], of_all_times: Mapping[OrgKey, Sequence[Alias]]
+) -> dict[OrgKey, list[Domain]]:
+    """Where those that had other names were and are."""
+    renamed = [
+        record.key
+        for record in records
+        if record.profile.domain and len(of_all_times.get(record.key, ())) > 1
+    ]
+    return await alias_store.domains_of(conn, renamed)
+
+
+def _renamed(
+    record: Record,
+    of_all_times: Mapping[OrgKey, Sequence[Alias]],
+    domains: Mapping[OrgKey, Sequence[Domain]],
+) -> Asked | None:
+    names_told = [Told(*alias[3:]) for alias in of_all_times.get(record.key, ())]
+    domains_told = [Told(*each[2:]) for each in domains.get(record.key, ())]
+    return renaming.asked(record.profile, names_told, domains_told)
 
 
 def _seen(record: Record, of_all_times: Mapping[OrgKey, Sequence[Alias]]) -> Profile:

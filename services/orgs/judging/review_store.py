@@ -3,6 +3,7 @@
 Rule 1: a question is open while both records live in different organizations, and nobody said
         that they, or records of the same name in the same organizations, are not the same.
 Rule 2: of the questions about two organizations the best is shown.
+Rule 3: a question about one record, whether it is what it was, is open until it is answered.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -11,7 +12,7 @@ from uuid import UUID
 
 from services.orgs import names
 from services.orgs.effects import OrgKey
-from services.orgs.matching.asking import Asked
+from services.orgs.matching.asking import Asked, Was
 from shared import db
 
 STANDING = """
@@ -37,12 +38,18 @@ SELECT *
 
 _OPEN = """
 SELECT q.review_id, q.one, q.other, q.score, q.told,
-       a.organization_id AS one_home, b.organization_id AS other_home
+       a.organization_id AS one_home, b.organization_id AS other_home,
+       CASE WHEN q.one = q.other THEN q.one END AS alone
   FROM reviews q
   JOIN records a ON a.company_id = q.company_id AND a.record_id = q.one
   JOIN records b ON b.company_id = q.company_id AND b.record_id = q.other
  WHERE q.company_id = $1 AND NOT a.deleted AND NOT b.deleted
-   AND a.organization_id <> b.organization_id
+   AND (q.one = q.other OR a.organization_id <> b.organization_id)
+   AND NOT EXISTS (
+       SELECT
+         FROM verdicts v
+        WHERE q.one = q.other AND v.company_id = q.company_id AND v.review_id = q.review_id
+          AND v.withdrawn IS NOT TRUE AND NOT v.deleted)
    AND NOT EXISTS (
        SELECT
          FROM verdicts v
@@ -62,9 +69,10 @@ SELECT q.review_id, q.one, q.other, q.score, q.told,
 PAGE = f"""
 WITH open AS ({_OPEN}),
 best AS (
-    SELECT DISTINCT ON (least(one_home, other_home), greatest(one_home, other_home)) *
+    SELECT DISTINCT ON (least(one_home, other_home), greatest(one_home, other_home), alone) *
       FROM open
-     ORDER BY least(one_home, other_home), greatest(one_home, other_home), score DESC, review_id)
+     ORDER BY least(one_home, other_home), greatest(one_home, other_home), alone, score DESC,
+              review_id)
 SELECT *, count(*) OVER () AS total
   FROM best
  ORDER BY score DESC, review_id
@@ -72,7 +80,7 @@ SELECT *, count(*) OVER () AS total
 """  # noqa: S608  both parts are constants
 
 COUNT = f"""
-SELECT count(DISTINCT (least(one_home, other_home), greatest(one_home, other_home)))
+SELECT count(DISTINCT (least(one_home, other_home), greatest(one_home, other_home), alone))
   FROM ({_OPEN}) AS open
 """  # noqa: S608  as above
 
@@ -81,7 +89,7 @@ EXISTS = "SELECT EXISTS (SELECT FROM verdicts WHERE company_id = $1 AND review_i
 
 
 class Review(NamedTuple):
-    """Two records, and the organizations that they belong to now."""
+    """Two records, and the organizations that they belong to now; or one, and what it was."""
 
     review_id: UUID
     one: UUID
@@ -98,6 +106,11 @@ class Review(NamedTuple):
     @property
     def reasons(self) -> list[str]:
         return list(self.told["reasons"])
+
+    @property
+    def was(self) -> Was | None:
+        was = self.told.get("was")
+        return Was(**was) if was else None
 
 
 async def standing(conn: db.Connection, records: Collection[OrgKey]) -> dict[OrgKey, set[OrgKey]]:
@@ -118,14 +131,19 @@ async def replace(
     rows: dict[UUID, tuple[Any, ...]] = {}
     for (company_id, record_id), each in asked:
         one, other = sorted((record_id, UUID(hex=each.ref)))
-        review_id = names.pair_id(company_id, one, other)
+        told: dict[str, Any] = {"features": each.features, "reasons": each.reasons}
+        if each.was is None:
+            review_id = names.pair_id(company_id, one, other)
+        else:
+            review_id = names.renamed_id(company_id, record_id, each.was.domain)
+            told["was"] = each.was._asdict()
         rows[review_id] = (
             company_id,
             review_id,
             one,
             other,
             each.score,
-            {"features": each.features, "reasons": each.reasons},
+            told,
         )
     if rows:
         await conn.execute(KEEP, *db.columns(list(rows.values()), 6))
@@ -142,7 +160,7 @@ async def page(
 
 async def one(conn: db.Connection | db.Pool, company_id: int, review_id: UUID) -> Review | None:
     row = await conn.fetchrow(ONE, company_id, review_id)
-    return Review(*row) if row else None
+    return Review(*row[:7]) if row else None
 
 
 async def was_decided(conn: db.Connection | db.Pool, company_id: int, review_id: UUID) -> bool:

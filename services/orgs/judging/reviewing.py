@@ -73,12 +73,18 @@ def _answer(
         )
         for home, ref in pairs
     ]
+    moves = Moves(contacts=sides[1].organization.contact_count, records=sides[1].records)
+    if review.was is not None:
+        before = shape.former(review.was, sides[1].record)
+        sides[1] = sides[1].model_copy(update={"record": before})
+        moves = Moves(contacts=0, records=0)
     return ReviewAnswer(
         id=shape.plain(review.review_id),
+        kind="alike" if review.was is None else "renamed",
         score=round(review.score, 4),
         reasons=review.reasons,
         features=shape.features(review),
         winner=sides[0],
         loser=sides[1],
-        moves=Moves(contacts=sides[1].organization.contact_count, records=sides[1].records),
+        moves=moves,
     )

@@ -81,12 +81,28 @@ class Judge:
         """
         async with self._turn(asker) as conn:
             review = await _open_review(conn, asker.company_id, review_id)
+            if review.was is not None:
+                return await self._settle_renamed(conn, asker, review, decision)
             winner, loser = await _suggested(conn, asker.company_id, review)
             sides = await weighing.sides(conn, winner, loser)
             prospect = await weighing.prospect(conn, sides)
             kind: Literal["same", "distinct"] = "same" if decision == "merge" else "distinct"
             said = _said(kind, asker, sides, review=review)
             return await self._done(conn, asker, said, sides, prospect)
+
+    async def _settle_renamed(
+        self, conn: db.Connection, asker: Identity, review: Review, decision: str
+    ) -> Merged:
+        """It is what it was: nothing moves. It is another: it leaves those whom only people's
+        word about what it was holds it with.
+        """
+        home = await weighing.organization(conn, asker.company_id, review.one_home)
+        block, by_word = await weighing.held(conn, home, review.one)
+        own = frozenset({review.one})
+        is_another = decision == "separate"
+        sides = Sides(home, home, own, by_word if is_another else frozenset(), block)
+        said = _said("distinct" if is_another else "same", asker, sides, review=review)
+        return await self._done(conn, asker, said, sides, Prospect((), (), 0, ()))
 
     async def undo(self, asker: Identity, merge_id: UUID) -> tuple[Verdict, set[UUID]]:
         """Take a merge back; the verdict, and the organizations that its records form now.

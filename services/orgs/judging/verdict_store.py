@@ -91,13 +91,15 @@ SELECT *
 NEWEST = """
 SELECT *
   FROM verdicts
- WHERE company_id = $1 AND decision = 'same'
+ WHERE company_id = $1 AND decision = 'same' AND right_records <> '{}'
  ORDER BY version DESC, verdict_id
  LIMIT $2 OFFSET $3
 """
 
 COUNT = """
-SELECT count(*) FROM verdicts WHERE company_id = $1 AND decision = 'same'
+SELECT count(*)
+  FROM verdicts
+ WHERE company_id = $1 AND decision = 'same' AND right_records <> '{}'
 """
 
 
@@ -116,6 +118,15 @@ class Verdict(NamedTuple):
     @property
     def refs(self) -> list[UUID]:
         return [*(self.field("left_records") or ()), *(self.field("right_records") or ())]
+
+    @property
+    def is_about_one(self) -> bool:
+        """Whether it says of one record that it is, or is not, what it was."""
+        return (
+            bool(self.field("review_id"))
+            and len(self.field("left_records") or ()) == 1
+            and (self.field("left_id") == self.field("right_id"))
+        )
 
     @property
     def is_withdrawn(self) -> bool:

@@ -1,7 +1,8 @@
 """Which word of one name stands for which of another. Pure.
 
-Rule 1: equal words first, then words that one side writes apart ("coca cola", "cocacola"), then
-        the likest pairs of what is left: misspelt, cut short, abbreviated, an initial.
+Rule 1: equal words first, then words that one side writes apart ("coca cola", "cocacola") or by
+        their initials ("tu", "technical university"), then the likest pairs of what is left:
+        misspelt, cut short, abbreviated, an initial.
 Rule 2: no word stands for two, and the order of the two names does not matter. A word that a name
         repeats counts once.
 """
@@ -17,6 +18,11 @@ from services.orgs.matching.rarity import Rarity
 _LEAST = 0.5
 """Pairs that are less alike than this stand for nothing."""
 _VOWELS = frozenset("aeiouy")
+_BY_INITIALS = {2: 0.6, 3: 0.8, 4: 0.9, 5: 0.9, 6: 0.9}
+"""How sure so many initials stand for their words: two letters are soon met by chance."""
+_WITHOUT_INITIAL = frozenset(
+    ("of", "and", "the", "for", "in", "at", "de", "des", "du", "di", "del", "la", "et", "und")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +47,16 @@ class _Side:
     def open(self) -> list[int]:
         return [i for i, likeness in enumerate(self.likeness) if not likeness]
 
-    def matched(self) -> float:
-        return sum(w * s for w, s in zip(self.weights, self.likeness, strict=True))
-
-    def rarest(self) -> float:
-        return max((w * s for w, s in zip(self.weights, self.likeness, strict=True)), default=0.0)
-
-    def missing(self) -> float:
-        lost = (w * (1 - s) for w, s in zip(self.weights, self.likeness, strict=True))
-        return max(lost, default=0.0)
+    def weighed(self) -> tuple[float, float, float, float]:
+        """Weights: of what is matched, of all, and of the heaviest word missing and matched."""
+        matched = total = missing = rarest = 0.0
+        for weight, likeness in zip(self.weights, self.likeness, strict=True):
+            found = weight * likeness
+            matched += found
+            total += weight
+            missing = max(missing, weight - found)
+            rarest = max(rarest, found)
+        return matched, total, missing, rarest
 
 
 def align(left: Sequence[str], right: Sequence[str], rarity: Rarity) -> Alignment:
@@ -58,13 +65,11 @@ def align(left: Sequence[str], right: Sequence[str], rarity: Rarity) -> Alignmen
     if a.open() and b.open():
         _match_joined(a, b)
         _match_joined(b, a)
+        _match_initials(a, b)
+        _match_initials(b, a)
         _match_alike(a, b)
-    return Alignment(
-        (a.matched(), b.matched()),
-        (sum(a.weights), sum(b.weights)),
-        (a.missing(), b.missing()),
-        min(a.rarest(), b.rarest()),
-    )
+    matched, total, missing, rarest = zip(a.weighed(), b.weighed(), strict=True)
+    return Alignment(matched, total, missing, min(rarest))
 
 
 @lru_cache(maxsize=262_144)
@@ -119,6 +124,23 @@ def _match_joined(a: _Side, b: _Side) -> None:
         j = whole.pop(a.words[i] + a.words[i + 1], None)
         if j is not None:
             a.likeness[i] = a.likeness[i + 1] = b.likeness[j] = 1.0
+
+
+def _match_initials(a: _Side, b: _Side) -> None:
+    """Neighbours of one side that the other side writes as their initials."""
+    short = [i for i in a.open() if len(a.words[i]) in _BY_INITIALS]
+    if not short:
+        return
+    said = [j for j, word in enumerate(b.words) if word not in _WITHOUT_INITIAL]
+    initials = "".join(b.words[j][0] for j in said)
+    for i in short:
+        word = a.words[i]
+        at = initials.find(word)
+        meant = said[at : at + len(word)] if at >= 0 else []
+        if meant and not any(b.likeness[j] for j in meant):
+            a.likeness[i] = alike = _BY_INITIALS[len(word)]
+            for j in meant:
+                b.likeness[j] = alike
 
 
 def _match_alike(a: _Side, b: _Side) -> None:

@@ -7,6 +7,7 @@ Rule 2: by what is common in business everywhere, so a question does not come an
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from services.orgs.matching import decide, decision, score
 from services.orgs.matching.profile import Profile
@@ -14,14 +15,24 @@ from services.orgs.matching.rarity import Rarity
 from services.orgs.matching.statement import Statement
 
 
+class Was(NamedTuple):
+    """What a record was told to be before."""
+
+    name: str
+    domain: str
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`ref` is the record beside which the asking one is shown."""
+    """`ref` is the record beside which the asking one is shown: the asking one itself, as it was,
+    where it is asked whether it still is that.
+    """
 
     ref: str
     score: float
     features: dict[str, float]
     reasons: tuple[str, ...]
+    was: Was | None = None
 
 
 def asked(

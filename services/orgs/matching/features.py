@@ -5,8 +5,7 @@ Rule 2: a fact that either record lacks gives 0 to what compares it, for and aga
 Rule 3: an empty key equals nothing.
 """
 
-from dataclasses import dataclass, fields
-from operator import attrgetter
+from typing import NamedTuple
 
 from rapidfuzz.distance import Indel
 
@@ -19,8 +18,7 @@ _ENOUGH = 3.0
 """Matched weight that leaves no doubt by itself: three words that no other name has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(NamedTuple):
     same_words: float = 0.0
     shared: float = 0.0
     contained: float = 0.0
@@ -47,17 +45,11 @@ class Features:
     city_differs: float = 0.0
     same_phone: float = 0.0
 
-    def values(self) -> tuple[float, ...]:
-        """In the order of NAMES."""
-        found: tuple[float, ...] = _values(self)
-        return found
-
     def named(self) -> dict[str, float]:
-        return dict(zip(NAMES, self.values(), strict=True))
+        return self._asdict()
 
 
-NAMES = tuple(field.name for field in fields(Features))
-_values = attrgetter(*NAMES)
+NAMES = Features._fields
 
 
 def between(one: Profile, other: Profile, rarity: Rarity) -> Features:

@@ -8,6 +8,7 @@ Rule 3: without a key on either side nothing is said: the score is 0.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import mul
 
 from services.orgs.matching import features, weights
 from services.orgs.matching.features import NAMES, Features
@@ -36,9 +37,7 @@ class Share:
 
 
 def of(found: Features) -> float:
-    return logistic(
-        weights.INTERCEPT + sum(c * v for c, v in zip(_COEFFICIENTS, found.values(), strict=True))
-    )
+    return logistic(weights.INTERCEPT + sum(map(mul, _COEFFICIENTS, found)))
 
 
 def logistic(total: float) -> float:
@@ -55,7 +54,7 @@ def shares(found: Features) -> Sequence[Share]:
     """The features that count, the weightiest first."""
     counted = [
         Share(name, value, coefficient * value)
-        for name, value, coefficient in zip(NAMES, found.values(), _COEFFICIENTS, strict=True)
+        for name, value, coefficient in zip(NAMES, found, _COEFFICIENTS, strict=True)
         if value
     ]
     return sorted(counted, key=lambda share: (-abs(share.points), share.feature))

@@ -41,6 +41,16 @@ CREATE TABLE aliases (
 );
 CREATE INDEX aliases_by_name ON aliases (company_id, name_key);
 
+-- Every web domain that a record was ever told to have, the one it has among them.
+CREATE TABLE domains (
+    company_id    bigint NOT NULL,
+    record_id     uuid   NOT NULL,
+    domain        text   NOT NULL,
+    first_version bigint NOT NULL,
+    last_version  bigint NOT NULL,
+    PRIMARY KEY (company_id, record_id, domain)
+);
+
 -- What people said: the records of both sides are one organization ("same"), or each of the one
 -- side is another organization than each of the other ("distinct").
 CREATE TABLE verdicts (
@@ -66,6 +76,7 @@ CREATE TABLE verdicts (
     PRIMARY KEY (company_id, verdict_id)
 );
 CREATE INDEX verdicts_by_version ON verdicts (company_id, version DESC, verdict_id);
+CREATE INDEX verdicts_by_review ON verdicts (company_id, review_id) WHERE review_id IS NOT NULL;
 
 CREATE TABLE verdict_members (
     company_id bigint NOT NULL,
@@ -74,8 +85,9 @@ CREATE TABLE verdict_members (
     PRIMARY KEY (company_id, record_id, verdict_id)
 );
 
--- Two records that may be one organization; `told` are features and reasons. Whether there is anything left to ask is seen when it
--- is read: not once they are one organization, or a person has said that they are not.
+-- Two records that may be one organization; `told` are features and reasons. Whether there is
+-- anything left to ask is seen when it is read: not once they are one organization, or a person has
+-- said that they are not. A record beside itself: is it what it was? Until a person has said so.
 CREATE TABLE reviews (
     company_id bigint NOT NULL,
     review_id  uuid   NOT NULL,

@@ -33,7 +33,7 @@ def test_it_does_not_matter_which_record_comes_first(one, other) -> None:
 
 @given(A_PROFILE, A_PROFILE)
 def test_every_feature_lies_between_0_and_1(one, other) -> None:
-    assert all(0.0 <= value <= 1.0 for value in features.between(one, other, TENANT).values())
+    assert all(0.0 <= value <= 1.0 for value in features.between(one, other, TENANT))
 
 
 @given(A_PROFILE)
@@ -75,6 +75,22 @@ def test_short_words_and_numbers_are_not_guessed_at(one: str, other: str) -> Non
     assert alignment.likeness(one, other) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "least"),
+    [
+        ("TU Zyntal", "Technical University of Zyntal", 0.6),
+        ("UNSZ", "University of New South Zyntal", 0.8),
+        ("Nord MMK", "Mineral Mining Kompanie Nord", 0.8),
+    ],
+)
+def test_initials_stand_for_neighbouring_words(one: str, other: str, least: float) -> None:
+    found = features.between(a_profile(one), a_profile(other), NO_NAMES)
+    by_chance = features.between(a_profile(one), a_profile("Zenith Ontario"), NO_NAMES)
+
+    assert found.shared >= least
+    assert by_chance.shared < 0.5
+
+
 def test_words_written_apart_are_the_words_written_as_one() -> None:
     found = features.between(a_profile("Coca Cola Ltd"), a_profile("CocaCola Ltd"), NO_NAMES)
 
@@ -109,4 +125,4 @@ def test_facts_agree_differ_or_say_nothing() -> None:
 
 def test_features_keep_their_names_in_order() -> None:
     assert tuple(Features().named()) == NAMES
-    assert Features().values() == (0.0,) * len(NAMES)
+    assert tuple(Features()) == (0.0,) * len(NAMES)

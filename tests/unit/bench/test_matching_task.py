@@ -1,0 +1,50 @@
+import gzip
+from pathlib import Path
+
+import pytest
+
+from bench import matching_task as task
+from bench.matching_task import Row
+from services.orgs.matching.profile import Stated
+
+ROWS = [
+    Row("1", Stated("Joe's Pizza, Bern", website="", country="CH", postcode=None, city=None)),
+    Row("1", Stated("Joes Pizza", website="joes.example", country="", postcode=None, city=None)),
+]
+WRITTEN = (
+    'Name,country,website,cluster\r\n"Joe\'s Pizza, Bern",CH,,1\r\nJoes Pizza,,joes.example,1\r\n'
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("name", ["names.csv", "names.csv.gz", "names"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_columns_come_in_any_order_marked_and_packed_in_any_way(
+    tmp_path: Path, encoding: str, name: str, mark: str
+) -> None:
+    quoted = WRITTEN.replace("Pizza, Bern", "Pizza@ Bern").replace(",", mark)
+    text = quoted.replace("@", ",").encode(encoding)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+
+    assert task.read(path, key="cluster") == ROWS
+    assert task.says_more(ROWS)
+
+
+def test_rows_that_say_too_little_are_left_out_or_stand_alone(tmp_path: Path) -> None:
+    path = tmp_path / "names.csv"
+    path.write_text("cluster,name,city\n,Acme,\n\n2\n,Bolt\n3,  ,Bern\n3,Cog,\n", "utf-8")
+
+    rows = task.read(path, key="cluster")
+
+    assert [row.stated.name for row in rows] == ["Acme", "Bolt", "Cog"]
+    assert len({row.cluster for row in rows}) == 3
+    assert not task.says_more(rows)
+
+
+def test_a_file_without_names_is_refused_with_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "names.csv"
+    path.write_text("cluster,title\n1,Acme\n", "utf-8")
+
+    with pytest.raises(SystemExit, match="no column 'name'"):
+        task.read(path, key="cluster")
