@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from devstack.pipedrive import names
+from services.query import batch, projector
 from services.query.batch import User
 from services.query.reading import snapshot
 from services.query.request import Filters
@@ -17,6 +18,7 @@ from services.query.searching.indexer import Indexer
 from services.query.searching.request import SearchQuery, SuggestQuery
 from shared import db, topics
 from shared.kafka.consumer import Received
+from shared.tenants import CustomFields
 from tests.support import search_truth
 from tests.support.query_facts import (
     COMPANY,
@@ -141,10 +143,6 @@ async def test_an_index_built_change_by_change_is_the_one_built_at_once(database
         grown = await _words_of_contacts(pool)
         await pool.execute("TRUNCATE search_users, search_slots, search_documents, search_words")
         await pool.execute("TRUNCATE search_postings, search_organizations, search_free_slots")
-        await pool.execute(
-            "INSERT INTO search_pending (company_id, owner_id, contact_id) "
-            "SELECT company_id, owner_id, contact_id FROM contacts WHERE listed"
-        )
         await Indexer(pool, few=0).drain()
 
         assert await _words_of_contacts(pool) == grown
@@ -337,7 +335,7 @@ async def test_a_user_gets_an_index_when_the_contacts_become_many(database_url: 
         indexer = Indexer(pool, few=20)
         await project(pool, [person(n, name=f"Anna {n}") for n in range(20)])
         await indexer.drain()
-        assert await pool.fetchval("SELECT count(*) FROM search_postings") == 0
+        assert await pool.fetchval("SELECT count(*) FROM search_users") == 0
         assert (await searched(pool, OWNER, "anna"))["pagination"]["total"] == 20
 
         await project(pool, [person(20, name="Anna 20")])
@@ -346,6 +344,40 @@ async def test_a_user_gets_an_index_when_the_contacts_become_many(database_url: 
         assert await pool.fetchval("SELECT count(*) FROM search_slots") == 21
         assert (await searched(pool, OWNER, "anna"))["pagination"]["total"] == 21
         assert await pool.fetchval("SELECT count(*) FROM search_pending") == 0
+
+
+async def test_nothing_is_queued_for_who_has_no_index(database_url: str):
+    async with read_model(database_url) as pool:
+        await project(pool, life(Random(5), persons=30, facts=300))  # noqa: S311  as above
+
+        assert await pool.fetchval("SELECT count(*) FROM search_pending") == 0
+        await _agrees(pool, OWNER, "anna")
+
+
+def _no_fields(_: int) -> CustomFields:
+    return CustomFields()
+
+
+async def test_an_index_begins_only_when_everyone_queues_for_it(database_url: str):
+    """A batch that was being applied as the user was announced may not have queued anything."""
+    async with read_model(database_url) as pool:
+        await project(pool, [person(n, name=f"Anna {n}") for n in range(10)])
+        indexer = Indexer(pool, few=5)
+        late = batch.sort([changed(topics.PERSONS, 3, 2, data={"name": "Berta"})], _no_fields)
+        async with pool.acquire() as conn, conn.transaction():
+            await projector.project(conn, late)
+            await indexer.round()
+            assert await indexer.round()
+            assert await pool.fetchval("SELECT count(*) FROM search_users WHERE is_built") == 0
+        await project(pool, [person(10, name="Berta 10"), score(4, 9)])
+        await _agrees(pool, OWNER, "berta")
+
+        await indexer.drain()
+
+        assert await pool.fetchval("SELECT count(*) FROM search_slots") == 11
+        assert await pool.fetchval("SELECT count(*) FROM search_pending") == 0
+        for text in ("anna", "berta"):
+            await _agrees(pool, OWNER, text)
 
 
 async def test_two_indexers_share_the_work(database_url: str):

@@ -4,12 +4,14 @@ Rule 1: what is queued and what the index says change in one transaction, so tha
         each contact once: as indexed, or as queued.
 Rule 2: a queued contact is read as it is by then; to work it off twice changes nothing.
 Rule 3: who has few contacts has no index: a look at each of them costs less than keeping one.
+        Nothing is queued for them (see `beginning`, `recording`).
 Rule 4: the loop gives way: it lets others run between pieces, and rests as long as it worked, or,
         while much arrives, many times as long: an import comes first.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from services.query import projection
 from services.query.batch import User
 from services.query.contact import Key
 from services.query.searching import index_store, queue_store, terms
+from services.query.searching.beginning import Beginnings
 from services.query.searching.index_store import Counters, Current, Indexed
 from services.query.searching.postings import Chunk, Moves
 from services.query.searching.terms import Document, Term
@@ -37,6 +40,9 @@ IMPORT_REST: Final = 29
 FEW: Final = 1000
 """Contacts up to which a user has no index."""
 EVERY_S: Final = 1.0
+LOOK_EVERY_S: Final = 5.0
+"""Between two looks for users whose contacts became many."""
+WAIT_S: Final = 0.02
 PIECE: Final = 100
 ROWS: Final = 2000
 """Contacts, and rows, between two moments in which others may run."""
@@ -46,14 +52,17 @@ class Indexer:
     def __init__(self, pool: db.Pool, *, batch: int = BATCH, few: int = FEW) -> None:
         self._pool = pool
         self._batch = batch
-        self._few = few
+        self._beginnings = Beginnings(few)
 
     async def run(self, stop: asyncio.Event) -> None:
         known, since = 0, time.monotonic()
+        looked = -math.inf
         while not stop.is_set():
             began = time.monotonic()
+            is_look = began - looked >= LOOK_EVERY_S
+            looked = began if is_look else looked
             try:
-                more = await self.round()
+                more = await self.round(look=is_look)
                 queued = await self._queued_ever()
             except Unavailable as outage:
                 log.warning("indexing_waits", extra={"reason": str(outage)})
@@ -76,17 +85,20 @@ class Indexer:
         while await self.round():
             pass
 
-    async def round(self) -> bool:
-        """A batch of each user's; whether more may be queued.
+    async def round(self, *, look: bool = True) -> bool:
+        """A batch of each user's; whether there may be more to do.
 
         Raises:
             Unavailable: Postgres is away.
         """
         with db.errors():
             async with self._pool.acquire() as conn:
-                users = await queue_store.users(conn)
-                more = False
-                for user in users:
+                if look:
+                    await self._beginnings.announce(conn)
+                more = await self._beginnings.begin(conn)
+                if more:
+                    await asyncio.sleep(WAIT_S)
+                for user in await queue_store.users(conn):
                     more |= await self._index(conn, user)
         return more
 
@@ -95,14 +107,8 @@ class Indexer:
             if not await queue_store.take(conn, user):
                 return False
             counters = await index_store.counters(conn, user)
-            if counters is None:
-                # Queued after its contacts: it may say too little, and is made up for by `begin`.
-                entries = await queue_store.queued(conn, user, self._batch)
-                if await queue_store.contacts_of_user(conn, user) <= self._few:
-                    await queue_store.done(conn, user, entries)
-                    return len(entries) == self._batch
-                await queue_store.begin(conn, user)
-                counters = Counters(0, 0)
+            if counters is None:  # announced, and not begun yet
+                return False
             entries = await queue_store.queued(conn, user, self._batch)
             moved = await queue_store.moved(conn, user, self._batch)
             contacts = {e.contact_id for e in entries if e.contact_id is not None}
