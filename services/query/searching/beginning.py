@@ -2,20 +2,29 @@
 
 Rule 1: a user is announced first, and whoever sees that queues for the user. What the index begins
         with is read once everyone has ended who may not have seen it.
-Rule 2: an announcement is on disk before anyone sees it: no crash takes it back.
+Rule 2: nobody is announced amid an import: what an index is built from costs a fraction of what
+        it is told afterwards.
+Rule 3: an announcement is on disk before anyone sees it: no crash takes it back.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from services.query.batch import User
 from services.query.searching import queue_store
-from shared.db import Connection
+from services.query.searching.building import Build, Stopped
+from shared.db import Connection, columns
+
+STEADY: Final = 1.01
+"""Times as many contacts as at the last look that a list may have to be ready."""
 
 DURABLY: Final = "SET LOCAL synchronous_commit = on"
 
+MANY: Final = "SELECT company_id, owner_id, contacts FROM search_unannounced WHERE contacts > $1"
+
 ANNOUNCE: Final = """
 INSERT INTO search_users (company_id, owner_id)
-SELECT company_id, owner_id FROM search_unannounced WHERE contacts > $1
+SELECT * FROM unnest($1::bigint[], $2::bigint[])
     ON CONFLICT DO NOTHING
 """
 
@@ -27,12 +36,7 @@ SELECT pg_snapshot_xmin(snapshot)::text::bigint, pg_snapshot_xmax(snapshot)::tex
   FROM pg_current_snapshot() AS snapshot
 """
 
-BUILT: Final = """
-UPDATE search_users
-   SET is_built = true
- WHERE company_id = $1 AND owner_id = $2 AND NOT is_built
-RETURNING true
-"""
+IS_BUILT: Final = "SELECT is_built FROM search_users WHERE company_id = $1 AND owner_id = $2"
 
 # What is queued is found, but slowly when it is much.
 SETTLED: Final = """
@@ -41,39 +45,40 @@ SELECT NOT EXISTS (SELECT FROM search_unannounced WHERE contacts > $1)
    AND (SELECT count(*) < $2 FROM (SELECT FROM search_pending LIMIT $2) AS queued)
 """
 
-FORGET: Final = "DELETE FROM search_pending WHERE company_id = $1 AND owner_id = $2"
-
-QUEUE_ALL: Final = """
-INSERT INTO search_pending (company_id, owner_id, contact_id)
-SELECT company_id, owner_id, contact_id
-  FROM contacts
- WHERE company_id = $1 AND owner_id = $2 AND listed
-"""
-
 
 class Beginnings:
     """Users who are announced, each with the transaction from which on everyone sees it."""
 
     def __init__(self, few: int) -> None:
         self._few = few
+        self._many: dict[User, int] = {}
         self._seen_from: dict[User, int] = {}
 
-    async def announce(self, conn: Connection) -> None:
-        async with conn.transaction():
-            await conn.execute(DURABLY)
-            await conn.execute(ANNOUNCE, self._few)
+    async def announce(self, conn: Connection, *, at_once: bool) -> None:
+        """Those with many contacts, once they are not becoming more quickly."""
+        rows = await conn.fetch(MANY, self._few)
+        before, self._many = self._many, {User(*row[:2]): row[2] for row in rows}
+        ready = [
+            user
+            for user, contacts in self._many.items()
+            if at_once or contacts <= before.get(user, 0) * STEADY
+        ]
+        if ready:
+            async with conn.transaction():
+                await conn.execute(DURABLY)
+                await conn.execute(ANNOUNCE, *columns(ready, 2))
         announced = [User(*row) for row in await conn.fetch(ANNOUNCED)]
-        if announced:
-            _, following = await _under_way(conn)
-            self._seen_from = {u: self._seen_from.get(u, following) for u in announced}
+        _, following = await _under_way(conn)
+        self._seen_from = {u: self._seen_from.get(u, following) for u in announced}
 
-    async def begin(self, conn: Connection) -> bool:
-        """Begin what can be begun; whether some have to wait."""
-        if self._seen_from:
-            oldest, _ = await _under_way(conn)
-            for user, seen_from in list(self._seen_from.items()):
-                if seen_from <= oldest and await _begin(conn, user):
-                    del self._seen_from[user]
+    async def begin(
+        self, conn: Connection, *, rest: float, is_stopped: Callable[[], bool]
+    ) -> bool:
+        """Build what can be built; whether some have to wait."""
+        oldest, _ = await _under_way(conn)
+        for user, seen_from in list(self._seen_from.items()):
+            if seen_from <= oldest and await _build(conn, user, rest, is_stopped):
+                del self._seen_from[user]
         return bool(self._seen_from)
 
 
@@ -88,12 +93,16 @@ async def _under_way(conn: Connection) -> tuple[int, int]:
     return row[0], row[1]
 
 
-async def _begin(conn: Connection, user: User) -> bool:
-    """An empty index, and every contact queued for it once, instead of what was queued."""
-    async with conn.transaction():
-        if not await queue_store.take(conn, user):
-            return False
-        if await conn.fetchval(BUILT, *user):
-            await conn.execute(FORGET, *user)
-            await conn.execute(QUEUE_ALL, *user)
+async def _build(
+    conn: Connection, user: User, rest: float, is_stopped: Callable[[], bool]
+) -> bool:
+    """Whether nothing is left to be built, here or elsewhere."""
+    try:
+        async with conn.transaction():
+            if not await queue_store.take(conn, user):
+                return False
+            if await conn.fetchval(IS_BUILT, *user) is False:
+                await Build(conn, user, rest, is_stopped).run()
+    except Stopped:
+        return False
     return True

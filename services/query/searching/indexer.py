@@ -11,9 +11,8 @@ Rule 4: the loop gives way: it lets others run between pieces, and rests as long
 
 import asyncio
 import logging
-import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -49,20 +48,39 @@ ROWS: Final = 2000
 
 
 class Indexer:
-    def __init__(self, pool: db.Pool, *, batch: int = BATCH, few: int = FEW) -> None:
+    def __init__(
+        self,
+        pool: db.Pool,
+        *,
+        batch: int = BATCH,
+        few: int = FEW,
+        look_every_s: float = LOOK_EVERY_S,
+    ) -> None:
         self._pool = pool
         self._batch = batch
+        self._look_every_s = look_every_s
         self._beginnings = Beginnings(few)
 
     async def run(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._build(stop))
+            group.create_task(self._work_off(stop))
+
+    async def _build(self, stop: asyncio.Event) -> None:
+        """Begin indexes; beside the others, since a great one takes long."""
+        while not stop.is_set():
+            try:
+                await self._begin(rest=1, is_stopped=stop.is_set)
+            except Unavailable as outage:
+                log.warning("indexing_waits", extra={"reason": str(outage)})
+            await lifecycle.wait_or_stop(self._look_every_s, stop)
+
+    async def _work_off(self, stop: asyncio.Event) -> None:
         known, since = 0, time.monotonic()
-        looked = -math.inf
         while not stop.is_set():
             began = time.monotonic()
-            is_look = began - looked >= LOOK_EVERY_S
-            looked = began if is_look else looked
             try:
-                more = await self.round(look=is_look)
+                more = await self._batches()
                 queued = await self._queued_ever()
             except Unavailable as outage:
                 log.warning("indexing_waits", extra={"reason": str(outage)})
@@ -81,23 +99,43 @@ class Indexer:
                 return await queue_store.queued_ever(conn)
 
     async def drain(self) -> None:
-        """Until nothing is queued, at full speed."""
+        """Until everyone has an index who should, and nothing is queued; at full speed."""
         while await self.round():
             pass
 
-    async def round(self, *, look: bool = True) -> bool:
-        """A batch of each user's; whether there may be more to do.
+    async def round(self) -> bool:
+        """What can be begun, and a batch of each user's; whether there may be more to do."""
+        waits = await self._begin(at_once=True)
+        if waits:
+            await asyncio.sleep(WAIT_S)
+        return await self._batches() or waits
+
+    async def _begin(
+        self,
+        *,
+        at_once: bool = False,
+        rest: float = 0,
+        is_stopped: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Build the indexes that can be; whether some have to wait.
 
         Raises:
             Unavailable: Postgres is away.
         """
         with db.errors():
             async with self._pool.acquire() as conn:
-                if look:
-                    await self._beginnings.announce(conn)
-                more = await self._beginnings.begin(conn)
-                if more:
-                    await asyncio.sleep(WAIT_S)
+                await self._beginnings.announce(conn, at_once=at_once)
+                return await self._beginnings.begin(conn, rest=rest, is_stopped=is_stopped)
+
+    async def _batches(self) -> bool:
+        """A batch of each user's; whether more may be queued.
+
+        Raises:
+            Unavailable: Postgres is away.
+        """
+        with db.errors():
+            async with self._pool.acquire() as conn:
+                more = False
                 for user in await queue_store.users(conn):
                     more |= await self._index(conn, user)
         return more
