@@ -59,6 +59,7 @@ class Build:
         async for rows in self._read(building_store.WORDS):
             await self._paced(self._words(words // CHUNK, rows))
             words += len(rows)
+        await building_store.analyze(self.conn, slots)
         await building_store.built(self.conn, self.user, slots, words)
 
     async def _read(self, statement: str) -> AsyncIterator[list[asyncpg.Record]]:
