@@ -181,15 +181,6 @@ async def tally(conn: asyncpg.Connection, _: Scale) -> None:
         await conn.execute(sql[start : sql.index(";", start)])
 
 
-async def queue_for_search(conn: asyncpg.Connection, _: Scale) -> None:
-    """A contact of each user: the indexer queues the others of those who get an index."""
-    await conn.execute(
-        "INSERT INTO search_pending (company_id, owner_id, contact_id) "
-        "SELECT DISTINCT ON (owner_id) company_id, owner_id, contact_id "
-        "FROM contacts WHERE listed ORDER BY owner_id, person_id"
-    )
-
-
 async def index_search(dsn: str) -> None:
     async with db.pool(dsn, SCHEMA, size=2, durable=False, for_work=True) as pool:
         await Indexer(pool, batch=8192).drain()
@@ -200,7 +191,7 @@ async def analyze(conn: asyncpg.Connection, _: Scale) -> None:
 
 
 Step = Callable[[asyncpg.Connection, Scale], Awaitable[None]]
-STEPS: tuple[Step, ...] = (load_rows, count, tally, queue_for_search)
+STEPS: tuple[Step, ...] = (load_rows, count, tally)
 
 
 def server_url() -> str:

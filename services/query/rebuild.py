@@ -14,7 +14,8 @@ from services.query import batch, projection
 from services.query.generation import DIRTY, MARK_S, Keys, fresh
 from services.query.main import CONSUMED, MIGRATIONS, SCHEMA
 from services.query.projector import project
-from services.query.searching.indexer import Indexer
+from services.query.searching import beginning
+from services.query.searching.indexer import FEW, Indexer
 from services.query.settings import QuerySettings
 from services.query.wire import Wire
 from shared import db, lifecycle
@@ -32,9 +33,7 @@ CARRY: Final = (
     # Streams begin anew, by the epoch of the store that was built: what it told is told to nobody.
     "TRUNCATE query_next.live_changes",
 )
-FEW_PENDING: Final = (
-    "SELECT count(*) < 1000 FROM (SELECT FROM search_pending LIMIT 1000) AS queued"
-)
+MOST_QUEUED: Final = 1000
 TELL_S: Final = 60.0
 
 
@@ -84,10 +83,9 @@ def plan(settings: QuerySettings, wire: Wire) -> Plan:
 
 
 async def _is_indexed(pool: db.Pool) -> bool:
-    """What is queued in the index is found, but slowly."""
     with db.errors():
-        done: bool = await pool.fetchval(FEW_PENDING)
-        return done
+        async with pool.acquire() as conn:
+            return await beginning.is_settled(conn, FEW, MOST_QUEUED)
 
 
 async def _told(wire: Wire, keys: Keys) -> None:

@@ -15,7 +15,7 @@ from services.query.answers import Row, SyncStatus
 from services.query.batch import User
 from services.query.paging import Bucket
 from services.query.reading import Read
-from services.query.request import WARMNESS
+from services.query.request import WARMNESS, After
 from shared import db
 from shared.web import Json
 
@@ -105,6 +105,14 @@ class ActivityNumbers(Json):
     by_week: list[WeekNumber] = Field(description="the last twelve, the current one last")
 
 
+class SyncNumbers(SyncStatus):
+    """How the last synchronisation stands, and how much of it succeeded."""
+
+    success_rate: float | None = Field(
+        description="part of the records processed that did not fail, 0 to 1"
+    )
+
+
 class Stats(Json):
     """The user's numbers, all of one instant."""
 
@@ -112,11 +120,13 @@ class Stats(Json):
     warmness: Warmness
     organizations: OrganizationNumbers
     activities: ActivityNumbers
-    sync_status: SyncStatus
+    sync_status: SyncNumbers
 
 
 class StatsQuery(Json):
-    """`GET /api/stats` takes no parameters."""
+    """The parameters of `GET /api/stats`."""
+
+    after: After = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +161,16 @@ async def stats(conn: db.Connection, user: User, asked: StatsRequest) -> Read:
         "warmness": _warmness(buckets),
         "organizations": _organizations(totals, top, contacts),
         "activities": _activities(activities, weeks),
-        "syncStatus": answers.sync_status(status),
+        "syncStatus": _sync(status),
     }
     return Read(answers.dump({"success": True, "data": content})[:-1])
+
+
+def _sync(row: Row | None) -> dict[str, Any]:
+    status = answers.sync_status(row)
+    processed, failed = status["processed"], status["failed"]
+    rate = round(max(0, processed - failed) / processed, 4) if processed else None
+    return status | {"successRate": rate}
 
 
 def _contacts(buckets: Sequence[Bucket]) -> dict[str, int]:

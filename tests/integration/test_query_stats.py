@@ -246,7 +246,7 @@ async def test_the_numbers_say_all_that_is_promised(pool: db.Pool) -> None:
         str(date(2026, 2, 23) - timedelta(weeks=back)) for back in range(11, -1, -1)
     ]
     assert [(week["done"], week["planned"]) for week in weeks] == [(0, 0)] * 11 + [(1, 1)]
-    assert read["syncStatus"]["state"] == "idle"
+    assert (read["syncStatus"]["state"], read["syncStatus"]["successRate"]) == ("idle", 1.0)
 
 
 async def test_a_user_without_anything_has_numbers_too(pool: db.Pool) -> None:
@@ -254,4 +254,5 @@ async def test_a_user_without_anything_has_numbers_too(pool: db.Pool) -> None:
 
     assert read["contacts"]["total"] == 0
     assert read["organizations"]["coverage"] is None
+    assert read["syncStatus"]["successRate"] is None
     assert len(read["activities"]["byWeek"]) == stats.WEEKS

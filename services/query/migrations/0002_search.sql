@@ -1,7 +1,8 @@
 -- The search index: for each user an inverted index of the user's own contacts. Its documents are
 -- slots, small numbers given to contacts, so that the contacts with a word are a bitmap.
 -- It is written by the indexer alone, from what the projector queued in the same transaction as the
--- change; what is queued is searched row by row until then.
+-- change; what is queued is searched row by row until then. For who has no row in search_users
+-- nothing is queued.
 
 -- What the index does not know yet: a contact, or an organization whose name changed.
 CREATE TABLE search_pending (
@@ -17,11 +18,13 @@ CREATE TABLE search_pending (
     autovacuum_vacuum_insert_scale_factor = 0.2
 );
 
+-- Who has an index, or is about to have one.
 CREATE TABLE search_users (
-    company_id bigint NOT NULL,
-    owner_id   bigint NOT NULL,
-    next_slot  int    NOT NULL DEFAULT 0,
-    next_word  int    NOT NULL DEFAULT 0,
+    company_id bigint  NOT NULL,
+    owner_id   bigint  NOT NULL,
+    is_built   boolean NOT NULL DEFAULT false,
+    next_slot  int     NOT NULL DEFAULT 0,
+    next_word  int     NOT NULL DEFAULT 0,
     PRIMARY KEY (company_id, owner_id)
 ) WITH (fillfactor = 50);
 
@@ -118,5 +121,12 @@ CREATE TABLE search_postings (
 );
 ALTER TABLE search_postings ALTER COLUMN slots SET STORAGE PLAIN;
 
-INSERT INTO search_pending (company_id, owner_id, contact_id)
-SELECT company_id, owner_id, contact_id FROM contacts WHERE listed;
+-- Those without an index, and how many contacts they have.
+CREATE VIEW search_unannounced AS
+SELECT company_id, owner_id, sum(contacts)::bigint AS contacts
+  FROM user_counts
+ WHERE NOT EXISTS (SELECT
+                     FROM search_users
+                    WHERE search_users.company_id = user_counts.company_id
+                      AND search_users.owner_id = user_counts.owner_id)
+ GROUP BY company_id, owner_id;

@@ -46,7 +46,10 @@ class FacetOrganization(Json):
 class Facets(Json):
     """The hits counted; `areExact` false: projected from a sample of them."""
 
-    organizations: list[FacetOrganization] = Field(description="those with most hits first")
+    organizations: list[FacetOrganization] = Field(
+        description="those with most hits first; of more than 5,000 hits a sample says which "
+        "organizations are counted"
+    )
     warmness: dict[str, int]
     in_campaign: dict[str, int]
     are_exact: bool

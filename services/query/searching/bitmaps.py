@@ -6,7 +6,7 @@ Rule 2: an empty chunk is no bytes, and is not stored.
 
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 CHUNK: Final = 8192
@@ -27,6 +27,13 @@ def changed(stored: bytes, added: Iterable[int], removed: Iterable[int]) -> byte
     if len(held) > MOST_SPARSE:
         return _bits(held).to_bytes(DENSE_BYTES, "little")
     return struct.pack(f"<{len(held)}H", *sorted(held))
+
+
+def packed(found: Sequence[int]) -> bytes:
+    """A chunk with these places, which ascend."""
+    if len(found) > MOST_SPARSE:
+        return _bits(found).to_bytes(DENSE_BYTES, "little")
+    return struct.pack(f"<{len(found)}H", *found)
 
 
 def count(stored: bytes) -> int:

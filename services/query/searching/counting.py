@@ -2,85 +2,120 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 from services.query.batch import User
 from services.query.request import WARMNESS, Filters
-from services.query.searching import highlighting, hits_store, matching, picking
+from services.query.searching import highlighting, hits_store, lookup, matching, picking, terms
 from services.query.searching.asking import Asked
+from services.query.searching.buckets import MOST_MOVED, wanted
 from services.query.searching.lookup import Found
 from services.query.searching.lookup_store import Pending
+from services.query.searching.picking import Picker
 from services.query.searching.ranking import Class
 from services.query.searching.terms import Document
 from shared.db import Connection
 
 MOST_ORGANIZATIONS: Final = 10
+CANDIDATES: Final = 40
+"""Organizations that are counted to find those with most hits."""
+BANDS: Final = {band: bounds for band, bounds in WARMNESS.items() if band is not None}
+COLUMNS: Final = {"0-3": "cold", "4-6": "lukewarm", "7-10": "warm"}
+SIDES: Final = {"true": "in_campaign", "false": "out_of_campaign"}
 ANY: Final = Filters()
 NOBODY: Final = Document(None, None, None, None)
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Hits by what they have in common; `names` are the organizations'."""
+
+    warmness: Counter[str]
+    in_campaign: Counter[str]
+    contacts: Counter[UUID]
+    names: dict[UUID, str | None]
+    are_exact: bool
+
+
 async def facets(
-    conn: Connection,
-    user: User,
-    classes: Iterable[Class],
-    queued: Sequence[Pending],
-    filters: Filters,
+    picker: Picker, classes: Iterable[Class], queued: Iterable[Pending]
 ) -> dict[str, Any]:
     """Of the slots found, and of the queued contacts, which pass the filters already."""
     slots = picking.union(classes)
-    counted = picking.sample(slots)
-    times = slots.bit_count() / len(counted) if counted else 1.0
-    row = await hits_store.facets(conn, user, counted, filters)
-    rows = await hits_store.organizations(conn, user, counted, filters, MOST_ORGANIZATIONS)
-    warmness = Counter(
-        {
-            "0-3": round(row["cold"] * times),
-            "4-6": round(row["lukewarm"] * times),
-            "7-10": round(row["warm"] * times),
-        }
-    )
-    campaign = Counter(
-        {
-            "true": round(row["in_campaign"] * times),
-            "false": round(row["out_of_campaign"] * times),
-        }
-    )
-    _add_queued(queued, warmness, campaign)
+    is_much = slots.bit_count() > picking.MOST_COUNTED
+    if is_much and picker.buckets.is_known:
+        counted = await _by_buckets(picker, slots)
+    else:
+        counted = await _by_rows(picker, slots, MOST_ORGANIZATIONS)
+    _add_queued(queued, counted)
+    contacts, names = counted.contacts, counted.names
+    order = sorted(contacts, key=lambda o: (-contacts[o], names[o] or "", o))
     return {
-        "organizations": _with_queued(rows, queued, times),
-        "warmness": dict(warmness),
-        "inCampaign": dict(campaign),
-        "areExact": len(counted) == slots.bit_count(),
+        "organizations": [
+            {"id": str(o), "name": names[o], "contacts": contacts[o]}
+            for o in order[:MOST_ORGANIZATIONS]
+        ],
+        "warmness": dict(counted.warmness),
+        "inCampaign": dict(counted.in_campaign),
+        "areExact": counted.are_exact,
     }
 
 
-def _add_queued(queued: Iterable[Pending], warmness: Counter[str], campaign: Counter[str]) -> None:
-    for each in queued:
-        if each.place is not None:
-            campaign["false" if each.place.not_in_campaign else "true"] += 1
-            for band, (low, high) in WARMNESS.items():
-                if band is not None and low <= each.place.score <= high:
-                    warmness[band] += 1
+async def _by_rows(picker: Picker, slots: int, most: int) -> Counted:
+    """All of them, or a sample."""
+    found = picking.sample(slots)
+    times = slots.bit_count() / len(found) if found else 1.0
+    asked = (picker.conn, picker.user, found, picker.filters)
+    row = await hits_store.facets(*asked)
+    rows = await hits_store.organizations(*asked, most)
+    return Counted(
+        Counter({band: round(row[column] * times) for band, column in COLUMNS.items()}),
+        Counter({side: round(row[column] * times) for side, column in SIDES.items()}),
+        Counter({each["organization_id"]: round(each["contacts"] * times) for each in rows}),
+        {each["organization_id"]: each["name"] for each in rows},
+        len(found) == slots.bit_count(),
+    )
 
 
-def _with_queued(
-    rows: Iterable[Any], queued: Iterable[Pending], times: float
-) -> list[dict[str, Any]]:
-    contacts: Counter[Any] = Counter()
-    names: dict[Any, str | None] = {}
-    for row in rows:
-        contacts[row["organization_id"]] = round(row["contacts"] * times)
-        names[row["organization_id"]] = row["name"]
+async def _by_buckets(picker: Picker, slots: int) -> Counted:
+    """Exactly: slots by their buckets, and those that moved one by one. Which organizations are
+    counted, a sample says.
+    """
+    moved = await _by_rows(picker, slots & picker.buckets.moved, MOST_MOVED)
+    warmness, in_campaign = moved.warmness, moved.in_campaign
+    still = 0
+    for number in wanted(picker.filters):
+        inside = slots & await picker.buckets.slots(number)
+        still |= inside
+        warmness[_band(number % terms.SCORES)] += inside.bit_count()
+        in_campaign["true" if number < terms.SCORES else "false"] += inside.bit_count()
+    rows = await hits_store.organizations(
+        picker.conn, picker.user, picking.sample(still), picker.filters, CANDIDATES
+    )
+    names = {each["organization_id"]: each["name"] for each in rows}
+    for organization_id, _ in moved.contacts.most_common(MOST_ORGANIZATIONS):
+        names[organization_id] = moved.names[organization_id]
+    members = await lookup.members(picker.conn, picker.user, list(names), picker.size)
+    contacts = Counter({o: moved.contacts[o] + (still & members[o]).bit_count() for o in names})
+    return Counted(warmness, in_campaign, contacts, names, are_exact=True)
+
+
+def _band(score: int) -> str:
+    return next(band for band, (low, high) in BANDS.items() if low <= score <= high)
+
+
+def _add_queued(queued: Iterable[Pending], counted: Counted) -> None:
     for each in queued:
-        if each.document is not None and each.document.organization_id is not None:
-            contacts[each.document.organization_id] += 1
-            names[each.document.organization_id] = each.organization_name
-    order = sorted(contacts, key=lambda o: (-contacts[o], names[o] or "", o))
-    return [
-        {"id": str(o), "name": names[o], "contacts": contacts[o]}
-        for o in order[:MOST_ORGANIZATIONS]
-    ]
+        if each.place is None or each.document is None:
+            continue
+        counted.in_campaign["false" if each.place.not_in_campaign else "true"] += 1
+        counted.warmness[_band(each.place.score)] += 1
+        organization_id = each.document.organization_id
+        if organization_id is not None:
+            counted.contacts[organization_id] += 1
+            counted.names[organization_id] = each.organization_name
 
 
 async def organizations_found(

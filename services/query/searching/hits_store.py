@@ -89,17 +89,29 @@ SELECT count(*) FILTER (WHERE score <= 3) AS cold,
    AND score BETWEEN $4 AND $5 AND not_in_campaign IS DISTINCT FROM $6::boolean
 """
 
+# Each hit by its keys: a plan that expects few of them may otherwise begin with all organizations.
 ORGANIZATIONS: Final = """
 SELECT found.organization_id, o.name, found.contacts
   FROM (SELECT document.organization_id, count(*) AS contacts
-          FROM search_slots AS held
-          JOIN search_documents AS document USING (company_id, owner_id, slot)
-         WHERE held.company_id = $1 AND held.owner_id = $2 AND held.slot = ANY($3::int[])
-           AND held.score BETWEEN $4 AND $5 AND held.not_in_campaign IS DISTINCT FROM $6::boolean
+          FROM unnest($3::int[]) AS hit (slot)
+         CROSS JOIN LATERAL (
+               SELECT score, not_in_campaign
+                 FROM search_slots
+                WHERE company_id = $1 AND owner_id = $2 AND slot = hit.slot
+               OFFSET 0) AS held
+         CROSS JOIN LATERAL (
+               SELECT organization_id
+                 FROM search_documents
+                WHERE company_id = $1 AND owner_id = $2 AND slot = hit.slot
+               OFFSET 0) AS document
+         WHERE held.score BETWEEN $4 AND $5 AND held.not_in_campaign IS DISTINCT FROM $6::boolean
            AND document.organization_id IS NOT NULL
          GROUP BY document.organization_id) AS found
-  JOIN organizations AS o
-    ON o.company_id = $1 AND o.organization_id = found.organization_id AND NOT o.deleted
+ CROSS JOIN LATERAL (
+       SELECT name
+         FROM organizations
+        WHERE company_id = $1 AND organization_id = found.organization_id AND NOT deleted
+       OFFSET 0) AS o
  ORDER BY found.contacts DESC, o.name, found.organization_id
  LIMIT $7
 """

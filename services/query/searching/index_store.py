@@ -12,7 +12,9 @@ from services.query.searching.terms import Document, bucket_of
 from shared.db import Connection, columns
 
 COUNTERS = """
-SELECT next_slot, next_word FROM search_users WHERE company_id = $1 AND owner_id = $2
+SELECT next_slot, next_word
+  FROM search_users
+ WHERE company_id = $1 AND owner_id = $2 AND is_built
 """
 
 SET_COUNTERS = """

@@ -4,6 +4,7 @@ Rule 1: what is queued and what the index says change in one transaction, so tha
         each contact once: as indexed, or as queued.
 Rule 2: a queued contact is read as it is by then; to work it off twice changes nothing.
 Rule 3: who has few contacts has no index: a look at each of them costs less than keeping one.
+        Nothing is queued for them (see `beginning`, `recording`).
 Rule 4: the loop gives way: it lets others run between pieces, and rests as long as it worked, or,
         while much arrives, many times as long: an import comes first.
 """
@@ -11,7 +12,7 @@ Rule 4: the loop gives way: it lets others run between pieces, and rests as long
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -20,6 +21,7 @@ from services.query import projection
 from services.query.batch import User
 from services.query.contact import Key
 from services.query.searching import index_store, queue_store, terms
+from services.query.searching.beginning import Beginnings
 from services.query.searching.index_store import Counters, Current, Indexed
 from services.query.searching.postings import Chunk, Moves
 from services.query.searching.terms import Document, Term
@@ -37,23 +39,48 @@ IMPORT_REST: Final = 29
 FEW: Final = 1000
 """Contacts up to which a user has no index."""
 EVERY_S: Final = 1.0
+LOOK_EVERY_S: Final = 5.0
+"""Between two looks for users whose contacts became many."""
+WAIT_S: Final = 0.02
 PIECE: Final = 100
 ROWS: Final = 2000
 """Contacts, and rows, between two moments in which others may run."""
 
 
 class Indexer:
-    def __init__(self, pool: db.Pool, *, batch: int = BATCH, few: int = FEW) -> None:
+    def __init__(
+        self,
+        pool: db.Pool,
+        *,
+        batch: int = BATCH,
+        few: int = FEW,
+        look_every_s: float = LOOK_EVERY_S,
+    ) -> None:
         self._pool = pool
         self._batch = batch
-        self._few = few
+        self._look_every_s = look_every_s
+        self._beginnings = Beginnings(few)
 
     async def run(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._build(stop))
+            group.create_task(self._work_off(stop))
+
+    async def _build(self, stop: asyncio.Event) -> None:
+        """Begin indexes; beside the others, since a great one takes long."""
+        while not stop.is_set():
+            try:
+                await self._begin(rest=1, is_stopped=stop.is_set)
+            except Unavailable as outage:
+                log.warning("indexing_waits", extra={"reason": str(outage)})
+            await lifecycle.wait_or_stop(self._look_every_s, stop)
+
+    async def _work_off(self, stop: asyncio.Event) -> None:
         known, since = 0, time.monotonic()
         while not stop.is_set():
             began = time.monotonic()
             try:
-                more = await self.round()
+                more = await self._batches()
                 queued = await self._queued_ever()
             except Unavailable as outage:
                 log.warning("indexing_waits", extra={"reason": str(outage)})
@@ -72,11 +99,35 @@ class Indexer:
                 return await queue_store.queued_ever(conn)
 
     async def drain(self) -> None:
-        """Until nothing is queued, at full speed."""
+        """Until everyone has an index who should, and nothing is queued; at full speed."""
         while await self.round():
             pass
 
     async def round(self) -> bool:
+        """What can be begun, and a batch of each user's; whether there may be more to do."""
+        waits = await self._begin(at_once=True)
+        if waits:
+            await asyncio.sleep(WAIT_S)
+        return await self._batches() or waits
+
+    async def _begin(
+        self,
+        *,
+        at_once: bool = False,
+        rest: float = 0,
+        is_stopped: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Build the indexes that can be; whether some have to wait.
+
+        Raises:
+            Unavailable: Postgres is away.
+        """
+        with db.errors():
+            async with self._pool.acquire() as conn:
+                await self._beginnings.announce(conn, at_once=at_once)
+                return await self._beginnings.begin(conn, rest=rest, is_stopped=is_stopped)
+
+    async def _batches(self) -> bool:
         """A batch of each user's; whether more may be queued.
 
         Raises:
@@ -84,9 +135,8 @@ class Indexer:
         """
         with db.errors():
             async with self._pool.acquire() as conn:
-                users = await queue_store.users(conn)
                 more = False
-                for user in users:
+                for user in await queue_store.users(conn):
                     more |= await self._index(conn, user)
         return more
 
@@ -95,14 +145,8 @@ class Indexer:
             if not await queue_store.take(conn, user):
                 return False
             counters = await index_store.counters(conn, user)
-            if counters is None:
-                # Queued after its contacts: it may say too little, and is made up for by `begin`.
-                entries = await queue_store.queued(conn, user, self._batch)
-                if await queue_store.contacts_of_user(conn, user) <= self._few:
-                    await queue_store.done(conn, user, entries)
-                    return len(entries) == self._batch
-                await queue_store.begin(conn, user)
-                counters = Counters(0, 0)
+            if counters is None:  # announced, and not begun yet
+                return False
             entries = await queue_store.queued(conn, user, self._batch)
             moved = await queue_store.moved(conn, user, self._batch)
             contacts = {e.contact_id for e in entries if e.contact_id is not None}

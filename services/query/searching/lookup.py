@@ -110,11 +110,17 @@ async def find(conn: Connection, user: User, asked: Asked) -> Found:
     )
 
 
-async def members(conn: Connection, user: User, organization_id: UUID, size: int) -> int:
-    """The slots of an organization's contacts."""
-    word, kind = terms.member(organization_id)
-    rows = await lookup_store.postings(conn, user, [Wanted(word, kind, kind)])
-    return bitmaps.joined(((row.chunk, row.slots) for row in rows), size)
+async def members(
+    conn: Connection, user: User, organizations: Sequence[UUID], size: int
+) -> dict[UUID, int]:
+    """The slots of each organization's contacts."""
+    kind = Kind.MEMBER
+    words = {terms.member(each)[0]: each for each in organizations}
+    rows = await lookup_store.postings(conn, user, [Wanted(word, kind, kind) for word in words])
+    chunks: defaultdict[UUID, list[tuple[int, bytes]]] = defaultdict(list)
+    for row in rows:
+        chunks[words[row.word]].append((row.chunk, row.slots))
+    return {each: bitmaps.joined(chunks[each], size) for each in organizations}
 
 
 @dataclass(slots=True)

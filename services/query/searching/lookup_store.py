@@ -11,7 +11,9 @@ from services.query.searching.terms import Document
 from shared.db import Connection, columns
 
 COUNTERS: Final = """
-SELECT next_slot, next_word FROM search_users WHERE company_id = $1 AND owner_id = $2
+SELECT next_slot, next_word
+  FROM search_users
+ WHERE company_id = $1 AND owner_id = $2 AND is_built
 """
 
 # The most frequent ones when there are too many.

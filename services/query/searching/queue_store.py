@@ -58,27 +58,6 @@ DONE = """
 DELETE FROM search_pending WHERE company_id = $1 AND owner_id = $2 AND seq = ANY($3::bigint[])
 """
 
-CONTACTS_OF_USER = """
-SELECT coalesce(sum(contacts), 0)::bigint
-  FROM user_counts
- WHERE company_id = $1 AND owner_id = $2
-"""
-
-BEGIN = """
-INSERT INTO search_users (company_id, owner_id) VALUES ($1, $2)
-"""
-
-FORGET = """
-DELETE FROM search_pending WHERE company_id = $1 AND owner_id = $2
-"""
-
-QUEUE_ALL = """
-INSERT INTO search_pending (company_id, owner_id, contact_id)
-SELECT company_id, owner_id, contact_id
-  FROM contacts
- WHERE company_id = $1 AND owner_id = $2 AND listed
-"""
-
 MOVED = """
 SELECT seq, slot
   FROM search_moved
@@ -123,18 +102,6 @@ async def queued(conn: Connection, user: User, most: int) -> list[Queued]:
 
 async def done(conn: Connection, user: User, entries: Iterable[Queued]) -> None:
     await conn.execute(DONE, *user, [entry.seq for entry in entries])
-
-
-async def contacts_of_user(conn: Connection, user: User) -> int:
-    found: int = await conn.fetchval(CONTACTS_OF_USER, *user)
-    return found
-
-
-async def begin(conn: Connection, user: User) -> None:
-    """An empty index, and every contact queued for it once, instead of what was queued."""
-    await conn.execute(BEGIN, *user)
-    await conn.execute(FORGET, *user)
-    await conn.execute(QUEUE_ALL, *user)
 
 
 async def moved(conn: Connection, user: User, most: int) -> list[tuple[int, int]]:

@@ -34,7 +34,7 @@ from services.query.searching.terms import Document
 from shared.db import Connection
 from shared.observability import SEARCH_QUEUED
 
-LONGEST_MS: Final = 1000
+LONGEST_MS: Final = 3000
 SPARE: Final = 50
 """Hits taken beyond those shown where some may turn out to be none."""
 
@@ -44,6 +44,7 @@ class Results:
     """Hits up to the end of the page asked for."""
 
     found: Found
+    picker: Picker
     classes: Sequence[Class]
     queued: Sequence[Pending]
     hits: Sequence[Hit]
@@ -63,9 +64,7 @@ async def search(conn: Connection, user: User, request: SearchRequest) -> Read:
         "pagination": _pagination(request, results, len(results.hits) > end),
     }
     if request.facets:
-        page["facets"] = await counting.facets(
-            conn, user, results.classes, results.queued, filters or Filters()
-        )
+        page["facets"] = await counting.facets(results.picker, results.classes, results.queued)
     body = query_answers.dump({"success": True, "data": page})[:-1]
     return Read(body, lasts=results.found.is_exact and _is_own(request, filters, results))
 
@@ -90,17 +89,19 @@ async def _results(
 ) -> Results:
     found = await lookup.find(conn, user, asked)
     SEARCH_QUEUED.set(len(found.pending))
-    if filters is None or not asked.tokens:
-        return Results(found, (), (), (), 0, True)
-    classes = found.classes
-    if filters.organization_id is not None:
-        members = await lookup.members(conn, user, filters.organization_id, found.size)
-        within = [Class(each.rank, each.slots & members) for each in classes]
-        classes = [each for each in within if each.slots]
-    wanted = most if found.is_exact else 2 * most + SPARE
     buckets = Buckets(conn, user, found.size)
     await buckets.begin()
-    picked = await Picker(conn, user, filters, found.size, buckets).best(classes, wanted)
+    picker = Picker(conn, user, filters or Filters(), found.size, buckets)
+    if filters is None or not asked.tokens:
+        return Results(found, picker, (), (), (), 0, True)
+    classes = found.classes
+    organization_id = filters.organization_id
+    if organization_id is not None:
+        members = await lookup.members(conn, user, [organization_id], found.size)
+        within = [Class(each.rank, each.slots & members[organization_id]) for each in classes]
+        classes = [each for each in within if each.slots]
+    wanted = most if found.is_exact else 2 * most + SPARE
+    picked = await picker.best(classes, wanted)
     queued = [each for each in found.pending if _passes(each, filters)]
     fresh = [hit for each in queued if (hit := _queued_hit(asked, found, each)) is not None]
     hits = sorted([*picked.hits, *fresh])
@@ -109,6 +110,7 @@ async def _results(
     matched = {hit.place.contact_id for hit in fresh}
     return Results(
         found,
+        picker,
         classes,
         [each for each in queued if each.contact_id in matched],
         hits[:most],

@@ -4,7 +4,8 @@ Rule 1: whatever changes what a contact is found by is queued for its owner, bef
         indexer reads the contact itself, so what is queued need not say what changed.
 Rule 2: where a contact stands in the list is written at once, to its slot; a contact that has none
         yet is queued instead, since the indexer may be giving it one from older rows.
-Rule 3: call after the contacts, their counters and the organizations were written.
+Rule 3: nothing is queued for users who neither have an index nor are about to.
+Rule 4: call after the contacts and the organizations were written.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,9 @@ from shared.db import Connection, columns
 
 QUEUE_CONTACTS: Final = """
 INSERT INTO search_pending (company_id, owner_id, contact_id)
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::uuid[])
+SELECT company_id, owner_id, contact_id
+  FROM unnest($1::bigint[], $2::bigint[], $3::uuid[]) AS changed (company_id, owner_id, contact_id)
+  JOIN search_users USING (company_id, owner_id)
 """
 
 QUEUE_ORGANIZATIONS: Final = """
@@ -28,6 +31,7 @@ SELECT company_id, owner_id, organization_id
   FROM user_organizations
   JOIN unnest($1::bigint[], $2::uuid[]) AS renamed (company_id, organization_id)
  USING (company_id, organization_id)
+  JOIN search_users USING (company_id, owner_id)
  WHERE contacts > 0
  ORDER BY company_id, owner_id, organization_id
 """
@@ -53,6 +57,7 @@ WITH standing AS MATERIALIZED (
 INSERT INTO search_pending (company_id, owner_id, contact_id)
 SELECT company_id, owner_id, contact_id
   FROM standing
+  JOIN search_users USING (company_id, owner_id)
  WHERE contact_id NOT IN (SELECT contact_id FROM moved)
 """
 

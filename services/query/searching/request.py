@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, field_validator, model_validator
 
-from services.query.request import LIMIT, MOST, WARMNESS, Filters
+from services.query.request import LIMIT, MOST, WARMNESS, After, Filters
 from shared.web import Json
 
 MOST_TEXT = 200
@@ -63,6 +63,7 @@ class SearchQuery(Json):
     )
     in_campaign: bool | None = Field(None, description="only contacts in, or out of, the campaign")
     facets: bool = Field(False, description="also count the hits by organization and so on")
+    after: After = None
 
     @field_validator("q")
     @classmethod
@@ -87,6 +88,7 @@ class SuggestQuery(Json):
     limit: Annotated[int, Field(ge=1, le=MOST_SUGGESTIONS, description="of each kind")] = (
         SUGGESTIONS
     )
+    after: After = None
 
     @field_validator("q")
     @classmethod

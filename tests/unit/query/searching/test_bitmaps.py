@@ -19,6 +19,11 @@ def test_a_chunk_is_the_set_that_its_changes_make(
     assert bitmaps.count(changed) == len((first - removed) | added)
 
 
+@given(st.sets(st.integers(0, CHUNK - 1)))
+def test_a_chunk_made_at_once_is_the_one_made_by_changes(places: set[int]) -> None:
+    assert bitmaps.packed(sorted(places)) == bitmaps.changed(b"", places, ())
+
+
 def test_an_empty_chunk_is_no_bytes() -> None:
     dense = bitmaps.changed(b"", range(1000), ())
 

@@ -1,0 +1,117 @@
+"""Builds a user's index from nothing, in one pass over the contacts.
+
+Rule 1: the contacts come from one statement, so from one instant; what changed since is queued.
+Rule 2: slots are given out in the order of the list, and a chunk's postings are written when its
+        last slot is known, once: what is held in memory is a chunk's.
+Rule 3: words are counted from the postings written, and numbered by the alphabet.
+Rule 4: it rests, between chunks, as many times as long as it worked as it is told to.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+
+from services.query.batch import User
+from services.query.searching import bitmaps, building_store, terms
+from services.query.searching.bitmaps import CHUNK
+from services.query.searching.terms import Document, Term, bucket_of
+from shared.db import Connection
+from shared.observability import SEARCH_INDEXED
+
+PIECE: Final = 100
+"""Rows between two moments in which others may run."""
+
+
+class Stopped(Exception):
+    """The process ends: nothing was built."""
+
+
+@dataclass(slots=True)
+class Build:
+    """In the caller's transaction, which holds the user's index."""
+
+    conn: Connection
+    user: User
+    rest: float
+    is_stopped: Callable[[], bool]
+    names: dict[UUID, str | None] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Raises:
+        Stopped: roll back.
+        """
+        await building_store.prepare(self.conn)
+        await building_store.forget(self.conn, self.user)
+        slots = 0
+        async for rows in self._read(building_store.CONTACTS):
+            await self._paced(self._contacts(slots // CHUNK, rows))
+            slots += len(rows)
+            SEARCH_INDEXED.inc(len(rows))
+        await building_store.add_names(self.conn, self.user, self.names)
+        await building_store.count_words(self.conn, self.user)
+        words = 0
+        async for rows in self._read(building_store.WORDS):
+            await self._paced(self._words(words // CHUNK, rows))
+            words += len(rows)
+        await building_store.analyze(self.conn, slots)
+        await building_store.built(self.conn, self.user, slots, words)
+
+    async def _read(self, statement: str) -> AsyncIterator[list[asyncpg.Record]]:
+        """Rows, a chunk at a time."""
+        cursor = await self.conn.cursor(statement, *self.user)
+        while rows := await cursor.fetch(CHUNK):
+            yield rows
+
+    async def _paced(self, work: Any) -> None:
+        began = time.monotonic()
+        await work
+        if self.is_stopped():
+            raise Stopped
+        await asyncio.sleep((time.monotonic() - began) * self.rest)
+
+    async def _contacts(self, chunk: int, rows: list[asyncpg.Record]) -> None:
+        places: defaultdict[Term, list[int]] = defaultdict(list)
+        slots: list[tuple[Any, ...]] = []
+        documents: list[tuple[Any, ...]] = []
+        for place, row in enumerate(rows):
+            contact_id, name, email, phone, organization_id, organization_name, *order = row
+            if organization_id is not None:
+                self.names[organization_id] = organization_name
+            document = Document(name, email, phone, organization_id)
+            bucket = bucket_of(not_in_campaign=order[0], score=order[1])
+            for term in terms.of_contact(document, organization_name):
+                places[term].append(place)
+            places[terms.bucket(bucket)].append(place)
+            slot = chunk * CHUNK + place
+            slots.append((*self.user, slot, contact_id, *order))
+            documents.append((*self.user, slot, *document, bucket))
+            if place % PIECE == PIECE - 1:
+                await asyncio.sleep(0)
+        await building_store.add_slots(self.conn, slots)
+        await building_store.add_documents(self.conn, documents)
+        await self._postings(chunk, places)
+
+    async def _words(self, chunk: int, rows: Iterable[asyncpg.Record]) -> None:
+        places: defaultdict[Term, list[int]] = defaultdict(list)
+        for place, (word,) in enumerate(rows):
+            for term in terms.of_word(word):
+                places[term].append(place)
+            if place % PIECE == PIECE - 1:
+                await asyncio.sleep(0)
+        await self._postings(chunk, places)
+
+    async def _postings(self, chunk: int, places: dict[Term, list[int]]) -> None:
+        company_id, owner_id = self.user
+        await building_store.add_postings(
+            self.conn,
+            (
+                (company_id, owner_id, word, kind, chunk, bitmaps.packed(places[word, kind]))
+                for word, kind in sorted(places)
+            ),
+        )

@@ -1,0 +1,96 @@
+"""SQL of an index that is built from nothing. None of these functions commits."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from services.query.batch import User
+from services.query.searching.bitmaps import DENSE_BYTES
+from shared.db import Connection
+
+# What it holds meanwhile nobody waits for, but for another index of the same user.
+PREPARE: Final = """
+SELECT set_config('statement_timeout', '600000', true),
+       set_config('idle_in_transaction_session_timeout', '60000', true)
+"""
+
+FORGET: Final = "DELETE FROM search_pending WHERE company_id = $1 AND owner_id = $2"
+
+CONTACTS: Final = """
+SELECT c.contact_id, c.name, c.email, c.phone, c.organization_id, o.name AS organization_name,
+       c.not_in_campaign, c.score, c.contacted_key, c.created_key
+  FROM contacts AS c
+  LEFT JOIN organizations AS o
+    ON o.company_id = $1 AND o.organization_id = c.organization_id AND NOT o.deleted
+ WHERE c.company_id = $1 AND c.owner_id = $2 AND c.listed
+ ORDER BY c.not_in_campaign, c.score, c.contacted_key, c.created_key, c.contact_id
+"""
+
+# The kinds below 3 are words; a posting as long as $3 has a bit for each slot, others two bytes.
+COUNT_WORDS: Final = """
+INSERT INTO search_words (company_id, owner_id, word, slot, contacts)
+SELECT $1, $2, word, row_number() OVER (ORDER BY word) - 1, contacts
+  FROM (SELECT word, sum(CASE octet_length(slots) WHEN $3 THEN bit_count(slots)
+                                                  ELSE octet_length(slots) / 2 END) AS contacts
+          FROM search_postings
+         WHERE company_id = $1 AND owner_id = $2 AND kind < 3
+         GROUP BY word) AS counted
+"""
+
+WORDS: Final = """
+SELECT word FROM search_words WHERE company_id = $1 AND owner_id = $2 ORDER BY slot
+"""
+
+# Below zero while nothing is known.
+ROWS_KNOWN: Final = "SELECT reltuples FROM pg_class WHERE oid = 'search_slots'::regclass"
+
+ANALYZE: Final = "ANALYZE search_slots, search_documents, search_postings, search_words"
+
+BUILT: Final = """
+UPDATE search_users
+   SET is_built = true, next_slot = $3, next_word = $4
+ WHERE company_id = $1 AND owner_id = $2
+"""
+
+
+async def prepare(conn: Connection) -> None:
+    """For the rest of the transaction: statements may take long, and so may what is between."""
+    await conn.execute(PREPARE)
+
+
+async def forget(conn: Connection, user: User) -> None:
+    """What is queued by now will be read."""
+    await conn.execute(FORGET, *user)
+
+
+async def add_slots(conn: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    await conn.copy_records_to_table("search_slots", records=rows)
+
+
+async def add_documents(conn: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    await conn.copy_records_to_table("search_documents", records=rows)
+
+
+async def add_postings(conn: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    await conn.copy_records_to_table("search_postings", records=rows)
+
+
+async def add_names(conn: Connection, user: User, names: Mapping[UUID, str | None]) -> None:
+    rows = [(*user, organization_id, name) for organization_id, name in names.items()]
+    await conn.copy_records_to_table("search_organizations", records=rows)
+
+
+async def count_words(conn: Connection, user: User) -> None:
+    await conn.execute(COUNT_WORDS, *user, DENSE_BYTES)
+
+
+async def analyze(conn: Connection, slots: int) -> None:
+    """Where a tenth of the slots or more are unknown to the planner: believing that a user has a
+    handful of rows, it goes through all of them for each hit, until the server's own turn comes.
+    """
+    if await conn.fetchval(ROWS_KNOWN) < slots * 10:
+        await conn.execute(ANALYZE)
+
+
+async def built(conn: Connection, user: User, slots: int, words: int) -> None:
+    await conn.execute(BUILT, *user, slots, words)
