@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 Ping = Callable[[], Awaitable[str | None]]
 PING_S = 3.0
+LONGEST_LINE_BYTES = 64 * 1024
+"""Of a request. What is too long for one endpoint is told so in its own words up to here."""
 UNMATCHED = "unmatched"
 DOCS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
@@ -152,7 +154,13 @@ def server(app: web.Application, *, host: str, port: int) -> lifecycle.Loop:
     """A loop that serves until stopped, then finishes the requests in hand."""
 
     async def serve(stop: asyncio.Event) -> None:
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=5)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=5,
+            max_line_size=LONGEST_LINE_BYTES,
+        )
         await runner.setup()
         try:
             site = web.TCPSite(runner, host, port, backlog=1024, reuse_port=False)
