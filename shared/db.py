@@ -233,30 +233,44 @@ async def _run_missing(conn: asyncpg.Connection, files: Iterable[Path]) -> None:
 
 # The schema is part of the name: a store built beside the live one waits for no lock of it.
 LOCK = """
-SELECT pg_advisory_xact_lock(space # hashtext(current_schema()), key)
-  FROM unnest($1::int[], $2::int[]) WITH ORDINALITY AS keys (space, key, place)
+SELECT CASE WHEN shared
+            THEN pg_advisory_xact_lock_shared(space # hashtext(current_schema()), key)::text
+            ELSE pg_advisory_xact_lock(space # hashtext(current_schema()), key)::text END
+  FROM unnest($1::int[], $2::int[], $3::boolean[])
+       WITH ORDINALITY AS keys (space, key, shared, place)
  ORDER BY place
 """
 
 
-async def lock(conn: Connection, space: int, names: Iterable[object]) -> None:
+async def lock(
+    conn: Connection, space: int, names: Iterable[object], *, shared: Iterable[object] = ()
+) -> None:
     """Hold what `names` name until the transaction ends, whether rows for it exist or not.
+    What `shared` names is held beside others who share it, and against those who do not.
 
     Everyone takes the locks in one order, so two batches wait for one another and never deadlock.
     Two names may share a lock; that costs a wait, no more.
     """
-    await lock_all(conn, {space: names})
+    alone = _lock_keys(names)
+    keys = sorted(
+        [(key, False) for key in alone] + [(k, True) for k in _lock_keys(shared) - alone]
+    )
+    await _lock(conn, [(space, *key) for key in keys])
 
 
 async def lock_all(conn: Connection, spaces: Mapping[int, Iterable[object]]) -> None:
-    """The same in several spaces, one after the other."""
-    keys = [(space, key) for space, names in spaces.items() for key in _lock_keys(names)]
+    """What is named in several spaces, one after the other."""
+    keys = [(space, key) for space, names in spaces.items() for key in sorted(_lock_keys(names))]
+    await _lock(conn, [(*key, False) for key in keys])
+
+
+async def _lock(conn: Connection, keys: Sequence[tuple[int, int, bool]]) -> None:
     if keys:
-        await conn.execute(LOCK, *columns(keys, 2))
+        await conn.execute(LOCK, *columns(keys, 3))
 
 
-def _lock_keys(names: Iterable[object]) -> list[int]:
-    return sorted({zlib.crc32(repr(name).encode()) - 2**31 for name in names})
+def _lock_keys(names: Iterable[object]) -> set[int]:
+    return {zlib.crc32(repr(name).encode()) - 2**31 for name in names}
 
 
 def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:

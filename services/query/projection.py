@@ -180,8 +180,11 @@ async def lock_named(conn: Connection, activities: Iterable[Key], persons: Itera
     await lock_all(conn, {ACTIVITY_LOCKS: activities, PERSON_LOCKS: persons})
 
 
-async def lock_organizations(conn: Connection, organizations: Iterable[Organization]) -> None:
-    await lock(conn, ORGANIZATION_LOCKS, organizations)
+async def lock_organizations(
+    conn: Connection, changed: Iterable[Organization], joined: Iterable[Organization]
+) -> None:
+    """`changed` are told of; `joined` only gain or lose contacts, which many may do at once."""
+    await lock(conn, ORGANIZATION_LOCKS, changed, shared=joined)
 
 
 async def contacts(conn: Connection, keys: Iterable[Key]) -> dict[Key, Contact]:

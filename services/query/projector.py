@@ -2,7 +2,8 @@
 
 The order of locks, the same everywhere: the stored offsets, activities, persons, organizations,
 rows. Persons are locked with all they were merged into, and organizations with every change of who
-sees them, so that whoever a change affects is found and marked whatever else is under way.
+sees them, so that whoever a change affects is found and marked whatever else is under way. Who
+changes who sees an organization keeps out those who change it, and not one another.
 """
 
 import time
@@ -68,26 +69,27 @@ async def project(conn: db.Connection, facts: Batch) -> Told | None:
     before = await _locked_contacts(conn, facts.contacts() | spoken_of, locked)
     after = batch.contacts_after(facts, before)
     moves = batch.moves(before, after)
-    organizations = {Organization(s.company_id, s.organization_id) for s in moves.shares}
-    await projection.lock_organizations(conn, organizations | set(facts.organizations))
+    joined = {Organization(s.company_id, s.organization_id) for s in moves.shares}
+    await projection.lock_organizations(conn, facts.organizations, joined)
     contacts = _shown(spoken_of | set(after), before, after)
     tallied = await tally_store.activity_moves(conn, (before, after), (were, activities))
     await projection.write_contacts(conn, before, after)
     if activities:
         await projection.write_activities(conn, activities)
     shares = await tally_store.move_shares(conn, moves.shares)
-    await projection.move_counts(conn, moves)
     organizations_seen: list[Seen] = []
     moved: list[MovedOrganization] = []
     if facts.organizations:
         moved = await projection.write_organizations(conn, facts.organizations)
         organizations_seen = await projection.seen_by(conn, moved)
         shares += await tally_store.sync_shares(conn, facts.organizations)
-    await tally_store.move(conn, tallied, shares)
     await recording.record(conn, before, after, moved)
     companies: set[User] = set()
     if facts.statuses:
         companies = await projection.write_statuses(conn, facts.statuses.values())
+    # Last, as users' counters are what most batches have in common: they wait for one another.
+    await projection.move_counts(conn, moves)
+    await tally_store.move(conn, tallied, shares)
     names = touched.by_user(contacts, organizations_seen)
     if not names and not companies:
         return None

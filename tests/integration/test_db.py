@@ -7,6 +7,7 @@ import pytest
 
 from shared import db
 from shared.errors import Poison, Unavailable
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -88,11 +89,43 @@ async def test_locks_asked_for_in_any_order_never_deadlock(
         async def work(order: list[tuple[int, int]]) -> None:
             for _ in range(20):
                 async with pool.acquire() as conn, conn.transaction():
-                    await db.lock(conn, 1, order)
+                    await db.lock(conn, 1, order[:25], shared=order[25:])
 
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             for turn in range(8):
                 group.create_task(work(names[turn:] + names[:turn]))
+
+
+async def test_who_shares_a_lock_waits_only_for_who_does_not(
+    database_url: str, migrations: Path
+) -> None:
+    await db.migrate(database_url, "app", [migrations])
+    async with (
+        db.pool(database_url, "app", size=4) as pool,
+        pool.acquire() as one,
+        pool.acquire() as other,
+        pool.acquire() as alone,
+    ):
+        sharing = one.transaction()
+        await sharing.start()
+        await db.lock(one, 1, ["mine"], shared=["ours"])
+        async with asyncio.timeout(30), other.transaction():
+            await db.lock(other, 1, (), shared=["ours"])
+
+        async def take_it_alone() -> None:
+            async with alone.transaction():
+                await db.lock(alone, 1, ["ours"])
+
+        taking = asyncio.create_task(take_it_alone())
+        await until(lambda: _is_waited_for(other))
+        await sharing.rollback()
+        async with asyncio.timeout(30):
+            await taking
+
+
+async def _is_waited_for(conn: db.Connection) -> bool:
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    return bool(await conn.fetchval(waiting))
 
 
 async def test_a_postgres_that_is_not_there_is_an_outage() -> None:
