@@ -27,6 +27,9 @@ Pool: TypeAlias = asyncpg.Pool
 Heard: TypeAlias = Callable[[LoggedQuery], None]
 
 STATEMENT_TIMEOUT_MS = 30_000
+ANSWER_S = 35.0
+"""Postgres itself ends a statement before that; one that is silent for so long is away. Asked to
+cancel, it is given as long once more, and then the connection is cut."""
 CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
 REPLAN_S = 15
@@ -121,6 +124,7 @@ async def pool(
         connection_class=Kept,
         init=prepare,
         timeout=CONNECT_TIMEOUT_S,
+        command_timeout=ANSWER_S,
         max_cached_statement_lifetime=REPLAN_S if replan else KEEP_PLANS_S,
         server_settings={
             "search_path": f"{schema},public",

@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from tests.faults.plan import INSTANCES, SERVERS
+from tests.support import proxy
 from tests.support.cluster import Cluster, Instance, variables
 from tests.support.infra import Infra
 from tests.support.pipe import COMPANY, a_tenant
@@ -81,13 +81,13 @@ async def running(
     """All instances, ready; ended when the block ends."""
     async with AsyncExitStack() as held:
         links = {
-            "postgres": await held.enter_async_context(_before(database_url)),
-            "valkey": await held.enter_async_context(_before(redis_url)),
+            "postgres": await held.enter_async_context(proxy.before(database_url)),
+            "valkey": await held.enter_async_context(proxy.before(redis_url)),
         }
         names = variables(
             infra.kafka,
-            _through(database_url, links["postgres"]),
-            _through(redis_url, links["valkey"]),
+            proxy.through(database_url, links["postgres"]),
+            proxy.through(redis_url, links["valkey"]),
             prefix,
             partitions=3,
         ) | {"SPOOL_DIR": str(folder / "spool")}
@@ -102,16 +102,3 @@ async def running(
             yield world
         finally:
             await world.heal()
-
-
-def _before(url: str) -> Proxy:
-    parts = urlsplit(url)
-    if parts.hostname is None or parts.port is None:
-        raise ValueError("the server's URL names no host and port")
-    return Proxy(parts.hostname, parts.port)
-
-
-def _through(url: str, link: Proxy) -> str:
-    parts = urlsplit(url)
-    credentials, at, _ = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{credentials}{at}127.0.0.1:{link.port}"))

@@ -23,7 +23,7 @@ from services.query.searching import index_store, queue_store, terms
 from services.query.searching.index_store import Counters, Current, Indexed
 from services.query.searching.postings import Chunk, Moves
 from services.query.searching.terms import Document, Term
-from shared import db, lifecycle
+from shared import db, heart, lifecycle
 from shared.db import Connection
 from shared.errors import Unavailable
 from shared.observability import SEARCH_INDEXED
@@ -87,6 +87,7 @@ class Indexer:
                 users = await queue_store.users(conn)
                 more = False
                 for user in users:
+                    heart.beat()
                     more |= await self._index(conn, user)
         return more
 
