@@ -100,6 +100,7 @@ async def pool(
     size: int,
     durable: bool = True,
     replan: bool = False,
+    patient: bool = False,
     heard: Heard | None = None,
 ) -> AsyncIterator[Pool]:
     """A pool whose connections see `schema` first. Connects when first used, and is closed when
@@ -108,8 +109,8 @@ async def pool(
     `durable=False` lets commits return before they are on disk (rule 2). `replan=True` plans
     statements anew every few seconds: tables that grow from nothing would keep a plan from their
     first rows, by an index that no longer narrows anything. Planning at each run costs more than
-    the statements do where batches are small. `heard` is told
-    of each statement after it has run.
+    the statements do where batches are small. `patient=True`
+    waits for an answer as long as it takes. `heard` is told of each statement after it has run.
     """
 
     async def prepare(conn: asyncpg.Connection) -> None:
@@ -124,7 +125,7 @@ async def pool(
         connection_class=Kept,
         init=prepare,
         timeout=CONNECT_TIMEOUT_S,
-        command_timeout=ANSWER_S,
+        command_timeout=None if patient else ANSWER_S,
         max_cached_statement_lifetime=REPLAN_S if replan else KEEP_PLANS_S,
         server_settings={
             "search_path": f"{schema},public",
