@@ -51,6 +51,9 @@ def run(first: int, count: int, *, clocks: bool) -> Tally:
             say(f"seed {seed}")
             try:
                 outcome = asyncio.run(one(seed, infra, clocks=clocks))
+            except KeyboardInterrupt:
+                say("  stopped")
+                break
             except Exception as error:  # noqa: BLE001  the next seed is tried all the same
                 tally.failed[seed] = "; ".join(reasons(error))
                 say(f"  FAILED {tally.failed[seed]}")
