@@ -7,7 +7,8 @@ A ping may answer what is wrong though the process can work: it is ready then, a
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,7 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
-from shared import lifecycle, openapi
+from shared import heart, lifecycle, openapi
 from shared.auth import Authenticator
 from shared.errors import Unavailable
 from shared.observability import HTTP_REQUESTS, HTTP_SECONDS
@@ -37,10 +38,9 @@ DOCS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`alive` says whether the process should be left running; `pings` whether it can work."""
+    """`pings` say whether the process can work; its hearts, whether it should be left running."""
 
     pings: Mapping[str, Ping]
-    alive: Callable[[], bool] = lambda: True
 
 
 def faced(handler: Handler, route: str) -> Handler:
@@ -102,7 +102,7 @@ def application(
         app.router.add_route(endpoint.method, endpoint.path, handler)
     for path, page in pages.items():
         _add_get(app, path, page)
-    _add_get(app, "/healthz", _healthz(health))
+    _add_get(app, "/healthz", _healthz)
     _add_get(app, "/readyz", _readyz(health))
     _add_get(app, "/metrics", _metrics)
     _install_docs(app, openapi.document(title, endpoints))
@@ -115,13 +115,11 @@ def _add_get(app: web.Application, path: str, handler: Handler) -> None:
     app.router.add_get(path, faced(handler, path))
 
 
-def _healthz(health: Health) -> Handler:
-    async def healthz(_: web.Request) -> web.Response:
-        if not health.alive():
-            raise Refused(503, "stuck", "The process does not get on with its work.")
-        return answer({"status": "alive"})
-
-    return healthz
+async def _healthz(_: web.Request) -> web.Response:
+    stuck = heart.stuck()
+    if stuck:
+        raise Refused(503, "stuck", f"Does not get on with its work: {', '.join(stuck)}.")
+    return answer({"status": "alive"})
 
 
 def _readyz(health: Health) -> Handler:
@@ -154,23 +152,44 @@ def server(app: web.Application, *, host: str, port: int) -> lifecycle.Loop:
     """A loop that serves until stopped, then finishes the requests in hand."""
 
     async def serve(stop: asyncio.Event) -> None:
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=5,
-            max_line_size=LONGEST_LINE_BYTES,
-        )
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, host, port, backlog=1024, reuse_port=False)
-            await site.start()
+        async with _listening(app, host, port):
             log.info("listening", extra={"port": port})
-            await stop.wait()
-        finally:
-            await runner.cleanup()
+            await lifecycle.idle(stop)
 
     return serve
+
+
+@asynccontextmanager
+async def preparing(*, title: str, host: str, port: int) -> AsyncIterator[None]:
+    """Answers probes while the block prepares what the service's own application needs: the
+    process waits, so it is alive, and it is not ready.
+    """
+
+    async def prepared() -> None:
+        raise Unavailable("waits for its servers")
+
+    async with _listening(
+        application([], title=title, health=Health({"start": prepared})), host, port
+    ):
+        yield
+
+
+@asynccontextmanager
+async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[None]:
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=5,
+        max_line_size=LONGEST_LINE_BYTES,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, backlog=1024, reuse_port=False)
+        await site.start()
+        yield
+    finally:
+        await runner.cleanup()
 
 
 def _install_docs(app: web.Application, described: Mapping[str, Any]) -> None:

@@ -27,6 +27,9 @@ Pool: TypeAlias = asyncpg.Pool
 Heard: TypeAlias = Callable[[LoggedQuery], None]
 
 STATEMENT_TIMEOUT_MS = 30_000
+ANSWER_S = 35.0
+"""Postgres itself ends a statement before that; one that is silent for so long is away. Asked to
+cancel, it is given as long once more, and then the connection is cut."""
 CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
 REPLAN_S = 15
@@ -97,6 +100,7 @@ async def pool(
     size: int,
     durable: bool = True,
     for_work: bool = False,
+    patient: bool = False,
     heard: Heard | None = None,
 ) -> AsyncIterator[Pool]:
     """A pool whose connections see `schema` first. Connects when first used, and is closed when
@@ -106,7 +110,8 @@ async def pool(
     workers, whose statements go by keys: one plan does for all parameters, as planning at each run
     costs more than the statements do where batches are small; and it is made anew every few
     seconds, since tables that grow from nothing would keep one from their first rows, by an index
-    that no longer narrows anything. `heard` is told of each statement after it has run.
+    that no longer narrows anything. `patient=True` waits for an answer as long as it takes.
+    `heard` is told of each statement after it has run.
     """
 
     async def prepare(conn: asyncpg.Connection) -> None:
@@ -121,6 +126,7 @@ async def pool(
         connection_class=Kept,
         init=prepare,
         timeout=CONNECT_TIMEOUT_S,
+        command_timeout=None if patient else ANSWER_S,
         max_cached_statement_lifetime=REPLAN_S if for_work else KEEP_PLANS_S,
         server_settings={
             "search_path": f"{schema},public",

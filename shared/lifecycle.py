@@ -3,19 +3,22 @@
 Rule 1: a loop takes a stop event and returns soon after it is set, its work finished.
 Rule 2: a loop that raises ends its siblings: the process dies loudly and is started again.
 Rule 3: an orderly stop has a deadline; past it the loops are cancelled.
+Rule 4: a loop has a heart, and whatever here waits for it beats: see `shared/heart.py`.
 """
 
 import asyncio
 import gc
 import logging
+import math
 import random
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import uvloop
 
+from shared import heart
 from shared.errors import Unavailable
 from shared.observability import OUTAGE_WAITS
 
@@ -60,7 +63,7 @@ async def run(*loops: Loop, stop: asyncio.Event, grace_s: float) -> None:
 
     async def until_stopped(loop: Loop) -> None:
         try:
-            await loop(stop)
+            await attended(loop, stop)
         finally:
             stop.set()
 
@@ -76,18 +79,54 @@ async def run(*loops: Loop, stop: asyncio.Event, grace_s: float) -> None:
         group.create_task(enforce_deadline(tasks))
 
 
+async def attended(loop: Loop, stop: asyncio.Event) -> None:
+    """The loop, with a heart of its own."""
+    with heart.beating(name_of(loop)):
+        await loop(stop)
+
+
+async def together(loops: Iterable[Loop], stop: asyncio.Event) -> None:
+    """Loops of a loop, each with a heart of its own; returns when all have ended."""
+    heart.beat(math.inf)
+    async with asyncio.TaskGroup() as group:
+        for each in loops:
+            group.create_task(attended(each, stop))
+
+
 def name_of(loop: Loop) -> str:
     return getattr(loop, "__qualname__", repr(loop))
 
 
 async def wait_or_stop(seconds: float, stop: asyncio.Event) -> bool:
     """Sleep, unless stopped first. True when stopped."""
+    heart.beat(seconds)
     try:
         async with asyncio.timeout(seconds):
             await stop.wait()
     except TimeoutError:
         return False
+    finally:
+        heart.beat()
     return True
+
+
+async def idle(stop: asyncio.Event) -> None:
+    """For a loop that has nothing left to do."""
+    heart.beat(math.inf)
+    await stop.wait()
+    heart.beat()
+
+
+async def first_of(seconds: float | None, *events: asyncio.Event) -> None:
+    """Until one of the events is set, or the time, if there is one, is over."""
+    heart.beat(math.inf if seconds is None else seconds)
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
+        heart.beat()
 
 
 def waits() -> Iterator[float]:
@@ -102,6 +141,7 @@ async def persist(call: Callable[[], Awaitable[T]], stop: asyncio.Event, *, what
     """Call until it is no longer `Unavailable`; null when stopped first. Says so once each way."""
     told = False
     for wait in waits():
+        heart.beat()
         try:
             result = await call()
         except Unavailable as outage:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 import asyncpg
 
-from shared import db, lifecycle
+from shared import db, heart, lifecycle
 from shared.events import dump
 from shared.kafka.publisher import Publisher, Record
 from shared.observability import OUTBOX_PENDING, OUTBOX_PUBLISHED
@@ -101,22 +101,14 @@ class Relay:
                 rest_s = PACE.rest(time.monotonic() - began, len(pending))
                 await lifecycle.wait_or_stop(rest_s, stop)
             else:
-                await _wait_for_either(wake, stop)
+                # Now and then without being woken: a notification can be lost.
+                await lifecycle.first_of(IDLE_S, wake, stop)
 
     async def _publish(self, conn: asyncpg.Connection, pending: Sequence[asyncpg.Record]) -> None:
         await self._publisher.publish(
             [Record(row["topic"], row["key"], row["payload"]) for row in pending]
         )
+        heart.beat()
         await conn.execute(DONE, [row["place"] for row in pending], timeout=STATEMENT_S)
         for topic, states in Counter(row["topic"] for row in pending).items():
             OUTBOX_PUBLISHED.labels(topic).inc(states)
-
-
-async def _wait_for_either(wake: asyncio.Event, stop: asyncio.Event) -> None:
-    """Until woken, stopped, or idle long enough to look again: a notification can be lost."""
-    waiting = [asyncio.ensure_future(event.wait()) for event in (wake, stop)]
-    try:
-        await asyncio.wait(waiting, timeout=IDLE_S, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in waiting:
-            each.cancel()

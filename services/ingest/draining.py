@@ -20,7 +20,7 @@ from services.ingest.spool import slots
 from services.ingest.spool.file import Refused, Waiting
 from services.ingest.spool.slots import Slot
 from services.ingest.spool.spool import Spool
-from shared import lifecycle
+from shared import heart, lifecycle
 from shared.errors import Unavailable
 from shared.kafka.publisher import Publisher
 from shared.observability import SPOOL_AGE, SPOOL_BYTES, SPOOL_DRAINED, SPOOL_EVENTS, SPOOL_HELD
@@ -108,6 +108,7 @@ class Draining:
         held: set[int] = set()
         refused = after = drained = 0
         while not stop.is_set():
+            heart.beat()
             batch = await spool.head(after, BATCH, BATCH_BYTES)
             if not batch:
                 break
@@ -133,6 +134,7 @@ class Draining:
         """
         if not batch:
             return []
+        heart.beat()
         try:
             await self._publisher.publish([each.record for each in batch])
         except Unavailable as outage:

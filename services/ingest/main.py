@@ -45,7 +45,7 @@ async def main(arguments: Sequence[str]) -> None:
         # than who is told 503.
         await service.prepare_topics(settings, TOPICS, stop, dead_letters=[WEBHOOKS])
         prepared.set()
-        await stop.wait()
+        await lifecycle.idle(stop)
 
     async def tenants_known() -> None:
         if not len(tenants):

@@ -23,7 +23,7 @@ class IngestSettings(StoreSettings):
         description="where events wait while Kafka is away; must outlive the process",
     )
     spool_max_bytes: int = Field(
-        4 * 1024**3, ge=1024**2, description="most that one instance keeps in its spool"
+        4 * 1024**3, ge=4096, description="most that one instance keeps in its spool"
     )
     database_url: SecretStr = Field(
         SecretStr("postgresql://localhost:5432/my500"),

@@ -10,7 +10,7 @@ from services.orgs.searching.pipedrive import Fallback
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
 from shared import db, lifecycle, service, topics
-from shared.app import Health, application, server
+from shared.app import Health, application, preparing, server
 from shared.auth import Authenticator
 from shared.kafka.consumer import Consumer
 from shared.kafka.publisher import Publisher
@@ -18,6 +18,7 @@ from shared.observability import configure_logs
 from shared.outbox import Relay
 
 SERVICE = "orgs"
+TITLE = "My-500 organizations"
 ROLES = ("api", "worker")
 MIGRATIONS = Path(__file__).parent / "migrations"
 PUBLISH_DEADLINE_S = 5.0
@@ -46,8 +47,9 @@ async def main(arguments: Sequence[str]) -> None:
             Publisher(settings, deadline_s=PUBLISH_DEADLINE_S) as publisher,
             Fallback(settings) as fallback,
         ):
-            await service.prepare_topics(settings, (*CONSUMED, *PUBLISHED), stop)
-            await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
+            async with preparing(title=TITLE, host=settings.host, port=settings.port):
+                await service.prepare_topics(settings, (*CONSUMED, *PUBLISHED), stop)
+                await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
             consumer = Consumer(
                 settings,
                 service=SERVICE,
@@ -65,11 +67,8 @@ async def main(arguments: Sequence[str]) -> None:
             )
             app = application(
                 served if answers else (),
-                title="My-500 organizations",
-                health=Health(
-                    pings | ({"consumer": consumer.ping} if works else {}),
-                    consumer.alive if works else lambda: True,
-                ),
+                title=TITLE,
+                health=Health(pings | ({"consumer": consumer.ping} if works else {})),
                 authenticator=(
                     Authenticator(settings.jwt_secret, settings.jwt_jwks_file) if answers else None
                 ),

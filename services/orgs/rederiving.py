@@ -10,7 +10,7 @@ from uuid import UUID
 from services.orgs import linking, placing, record_store, summing
 from services.orgs.applying import TENANT_LOCK_SPACE
 from services.orgs.effects import Effects, OrgKey
-from shared import db
+from shared import db, heart
 
 BATCH = 200
 BEFORE_ALL: OrgKey = (-1, UUID(int=0))
@@ -21,6 +21,7 @@ async def rederive(pool: db.Pool) -> int:
     total = 0
     after: OrgKey | None = BEFORE_ALL
     while after is not None:
+        heart.beat()
         with db.errors():
             keys = await _batch(pool, after)
         total += len(keys)

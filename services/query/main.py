@@ -29,7 +29,7 @@ from services.query.slow import SlowStatements
 from services.query.watch import Watch
 from services.query.wire import Wire
 from shared import db, lifecycle, service, topics
-from shared.app import Health, Ping, application, server
+from shared.app import Health, Ping, application, preparing, server
 from shared.auth import Authenticator
 from shared.kafka.consumer import Consumer
 from shared.kafka.publisher import Publisher
@@ -62,9 +62,10 @@ async def main(arguments: Sequence[str]) -> None:
     dsn = settings.database_url.get_secret_value()
     slow = SlowStatements(settings.slow_query_ms / 1000)
     with lifecycle.stop_on_signal() as stop:
-        await service.prepare_store(dsn, SCHEMA, MIGRATIONS, stop)
-        if "projector" in roles:
-            await service.prepare_topics(settings, CONSUMED, stop)
+        async with preparing(title=api.TITLE, host=settings.host, port=settings.port):
+            if "projector" in roles:
+                await service.prepare_topics(settings, CONSUMED, stop)
+            await service.prepare_store(dsn, SCHEMA, MIGRATIONS, stop)
         async with (
             db.pool(dsn, SCHEMA, size=settings.pool_size, heard=slow.heard) as pool,
             db.pool(
@@ -78,8 +79,7 @@ async def main(arguments: Sequence[str]) -> None:
             )
             if store_id is None:  # stopped while waiting
                 return
-            loops: list[lifecycle.Loop] = []
-            health = Health({"postgres": lambda: db.ping(pool)})
+            loops, health = list[lifecycle.Loop](), Health({"postgres": lambda: db.ping(pool)})
             if "projector" in roles:
                 invalidation = Invalidation(wire, Keys(store_id), writing_pool)
                 loops, health = _project(settings, writing_pool, invalidation, publisher)
@@ -149,4 +149,4 @@ def _project(
         Pruner(pool).run,
     ]
     loops.append(Indexer(pool).run)
-    return loops, Health(pings, consumer.alive)
+    return loops, Health(pings)

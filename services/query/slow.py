@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 from asyncpg.connection import LoggedQuery
 
-from shared import db, lifecycle
+from shared import db, heart, lifecycle
 from shared.errors import Poison, Unavailable
 from shared.observability import SLOW_STATEMENTS
 
@@ -62,6 +62,7 @@ class SlowStatements:
         async def tell_slow_statements(stop: asyncio.Event) -> None:
             while not await lifecycle.wait_or_stop(LOOK_S, stop):
                 while self._waiting:
+                    heart.beat()
                     await _tell(pool, self._waiting.popleft())
 
         return tell_slow_statements

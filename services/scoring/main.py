@@ -13,7 +13,7 @@ from services.scoring.settings import ScoringSettings
 from services.scoring.ticker import Ticker
 from services.scoring.weights_api import WeightsApi
 from shared import db, lifecycle, service, topics
-from shared.app import Health, Ping, application, server
+from shared.app import Health, Ping, application, preparing, server
 from shared.auth import Authenticator
 from shared.kafka.consumer import Consumer
 from shared.kafka.publisher import Publisher
@@ -23,6 +23,7 @@ from shared.outbox import Relay
 from shared.tenants import Tenants
 
 SERVICE = "scoring"
+TITLE = "My-500 scoring"
 ROLES = ("api", "worker", "ticker")
 MIGRATIONS = Path(__file__).parent / "migrations"
 CONSUMED = (
@@ -55,22 +56,21 @@ async def main(arguments: Sequence[str]) -> None:
                 keeper = Keeper(pool, timedelta(days=settings.score_history_days))
                 loops += [keeper.run, Relay(dsn, SERVICE, publisher).run]
                 pings["kafka"] = publisher.ping
-            health = Health(pings)
             if "worker" in roles:
                 consumer = _consumer(settings, working_pool, publisher, tenants)
                 loops += [consumer.run, consumer.watch]
                 pings["consumer"] = consumer.ping
-                health = Health(pings, alive=consumer.alive)
             if "ticker" in roles:
                 loops += _ticking(working_pool, tenants)
             endpoints: list[Endpoint] = []
             if "api" in roles:
                 endpoints += WeightsApi(pool, tenants, publisher).endpoints()
                 endpoints += Api(pool, tenants).endpoints()
-            loops.append(_http(settings, endpoints, health))
-            if roles != {"api"}:
-                await service.prepare_topics(settings, (*CONSUMED, topics.SCORES), stop)
-            await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
+            loops.append(_http(settings, endpoints, Health(pings)))
+            async with preparing(title=TITLE, host=settings.host, port=settings.port):
+                if roles != {"api"}:
+                    await service.prepare_topics(settings, (*CONSUMED, topics.SCORES), stop)
+                await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
             await lifecycle.run(*loops, stop=stop, grace_s=settings.stop_seconds)
 
 
@@ -96,7 +96,7 @@ def _http(
 ) -> lifecycle.Loop:
     app = application(
         endpoints,
-        title="My-500 scoring",
+        title=TITLE,
         health=health,
         authenticator=Authenticator(settings.jwt_secret, settings.jwt_jwks_file)
         if endpoints

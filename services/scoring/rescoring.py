@@ -16,7 +16,7 @@ from services.scoring.absorb import Cause
 from services.scoring.clock import Clock, utc_now
 from services.scoring.weighing import Weighing
 from services.scoring.weights import Rates
-from shared import db, lifecycle
+from shared import db, heart, lifecycle
 from shared.tenants import Tenant, Tenants
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class Rescorer:
 
     async def batch(self) -> bool:
         """False: nothing is left to do, or others are doing it."""
+        heart.beat()
         async with self._pool.acquire() as conn, conn.transaction():
             taken = await rescoring_store.take(conn)
             if taken is None:

@@ -13,7 +13,7 @@ from services.scoring import rescore, store
 from services.scoring.absorb import Cause
 from services.scoring.clock import Clock, utc_now
 from services.scoring.weighing import Weighing
-from shared import db, lifecycle
+from shared import db, heart, lifecycle
 from shared.tenants import Tenants
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class Ticker:
 
     async def tick(self) -> int:
         """One batch, in one transaction; how many contacts were due when it looked."""
+        heart.beat()
         async with self._pool.acquire() as conn, conn.transaction():
             due = await store.due(conn, self._clock(), BATCH)
             if due:

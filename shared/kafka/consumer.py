@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from shared import db, events, lifecycle
+from shared import db, events, heart, lifecycle
 from shared.errors import Poison, Unavailable
 from shared.kafka import client, dead_letters, offsets
 from shared.kafka.assignment import Assignment, Broken
@@ -38,9 +38,7 @@ PACE = Pace(times=1.0, least_s=0.005, most_s=0.1, much=200)
 """At 200 events/s this halves the CPU time of the pipe, and with it the time to the page."""
 HINT_EVERY_S = 2.0
 STUCK_S = 30.0
-ALIVE_S = 60.0
 START_S = 20.0
-HELD_S = 5.0
 SESSION_MS = 10_000
 REBALANCE_MS = 30_000
 FOREVER_MS = 24 * 3600 * 1000
@@ -100,14 +98,14 @@ class Consumer:
         self._limit = dead_letters.Limit(settings.dead_letter_limit)
         self._assignment = Assignment(pool)
         self._consumer: AIOKafkaConsumer | None = None
-        self._ticked_at = self._progressed_at = time.monotonic()
+        self._progressed_at = time.monotonic()
         self._hinted_at = 0.0
         self._pace = pace
         self._rest_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         for wait in lifecycle.waits():
-            self._ticked_at = time.monotonic()
+            heart.beat()
             try:
                 await self._session(stop)
             except (Broken, Unavailable) as trouble:
@@ -128,10 +126,6 @@ class Consumer:
             if time.monotonic() - self._progressed_at > STUCK_S and not self._assignment.busy:
                 self._assignment.broken = Broken(f"{behind} records behind and standing still")
                 self._progressed_at = time.monotonic()
-
-    def alive(self) -> bool:
-        """The loop turns, be it in waiting."""
-        return time.monotonic() - self._ticked_at < ALIVE_S
 
     async def ping(self) -> None:
         """Raises:
@@ -171,7 +165,7 @@ class Consumer:
 
     async def _turn(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
         await asyncio.sleep(self._rest_s)
-        self._ticked_at = time.monotonic()
+        heart.beat()
         self._assignment.check()
         batches = await self._fetch(consumer)
         began = time.monotonic()
@@ -237,7 +231,7 @@ class Consumer:
     async def _persist(self, items: list[Item], stop: asyncio.Event) -> bool:
         """Commit a part, waiting out outages. False: given up to a stop or to another owner."""
         for wait in lifecycle.waits():
-            self._ticked_at = time.monotonic()
+            heart.beat()
             if not all(self._assignment.owns(item.partition) for item in items):
                 await self._assignment.resume()
                 return False
@@ -295,8 +289,7 @@ class Consumer:
         if self._limit.stopped:
             LINE_STOPPED.set(1)
             log.error("line_stopped", extra={"reason": str(items[0].outcome)})
-            while not await lifecycle.wait_or_stop(HELD_S, stop):
-                self._ticked_at = time.monotonic()
+            await lifecycle.idle(stop)
             return
         now = datetime.now(UTC)
         for item in items:

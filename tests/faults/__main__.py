@@ -11,6 +11,7 @@ import secrets
 import shutil
 import statistics
 import sys
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -50,9 +51,13 @@ def run(first: int, count: int, *, clocks: bool) -> Tally:
             say(f"seed {seed}")
             try:
                 outcome = asyncio.run(one(seed, infra, clocks=clocks))
-            except (AssertionError, TimeoutError, ExceptionGroup) as error:
+            except KeyboardInterrupt:
+                say("  stopped")
+                break
+            except Exception as error:  # noqa: BLE001  the next seed is tried all the same
                 tally.failed[seed] = "; ".join(reasons(error))
                 say(f"  FAILED {tally.failed[seed]}")
+                say("".join(traceback.format_exception(error)))
                 continue
             tally.outcomes.append(outcome)
             say(f"  {line(outcome)}")

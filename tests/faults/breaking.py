@@ -1,10 +1,12 @@
 """Does to a running system what a plan says, and undoes it."""
 
 import asyncio
+import contextlib
 import signal
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiokafka import AIOKafkaProducer
 
@@ -13,6 +15,9 @@ from tests.faults.world import World
 from tests.support.proxy import Weather
 
 SLOW_S = 0.05
+STALL_S = 0.3
+FLOW_S = 0.2
+"""A slow disk: whoever writes to it stands still for so long, and then gets on for so long."""
 STEPS_S = (90, -45)
 """How far a clock goes ahead first and back then."""
 POISON = b'{"event_id": "poison", "company_id": "nobody", \xff\xfe'
@@ -52,7 +57,8 @@ async def _kill_service(fault: Fault, world: World) -> None:
 
 async def _restart_service(fault: Fault, world: World) -> None:
     status = await asyncio.to_thread(world.instances[fault.target].stop)
-    if status != 0:
+    # One that has only just begun to start does not hear it yet, and ends as any process does.
+    if status not in (0, -signal.SIGTERM):
         raise AssertionError(f"{fault.target} stopped with status {status}")
     await asyncio.sleep(fault.lasts_s)
     await world.start_again(fault.target)
@@ -75,6 +81,29 @@ async def _freeze_server(fault: Fault, world: World) -> None:
     await asyncio.to_thread(world.infra.freeze, fault.target)
     await asyncio.sleep(fault.lasts_s)
     await asyncio.to_thread(world.infra.thaw, fault.target)
+
+
+async def _slow_disk(fault: Fault, world: World) -> None:
+    """What is seen of a server whose flushes hang: it stops, and goes on, again and again."""
+    end = time.monotonic() + fault.lasts_s
+    while time.monotonic() < end:
+        await _freeze_server(replace(fault, lasts_s=STALL_S), world)
+        await asyncio.sleep(FLOW_S)
+
+
+async def _slow_spool(fault: Fault, world: World) -> None:
+    """Commits to the spool wait: another holds its file."""
+    await asyncio.to_thread(world.infra.freeze, "kafka")
+    end = time.monotonic() + fault.lasts_s
+    while time.monotonic() < end:
+        with contextlib.ExitStack() as held:
+            for file in world.spool_files():
+                spool = held.enter_context(contextlib.closing(sqlite3.connect(file, timeout=0)))
+                with contextlib.suppress(sqlite3.OperationalError):  # ingest holds it itself
+                    spool.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(STALL_S)
+        await asyncio.sleep(FLOW_S)
+    await asyncio.to_thread(world.infra.thaw, "kafka")
 
 
 async def _weather(fault: Fault, world: World, weather: Weather) -> None:
@@ -120,6 +149,9 @@ _DO: Mapping[Kind, Callable[[Fault, World], Awaitable[None]]] = {
     Kind.REFUSED: lambda fault, world: _weather(fault, world, Weather.REFUSED),
     Kind.HALF_OPEN: lambda fault, world: _weather(fault, world, Weather.HALF_OPEN),
     Kind.SLOW: lambda fault, world: _weather(fault, world, Weather.SLOW),
+    Kind.SLOW_DISK: _slow_disk,
+    Kind.SLOW_SPOOL: _slow_spool,
+    Kind.FULL_SPOOL: _freeze_server,
     Kind.STORM: _storm,
     Kind.POISON: _poison,
     Kind.CLOCK: _clock,

@@ -26,6 +26,9 @@ class Kind(StrEnum):
     REFUSED = "connections refused"
     HALF_OPEN = "connections half-open"
     SLOW = "answers slow"
+    SLOW_DISK = "disk slow"
+    SLOW_SPOOL = "spool's disk slow"
+    FULL_SPOOL = "spool full"
     STORM = "rebalance storm"
     POISON = "poisoned record"
     CLOCK = "clock stepped"
@@ -51,6 +54,10 @@ TABLE = {
     Kind.REFUSED: Drawn(2, LINKS, 0.5, 5.0),
     Kind.HALF_OPEN: Drawn(2, LINKS, 0.5, 8.0),
     Kind.SLOW: Drawn(2, LINKS, 2.0, 5.0),
+    Kind.SLOW_DISK: Drawn(2, ("kafka", "postgres"), 2.0, 6.0),
+    # Both with Kafka frozen: nothing else makes ingest use its spool.
+    Kind.SLOW_SPOOL: Drawn(1, ("kafka",), 2.0, 6.0),
+    Kind.FULL_SPOOL: Drawn(2, ("kafka",), 3.0, 6.0),
     Kind.STORM: Drawn(2, ("orgs-3", "scoring-3", "query-3"), 2.0, 4.0),
     Kind.POISON: Drawn(2, CONSUMED, 0.0, 0.0),
     Kind.CLOCK: Drawn(2, WORKERS, 1.0, 4.0),
@@ -81,6 +88,10 @@ class Plan:
     seed: int
     shuffled: bool
     faults: tuple[Fault, ...]
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        return frozenset(fault.kind for fault in self.faults)
 
     @property
     def lasts_s(self) -> float:

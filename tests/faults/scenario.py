@@ -22,6 +22,8 @@ SETTLE_S = 30.0
 """The promise: within this time of the end of an outage everything is caught up."""
 AFTERMATH_S = 2.0
 """How long after Redis is back it may take the projector to hear of it and empty the cache."""
+ROOMY, TIGHT = 1024**3, 16 * 1024
+"""What the spool may hold, and what it may where it is to be full: some thirty events."""
 KINDS = tuple(kind for kind in Kind if kind is not Kind.CLOCK)
 """Those that need nothing but what the tests install."""
 FORGETFUL = (Kind.KILL_SERVER, "postgres")
@@ -60,14 +62,19 @@ async def run(
     chosen: Plan, infra: Infra, database_url: str, redis_url: str, prefix: str, folder: Path
 ) -> Outcome:
     """Raises:
-    AssertionError: the pages are not what they must be, half a minute after the last fault.
+    AssertionError: the pages are not what they must be, half a minute after the last fault; or
+        a spool that was to be full never was.
     """
     history = life(chosen.seed, EVENTS)
     sent = disordered(history, seed=chosen.seed, shuffled=chosen.shuffled)
-    async with running(infra, database_url, redis_url, prefix, folder) as world:
+    is_tight = Kind.FULL_SPOOL in chosen.kinds
+    urls, room = (database_url, redis_url), TIGHT if is_tight else ROOMY
+    async with running(infra, urls, prefix, folder, spool_bytes=room) as world:
         sender = Sender(world)
         watch = Watch(world, sender)
         spans, ended = await _storm_through(chosen, world, sender, watch, sent)
+        if is_tight and not sender.statuses["503"]:
+            raise AssertionError("the spool was never full")
         pages = truth(COMPANY, [*history, *watch.bodies])
         for reader in watching.READERS:
             left = max(1.0, ended + SETTLE_S - time.monotonic())

@@ -7,9 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
+from services.ingest.spool.file import NAME
+from services.ingest.spool.rescue import CURRENT
 from tests.faults.plan import INSTANCES, SERVERS
+from tests.support import proxy
 from tests.support.cluster import Cluster, Instance, variables
 from tests.support.infra import Infra
 from tests.support.pipe import COMPANY, a_tenant
@@ -24,12 +26,17 @@ class World:
     infra: Infra
     cluster: Cluster
     links: Mapping[str, Proxy]
+    spool_bytes: int
+    """Most that ingest may keep."""
     instances: dict[str, Instance] = field(default_factory=dict)
 
     async def start(self, name: str, port: int = 0) -> Instance:
         """An instance by its name, as `orgs-2`; `port` is that of its former life."""
         service = name.split("-", maxsplit=1)[0]
-        environment = self._clock_of(name) if FAKETIME and service != "ingest" else {}
+        if service == "ingest":
+            environment = {"SPOOL_MAX_BYTES": str(self.spool_bytes)}
+        else:
+            environment = self._clock_of(name) if FAKETIME else {}
         instance = self.cluster.start(service, port=port, **environment)
         self.instances[name] = instance
         return instance
@@ -56,6 +63,9 @@ class World:
             if FAKETIME:
                 self.set_clock(name, 0)
 
+    def spool_files(self) -> list[Path]:
+        return sorted(self.cluster.folder.glob(f"spool/*/*/{CURRENT}/{NAME}"))
+
     def set_clock(self, name: str, seconds: int) -> None:
         """How far the clock of an instance is ahead from about a second on."""
         self._clock_file(name).write_text(f"{seconds:+d}s\n")
@@ -76,25 +86,26 @@ class World:
 
 @asynccontextmanager
 async def running(
-    infra: Infra, database_url: str, redis_url: str, prefix: str, folder: Path
+    infra: Infra, urls: tuple[str, str], prefix: str, folder: Path, *, spool_bytes: int
 ) -> AsyncIterator[World]:
-    """All instances, ready; ended when the block ends."""
+    """All instances, ready; ended when the block ends. `urls` are Postgres' and Valkey's."""
+    database_url, redis_url = urls
     async with AsyncExitStack() as held:
         links = {
-            "postgres": await held.enter_async_context(_before(database_url)),
-            "valkey": await held.enter_async_context(_before(redis_url)),
+            "postgres": await held.enter_async_context(proxy.before(database_url)),
+            "valkey": await held.enter_async_context(proxy.before(redis_url)),
         }
         names = variables(
             infra.kafka,
-            _through(database_url, links["postgres"]),
-            _through(redis_url, links["valkey"]),
+            proxy.through(database_url, links["postgres"]),
+            proxy.through(redis_url, links["valkey"]),
             prefix,
             partitions=3,
         ) | {"SPOOL_DIR": str(folder / "spool")}
         cluster = await held.enter_async_context(Cluster(folder, names))
         tenant: dict[str, Any] = a_tenant(COMPANY)
         cluster.write_tenants([tenant])
-        world = World(infra, cluster, links)
+        world = World(infra, cluster, links, spool_bytes)
         for name in INSTANCES:
             await world.start(name)
         await world.ready()
@@ -102,16 +113,3 @@ async def running(
             yield world
         finally:
             await world.heal()
-
-
-def _before(url: str) -> Proxy:
-    parts = urlsplit(url)
-    if parts.hostname is None or parts.port is None:
-        raise ValueError("the server's URL names no host and port")
-    return Proxy(parts.hostname, parts.port)
-
-
-def _through(url: str, link: Proxy) -> str:
-    parts = urlsplit(url)
-    credentials, at, _ = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{credentials}{at}127.0.0.1:{link.port}"))

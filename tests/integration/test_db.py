@@ -1,12 +1,17 @@
 """Schemas come up once however many start at once; locks are taken in one order."""
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from shared import db
 from shared.errors import Poison, Unavailable
+from tests.support import proxy
+from tests.support.proxy import Weather
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -134,3 +139,68 @@ async def test_a_postgres_that_is_not_there_is_an_outage() -> None:
     async with db.pool("postgresql://127.0.0.1:1/none", "app", size=1) as pool:
         with pytest.raises(Unavailable):
             await db.ping(pool)
+
+
+async def fails(conn: db.Connection) -> None:
+    await conn.execute("SELECT 1 / 0")
+
+
+async def is_cancelled(conn: db.Connection) -> None:
+    """In the middle of a statement."""
+    async with asyncio.timeout(0.2):
+        await conn.execute("SELECT pg_sleep(60)")
+
+
+async def raises(_: db.Connection) -> None:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("use", [fails, is_cancelled, raises])
+async def test_whoever_aborts_gives_back_a_clean_connection(
+    database_url: str, migrations: Path, use: Callable[[db.Connection], Awaitable[None]]
+) -> None:
+    """Nothing is undone at its return but the transaction: that must be."""
+    aborted = (TimeoutError, ZeroDivisionError, asyncpg.PostgresError)
+    await db.migrate(database_url, "app", [migrations])
+    async with db.pool(database_url, "app", size=1) as pool:
+        with contextlib.suppress(*aborted):
+            async with pool.acquire() as conn, conn.transaction():
+                await conn.execute("SELECT set_config('enable_sort', 'off', true)")
+                await conn.execute("SELECT pg_advisory_xact_lock(1)")
+                await conn.execute("INSERT INTO one VALUES (2)")
+                await use(conn)
+        with contextlib.suppress(*aborted):
+            async with pool.acquire() as conn:
+                await use(conn)
+
+        async with pool.acquire() as conn:
+            assert not conn.is_in_transaction()
+            assert await conn.fetchval("SHOW enable_sort") == "on"
+            assert await conn.fetchval("SHOW search_path") == "app,public"
+            held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = $1"
+            assert await conn.fetchval(held, conn.get_server_pid()) == 0
+            assert await conn.fetchval("SELECT sum(n) FROM one") == 1
+
+
+async def test_a_postgres_that_falls_silent_is_an_outage_and_its_connection_is_cut(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "ANSWER_S", 3.0)
+    await db.migrate(database_url, "app", [])
+    async with (
+        proxy.before(database_url) as link,
+        db.pool(proxy.through(database_url, link), "app", size=1) as pool,
+    ):
+
+        async def use() -> None:
+            with db.errors():
+                async with pool.acquire() as conn, conn.transaction():
+                    await conn.execute("SELECT 1")
+                    await link.turn(Weather.HALF_OPEN)
+                    await conn.execute("SELECT 1")
+
+        with pytest.raises(Unavailable):
+            await use()
+        await link.turn(Weather.FAIR)
+
+        assert await pool.fetchval("SELECT 1") == 1

@@ -1,20 +1,27 @@
-"""What merely waits is alive; what is wedged is not."""
+"""What merely waits is alive; what is stuck is not, and says which of its loops it is."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from shared import db, service, topics
+from shared import db, heart, lifecycle, outbox, service, topics
 from shared.kafka import consumer as consuming
 from shared.kafka.consumer import Apply, Consumer, Received
-from shared.kafka.publisher import Publisher
+from shared.kafka.publisher import Publisher, Record
 from shared.observability import CONSUMER_RESTARTS
+from shared.outbox import Relay
 from shared.settings import StoreSettings
-from tests.integration.test_consumer import a_note, note_down
+from shared.states import ContactLink
+from tests.integration.test_consumer import TABLE, a_note, note_down
+from tests.support import proxy
+from tests.support.cluster import Cluster, Instance, variables
 from tests.support.infra import Infra
+from tests.support.pipe import COMPANY, a_tenant
+from tests.support.proxy import Weather
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -23,14 +30,27 @@ SCHEMA = "noted"
 
 
 @asynccontextmanager
-async def running(
-    settings: StoreSettings, database_url: str, folder: Path, apply: Apply
-) -> AsyncIterator[Consumer]:
+async def running(*loops: lifecycle.Loop) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    await service.prepare_store(database_url, SCHEMA, folder, stop)
+    tasks = [asyncio.ensure_future(lifecycle.attended(loop, stop)) for loop in loops]
+    try:
+        yield
+    finally:
+        stop.set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+@asynccontextmanager
+async def reading(
+    settings: StoreSettings, database_url: str, folder: Path, apply: Apply
+) -> AsyncIterator[Publisher]:
+    """A consumer at work."""
+    await service.prepare_store(database_url, SCHEMA, folder, asyncio.Event())
     async with (
         db.pool(database_url, SCHEMA, size=2) as pool,
-        Publisher(settings, deadline_s=5) as publisher,
+        Publisher(settings, deadline_s=20) as publisher,
     ):
         consumer = Consumer(
             settings,
@@ -40,13 +60,21 @@ async def running(
             apply=apply,
             publisher=publisher,
         )
-        task = asyncio.ensure_future(consumer.run(stop))
-        try:
-            yield consumer
-        finally:
-            stop.set()
-            task.cancel()
-            await asyncio.wait([task])
+        async with running(consumer.run):
+            yield publisher
+
+
+def the_settings(infra: Infra, prefix: str) -> StoreSettings:
+    return StoreSettings(
+        kafka_bootstrap_servers=infra.kafka,
+        kafka_topic_prefix=prefix,
+        kafka_group_prefix=prefix,
+        kafka_partitions=1,
+    )
+
+
+async def is_stuck(*names: str) -> bool:
+    return heart.stuck() == list(names)
 
 
 @pytest.mark.parametrize("answers", [False, True])
@@ -55,7 +83,7 @@ async def test_a_consumer_that_waits_for_kafka_stays_alive(
 ) -> None:
     """`answers`: the port is closed. Else it is open, and silent: a broker that was frozen."""
     monkeypatch.setattr(consuming, "START_S", 0.3)
-    monkeypatch.setattr(consuming, "ALIVE_S", 6.0)
+    monkeypatch.setattr(heart, "PATIENCE_S", 6.0)
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -70,10 +98,10 @@ async def test_a_consumer_that_waits_for_kafka_stays_alive(
     count = CONSUMER_RESTARTS.labels("Unavailable")._value.get
     before = count()
     try:
-        async with running(settings, database_url, tmp_path, note_down) as consumer:
+        async with reading(settings, database_url, tmp_path, note_down):
 
             async def has_waited_long() -> bool:
-                assert consumer.alive()
+                assert heart.stuck() == []
                 return bool(count() >= before + 7)
 
             await until(has_waited_long, 60)
@@ -81,20 +109,14 @@ async def test_a_consumer_that_waits_for_kafka_stays_alive(
         server.close()
 
 
-async def test_a_consumer_that_never_comes_back_from_a_batch_is_not_alive(
+async def test_a_consumer_that_never_comes_back_from_a_batch_is_stuck(
     infra: Infra,
     topic_prefix: str,
     database_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(consuming, "ALIVE_S", 3.0)
-    settings = StoreSettings(
-        kafka_bootstrap_servers=infra.kafka,
-        kafka_topic_prefix=topic_prefix,
-        kafka_group_prefix=topic_prefix,
-        kafka_partitions=1,
-    )
+    settings = the_settings(infra, topic_prefix)
     await service.prepare_topics(settings, [topics.NOTES], asyncio.Event())
     entered = asyncio.Event()
 
@@ -102,15 +124,121 @@ async def test_a_consumer_that_never_comes_back_from_a_batch_is_not_alive(
         entered.set()
         await asyncio.Event().wait()
 
-    async with (
-        Publisher(settings, deadline_s=20) as publisher,
-        running(settings, database_url, tmp_path, hang) as consumer,
-    ):
+    monkeypatch.setattr(heart, "PATIENCE_S", 3.0)
+    async with reading(settings, database_url, tmp_path, hang) as publisher:
         await publisher.publish([a_note(1)])
         await entered.wait()
-        assert consumer.alive()
 
-        async def is_stuck() -> bool:
-            return not consumer.alive()
+        await until(lambda: is_stuck("Consumer.run"))
 
-        await until(is_stuck)
+
+async def test_a_relay_that_hangs_is_stuck_and_one_that_has_nothing_to_do_is_not(
+    infra: Infra,
+    topic_prefix: str,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Hanging(Publisher):
+        async def publish(self, records: Sequence[Record]) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(outbox, "IDLE_S", 0.05)
+    monkeypatch.setattr(heart, "PATIENCE_S", 2.0)
+    stop = asyncio.Event()
+    await service.prepare_store(database_url, SCHEMA, tmp_path, stop)
+    beats = 0
+
+    def counted(rest_s: float = 0.0) -> None:
+        nonlocal beats
+        beats += 1
+        assert heart.stuck() == []
+        beat(rest_s)
+
+    beat = heart.beat
+    monkeypatch.setattr(heart, "beat", counted)
+    async with (
+        db.pool(database_url, SCHEMA, size=1) as pool,
+        Hanging(the_settings(infra, topic_prefix), deadline_s=5) as publisher,
+        running(Relay(database_url, SCHEMA, publisher).run),
+    ):
+
+        async def has_idled() -> bool:
+            return beats > 100
+
+        await until(has_idled, 60)
+        async with pool.acquire() as conn:
+            link = ContactLink(version=1, company_id=1, person_id=1)
+            await outbox.put(conn, topics.CONTACT_LINKS, [link])
+
+        await until(lambda: is_stuck("Relay.run"))
+
+
+async def test_a_loop_that_waits_out_a_silent_postgres_is_not_stuck(
+    infra: Infra,
+    topic_prefix: str,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Connections stay open, and nothing answers any more in the middle of a transaction."""
+    monkeypatch.setattr(db, "ANSWER_S", 3.0)
+    monkeypatch.setattr(db, "CONNECT_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(heart, "PATIENCE_S", 30.0)
+    settings = the_settings(infra, topic_prefix)
+    (tmp_path / "0001_noted.sql").write_text(TABLE)
+    await service.prepare_topics(settings, [topics.NOTES], asyncio.Event())
+    tries = 0
+
+    async def silenced(conn: db.Connection, facts: Sequence[Received]) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            await link.turn(Weather.HALF_OPEN)
+        await note_down(conn, facts)
+
+    async def has_waited_for_long() -> bool:
+        assert heart.stuck() == []
+        return sum(record.message == "batch_waits" for record in caplog.records) >= 4
+
+    async def is_noted() -> bool:
+        async with db.pool(database_url, SCHEMA, size=1) as pool:
+            return bool(await pool.fetchval("SELECT count(*) FROM noted") == 1)
+
+    async with proxy.before(database_url) as link:
+        url = proxy.through(database_url, link)
+        async with reading(settings, url, tmp_path, silenced) as publisher:
+            await publisher.publish([a_note(1)])
+            await until(has_waited_for_long, 120)
+            await link.turn(Weather.FAIR)
+            await until(is_noted, 90)
+
+
+async def test_services_that_find_no_server_at_their_start_wait_alive(
+    infra: Infra, topic_prefix: str, database_url: str, tmp_path: Path
+) -> None:
+    async with proxy.before(database_url) as link:
+        url = proxy.through(database_url, link)
+        names = variables(infra.kafka, url, infra.redis, topic_prefix, partitions=1)
+        await link.turn(Weather.REFUSED)
+        async with Cluster(tmp_path, names) as cluster:
+            cluster.write_tenants([a_tenant(COMPANY)])
+            started = [cluster.start(name) for name in ("orgs", "scoring", "query")]
+            for instance in started:
+                await until(lambda here=instance: answers(cluster, here, "/healthz", 200), 60)
+                await until(lambda here=instance: answers(cluster, here, "/readyz", 503), 60)
+                assert await answers(cluster, instance, "/healthz", 200)
+
+            await link.turn(Weather.FAIR)
+
+            for instance in started:
+                await cluster.ready(instance)
+
+
+async def answers(cluster: Cluster, instance: Instance, path: str, status: int) -> bool:
+    try:
+        async with cluster.http.get(instance.url + path) as response:
+            return response.status == status
+    except aiohttp.ClientError:
+        return False

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
+import shutil
 import ssl
 import subprocess
 import time
@@ -25,7 +26,14 @@ from tests.support.infra import LOCAL
 
 START_S = 60.0
 KAFKA_USER, KAFKA_PASSWORD = "my500", "a-password-of-the-brokers"
-PROTOCOLS = ("PLAINTEXT", "SASL_PLAINTEXT", "SSL", "SASL_SSL")
+CLUSTER_ID = "aSecretClusterForTests"
+MUTUAL = "MUTUAL"
+LISTENERS = {
+    **{each: each for each in ("PLAINTEXT", "SASL_PLAINTEXT", "SSL", "SASL_SSL")},
+    MUTUAL: "SSL",  # where clients, too, show a certificate
+}
+MODULES = "org.apache.kafka.common.security"
+SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +150,20 @@ def running(server: Server) -> Iterator[None]:
 
 @contextmanager
 def secure_kafka(folder: Path, files: Signed) -> Iterator[dict[str, str]]:
-    """The address of a broker, by the protocol that it speaks there."""
+    """The address of a broker, by the listener."""
+    home = Home(LOCAL / "kafka")
     place = Place(folder / "kafka", folder / "kafka.log")
     place.state.mkdir(parents=True)
-    numbers = {protocol: ports.free() for protocol in PROTOCOLS}
+    numbers = {protocol: ports.free() for protocol in LISTENERS}
     controller = ports.free()
-    server = broker.server(
-        Home(LOCAL / "kafka"), place, port=numbers["PLAINTEXT"], controller_port=controller
-    )
+    server = broker.server(home, place, port=numbers["PLAINTEXT"], controller_port=controller)
 
     def prepare() -> None:
         server.prepare()
         file = place.state / "server.properties"
         more = _listeners(numbers, controller, files)
         file.write_text(file.read_text() + "".join(f"{k}={v}\n" for k, v in more.items()))
+        _format(home, place, file)
 
     with running(replace(server, prepare=prepare)):
         yield {protocol: f"127.0.0.1:{port}" for protocol, port in numbers.items()}
@@ -164,23 +172,41 @@ def secure_kafka(folder: Path, files: Signed) -> Iterator[dict[str, str]]:
 def _listeners(numbers: dict[str, int], controller: int, files: Signed) -> dict[str, str]:
     """Java takes the last of equal names, so these replace what stands before them."""
     spoken = [f"{protocol}://127.0.0.1:{port}" for protocol, port in numbers.items()]
-    login = (
-        "org.apache.kafka.common.security.plain.PlainLoginModule required "
-        f'user_{KAFKA_USER}="{KAFKA_PASSWORD}";'
-    )
+    login = f'{MODULES}.plain.PlainLoginModule required user_{KAFKA_USER}="{KAFKA_PASSWORD}";'
+    logins = {"plain": login} | {
+        each.lower(): f"{MODULES}.scram.ScramLoginModule required;" for each in SCRAM
+    }
     return {
         "listeners": ",".join([*spoken, f"CONTROLLER://127.0.0.1:{controller}"]),
         "advertised.listeners": ",".join(spoken),
         "listener.security.protocol.map": ",".join(
-            ["CONTROLLER:PLAINTEXT", *(f"{protocol}:{protocol}" for protocol in PROTOCOLS)]
+            ["CONTROLLER:PLAINTEXT", *(f"{name}:{spoken}" for name, spoken in LISTENERS.items())]
         ),
-        "sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.sasl_plaintext.plain.sasl.jaas.config": login,
-        "listener.name.sasl_ssl.plain.sasl.jaas.config": login,
+        "sasl.enabled.mechanisms": ",".join(["PLAIN", *SCRAM]),
+        **{
+            f"listener.name.{listener}.{mechanism}.sasl.jaas.config": module
+            for listener in ("sasl_plaintext", "sasl_ssl")
+            for mechanism, module in logins.items()
+        },
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(files.both),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(files.authority),
         "ssl.client.auth": "none",
+        f"listener.name.{MUTUAL.lower()}.ssl.client.auth": "required",
     }
+
+
+def _format(home: Home, place: Place, settings: Path) -> None:
+    """Anew, with the password in it: SCRAM keeps what proves it in the cluster's own log."""
+    shutil.rmtree(place.state / "data")
+    known = [f"--add-scram={each}=[name={KAFKA_USER},password={KAFKA_PASSWORD}]" for each in SCRAM]
+    tool = (*home.java(heap="256m", log=place.log), "kafka.tools.StorageTool", "format")
+    subprocess.run(
+        [*tool, f"--cluster-id={CLUSTER_ID}", f"--config={settings}", *known],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 @dataclass(slots=True)

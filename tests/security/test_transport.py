@@ -21,6 +21,8 @@ from shared.settings import Settings
 from tests.security.secure import (
     KAFKA_PASSWORD,
     KAFKA_USER,
+    LISTENERS,
+    MUTUAL,
     Secured,
     Signed,
     secure_kafka,
@@ -74,11 +76,29 @@ def told(protocol: str, address: str, files: Signed, **more: Any) -> Settings:
     )
 
 
-@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SASL_PLAINTEXT", "SSL", "SASL_SSL"])
+@pytest.mark.parametrize(
+    ("listener", "mechanism"),
+    [
+        ("PLAINTEXT", "PLAIN"),
+        ("SASL_PLAINTEXT", "PLAIN"),
+        ("SASL_PLAINTEXT", "SCRAM-SHA-256"),
+        ("SSL", "PLAIN"),
+        ("SASL_SSL", "PLAIN"),
+        ("SASL_SSL", "SCRAM-SHA-256"),
+        ("SASL_SSL", "SCRAM-SHA-512"),
+        (MUTUAL, "PLAIN"),
+    ],
+)
 async def test_what_is_published_is_read_by_each_protocol(
-    brokers: dict[str, str], files: Signed, protocol: str
+    brokers: dict[str, str], files: Signed, listener: str, mechanism: str
 ) -> None:
-    settings = told(protocol, brokers[protocol], files)
+    settings = told(
+        LISTENERS[listener],
+        brokers[listener],
+        files,
+        kafka_sasl_mechanism=mechanism,
+        kafka_ssl_certfile=files.both if listener == MUTUAL else None,
+    )
     topic = topics.PERSONS
 
     await ensure_topics(settings, [topic])
@@ -103,6 +123,10 @@ async def test_what_is_published_is_read_by_each_protocol(
         ("SASL_PLAINTEXT", {"kafka_sasl_password": SecretStr("wrong")}),
         ("SASL_PLAINTEXT", {"kafka_sasl_username": "nobody"}),
         ("SASL_SSL", {"kafka_sasl_password": None}),
+        (
+            "SASL_SSL",
+            {"kafka_sasl_mechanism": "SCRAM-SHA-256", "kafka_sasl_password": SecretStr("wrong")},
+        ),
         ("SSL", {"kafka_ssl_cafile": None}),
         ("SSL", {"kafka_ssl_cafile": Path("/nowhere/authority.pem")}),
     ],
@@ -115,6 +139,17 @@ async def test_brokers_are_unavailable_to_wrong_settings(
     with pytest.raises(Unavailable) as refused:
         await ensure_topics(settings, [topics.PERSONS])
     assert KAFKA_PASSWORD not in str(refused.value)
+
+
+@pytest.mark.parametrize("shows", ["nothing", "a certificate of strangers"])
+async def test_a_broker_that_asks_for_certificates_believes_its_authority_alone(
+    brokers: dict[str, str], files: Signed, stranger: Signed, shows: str
+) -> None:
+    shown = None if shows == "nothing" else stranger.both
+    settings = told("SSL", brokers[MUTUAL], files, kafka_ssl_certfile=shown)
+
+    with pytest.raises(Unavailable):
+        await ensure_topics(settings, [topics.PERSONS])
 
 
 async def test_a_broker_with_a_certificate_of_strangers_is_not_believed(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from enum import StrEnum
 from typing import Self
+from urllib.parse import urlsplit, urlunsplit
 
 CHUNK = 64 * 1024
 
@@ -94,6 +95,21 @@ class Proxy:
                 writer.write(chunk)
                 await writer.drain()
         writer.close()
+
+
+def before(url: str) -> Proxy:
+    """One before the server that a URL names."""
+    parts = urlsplit(url)
+    if parts.hostname is None or parts.port is None:
+        raise ValueError("the server's URL names no host and port")
+    return Proxy(parts.hostname, parts.port)
+
+
+def through(url: str, link: Proxy) -> str:
+    """The URL of the same by way of the relay."""
+    parts = urlsplit(url)
+    credentials, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{credentials}{at}127.0.0.1:{link.port}"))
 
 
 def _abort(writer: asyncio.StreamWriter) -> None:

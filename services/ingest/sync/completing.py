@@ -22,7 +22,7 @@ from services.ingest.sync.hearing import LEFT_OUT
 from services.ingest.sync.lists import List
 from services.ingest.sync.reading import MOST_IDS
 from services.ingest.sync.running import Parts
-from shared import db, lifecycle
+from shared import db, heart, lifecycle
 from shared.errors import Poison, Unavailable
 from shared.pipedrive.budget import Purpose
 from shared.pipedrive.errors import Refused
@@ -66,7 +66,7 @@ class Completer:
     async def run(self, stop: asyncio.Event) -> None:
         every_s = self._parts.settings.sync_complete_seconds
         if not every_s:
-            await stop.wait()
+            await lifecycle.idle(stop)
         while not await lifecycle.wait_or_stop(every_s, stop):
             await lifecycle.persist(self._round, stop, what="completing")
 
@@ -84,6 +84,7 @@ class Completer:
             if conn is None:
                 return
             while True:
+                heart.beat()
                 with db.errors():
                     places = await known_store.incomplete(conn, company_id, of.entity, MOST_IDS)
                 done = set(places)

@@ -80,7 +80,7 @@ class Sync:
     async def prepare_and_idle(self, stop: asyncio.Event) -> None:
         """Of a process that only answers for the sync."""
         await self.prepare(stop)
-        await stop.wait()
+        await lifecycle.idle(stop)
 
     def _once_connected(
         self, loop: lifecycle.Loop
@@ -124,9 +124,7 @@ class Sync:
             self._once_connected(consumer.run),
             self._once_connected(consumer.watch),
         )
-        async with asyncio.TaskGroup() as group:
-            for loop in loops:
-                group.create_task(loop(stop))
+        await lifecycle.together(loops, stop)
 
 
 @asynccontextmanager

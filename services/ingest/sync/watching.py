@@ -10,7 +10,7 @@ from typing import Final
 from services.ingest.sync import connection_store, hooks, sync_store
 from services.ingest.sync.running import Parts
 from services.ingest.sync.steps import Mode
-from shared import db, lifecycle
+from shared import db, heart, lifecycle
 from shared.errors import Unavailable
 from shared.observability import HOOKS_MENDED
 from shared.pipedrive.budget import Purpose
@@ -39,6 +39,7 @@ class Watcher:
                 every_s = self._parts.settings.hook_check_seconds
                 companies = await connection_store.to_check(conn, every_s)
         for company_id in companies:
+            heart.beat()
             try:
                 await self._check(company_id)
             except (Unavailable, Refused) as trouble:

@@ -29,7 +29,7 @@ def upkeep(pool: db.Pool) -> lifecycle.Loop:
             done += len(keys)
         if done:
             log.info("search_caught_up", extra={"organizations": done})
-        await stop.wait()
+        await lifecycle.idle(stop)
 
     return findable
 

@@ -12,8 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
-from services.query.live.listening import first_of
-from shared import db, positions
+from shared import db, lifecycle, positions
 from shared.errors import Unavailable
 from shared.kafka.offsets import Partition
 from shared.observability import AFTER
@@ -118,7 +117,7 @@ class Arrivals:
                     waiter.applied.set()
                     self._waiting.discard(waiter)
                 if self._waiting:
-                    await first_of(wait, self._wake)
+                    await lifecycle.first_of(wait, self._wake)
         finally:
             self._looking = None
 

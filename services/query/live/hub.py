@@ -21,7 +21,6 @@ from services.query.live import events as live_events
 from services.query.live import reading as live_reading
 from services.query.live import store as live_store
 from services.query.live.events import RESET, News, Place
-from services.query.live.listening import first_of
 from services.query.live.stream import Stream
 from services.query.live.touched import Names, parse
 from shared import db, lifecycle
@@ -123,7 +122,7 @@ class Hub:
     async def run(self, stop: asyncio.Event) -> None:
         try:
             while not stop.is_set():
-                await first_of(LOOK_S, self._wake, stop)
+                await lifecycle.first_of(LOOK_S, self._wake, stop)
                 self._wake.clear()
                 if not self.open:
                     self._place = None

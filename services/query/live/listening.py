@@ -51,7 +51,7 @@ class Ear:
         for each in self._listeners:
             each.missed()
         while not stop.is_set():
-            await first_of(CHECK_S, stop, ended)
+            await lifecycle.first_of(CHECK_S, stop, ended)
             if ended.is_set():
                 raise Unavailable("Postgres: the listening connection ended")
             # A connection whose other end has vanished says nothing by itself.
@@ -60,13 +60,3 @@ class Ear:
     def _heard(self, *said: Any) -> None:
         for each in self._listeners:
             each.hear(said[-1])
-
-
-async def first_of(seconds: float | None, *events: asyncio.Event) -> None:
-    """Until one of the events is set, or the time, if there is one, is over."""
-    waiting = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in waiting:
-            each.cancel()

@@ -5,7 +5,7 @@ from typing import Final
 
 from services.query.live import store as live_store
 from services.query.sessions import store as access_store
-from shared import db, lifecycle
+from shared import db, heart, lifecycle
 
 EVERY_S: Final = 30.0
 
@@ -28,5 +28,6 @@ class Pruner:
             async with self._pool.acquire() as conn:
                 pruned = live_store.PRUNED
                 while pruned == live_store.PRUNED:  # in parts: none holds up what others read
+                    heart.beat()
                     pruned = await live_store.prune(conn)
                 await access_store.prune(conn)

@@ -20,7 +20,9 @@ import asyncpg
 from services.query.batch import User
 from services.query.searching import bitmaps, building_store, terms
 from services.query.searching.bitmaps import CHUNK
+from services.query.searching.building_store import LONGEST_S
 from services.query.searching.terms import Document, Term, bucket_of
+from shared import heart
 from shared.db import Connection
 from shared.observability import SEARCH_INDEXED
 
@@ -64,8 +66,10 @@ class Build:
 
     async def _read(self, statement: str) -> AsyncIterator[list[asyncpg.Record]]:
         """Rows, a chunk at a time."""
+        heart.beat(LONGEST_S)
         cursor = await self.conn.cursor(statement, *self.user)
-        while rows := await cursor.fetch(CHUNK):
+        while rows := await cursor.fetch(CHUNK, timeout=LONGEST_S):
+            heart.beat(LONGEST_S)
             yield rows
 
     async def _paced(self, work: Any) -> None:

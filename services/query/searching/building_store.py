@@ -8,9 +8,12 @@ from services.query.batch import User
 from services.query.searching.bitmaps import DENSE_BYTES
 from shared.db import Connection
 
+LONGEST_S: Final = 600.0
+"""That a statement may take."""
+
 # What it holds meanwhile nobody waits for, but for another index of the same user.
 PREPARE: Final = """
-SELECT set_config('statement_timeout', '600000', true),
+SELECT set_config('statement_timeout', '600s', true),
        set_config('idle_in_transaction_session_timeout', '60000', true)
 """
 
@@ -60,7 +63,7 @@ async def prepare(conn: Connection) -> None:
 
 async def forget(conn: Connection, user: User) -> None:
     """What is queued by now will be read."""
-    await conn.execute(FORGET, *user)
+    await conn.execute(FORGET, *user, timeout=LONGEST_S)
 
 
 async def add_slots(conn: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -81,7 +84,7 @@ async def add_names(conn: Connection, user: User, names: Mapping[UUID, str | Non
 
 
 async def count_words(conn: Connection, user: User) -> None:
-    await conn.execute(COUNT_WORDS, *user, DENSE_BYTES)
+    await conn.execute(COUNT_WORDS, *user, DENSE_BYTES, timeout=LONGEST_S)
 
 
 async def analyze(conn: Connection, slots: int) -> None:
@@ -89,7 +92,7 @@ async def analyze(conn: Connection, slots: int) -> None:
     handful of rows, it goes through all of them for each hit, until the server's own turn comes.
     """
     if await conn.fetchval(ROWS_KNOWN) < slots * 10:
-        await conn.execute(ANALYZE)
+        await conn.execute(ANALYZE, timeout=LONGEST_S)
 
 
 async def built(conn: Connection, user: User, slots: int, words: int) -> None:

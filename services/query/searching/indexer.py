@@ -25,7 +25,7 @@ from services.query.searching.beginning import Beginnings
 from services.query.searching.index_store import Counters, Current, Indexed
 from services.query.searching.postings import Chunk, Moves
 from services.query.searching.terms import Document, Term
-from shared import db, lifecycle
+from shared import db, heart, lifecycle
 from shared.db import Connection
 from shared.errors import Unavailable
 from shared.observability import SEARCH_INDEXED
@@ -62,9 +62,7 @@ class Indexer:
         self._beginnings = Beginnings(few)
 
     async def run(self, stop: asyncio.Event) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._build(stop))
-            group.create_task(self._work_off(stop))
+        await lifecycle.together((self._build, self._work_off), stop)
 
     async def _build(self, stop: asyncio.Event) -> None:
         """Begin indexes; beside the others, since a great one takes long."""
@@ -137,6 +135,7 @@ class Indexer:
             async with self._pool.acquire() as conn:
                 more = False
                 for user in await queue_store.users(conn):
+                    heart.beat()
                     more |= await self._index(conn, user)
         return more
 

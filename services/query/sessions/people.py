@@ -18,7 +18,6 @@ from services.query.batch import User
 from services.query.contact import Key
 from services.query.generation import Keys
 from services.query.live import store as live_store
-from services.query.live.listening import first_of
 from services.query.sessions import store as access_store
 from services.query.sessions.access import NO_USER, is_inactive
 from services.query.wire import Wire
@@ -68,7 +67,7 @@ class People:
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await first_of(None, self._wake, stop)
+            await lifecycle.first_of(None, self._wake, stop)
             self._wake.clear()
             taken, self._changed = self._changed, set()
             if taken:

@@ -17,7 +17,6 @@ from aiohttp import web
 
 from services.query.batch import User
 from services.query.live import store as live_store
-from services.query.live.listening import first_of
 from services.query.sessions import access
 from services.query.sessions import store as access_store
 from services.query.sessions.access import Denials
@@ -84,7 +83,7 @@ class Sessions:
     async def run(self, stop: asyncio.Event) -> None:
         """Keep what refuses up to date."""
         while not stop.is_set():
-            await first_of(RELOAD_S, self._wake, stop)
+            await lifecycle.first_of(RELOAD_S, self._wake, stop)
             if stop.is_set():
                 return
             self._wake.clear()

@@ -35,7 +35,7 @@ async def store(dsn: str, migrations: Path) -> AsyncIterator[db.Pool]:
             await holder.fetchval(HOLD, RUNS_LOCK, schema)
         await service.prepare_store(dsn, schema, migrations, asyncio.Event())
         try:
-            async with db.pool(dsn, schema, size=CONNECTIONS, durable=False) as pool:
+            async with db.pool(dsn, schema, size=CONNECTIONS, durable=False, patient=True) as pool:
                 yield pool
         finally:
             with db.errors():

@@ -9,7 +9,7 @@ from aiohttp import web as aioweb
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import Field
 
-from shared import web
+from shared import heart, web
 from shared.app import Health, application
 from shared.errors import Unavailable
 from shared.openapi import Endpoint
@@ -59,7 +59,7 @@ ENDPOINTS = [
 
 @pytest.fixture
 async def client() -> AsyncIterator[TestClient[Any, Any]]:
-    health = Health(pings={"postgres": _fine, "kafka": _gone}, alive=lambda: True)
+    health = Health(pings={"postgres": _fine, "kafka": _gone})
     app = application(ENDPOINTS, title="Test", health=health, max_body_bytes=100)
     async with TestClient(TestServer(app)) as client:
         yield client
@@ -127,6 +127,18 @@ async def test_a_process_that_waits_for_a_dependency_is_alive(
     client: TestClient[Any, Any],
 ) -> None:
     assert (await client.get("/healthz")).status == 200
+
+
+async def test_a_process_with_a_loop_that_hangs_says_which(
+    client: TestClient[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heart, "PATIENCE_S", -1.0)
+
+    with heart.beating("Relay.run"):
+        response = await client.get("/healthz")
+
+    assert response.status == 503
+    assert "Relay.run" in (await response.json())["error"]
 
 
 async def test_the_document_is_valid_openapi_and_names_every_endpoint(
