@@ -1,10 +1,11 @@
 """The addresses of the query service: what users read, and the page that shows it."""
 
+import re
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from services.query import answers, pages, reading, stats
 from services.query.live.assembly import Live
@@ -25,6 +26,8 @@ POLICY: Final = (
     "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 )
 INGEST_PORT: Final = 8081
+HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+"""A Host header that may stand in a policy; whoever asks chooses it."""
 
 
 def endpoints(parts: Parts) -> list[Endpoint]:
@@ -123,7 +126,7 @@ def _front(ingest_url: str | None) -> Handler:
     """The page at `/`. It may speak to ingest, too, where what users do is asked for."""
 
     async def front(request: web.Request) -> web.StreamResponse:
-        policy = f"{POLICY} {_ingest(request, ingest_url)}"
+        policy = f"{POLICY} {_ingest(request, ingest_url) or ''}"
         return web.FileResponse(FRONT, headers={"Content-Security-Policy": policy})
 
     return front
@@ -131,12 +134,16 @@ def _front(ingest_url: str | None) -> Handler:
 
 def _front_settings(ingest_url: str | None) -> Handler:
     async def settings(request: web.Request) -> web.StreamResponse:
-        return answer({"ingestUrl": _ingest(request, ingest_url)})
+        found = _ingest(request, ingest_url)
+        if found is None:
+            raise Refused(400, "bad_request", "The Host header names no host.")
+        return answer({"ingestUrl": found})
 
     return settings
 
 
-def _ingest(request: web.Request, url: str | None) -> str:
+def _ingest(request: web.Request, url: str | None) -> str | None:
     if url is not None:
         return url.rstrip("/")
-    return str(request.url.origin().with_port(INGEST_PORT))
+    host = HOST.fullmatch(request.headers.get(hdrs.HOST, ""))
+    return f"{request.scheme}://{host[1]}:{INGEST_PORT}" if host else None

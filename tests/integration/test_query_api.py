@@ -261,6 +261,17 @@ async def test_the_page_is_told_where_users_act_and_may_speak_to_it(door: Door) 
     assert f"connect-src 'self' {ours}" in page.headers["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize("host", ["a b", "x:999999", "", "evil.example; script-src *", "ünï"])
+async def test_a_host_that_is_none_gets_into_no_policy(door: Door, host: str) -> None:
+    headers = {"Host": host}
+    page = await door.client.get("/", headers=headers)
+    told = await door.client.get("/front.json", headers=headers)
+
+    assert page.status == 200
+    assert page.headers["Content-Security-Policy"].strip().endswith("connect-src 'self'")
+    assert (told.status, (await told.json())["code"]) == (400, "bad_request")
+
+
 async def test_the_document_describes_every_address(door: Door) -> None:
     document = await (await door.client.get("/openapi.json")).json()
 
