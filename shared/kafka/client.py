@@ -17,6 +17,7 @@ from shared.topics import Topic, dead_letters_of
 log = logging.getLogger(__name__)
 
 DEADLINE_S = 10.0
+LOOK_S = 0.05
 TOPIC_EXISTS = 36
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """A webhook of the largest size we take, wrapped, with room to spare."""
@@ -117,8 +118,15 @@ async def _ensure(settings: Settings, wanted: Sequence[NewTopic]) -> None:
                 if missing:
                     response: Any = await admin.create_topics(missing)
                     _check(response.topic_errors)
+                    await _become_known(admin, {topic.name for topic in missing})
             finally:
                 await admin.close()
+
+
+async def _become_known(admin: AIOKafkaAdminClient, names: set[str]) -> None:
+    """What was made a moment ago need not be known to who is asked next."""
+    while not names <= set(await admin.list_topics()):  # noqa: ASYNC110  Kafka tells nobody
+        await asyncio.sleep(LOOK_S)
 
 
 def _check(topic_errors: Iterable[tuple[Any, ...]]) -> None:
