@@ -2,7 +2,8 @@
 
 Rule 1: every row is a register: the same events end in the same row in any order.
 Rule 2: rows are locked before they are read: a person's row is also written by the reader of the
-        survivor that swallowed it, and any row by two readers when partitions are added.
+        survivor that swallowed it, and any row by two readers when partitions are added. A row
+        that was not there is therefore still not there, and may be copied in.
 Rule 3: a contact is touched when something that counts for its score changed, and only then;
         both the contact it counted for and the one it counts for from now on.
 """
@@ -59,6 +60,7 @@ async def _merge(conn: db.Connection, source: Source, incoming: Incoming) -> Tou
     rows = {(row["company_id"], row["id"]): _register(source, row) for row in stored}
     empty = register.empty(source.fields)
     touched: Touched = {}
+    fresh: list[tuple[Any, ...]] = []
     changed: list[tuple[Any, ...]] = []
     for key, writes in incoming.items():
         old = row = rows.get(key, empty)
@@ -66,9 +68,11 @@ async def _merge(conn: db.Connection, source: Source, incoming: Incoming) -> Tou
             row = register.apply(row, write)
         if row is old or row == old:
             continue
-        changed.append(_columns(source, key, row))
+        (changed if key in rows else fresh).append(_columns(source, key, row))
         cause = Cause("event", source.topic, writes[-1].stamp.event_id)
         touched |= dict.fromkeys(_concerned(source, key, old, row), cause)
+    if fresh:
+        await conn.copy_records_to_table(source.table, records=fresh, columns=source.columns)
     if changed:
         await conn.execute(source.save, *db.columns(changed, len(changed[0])))
     return touched

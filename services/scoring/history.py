@@ -27,20 +27,28 @@ SELECT at, version, old_score, new_score, points, cause, topic, event_id, weight
  LIMIT $3
 """
 
-RECORD = """
-INSERT INTO score_changes (company_id, person_id, at, version, old_score, new_score, points, cause,
-                           topic, event_id, weights_version)
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::smallint[],
-                     $6::smallint[], $7::jsonb[], $8::text[], $9::text[], $10::text[], $11::int[])
-"""
-
 ADD_MONTH = "SELECT add_score_changes_month($1)"
 DROP_BEFORE = "SELECT drop_score_changes_before($1)"
 
 
+CHANGE_COLUMNS = (
+    "company_id",
+    "person_id",
+    "at",
+    "version",
+    "old_score",
+    "new_score",
+    "points",
+    "cause",
+    "topic",
+    "event_id",
+    "weights_version",
+)
+
+
 async def record(conn: db.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Rows as `RECORD` has them."""
-    await conn.execute(RECORD, *db.columns(rows, 11))
+    """Rows as `CHANGE_COLUMNS` has them."""
+    await conn.copy_records_to_table("score_changes", records=rows, columns=CHANGE_COLUMNS)
 
 
 async def newest(

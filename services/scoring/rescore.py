@@ -136,7 +136,12 @@ def _is_news(old: State, new: State) -> bool:
 async def _keep(
     conn: db.Connection, changed: Sequence[Rescored], causes: Mapping[Key, Cause], now: datetime
 ) -> None:
-    await store.save_contacts(conn, [(each.key, each.new, each.published) for each in changed])
+    added = [(e.key, e.new, e.published) for e in changed if e.old is None]
+    kept = [(e.key, e.new, e.published) for e in changed if e.old is not None]
+    if added:
+        await store.add_contacts(conn, added)
+    if kept:
+        await store.update_contacts(conn, kept)
     news = [each for each in changed if each.is_news]
     await outbox.put(conn, topics.SCORES, [_told(each) for each in news])
     rows = [_change(e, causes[e.key], now) for e in news if _score(e.old) != e.new.score]

@@ -15,6 +15,8 @@ from shared.tenants import Tenant
 
 Fields: TypeAlias = Mapping[str, Any]
 
+STAMPED = ("version", "rank", "event_id", "deleted", "lag")
+
 LOAD_PERSONS = """
 SELECT company_id, person_id AS id, version, rank, event_id, deleted, lag, has_email, has_phone,
        org_id, job_title, custom_job_title, lead_status, response_rate, merged_into
@@ -115,6 +117,11 @@ class Source:
     counts: Callable[[Register], Fields | None]
     has_numbers: bool = True
     derived: Callable[[Register], tuple[Any, ...]] = lambda _: ()
+    derived_fields: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("company_id", self.key, *STAMPED, *self.fields, *self.derived_fields)
 
 
 def _person_counts(row: Register) -> Fields:
@@ -172,6 +179,7 @@ ACTIVITIES = Source(
     bodies.activity,
     _activity_counts,
     derived=_moment,
+    derived_fields=("moment",),
 )
 DEALS = Source(
     topics.DEALS.name,

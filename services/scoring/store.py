@@ -94,14 +94,14 @@ SELECT wanted.company_id, wanted.person_id,
        ) AS lead
 """
 
-SAVE_CONTACTS = """
-INSERT INTO contacts (company_id, person_id, contact_id, score, points, last_contacted,
-                      next_change_at, published)
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::smallint[], $5::jsonb[],
-                     $6::timestamptz[], $7::timestamptz[], $8::bigint[])
-    ON CONFLICT (company_id, person_id) DO UPDATE
-   SET score = EXCLUDED.score, points = EXCLUDED.points, last_contacted = EXCLUDED.last_contacted,
-       next_change_at = EXCLUDED.next_change_at, published = EXCLUDED.published
+UPDATE_CONTACTS = """
+UPDATE contacts
+   SET score = state.score, points = state.points, last_contacted = state.last_contacted,
+       next_change_at = state.next_change_at, published = state.published
+  FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::jsonb[], $5::timestamptz[],
+              $6::timestamptz[], $7::bigint[])
+       AS state (company_id, person_id, score, points, last_contacted, next_change_at, published)
+ WHERE contacts.company_id = state.company_id AND contacts.person_id = state.person_id
 """
 
 DUE = """
@@ -119,6 +119,17 @@ SELECT person_id
   FROM contacts
  WHERE company_id = $1 AND contact_id = $2 AND score IS NOT NULL
 """
+
+CONTACT_COLUMNS = (
+    "company_id",
+    "person_id",
+    "contact_id",
+    "score",
+    "points",
+    "last_contacted",
+    "next_change_at",
+    "published",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +170,17 @@ async def signals(
     return {(row["company_id"], row["person_id"]): _person(row) for row in rows}
 
 
-async def save_contacts(conn: db.Connection, kept: Sequence[tuple[Key, State, int]]) -> None:
-    """Each with the version it was last published under, 0 for never."""
-    rows = [(*key, ids.contact(*key), *_columns(state), version) for key, state, version in kept]
-    await conn.execute(SAVE_CONTACTS, *db.columns(rows, 8))
+async def add_contacts(conn: db.Connection, added: Sequence[tuple[Key, State, int]]) -> None:
+    """Each with the version it was last published under, 0 for never. None may be there yet: the
+    caller holds their locks and has looked.
+    """
+    rows = [(*key, ids.contact(*key), *_columns(state), version) for key, state, version in added]
+    await conn.copy_records_to_table("contacts", records=rows, columns=CONTACT_COLUMNS)
+
+
+async def update_contacts(conn: db.Connection, kept: Sequence[tuple[Key, State, int]]) -> None:
+    rows = [(*key, *_columns(state), version) for key, state, version in kept]
+    await conn.execute(UPDATE_CONTACTS, *db.columns(rows, 7))
 
 
 async def due(conn: db.Connection, now: datetime, limit: int) -> list[Key]:
