@@ -102,14 +102,12 @@ class Lane:
         try:
             while self._next is not None:
                 taken, self._next = self._next, None
-                began = time.perf_counter()
-                records = await self._settled(taken)
-                await asyncio.sleep(PACE.rest(time.perf_counter() - began, records))
+                await asyncio.sleep(await self._settled(taken))
         finally:
             self._flusher = None
 
-    async def _settled(self, taken: Round) -> int:
-        """How many records went out."""
+    async def _settled(self, taken: Round) -> float:
+        """How many seconds to rest after it."""
         began = time.perf_counter()
         records = taken.records()
         try:
@@ -128,7 +126,7 @@ class Lane:
         else:
             self._ok.observe(time.perf_counter() - began)
             taken.settle()
-        return len(records)
+        return PACE.rest(time.perf_counter() - began, len(records))
 
 
 def _tell(acked: Acked, error: Exception | None) -> None:
