@@ -43,6 +43,12 @@ class Events(str):
     __slots__ = ()
 
 
+class UuidParameter(str):
+    """Whose UUID stands in the path, in words."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One route, and all that its documentation says."""
@@ -106,12 +112,14 @@ def _operation(endpoint: Endpoint, schemas: Mapping[Any, Any]) -> dict[str, Any]
 
 def _path_parameters(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"{(\w+)}", endpoint.path):
+        description = endpoint.path_parameters.get(name, "")
+        kind = {"format": "uuid"} if isinstance(description, UuidParameter) else {}
         yield {
             "name": name,
             "in": "path",
             "required": True,
-            "description": endpoint.path_parameters.get(name, ""),
-            "schema": {"type": "string"},
+            "description": str(description),
+            "schema": {"type": "string", **kind},
         }
 
 

@@ -8,6 +8,7 @@ Rule 2: an outage is 503 with Retry-After, a refusal is 4xx with a sentence; onl
 import asyncio
 import logging
 from typing import Any, TypeVar
+from uuid import UUID
 
 import orjson
 from aiohttp import web
@@ -90,6 +91,18 @@ def query(request: web.Request, model: type[ModelT]) -> ModelT:
         return model.model_validate(dict(request.query))
     except ValidationError as error:
         raise Refused(400, "bad_request", _sentence(error)) from error
+
+
+def path_uuid(request: web.Request, name: str = "id") -> UUID:
+    """The UUID that stands in the address.
+
+    Raises:
+        Refused: 400.
+    """
+    try:
+        return UUID(request.match_info[name])
+    except ValueError as error:
+        raise Refused(400, "bad_request", "The id in the address is not a UUID.") from error
 
 
 async def read(request: web.Request) -> bytes:

@@ -1,7 +1,6 @@
 """The orgs endpoints: find or make an organization, and show one."""
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from aiohttp import web
 
@@ -12,8 +11,8 @@ from services.orgs.finding import Finder
 from services.orgs.judging import api as judging_api
 from shared import db
 from shared.kafka.publisher import Publisher
-from shared.openapi import Endpoint
-from shared.web import Refused, answer, body, identity
+from shared.openapi import Endpoint, UuidParameter
+from shared.web import Refused, answer, body, identity, path_uuid
 
 
 def endpoints(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
@@ -28,7 +27,7 @@ def endpoints(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
 
     async def get_organization(request: web.Request) -> web.Response:
         asker = identity(request)
-        found = await details.by_id(pool, asker.company_id, _id(request))
+        found = await details.by_id(pool, asker.company_id, path_uuid(request))
         if found is None:
             raise Refused(404, "not_found", "There is no such organization.")
         return answer(found.model_dump(by_alias=True))
@@ -61,13 +60,6 @@ def endpoints(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
                 404: "The company has no such organization",
                 503: "A dependency is away",
             },
-            path_parameters={"id": "the organization's UUID"},
+            path_parameters={"id": UuidParameter("the organization's UUID")},
         ),
     )
-
-
-def _id(request: web.Request) -> UUID:
-    try:
-        return UUID(request.match_info["id"])
-    except ValueError as error:
-        raise Refused(400, "bad_request", "The id in the address is not a UUID.") from error

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 from typing import Final
-from uuid import UUID
 
 from aiohttp import hdrs, web
 
@@ -17,8 +16,8 @@ from services.query.stats import StatsQuery, StatsRequest
 from shared import app as shared_app
 from shared.app import Health
 from shared.auth import Authenticator
-from shared.openapi import Endpoint, Handler
-from shared.web import Refused, answer, identity, query
+from shared.openapi import Endpoint, Handler, UuidParameter
+from shared.web import Refused, answer, identity, path_uuid, query
 
 TITLE: Final = "My-500 query"
 FRONT: Final = Path(__file__).parents[2] / "web" / "index.html"
@@ -57,7 +56,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 401: unsigned,
                 404: "The user has no such contact",
             },
-            path_parameters={"id": "the contact's id"},
+            path_parameters={"id": UuidParameter("the contact's id")},
         ),
         Endpoint(
             "GET",
@@ -88,10 +87,7 @@ def _ask_stats(request: web.Request) -> tuple[StatsRequest, str]:
 def _contact(parts: Parts) -> Handler:
     async def contact(request: web.Request) -> web.Response:
         user = user_of(request)
-        try:
-            contact_id = UUID(request.match_info["id"])
-        except ValueError as error:
-            raise Refused(400, "bad_request", "The id of a contact is a UUID.") from error
+        contact_id = path_uuid(request)
         is_admin = identity(request).is_admin
         async with parts.snapshot(user) as conn:
             found = await reading.contact(conn, user, contact_id, of_anyone=is_admin)

@@ -14,16 +14,16 @@ from services.scoring.clock import Clock, utc_now
 from services.scoring.families import Key
 from services.scoring.weighing import Weighing
 from shared import db
-from shared.openapi import Endpoint
+from shared.openapi import Endpoint, UuidParameter
 from shared.tenants import Tenants
-from shared.web import Refused, answer, identity, query
+from shared.web import Refused, answer, identity, path_uuid, query
 
 REFUSALS = {
     400: "The id or a parameter is malformed",
     401: "No valid token",
     404: "No such contact",
 }
-ID = {"contactId": "the contact's id, a UUID"}
+ID = {"contactId": UuidParameter("the contact's id")}
 
 
 class Api:
@@ -54,7 +54,7 @@ class Api:
         ]
 
     async def score(self, request: web.Request) -> web.Response:
-        asker, contact_id = identity(request), _contact_id(request)
+        asker, contact_id = identity(request), path_uuid(request, "contactId")
         with db.errors():
             async with self._pool.acquire() as conn:
                 key = await _find(conn, asker.company_id, contact_id)
@@ -64,7 +64,7 @@ class Api:
         return answer(found.model_dump(by_alias=True))
 
     async def history(self, request: web.Request) -> web.Response:
-        asker, contact_id = identity(request), _contact_id(request)
+        asker, contact_id = identity(request), path_uuid(request, "contactId")
         asked = query(request, HistoryQuery)
         with db.errors():
             async with self._pool.acquire() as conn:
@@ -94,13 +94,3 @@ async def _find(conn: db.Connection, company_id: int, contact_id: UUID) -> Key:
 
 def _unknown() -> Refused:
     return Refused(404, "not_found", "There is no such contact.")
-
-
-def _contact_id(request: web.Request) -> UUID:
-    """Raises:
-    Refused: 400.
-    """
-    try:
-        return UUID(request.match_info["contactId"])
-    except ValueError as error:
-        raise Refused(400, "bad_request", "The contact id is not a UUID.") from error

@@ -42,10 +42,12 @@ Answers = Counter[tuple[str, int]]
 
 
 def operations(world: World) -> Iterator[tuple[str, Any]]:
-    for service in SERVICES:
+    """All of them; a sync last: it finds that the double never had what the webhooks told of."""
+    for service in sorted(SERVICES, key="ingest".__eq__):
         schema = schemathesis.openapi.from_dict(without_security(world.documents[service]))
-        for found in schema.get_all_operations():
-            yield service, found.ok()
+        known = [found.ok() for found in schema.get_all_operations()]
+        for operation in sorted(known, key=lambda each: each.path.startswith("/api/sync")):
+            yield service, operation
 
 
 def without_security(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +68,8 @@ async def test_no_request_breaks_a_service(running: World) -> None:
     assert asked >= CASES, answers
     strangers = {name: n for (name, status), n in answers.items() if status == 401}
     assert sum(strangers.values()) < asked / 100, strangers
-    assert sum(n for (_, status), n in answers.items() if status < 300) > asked / 4, answers
+    done = {name for name, status in answers if status < 300}
+    assert len(done) > len({name for name, _ in answers}) * 2 / 3, answers
 
 
 def fuzz_all(world: World) -> tuple[Answers, list[str]]:
@@ -134,6 +137,12 @@ def use_what_is_there(case: Case) -> None:
     for name in case.path_parameters:
         if "/contacts/{id}" in case.path or name == "contactId":
             case.path_parameters[name] = CONTACT
+    if isinstance(case.body, dict):
+        case.body.update(
+            (name, value)
+            for name, value in (("contactId", CONTACT), ("contactIds", [CONTACT]))
+            if name in case.body
+        )
 
 
 def fuzz(operation: Any, mode: GenerationMode, examples: int, ask: Asker) -> None:

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import orjson
 from aiohttp import web
@@ -35,9 +35,9 @@ from services.ingest.commands.doing import Caller, Doing
 from shared import db
 from shared.errors import Unavailable
 from shared.observability import COMMANDS
-from shared.openapi import Endpoint
+from shared.openapi import Endpoint, UuidParameter
 from shared.pipedrive.errors import Refused as PipedriveRefused
-from shared.web import Refused, body, identity, query, raw
+from shared.web import Refused, body, identity, path_uuid, query, raw
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Commands:
                 {200: Campaign, **OF_OURS, **no_contact},
                 query=AfterQuery,
                 body=Membership,
-                path_parameters={"id": "the contact's id"},
+                path_parameters={"id": UuidParameter("the contact's id")},
             ),
             Endpoint(
                 "POST",
@@ -125,7 +125,7 @@ class Commands:
 
     async def change_contact(self, request: web.Request) -> web.Response:
         asked = await self._asked(request, Membership)
-        contact_ids, added = [_contact_id(request)], asked.added_to_campaign
+        contact_ids, added = [path_uuid(request)], asked.added_to_campaign
         return await self._once(
             request,
             asked,
@@ -256,10 +256,3 @@ def _key(request: web.Request) -> str | None:
         sentence = f"An Idempotency-Key has 1 to {LONGEST_KEY} printable characters."
         raise Refused(400, "bad_request", sentence)
     return f"+{key}"
-
-
-def _contact_id(request: web.Request) -> UUID:
-    try:
-        return UUID(request.match_info["id"])
-    except ValueError as error:
-        raise Refused(400, "bad_request", "The id of a contact is a UUID.") from error

@@ -15,11 +15,11 @@ from services.ingest.sync.connection_store import Link
 from services.ingest.sync.steps import Mode
 from shared.auth import Identity
 from shared.errors import Unavailable
-from shared.openapi import Endpoint
+from shared.openapi import Endpoint, UuidParameter
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.errors import NotConnected, Refused
 from shared.web import Refused as Refusal
-from shared.web import answer, body, identity, raw
+from shared.web import answer, body, identity, path_uuid, raw
 
 SHOWN: Final = 50
 REPORTED_S: Final = 20.0
@@ -68,15 +68,26 @@ class SyncApi:
                 "/api/sync/{id}",
                 self.sync,
                 "One synchronisation: how far it is, and what it found",
-                {200: answers.SyncTold, 401: UNSIGNED, 404: "The company has no such sync"},
-                path_parameters={"id": "the sync's id"},
+                {
+                    200: answers.SyncTold,
+                    400: "The id is not a UUID",
+                    401: UNSIGNED,
+                    404: "The company has no such sync",
+                },
+                path_parameters={"id": UuidParameter("the sync's id")},
             ),
             Endpoint(
                 "POST",
                 "/api/connection",
                 self.connect,
                 "Register our webhook at Pipedrive and begin a full sync",
-                {202: answers.Connected, 401: UNSIGNED, 403: NOT_ADMIN, 409: NOT_CONNECTED},
+                {
+                    202: answers.Connected,
+                    400: "Nothing says where Pipedrive reaches this service",
+                    401: UNSIGNED,
+                    403: NOT_ADMIN,
+                    409: NOT_CONNECTED,
+                },
                 body=answers.ConnectRequest,
             ),
             Endpoint(
@@ -115,10 +126,7 @@ class SyncApi:
 
     async def sync(self, request: web.Request) -> web.Response:
         company_id = identity(request).company_id
-        try:
-            sync_id = UUID(request.match_info["id"])
-        except ValueError as error:
-            raise Refusal(404, "not_found", "There is no such sync.") from error
+        sync_id = path_uuid(request)
         async with self.store() as conn:
             row = await sync_store.one(conn, company_id, sync_id)
         if row is None:

@@ -1,7 +1,6 @@
 """The endpoints of reviews and merges. Any user of a company may decide; who did is kept."""
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from aiohttp import web
 
@@ -20,8 +19,8 @@ from services.orgs.judging.answers import (
 from services.orgs.judging.saying import Judge
 from shared import db
 from shared.kafka.publisher import Publisher
-from shared.openapi import Endpoint
-from shared.web import Refused, answer, body, identity, query
+from shared.openapi import Endpoint, UuidParameter
+from shared.web import answer, body, identity, path_uuid, query
 
 _FAILURES = {
     400: "What was sent is not as described",
@@ -51,7 +50,7 @@ def _reviews(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
     async def decide_organization_review(request: web.Request) -> web.Response:
         asker = identity(request)
         wanted = await body(request, ReviewDecision)
-        review_id = _id(request)
+        review_id = path_uuid(request)
         done = await judge.decide(asker, review_id, wanted.decision)
         shown = answers.organization(done.survivor or done.sides.winner)
         decided = DecisionAnswer(
@@ -84,7 +83,7 @@ def _reviews(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
                 409: "It has been decided already",
             },
             body=ReviewDecision,
-            path_parameters={"id": "the question's UUID"},
+            path_parameters={"id": UuidParameter("the question's UUID")},
         ),
     )
 
@@ -110,7 +109,7 @@ def _merges(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
         return answer(shape.merged(done).model_dump(by_alias=True))
 
     async def undo_organization_merge(request: web.Request) -> web.Response:
-        verdict, homes = await judge.undo(identity(request), _id(request))
+        verdict, homes = await judge.undo(identity(request), path_uuid(request))
         together = len(homes) == 1 and len(verdict.refs) > 1
         undone = UndoAnswer(
             id=shape.plain(verdict.verdict_id),
@@ -153,13 +152,6 @@ def _merges(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
                 404: "The company has no such merge",
                 409: "It is undone already",
             },
-            path_parameters={"id": "the merge's UUID"},
+            path_parameters={"id": UuidParameter("the merge's UUID")},
         ),
     )
-
-
-def _id(request: web.Request) -> UUID:
-    try:
-        return UUID(request.match_info["id"])
-    except ValueError as error:
-        raise Refused(400, "bad_request", "The id in the address is not a UUID.") from error
