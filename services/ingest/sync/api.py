@@ -15,11 +15,11 @@ from services.ingest.sync.connection_store import Link
 from services.ingest.sync.steps import Mode
 from shared.auth import Identity
 from shared.errors import Unavailable
-from shared.openapi import Endpoint, UuidParameter
+from shared.openapi import Endpoint
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.errors import NotConnected, Refused
 from shared.web import Refused as Refusal
-from shared.web import answer, body, identity, path_uuid, raw
+from shared.web import answer, body, identity, raw
 
 SHOWN: Final = 50
 REPORTED_S: Final = 20.0
@@ -68,13 +68,8 @@ class SyncApi:
                 "/api/sync/{id}",
                 self.sync,
                 "One synchronisation: how far it is, and what it found",
-                {
-                    200: answers.SyncTold,
-                    400: "The id is not a UUID",
-                    401: UNSIGNED,
-                    404: "The company has no such sync",
-                },
-                path_parameters={"id": UuidParameter("the sync's id")},
+                {200: answers.SyncTold, 401: UNSIGNED, 404: "The company has no such sync"},
+                path_parameters={"id": "the sync's id"},
             ),
             Endpoint(
                 "POST",
@@ -126,7 +121,10 @@ class SyncApi:
 
     async def sync(self, request: web.Request) -> web.Response:
         company_id = identity(request).company_id
-        sync_id = path_uuid(request)
+        try:
+            sync_id = UUID(request.match_info["id"])
+        except ValueError as error:
+            raise Refusal(404, "not_found", "There is no such sync.") from error
         async with self.store() as conn:
             row = await sync_store.one(conn, company_id, sync_id)
         if row is None:
