@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from services.query import answers, pages, reading, stats
+from services.query.generation import View
 from services.query.live.assembly import Live
 from services.query.pages import user_of
 from services.query.parts import Parts
@@ -40,7 +41,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         Endpoint(
             "GET",
             "/api/my-500",
-            pages.cached(parts, "/api/my-500", ask_contacts, reading.my_500),
+            pages.cached(parts, View.CONTACTS, "/api/my-500", ask_contacts, reading.my_500),
             "The user's contacts; whom to talk to next comes first",
             {200: answers.ContactsPage, 400: out_of_bounds, 401: unsigned},
             query=ListQuery,
@@ -61,7 +62,13 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         Endpoint(
             "GET",
             "/api/organizations",
-            pages.cached(parts, "/api/organizations", ask_organizations, reading.organizations),
+            pages.cached(
+                parts,
+                View.OVERVIEW,
+                "/api/organizations",
+                ask_organizations,
+                reading.organizations,
+            ),
             "The organizations of the user's contacts; most contacts come first",
             {200: answers.OrganizationsPage, 400: out_of_bounds, 401: unsigned},
             query=OrganizationsQuery,
@@ -69,7 +76,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         Endpoint(
             "GET",
             "/api/stats",
-            pages.cached(parts, "/api/stats", _ask_stats, stats.stats),
+            pages.cached(parts, View.OVERVIEW, "/api/stats", _ask_stats, stats.stats),
             "The user's numbers",
             {200: stats.Stats, 400: out_of_bounds, 401: unsigned},
             query=StatsQuery,

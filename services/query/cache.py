@@ -21,14 +21,14 @@ from typing import Final, NamedTuple
 
 from services.query.batch import User
 from services.query.encoding import Content
-from services.query.generation import CLEAN_S, PAGE_S, Keys, Now, fresh
+from services.query.generation import CLEAN_S, PAGE_S, Keys, Now, Part, fresh
 from services.query.reading import Read
 from services.query.wire import Wire
 from shared.errors import Unavailable
 from shared.observability import CACHE_ERRORS
 
 MEMORY_BYTES: Final = 64 * 1024 * 1024
-REMEMBERED_USERS: Final = 10_000
+REMEMBERED_PARTS: Final = 20_000
 SEPARATOR: Final = b"\n"
 
 
@@ -69,7 +69,7 @@ class Page:
     served: Served
 
 
-Flight = tuple[User, str, Now]
+Flight = tuple[Part, str, Now]
 ReadPage = Callable[[], Awaitable[Read]]
 
 
@@ -78,56 +78,56 @@ class Cache:
         self._wire = wire
         self._keys = keys
         self._memory = Memory(MEMORY_BYTES)
-        self._looks: dict[User, tuple[str, ...]] = {}
+        self._looks: dict[Part, tuple[str, ...]] = {}
         self._reads: dict[Flight, asyncio.Task[Served]] = {}
 
-    async def page(self, user: User, name: str, read: ReadPage) -> Served:
+    async def page(self, part: Part, name: str, read: ReadPage) -> Served:
         """Raises:
         Unavailable: no page is kept, and Postgres is away.
         """
         try:
-            return await self._page(user, name, read)
+            return await self._page(part, name, read)
         except Unavailable:
-            last = await self._last(user, name)
+            last = await self._last(part, name)
             if last is None:
                 raise
             return last
 
-    async def is_current(self, user: User, served: Served) -> bool:
+    async def is_current(self, part: Part, served: Served) -> bool:
         """Whether the page may still be served from the cache.
 
         Raises:
             Unavailable: Redis is away.
         """
-        now = await self._look(user)
+        now = await self._look(part)
         return served.tag is not None and now.tag == served.tag
 
-    async def _page(self, user: User, name: str, read: ReadPage) -> Served:
-        held = self._memory.get((user, name))
+    async def _page(self, part: Part, name: str, read: ReadPage) -> Served:
+        held = self._memory.get((part, name))
         try:
-            now = await self._look(user)
+            now = await self._look(part)
             if held is not None and held.now == now and held.until > time.time():
                 return held.served
             if not now.is_complete:
-                await self._begin(user)
-                now = await self._look(user)
+                await self._begin(part)
+                now = await self._look(part)
             tag = now.tag
-            there = await self._fetch(user, name, now) if tag is not None else None
+            there = await self._fetch(part, name, now) if tag is not None else None
         except Unavailable:
             CACHE_ERRORS.labels("look").inc()
             return _read(await read(), Origin.STORE_CACHE_AWAY)
         if tag is None:
             return _read(await read(), Origin.STORE_DIRTY)
         if there is not None:
-            self._memory.put((user, name), there)
+            self._memory.put((part, name), there)
             return there.served
-        return await self._read_once(user, name, now, read)
+        return await self._read_once(part, name, now, read)
 
-    async def _read_once(self, user: User, name: str, now: Now, read: ReadPage) -> Served:
-        flight = (user, name, now)
+    async def _read_once(self, part: Part, name: str, now: Now, read: ReadPage) -> Served:
+        flight = (part, name, now)
         task = self._reads.get(flight)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._fill(user, name, now, read))
+            task = asyncio.get_running_loop().create_task(self._fill(part, name, now, read))
             self._reads[flight] = task
             task.add_done_callback(lambda done: self._landed(flight, done))
         return await asyncio.shield(task)
@@ -137,38 +137,38 @@ class Cache:
         if not task.cancelled():
             task.exception()  # read here: whoever asked may be gone
 
-    async def _look(self, user: User) -> Now:
-        run_id, answer = await self._wire.ask(self._looks.get(user) or self._remember(user))
+    async def _look(self, part: Part) -> Now:
+        run_id, answer = await self._wire.ask(self._looks.get(part) or self._remember(part))
         return Now(run_id, *answer)
 
-    async def _fetch(self, user: User, name: str, now: Now) -> Page | None:
+    async def _fetch(self, part: Part, name: str, now: Now) -> Page | None:
         """The page that Redis holds, if it was read under these generations."""
-        value = await self._wire.call("GET", self._keys.page(user, name))
+        value = await self._wire.call("GET", self._keys.page(part.user, name))
         page = _unpacked(value, now) if value is not None else None
         return page if page is not None and page.served.tag == now.tag else None
 
-    async def _last(self, user: User, name: str) -> Served | None:
+    async def _last(self, part: Part, name: str) -> Served | None:
         """The page kept last, whatever has changed since."""
-        page = self._memory.get((user, name))
+        page = self._memory.get((part, name))
         with contextlib.suppress(Unavailable):
-            value = await self._wire.call("GET", self._keys.page(user, name))
+            value = await self._wire.call("GET", self._keys.page(part.user, name))
             if value is not None:
                 page = max(filter(None, (page, _unpacked(value, None))), key=lambda p: p.until)
         if page is None or page.until <= time.time():
             return None
         return page.served._replace(origin=Origin.STALE, etag=None)
 
-    def _remember(self, user: User) -> tuple[str, ...]:
-        if len(self._looks) >= REMEMBERED_USERS:
+    def _remember(self, part: Part) -> tuple[str, ...]:
+        if len(self._looks) >= REMEMBERED_PARTS:
             self._looks.clear()
-        company = User(user.company_id, None)
-        names = (self._keys.epoch, self._keys.generation(company), self._keys.generation(user))
-        look = self._looks[user] = ("MGET", *names)
+        company = Part(User(part.user.company_id, None))
+        names = (self._keys.epoch, self._keys.generation(company), self._keys.generation(part))
+        look = self._looks[part] = ("MGET", *names)
         return look
 
-    async def _begin(self, user: User) -> None:
+    async def _begin(self, part: Part) -> None:
         """Give what has no generation a first one; a mark set meanwhile stays."""
-        _, epoch, company, own = self._remember(user)
+        _, epoch, company, own = self._remember(part)
         await self._wire.call_all(
             [
                 ("SET", epoch, fresh(), "NX"),
@@ -177,7 +177,7 @@ class Cache:
             ]
         )
 
-    async def _fill(self, user: User, name: str, now: Now, read: ReadPage) -> Served:
+    async def _fill(self, part: Part, name: str, now: Now, read: ReadPage) -> Served:
         result = await read()
         tag = now.tag
         if tag is None or not result.lasts:
@@ -188,10 +188,10 @@ class Cache:
         kept_at = time.time()
         until = kept_at + PAGE_S
         served = Served(Content(result.body), Origin.CACHE, etag, tag, kept_at)
-        self._memory.put((user, name), Page(now, until, served))
+        self._memory.put((part, name), Page(now, until, served))
         value = SEPARATOR.join((tag, etag.encode(), repr(until).encode(), result.body))
         with contextlib.suppress(Unavailable):  # the next who asks finds out
-            await self._wire.call("SET", self._keys.page(user, name), value, "EX", PAGE_S)
+            await self._wire.call("SET", self._keys.page(part.user, name), value, "EX", PAGE_S)
         return served._replace(origin=Origin.STORE)
 
 
@@ -209,15 +209,15 @@ class Memory:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._pages: OrderedDict[tuple[User, str], Page] = OrderedDict()
+        self._pages: OrderedDict[tuple[Part, str], Page] = OrderedDict()
 
-    def get(self, key: tuple[User, str]) -> Page | None:
+    def get(self, key: tuple[Part, str]) -> Page | None:
         page = self._pages.get(key)
         if page is not None:
             self._pages.move_to_end(key)
         return page
 
-    def put(self, key: tuple[User, str], page: Page) -> None:
+    def put(self, key: tuple[Part, str], page: Page) -> None:
         before = self._pages.pop(key, None)
         if before is not None:
             self._bytes -= len(before.served.body)

@@ -1,7 +1,7 @@
 """Which cached pages may be served: the keys in Redis, and the two scripts that move them.
 
-Each user, and each company for what all its users see, has a generation. A page is served while
-the generations it was read under are still the current ones, and they are clean.
+Each user has a generation for each view, and each company one for what all its users see. A page
+is served while the generations it was read under are still the current ones, and they are clean.
 
 Rule 1: a generation is random and never comes back.
 Rule 2: before a transaction commits, whoever it affects is marked: the generation is dirty until
@@ -11,6 +11,7 @@ Rule 3: a marker that died is forgotten after the longest time a transaction can
 
 import secrets
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -42,6 +43,27 @@ end
 """
 
 
+class View(StrEnum):
+    """Pages that the same changes make invalid: those that show contacts, and those that show
+    their organizations and numbers, which a renamed contact leaves as they are.
+    """
+
+    CONTACTS = "c"
+    OVERVIEW = "o"
+
+
+class Part(NamedTuple):
+    """A view of a user's pages; without one, all that the company's users see."""
+
+    user: User
+    view: View | None = None
+
+    @property
+    def name(self) -> str:
+        name = _name(self.user)
+        return f"{{{name}}}" if self.view is None else f"{{{name}}}:{self.view}"
+
+
 def fresh() -> bytes:
     return secrets.token_hex(8).encode()
 
@@ -57,11 +79,11 @@ class Keys:
         """Changes when every page there is may be wrong."""
         return f"my500:{self.store_id}:epoch"
 
-    def generation(self, user: User) -> str:
-        return f"my500:{self.store_id}:g:{{{_name(user)}}}"
+    def generation(self, part: Part) -> str:
+        return f"my500:{self.store_id}:g:{part.name}"
 
-    def markers(self, user: User) -> str:
-        return f"my500:{self.store_id}:m:{{{_name(user)}}}"
+    def markers(self, part: Part) -> str:
+        return f"my500:{self.store_id}:m:{part.name}"
 
     def page(self, user: User, name: str) -> str:
         return f"my500:{self.store_id}:p:{{{_name(user)}}}:{name}"
@@ -70,12 +92,12 @@ class Keys:
         """The record of the user, as Pipedrive knows it; of no generation."""
         return f"my500:{self.store_id}:u:{{{_name(user)}}}"
 
-    def mark(self, user: User, marker: bytes) -> tuple[Any, ...]:
-        keys = (self.generation(user), self.markers(user))
+    def mark(self, part: Part, marker: bytes) -> tuple[Any, ...]:
+        keys = (self.generation(part), self.markers(part))
         return ("EVAL", MARK, 2, *keys, marker, fresh(), MARK_S)
 
-    def unmark(self, user: User, marker: bytes) -> tuple[Any, ...]:
-        keys = (self.generation(user), self.markers(user))
+    def unmark(self, part: Part, marker: bytes) -> tuple[Any, ...]:
+        keys = (self.generation(part), self.markers(part))
         return ("EVAL", UNMARK, 2, *keys, marker, fresh(), MARK_S, CLEAN_S)
 
 
@@ -89,7 +111,7 @@ class Now(NamedTuple):
     run_id: bytes
     epoch: bytes | None
     company: bytes | None
-    user: bytes | None
+    part: bytes | None
 
     @property
     def is_complete(self) -> bool:
@@ -98,8 +120,8 @@ class Now(NamedTuple):
     @property
     def tag(self) -> bytes | None:
         """What a page must have been read under to be served now; null while none may be."""
-        if self.epoch is None or self.company is None or self.user is None:
+        if self.epoch is None or self.company is None or self.part is None:
             return None
-        if any(each.startswith(DIRTY) for each in (self.epoch, self.company, self.user)):
+        if any(each.startswith(DIRTY) for each in (self.epoch, self.company, self.part)):
             return None
-        return b"/".join((self.run_id, self.epoch, self.company, self.user))
+        return b"/".join((self.run_id, self.epoch, self.company, self.part))

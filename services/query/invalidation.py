@@ -1,10 +1,10 @@
-"""The projector's side of the cache: users are marked before a commit, and freed after it.
+"""The projector's side of the cache: parts are marked before a commit, and freed after it.
 
-Rule 1: marked means that no page of the user's is served from the cache until the transaction has
+Rule 1: marked means that no page of the part is served from the cache until the transaction has
         ended; freed means that none is served that was read before it ended.
 Rule 2: where marking failed, the commit goes on, and afterwards every page there is becomes
         invalid as soon as Redis can be told so.
-Rule 3: nobody is freed while the outcome of the transaction is unknown.
+Rule 3: nothing is freed while the outcome of the transaction is unknown.
 """
 
 import asyncio
@@ -14,8 +14,7 @@ import secrets
 from collections.abc import Iterable
 
 from services.query import projection
-from services.query.batch import User
-from services.query.generation import Keys, fresh
+from services.query.generation import Keys, Part, fresh
 from services.query.wire import Wire
 from shared import db, lifecycle
 from shared.errors import Unavailable
@@ -36,14 +35,14 @@ class Invalidation:
         self._pool = pool
         self._marker = secrets.token_hex(8).encode()
         self._turn = asyncio.Lock()
-        self._marked: set[User] = set()
+        self._marked: set[Part] = set()
         self._open: set[str] = set()
         self._unmarked = False
         self._lost = True  # whoever ran before may have died before telling of a loss
 
-    async def mark(self, users: Iterable[User], transaction: str) -> None:
+    async def mark(self, parts: Iterable[Part], transaction: str) -> None:
         """Call last in the transaction; `settle` must follow once it has ended."""
-        affected = set(users)
+        affected = set(parts)
         if not affected:
             return
         async with self._turn:
@@ -51,13 +50,13 @@ class Invalidation:
             self._marked |= affected
             try:
                 await self._tell_loss()
-                await self._wire.call_all([self._keys.mark(u, self._marker) for u in affected])
+                await self._wire.call_all([self._keys.mark(p, self._marker) for p in affected])
             except Unavailable as outage:
                 self._tell("mark", outage)
                 self._unmarked = True
 
     async def settle(self, ended: str | None = None) -> None:
-        """Free the users if their transactions have ended; otherwise `run` does, once they have.
+        """Free the parts if their transactions have ended; otherwise `run` does, once they have.
 
         Postgres is asked, but for the one of which the caller knows.
         """
@@ -96,7 +95,7 @@ class Invalidation:
         await self._tell_loss()
         if self._marked:
             freed = list(self._marked)
-            await self._wire.call_all([self._keys.unmark(u, self._marker) for u in freed])
+            await self._wire.call_all([self._keys.unmark(p, self._marker) for p in freed])
             self._marked.difference_update(freed)
 
     async def _tell_loss(self) -> None:

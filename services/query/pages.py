@@ -14,6 +14,7 @@ from aiohttp import web
 from services.query import encoding
 from services.query.batch import User
 from services.query.cache import Origin, Served
+from services.query.generation import Part, View
 from services.query.live import arrivals
 from services.query.parts import Parts
 from services.query.reading import Read
@@ -56,7 +57,9 @@ def remembering(parse: Callable[[web.Request], AskedT]) -> Ask[AskedT]:
     return ask
 
 
-def cached(parts: Parts, route: str, ask: Ask[AskedT], reader: Reader[AskedT]) -> Handler:
+def cached(
+    parts: Parts, view: View, route: str, ask: Ask[AskedT], reader: Reader[AskedT]
+) -> Handler:
     """A handler that answers a user's page from the cache, or reads it."""
     counted = {origin: PAGES.labels(route, origin.value) for origin in Origin}
     reads = PAGE_READS.labels(route)
@@ -71,11 +74,12 @@ def cached(parts: Parts, route: str, ask: Ask[AskedT], reader: Reader[AskedT]) -
             async with parts.snapshot(user) as conn:
                 return await reader(conn, user, asked)
 
-        served = await parts.cache.page(user, name, read)
+        part = Part(user, view)
+        served = await parts.cache.page(part, name, read)
         counted[served.origin].inc()
         if parts.samples.wanted and served.origin is Origin.CACHE:
             parts.samples.offer(
-                Sample(user, route, name, served, lambda conn: reader(conn, user, asked))
+                Sample(part, route, name, served, lambda conn: reader(conn, user, asked))
             )
         return _page(request, served, began, is_stale=parts.watch.away)
 

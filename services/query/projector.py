@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from services.query import batch, projection, tally_store
-from services.query.batch import Batch, Organization, Shown, User
+from services.query.batch import Batch, Moves, Organization, Shown, User
 from services.query.contact import Contact, Key
+from services.query.generation import Part, View
 from services.query.invalidation import Invalidation
 from services.query.live import store as live_store
 from services.query.live import touched
@@ -20,6 +21,7 @@ from services.query.live.touched import Seen
 from services.query.projection import MovedOrganization
 from services.query.searching import recording
 from services.query.sessions import store as access_store
+from services.query.tallies import ShareMove, Tally
 from shared import db
 from shared.kafka.consumer import AfterCommit, Received
 from shared.observability import EVENT_AGE
@@ -40,7 +42,7 @@ class Projector:
         told = await project(conn, sorted_facts)
         await access_store.project(conn, sorted_facts)
         if told is not None:
-            await self._invalidation.mark(told.users, told.transaction)
+            await self._invalidation.mark(told.parts, told.transaction)
 
         async def after(*, committed: bool) -> None:
             await self._invalidation.settle(told.transaction if told and committed else None)
@@ -55,9 +57,9 @@ class Projector:
 
 
 class Told(NamedTuple):
-    """The users who see a difference once the transaction has committed."""
+    """Whose pages show a difference once the transaction has committed."""
 
-    users: set[User]
+    parts: set[Part]
     transaction: str
 
 
@@ -93,7 +95,8 @@ async def project(conn: db.Connection, facts: Batch) -> Told | None:
     names = touched.by_user(contacts, organizations_seen)
     if not names and not companies:
         return None
-    return Told(companies.union(names), await live_store.append(conn, names, companies))
+    counted = _counted(moves, tallied, shares) | {seen.user for seen in organizations_seen}
+    return Told(_parts(names, companies, counted), await live_store.append(conn, names, companies))
 
 
 async def _activities(
@@ -128,6 +131,22 @@ def _merged_into(rows: Mapping[Key, Contact], key: Key) -> Key | None:
     row = rows.get(key)
     into = row.person.fields["merged_into"] if row is not None else None
     return Key(key.company_id, into) if into is not None else None
+
+
+def _counted(
+    moves: Moves, activities: Mapping[Tally, int], shares: Iterable[ShareMove]
+) -> set[User]:
+    """Whose numbers move; a contact of theirs shows differently then, too."""
+    counted = {User(count.company_id, count.owner_id) for count in moves.counts}
+    counted |= {User(share.company_id, share.owner_id) for share in moves.shares}
+    counted |= {User(tally.company_id, tally.owner_id) for tally, by in activities.items() if by}
+    return counted | {share.user for share in shares}
+
+
+def _parts(names: Iterable[User], companies: Iterable[User], counted: Iterable[User]) -> set[Part]:
+    parts = {Part(company) for company in companies}
+    parts |= {Part(user, View.CONTACTS) for user in names}
+    return parts | {Part(user, View.OVERVIEW) for user in counted}
 
 
 def _shown(

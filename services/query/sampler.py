@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from services.query import reading
-from services.query.batch import User
 from services.query.cache import Cache, Served
+from services.query.generation import Part
 from services.query.limits import Gate
 from services.query.reading import Read
 from shared import db, lifecycle
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class Sample(NamedTuple):
     """A page as it was served, and how Postgres is asked for it."""
 
-    user: User
+    part: Part
     route: str
     name: str
     served: Served
@@ -90,11 +90,11 @@ class Sampler:
 
     async def _read(self, sample: Sample) -> Read | None:
         """The page as Postgres has it; null where the generations it was kept under are over."""
-        if not await self._cache.is_current(sample.user, sample.served):
+        if not await self._cache.is_current(sample.part, sample.served):
             return None
         async with self._gate.turn(), reading.snapshot(self._pool) as conn:
             found = await sample.read(conn)
-        is_current = await self._cache.is_current(sample.user, sample.served)
+        is_current = await self._cache.is_current(sample.part, sample.served)
         return found if is_current else None
 
     def _tell(self, sample: Sample) -> None:

@@ -8,19 +8,20 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from services.query import projection, reading
+from services.query import projection, reading, stats
 from services.query.batch import User
 from services.query.cache import Cache, Origin
-from services.query.generation import Keys
+from services.query.generation import Keys, Part, View
 from services.query.invalidation import Invalidation
 from services.query.projector import Projector
 from services.query.reading import Read
-from services.query.request import ListQuery
+from services.query.request import ListQuery, OrganizationsQuery
 from services.query.wire import Wire
 from shared import db
 from shared.kafka.consumer import Received
@@ -34,6 +35,8 @@ pytestmark = pytest.mark.integration
 
 ME = User(COMPANY, 7)
 ASKED = ListQuery().request()
+ORGANIZATIONS = OrganizationsQuery().request()
+NUMBERS = stats.asked_now()
 AWAY = "redis://127.0.0.1:1/0"
 
 Between = Callable[[], Awaitable[None]]
@@ -43,6 +46,22 @@ Between = Callable[[], Awaitable[None]]
 class Reader:
     cache: Cache
     pool: db.Pool
+
+    async def overview(self, user: User = ME) -> tuple[bytes, bytes, bool]:
+        """The user's organizations and numbers, and whether both came from the cache."""
+
+        async def organizations() -> Read:
+            async with reading.snapshot(self.pool) as conn:
+                return await reading.organizations(conn, user, ORGANIZATIONS)
+
+        async def numbers() -> Read:
+            async with reading.snapshot(self.pool) as conn:
+                return await stats.stats(conn, user, NUMBERS)
+
+        part = Part(user, View.OVERVIEW)
+        first = await self.cache.page(part, ORGANIZATIONS.name, organizations)
+        second = await self.cache.page(part, NUMBERS.name, numbers)
+        return first.body, second.body, {first.origin, second.origin} == {Origin.CACHE}
 
     async def names(self, user: User = ME, between: Between | None = None) -> tuple[Any, Origin]:
         """The names on the user's page. `between` runs once Postgres has been read."""
@@ -54,7 +73,7 @@ class Reader:
                 await between()
             return found
 
-        served = await self.cache.page(user, ASKED.name, read)
+        served = await self.cache.page(Part(user, View.CONTACTS), ASKED.name, read)
         data = json.loads(served.body + b"}")["data"]
         return [contact["name"] for contact in data["contacts"]], served.origin
 
@@ -349,6 +368,39 @@ async def test_one_of_many_who_miss_the_same_page_reads_it(place: Place) -> None
 
     assert {task.result()[1] for task in tasks} <= {Origin.STORE, Origin.CACHE}
     assert [task.result()[0] for task in tasks] == [["Ada"]] * 20
+
+
+async def test_a_new_name_leaves_organizations_and_numbers_in_the_cache_and_a_new_score_does_not(
+    place: Place,
+) -> None:
+    async with place.writer() as writer, place.reader() as reader:
+        await writer.apply(named("Ada", 1))
+        await reader.overview()
+
+        await writer.apply(named("Beth", 2))
+        assert (await reader.overview())[2]
+        assert await reader.names() == (["Beth"], Origin.STORE)
+
+        await writer.apply(facts.score(1, 5, 1))
+        assert not (await reader.overview())[2]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_told_organizations_and_numbers_are_those_of_the_store(
+    place: Place, seed: int
+) -> None:
+    random = Random(seed)  # noqa: S311  repeatable, not secret
+    kept = 0
+    async with place.writer() as writer, place.reader() as reader, place.reader(AWAY) as other:
+        for fact in facts.history(random, persons=8, facts=150):
+            await writer.apply(fact)
+            for user in (ME, User(COMPANY, 8)):
+                *found, is_kept = await reader.overview(user)
+                *held, _ = await other.overview(user)
+                assert found == held, fact
+                kept += is_kept
+
+    assert kept > 50
 
 
 async def test_readers_beside_writers_never_see_the_past(place: Place) -> None:

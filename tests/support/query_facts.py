@@ -158,7 +158,7 @@ async def project(pool: db.Pool, facts: Sequence[Received]) -> set[User]:
     sorted_facts = batch.sort(facts, lambda _: CustomFields())
     async with pool.acquire() as conn, conn.transaction():
         told = await projector.project(conn, sorted_facts)
-    return told.users if told is not None else set()
+    return {part.user for part in told.parts} if told is not None else set()
 
 
 def contact_id(number: int, company: int = COMPANY) -> str:

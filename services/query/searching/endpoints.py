@@ -1,6 +1,7 @@
 """The addresses of the search."""
 
 from services.query import pages
+from services.query.generation import View
 from services.query.parts import Parts
 from services.query.searching import answers, reading
 from services.query.searching.request import SearchQuery, SuggestQuery
@@ -19,7 +20,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         Endpoint(
             "GET",
             search,
-            pages.cached(parts, search, ask_search, reading.search),
+            pages.cached(parts, View.CONTACTS, search, ask_search, reading.search),
             "The user's contacts by name, e-mail, phone and organization; best first",
             {200: answers.SearchPage, **refusals},
             query=SearchQuery,
@@ -27,7 +28,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         Endpoint(
             "GET",
             suggest,
-            pages.cached(parts, suggest, ask_suggest, reading.suggest),
+            pages.cached(parts, View.CONTACTS, suggest, ask_suggest, reading.suggest),
             "Contacts and organizations that may be meant by what was typed so far",
             {200: answers.Suggestions, **refusals},
             query=SuggestQuery,
