@@ -92,6 +92,11 @@ class Keys:
         """The record of the user, as Pipedrive knows it; of no generation."""
         return f"my500:{self.store_id}:u:{{{_name(user)}}}"
 
+    @property
+    def users(self) -> str:
+        """A pattern that the names of all records of users match."""
+        return f"my500:{self.store_id}:u:*"
+
     def mark(self, part: Part, marker: bytes) -> tuple[Any, ...]:
         keys = (self.generation(part), self.markers(part))
         return ("EVAL", MARK, 2, *keys, marker, fresh(), MARK_S)

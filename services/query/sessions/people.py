@@ -2,8 +2,9 @@
 
 Rule 1: a record there is replaced only by one with a newer version: whoever read an older one and
         comes late changes nothing.
-Rule 2: every process replaces what it hears has changed. It decides nothing: who may read is
-        known from elsewhere, so a record that is late by a moment is a name, no more.
+Rule 2: every process replaces what it hears has changed, and as soon as it begins to hear, all
+        that are there. It decides nothing: who may read is known from elsewhere, so a record that
+        is late by a moment is a name, no more.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from shared.register import NEVER, Register
 
 KEPT_S: Final = 600
 READ_S: Final = 5.0
+AT_ONCE: Final = ("COUNT", 1000)
 
 # KEYS: the record. ARGV: version, record, seconds it is kept.
 PUT: Final = """
@@ -44,6 +46,7 @@ class People:
         self._wire = wire
         self._keys = keys
         self._changed: set[User] = set()
+        self._has_missed = False
         self._wake = asyncio.Event()
 
     async def record(self, user: User) -> dict[str, Any]:
@@ -63,15 +66,31 @@ class People:
             self._wake.set()
 
     def missed(self) -> None:
-        """What changed meanwhile is not known by name; it expires."""
+        self._has_missed = True
+        self._wake.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             await lifecycle.first_of(None, self._wake, stop)
             self._wake.clear()
             taken, self._changed = self._changed, set()
+            if self._has_missed:
+                self._has_missed = False
+                await lifecycle.persist(self._read_kept, stop, what="people")
             if taken:
                 await lifecycle.persist(functools.partial(self._read, taken), stop, what="people")
+
+    async def _read_kept(self) -> None:
+        """Anew, all that Redis holds: what changed meanwhile is not known by name."""
+        place = b"0"
+        while True:
+            place, names = await self._wire.call(
+                "SCAN", place, "MATCH", self._keys.users, *AT_ONCE
+            )
+            if names:
+                await self._read([_user(name) for name in names])
+            if place == b"0":
+                return
 
     async def _read(self, users: Collection[User]) -> dict[User, dict[str, Any]]:
         """From Postgres into Redis."""
@@ -90,6 +109,12 @@ class People:
         with contextlib.suppress(Unavailable):  # the next who asks reads Postgres
             await self._wire.call_all(puts)
         return found
+
+
+def _user(name: bytes) -> User:
+    """Whose record it names."""
+    company_id, user_id = name.decode().rpartition("{")[2].rstrip("}").split(":")
+    return User(int(company_id), int(user_id))
 
 
 def _record(row: Register | None) -> dict[str, Any]:
