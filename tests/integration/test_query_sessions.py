@@ -240,6 +240,24 @@ async def test_the_users_record_is_kept_in_redis_and_replaced_at_once(stage: Sta
     assert unknown["data"]["name"] is None
 
 
+async def test_a_users_record_that_changed_while_nobody_listened_is_replaced(
+    stage: Stage,
+) -> None:
+    await stage.told(user(7, name="Ada"))
+    client = stage.client()
+    async with stage.instance() as one:
+        await ask(client, one.url, "/api/me")
+    await stage.told(user(7, 2, name="Ada Lovelace"))
+
+    async with stage.instance() as two:
+
+        async def is_replaced() -> bool:
+            _, shown = await ask(client, two.url, "/api/me")
+            return shown["data"]["name"] == "Ada Lovelace"
+
+        await until(is_replaced)
+
+
 async def test_users_arrive_in_any_order(stage: Stage) -> None:
     told = [user(7, 1, name="A"), user(7, 2, active=False), user(7, 3, name="C")]
     for each in [told[2], told[0], told[1], told[0]]:
