@@ -40,7 +40,7 @@ from services.query.wire import Wire
 from shared import db, events, states, topics
 from shared.kafka.consumer import Received
 from shared.tenants import Tenants
-from tests.support.waiting import until
+from tests.support.waiting import answers, until
 
 SCALE = Scale(contacts=500, organizations=2_000, activities=2_000, contacts_of_others=500)
 SAMPLES = 20
@@ -180,15 +180,7 @@ async def measure(url: str, dsn: str, redis: str, chosen: argparse.Namespace) ->
         db.pool(dsn, SCHEMA, size=2, durable=False, for_work=True) as pool,
         Wire(redis) as wire,
     ):
-
-        async def is_ready() -> bool:
-            try:
-                async with http.get(f"{url}/readyz") as response:
-                    return response.status == 200
-            except aiohttp.ClientConnectionError:
-                return False
-
-        await until(is_ready, 30)
+        await until(lambda: answers(http, f"{url}/readyz"), 30)
         invalidation = Invalidation(wire, Keys(await projection.store_id(pool)), pool)
         projector = Projector(Tenants(Path("/nonexistent")), invalidation)
         # A projector that begins ends all pages once: it cannot know what one before it owed.

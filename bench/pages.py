@@ -28,7 +28,7 @@ from bench.stage import percentile, say
 from devstack.ports import free
 from services.query.generation import Keys, fresh
 from services.query.main import SCHEMA
-from tests.support.waiting import until
+from tests.support.waiting import answers, until
 
 LIST, ORGANIZATIONS = "/api/my-500", "/api/organizations"
 BARS = {"first page": 5, "cursor": 10, "number": 60, "stats": 20, "organizations": 20}
@@ -152,15 +152,7 @@ async def main(database: str, scale: Scale, times: int) -> None:
             Redis.from_url(os.environ["REDIS_URL"]) as redis,
         ):
             url = f"http://127.0.0.1:{port}"
-
-            async def is_ready() -> bool:
-                try:
-                    async with http.get(f"{url}/readyz") as response:
-                        return response.status == 200
-                except aiohttp.ClientConnectionError:
-                    return False
-
-            await until(is_ready, 30)
+            await until(lambda: answers(http, f"{url}/readyz"), 30)
             client = Client(http, redis, Keys(store_id).epoch, url)
             await measure(client, str(large), times)
 

@@ -10,18 +10,21 @@ Rule 2: who found much goes on at once: more is waiting.
 Rule 3: an outage that was waited out is no work; a rest has an end.
 """
 
+import math
 from typing import NamedTuple
 
 
 class Pace(NamedTuple):
-    """`times` as long as it worked, within `least_s` and `most_s`; less than `much` is little."""
+    """`times` as long as it worked, within `least_s` and `most_s`; less than `much` is little.
+    Without that, all is.
+    """
 
     times: float
     least_s: float
     most_s: float
-    much: int
+    much: float = math.inf
 
-    def rest(self, worked_s: float, found: int) -> float:
+    def rest(self, worked_s: float, found: int = 0) -> float:
         """Seconds."""
         if found >= self.much:
             return 0.0

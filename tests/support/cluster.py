@@ -15,7 +15,7 @@ import aiohttp
 import jwt
 
 from devstack import ports
-from tests.support.waiting import until
+from tests.support.waiting import answers, until
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-of-at-least-thirty-two-bytes!"
@@ -132,11 +132,7 @@ class Cluster:
         async def is_ready() -> bool:
             status = instance.process.poll()
             assert status is None, f"{instance.service} ended: {instance.log.read_text()[-3000:]}"
-            try:
-                async with self.http.get(f"{instance.url}/readyz") as response:
-                    return response.status == 200
-            except aiohttp.ClientError:
-                return False
+            return await answers(self.http, f"{instance.url}/readyz")
 
         await until(is_ready, READY_S)
 

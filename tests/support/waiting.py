@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import aiohttp
+
 POLL_S = 0.02
 
 
@@ -17,3 +19,12 @@ async def until(
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110  what is waited for happens elsewhere
             await asyncio.sleep(every_s)
+
+
+async def answers(http: aiohttp.ClientSession, url: str) -> bool:
+    """Whether a service is there, and says 200."""
+    try:
+        async with http.get(url) as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False

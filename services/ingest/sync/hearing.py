@@ -73,7 +73,7 @@ UPDATE connections
    AND (connections.last_event_at IS NULL OR connections.last_event_at < heard.at)
 """
 LARGEST_BATCH: Final = 500
-PACE: Final = Pace(times=4.0, least_s=0.25, most_s=1.0, much=LARGEST_BATCH + 1)
+PACE: Final = Pace(times=4.0, least_s=0.25, most_s=1.0)
 """Webhooks come first in a process that takes them, too: however much waits, most of the time is
 theirs.
 """

@@ -40,7 +40,7 @@ for every few records.
 JOINING: Final = 500
 MOST_NAMES: Final = 3_000
 """Contacts and organizations that one look reads."""
-PACE: Final = Pace(times=1.0, least_s=0.010, most_s=0.1, much=1)
+PACE: Final = Pace(times=1.0, least_s=0.010, most_s=0.1)
 MOST_OF_USER: Final = 10
 MOST: Final = 10_000
 
@@ -129,7 +129,7 @@ class Hub:
                     continue
                 began = time.monotonic()
                 await lifecycle.persist(self._look, stop, what="streams")
-                rest_s = PACE.rest(time.monotonic() - began, found=0)
+                rest_s = PACE.rest(time.monotonic() - began)
                 await lifecycle.wait_or_stop(rest_s, stop)
         finally:
             self._close(self._all(), "stopping")

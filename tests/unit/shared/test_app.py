@@ -6,7 +6,7 @@ import aiohttp
 
 from devstack import ports
 from shared.app import LONGEST_LINE_BYTES, Health, application, server
-from tests.support.waiting import until
+from tests.support.waiting import answers, until
 
 
 async def test_an_address_of_any_sensible_length_is_answered_in_json() -> None:
@@ -15,15 +15,7 @@ async def test_an_address_of_any_sensible_length_is_answered_in_json() -> None:
     url = f"http://127.0.0.1:{port}"
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
         group.create_task(server(app, host="127.0.0.1", port=port)(stop))
-
-        async def listens() -> bool:
-            try:
-                async with session.get(f"{url}/healthz") as response:
-                    return response.status == 200
-            except aiohttp.ClientError:
-                return False
-
-        await until(listens)
+        await until(lambda: answers(session, f"{url}/healthz"))
         long = "x" * (LONGEST_LINE_BYTES - 100)
         async with session.get(f"{url}/nowhere?q={long}") as response:
             answered = response.status, (await response.json())["code"]

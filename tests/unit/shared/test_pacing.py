@@ -28,3 +28,7 @@ def test_longer_work_never_shortens_the_rest(one: float, other: float, found: in
     shorter, longer = sorted((one, other))
 
     assert PACE.rest(shorter, found) <= PACE.rest(longer, found)
+
+
+def test_without_much_everyone_rests() -> None:
+    assert Pace(times=2.0, least_s=0.01, most_s=0.1).rest(0.02, found=10**6) == 0.04
