@@ -32,7 +32,6 @@ ANSWER_S = 35.0
 cancel, it is given as long once more, and then the connection is cut."""
 CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
-REPLAN_S = 15
 KEEP_PLANS_S = 300
 PING_S = 2.0
 # What a client that was frozen, or whose network is gone, leaves behind holds locks that everyone
@@ -121,9 +120,8 @@ async def pool(
 
     `durable=False` lets commits return before they are on disk (rule 2). `for_work=True` is for
     workers, whose statements go by keys: one plan does for all parameters, as planning at each run
-    costs more than the statements do where batches are small; and it is made anew every few
-    seconds, since tables that grow from nothing would keep one from their first rows, by an index
-    that no longer narrows anything. `patient=True` waits for an answer as long as it takes.
+    costs more than the statements do where batches are small. `patient=True` waits for an answer
+    as long as it takes.
     `heard` is told of each statement after it has run.
     """
 
@@ -140,7 +138,7 @@ async def pool(
         init=prepare,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=None if patient else ANSWER_S,
-        max_cached_statement_lifetime=REPLAN_S if for_work else KEEP_PLANS_S,
+        max_cached_statement_lifetime=KEEP_PLANS_S,
         server_settings={
             "search_path": f"{schema},public",
             "application_name": f"my500-{schema}",

@@ -9,6 +9,7 @@ Rule 5: a consumer that is alive but stands still behind a moving log is built a
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from shared import db, events, heart, lifecycle
+from shared import db, events, heart, lifecycle, planner
 from shared.errors import Poison, Unavailable
 from shared.kafka import client, dead_letters, offsets
 from shared.kafka.assignment import Assignment, Broken
@@ -115,7 +116,9 @@ class Consumer:
                 return
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Measure lag, and notice a consumer that stands still (rule 5)."""
+        """Measure lag, and notice a consumer that stands still (rule 5). Tables that its work
+        makes grow are made known to the planner.
+        """
         while not await lifecycle.wait_or_stop(STUCK_S / 6, stop):
             try:
                 behind = await self._measure_lag()
@@ -126,6 +129,8 @@ class Consumer:
             if time.monotonic() - self._progressed_at > STUCK_S and not self._assignment.busy:
                 self._assignment.broken = Broken(f"{behind} records behind and standing still")
                 self._progressed_at = time.monotonic()
+            with contextlib.suppress(Unavailable):
+                await planner.inform(self._pool)
 
     async def ping(self) -> None:
         """Raises:

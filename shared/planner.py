@@ -1,0 +1,39 @@
+"""Keeps Postgres informed of stores that grow from nothing.
+
+A plan made while a table is empty may go by an index that soon narrows nothing. Postgres plans
+anew once a table is analyzed, but by itself looks for tables to analyze once a minute. Planning
+anew every few seconds instead costs each worker a pause that its events wait for.
+
+Rule: a table that grew to a multiple of what Postgres knows is analyzed, so that happens a few
+times in its life, and never to one that merely changes: that is autovacuum's.
+"""
+
+from typing import Final
+
+from shared import db
+
+LEAST_ROWS: Final = 500
+GREW_TIMES: Final = 3
+LONGEST_S: Final = 15.0
+
+GROWN: Final = """
+SELECT format('%I.%I', stats.schemaname, stats.relname)
+  FROM pg_stat_user_tables AS stats
+  JOIN pg_class ON pg_class.oid = stats.relid
+ WHERE stats.schemaname = current_schema()
+   AND stats.n_live_tup > $1 + $2 * greatest(pg_class.reltuples, 0)
+"""
+
+
+async def inform(pool: db.Pool) -> list[str]:
+    """Analyze the tables of the pool's schema that outgrew what Postgres knows; their names.
+
+    Raises:
+        Unavailable: Postgres is away.
+    """
+    with db.errors():
+        async with db.leased(pool, seconds=LONGEST_S) as conn:
+            grown: list[str] = [row[0] for row in await conn.fetch(GROWN, LEAST_ROWS, GREW_TIMES)]
+            for table in grown:
+                await conn.execute(f"ANALYZE {table}")
+    return grown

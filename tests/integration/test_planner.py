@@ -1,0 +1,49 @@
+"""What Postgres knows of tables keeps up with stores that grow from nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from shared import db, planner
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.integration
+
+
+async def test_a_table_is_analyzed_when_it_outgrew_what_is_known_and_not_when_it_changes(
+    database_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "0001_rows.sql").write_text(
+        "CREATE TABLE rows (n int) WITH (autovacuum_enabled = off); CREATE TABLE few (n int);"
+    )
+    await db.migrate(database_url, "app", [tmp_path])
+    async with db.pool(database_url, "app", size=2) as pool:
+
+        async def is_known(rows: int) -> bool:
+            """Postgres counts what a transaction did a moment after it."""
+            await planner.inform(pool)
+            found: int = await pool.fetchval(
+                "SELECT reltuples::int FROM pg_class WHERE oid = 'rows'::regclass"
+            )
+            return found == rows
+
+        async def changes() -> int:
+            found: int = await pool.fetchval(
+                "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relid = 'rows'::regclass"
+            )
+            return found
+
+        await pool.execute("INSERT INTO few SELECT generate_series(1, 100)")
+        await pool.execute("INSERT INTO rows SELECT generate_series(1, 1000)")
+        await until(lambda: is_known(1000))
+        await pool.execute("INSERT INTO rows SELECT generate_series(1, 5000)")
+        await until(lambda: is_known(6000))
+
+        for _ in range(5):
+            await pool.execute("UPDATE rows SET n = n + 1")
+
+        async def are_counted() -> bool:
+            return await changes() == 30_000
+
+        await until(are_counted)
+        assert await planner.inform(pool) == []
