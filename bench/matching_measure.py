@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from bench.matching_baselines import Best
 from bench.matching_task import Arrival
@@ -23,13 +24,16 @@ class Figures:
 
 
 def fitted(arrivals: Sequence[Arrival], best: Sequence[Best], least_precision: float) -> float:
-    """The threshold with the highest F1 on the fitting half, among those precise enough if any."""
+    """The threshold with the highest F1 on the fitting half, among those precise enough if any.
+
+    It lies halfway between the scores that it parts, as on a small half they may lie far apart.
+    """
     pairs = _half(arrivals, best, fitting=True)
-    steps = sorted({score for _, (cluster, score) in pairs if cluster is not None})
-    figures = [at(pairs, step) for step in _thinned(steps)]
+    scores = sorted({0.0, 1.0, *(score for _, (cluster, score) in pairs if cluster is not None)})
+    between = [(low + high) / 2 for low, high in pairwise(scores)]
+    figures = [at(pairs, threshold) for threshold in _thinned(between)]
     precise = [each for each in figures if each.precision >= least_precision]
-    chosen = max(precise or figures, key=lambda each: each.f1, default=None)
-    return chosen.threshold if chosen else 1.0
+    return max(precise or figures, key=lambda each: (each.f1, each.precision)).threshold
 
 
 def reported(arrivals: Sequence[Arrival], best: Sequence[Best], threshold: float) -> Figures:
@@ -59,6 +63,6 @@ def _half(
     return [pair for pair in zip(arrivals, best, strict=True) if pair[0].fitting is fitting]
 
 
-def _thinned(steps: Sequence[float]) -> Sequence[float]:
+def _thinned(thresholds: Sequence[float]) -> Sequence[float]:
     """Enough thresholds to find the best one by, few enough to try each."""
-    return steps[:: max(1, len(steps) // 400)]
+    return thresholds[:: max(1, len(thresholds) // 400)]

@@ -133,7 +133,7 @@ async def _by_keys(conn: db.Connection, records: Sequence[Record]) -> set[tuple[
     looked: tuple[tuple[str, list[Any], int], ...] = (
         (
             BY_CORE,
-            [(r, names.core_id(r.company_id, r.profile.name.core)) for r in records],
+            [(r, _core_id(r)) for r in records],
             OF_A_KEY,
         ),
         (BY_DOMAIN, [(r, r.profile.domain) for r in records], OF_A_KEY),

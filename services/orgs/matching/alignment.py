@@ -2,7 +2,7 @@
 
 Rule 1: equal words first, then words that one side writes apart ("coca cola", "cocacola") or by
         their initials ("tu", "technical university"), then the likest pairs of what is left:
-        misspelt, cut short, abbreviated, an initial.
+        misspelt, cut short, abbreviated, translated, an initial.
 Rule 2: no word stands for two, and the order of the two names does not matter. A word that a name
         repeats counts once.
 """
@@ -13,16 +13,16 @@ from functools import lru_cache
 
 from rapidfuzz.distance import OSA
 
-from services.orgs.matching.rarity import Rarity
+from services.orgs.matching import meanings
+from services.orgs.matching.rarity import CONNECTING, Rarity
 
 _LEAST = 0.5
 """Pairs that are less alike than this stand for nothing."""
+_TRANSLATED = 0.9
+"""Words of one meaning: "Universität" may stand for "University", and need not."""
 _VOWELS = frozenset("aeiouy")
 _BY_INITIALS = {2: 0.6, 3: 0.8, 4: 0.9, 5: 0.9, 6: 0.9}
 """How sure so many initials stand for their words: two letters are soon met by chance."""
-_WITHOUT_INITIAL = frozenset(
-    ("of", "and", "the", "for", "in", "at", "de", "des", "du", "di", "del", "la", "et", "und")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,8 @@ def likeness(one: str, other: str) -> float:
     short, long = sorted((one, other), key=len)
     if short == long:
         return 1.0
+    if meanings.are_one(short, long):
+        return _TRANSLATED
     if long.startswith(short):
         return min(0.95, 0.45 + 0.1 * len(short))
     return max(_misspelt(short, long), _abbreviated(short, long))
@@ -131,7 +133,7 @@ def _match_initials(a: _Side, b: _Side) -> None:
     short = [i for i in a.open() if len(a.words[i]) in _BY_INITIALS]
     if not short:
         return
-    said = [j for j, word in enumerate(b.words) if word not in _WITHOUT_INITIAL]
+    said = [j for j, word in enumerate(b.words) if word not in CONNECTING]
     initials = "".join(b.words[j][0] for j in said)
     for i in short:
         word = a.words[i]

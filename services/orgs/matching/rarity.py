@@ -16,6 +16,15 @@ _PRIOR_NAMES = 2_000
 
 _OF_A_FORM = 0.15
 """A form in the middle of a name ("Acme GmbH Berlin") tells as little as one at its end."""
+_CONNECTING = 0.1
+"""Hardly anything: "Univ. of Oxford" is as often "Oxford University"."""
+
+_JOINING_WORDS = """
+and of the for in at on by de des du di del della dei degli da do dos das la le les el los las il
+lo et und y e der die den dem zu zur zum am im von vom van het en och og al
+"""
+CONNECTING = frozenset(_JOINING_WORDS.split())
+"""Words that join others: written, left out and translated at will."""
 
 _COMMON_WORDS = (
     (240, """and"""),
@@ -54,6 +63,8 @@ class Rarity:
         return known
 
     def _weight(self, word: str) -> float:
+        if word in CONNECTING:
+            return _CONNECTING
         if legal_forms.is_form(word):
             return _OF_A_FORM
         seen = self.having.get(word, 0) + COMMON.get(word, 0)

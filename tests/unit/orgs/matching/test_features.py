@@ -91,6 +91,32 @@ def test_initials_stand_for_neighbouring_words(one: str, other: str, least: floa
     assert by_chance.shared < 0.5
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Universität", "University"),
+        ("Krankenhaus", "Hospital"),
+        ("Muenchen", "Munich"),
+        ("Rechtsanwälte", "Avocats"),
+        ("St.", "Sankt"),
+        ("Министерство", "Ministry"),
+    ],
+)
+def test_words_that_people_translate_are_alike(one: str, other: str) -> None:
+    there = features.between(a_profile(f"{one} Zyntal"), a_profile(f"Zyntal {other}"), NO_NAMES)
+    back = features.between(a_profile(f"Zyntal {other}"), a_profile(f"{one} Zyntal"), NO_NAMES)
+
+    assert there == back
+    assert 0.9 <= there.shared < 1.0
+
+
+def test_words_that_only_connect_tell_hardly_anything() -> None:
+    found = features.between(a_profile("Zyntal of Yorb"), a_profile("Zyntal Yorb"), NO_NAMES)
+
+    assert found.missing_from_one <= 0.1
+    assert found.shared >= 0.9
+
+
 def test_words_written_apart_are_the_words_written_as_one() -> None:
     found = features.between(a_profile("Coca Cola Ltd"), a_profile("CocaCola Ltd"), NO_NAMES)
 

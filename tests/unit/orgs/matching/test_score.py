@@ -42,6 +42,10 @@ def test_a_score_lies_between_0_and_1_and_its_shares_add_up(values: tuple[float,
         ("Норд Логистика ООО", "Nord Logistika"),
         ("Kestrel Pharmaceuticals Inc", "Kestrel Pharma"),
         ("Coca-Cola Hellas", "CocaCola Hellas"),
+        ("Univ. of Zyntal", "Zyntal University"),
+        ("Université de Zyntal", "Universität Zyntal"),
+        ("Zyntal Krankenhaus Süd", "Zyntal Hospital South"),
+        ("Kestrel & Wren Rechtsanwälte", "Kestrel Wren Kanzlei"),
     ],
 )
 def test_another_spelling_is_worth_a_review_at_least(one: str, other: str) -> None:
@@ -54,6 +58,8 @@ def test_another_spelling_is_worth_a_review_at_least(one: str, other: str) -> No
         ("Nord Bank", "Süd Bank"),
         ("Zanzibar Ferries Ltd", "Zanzibar Spices Ltd"),
         ("Global Services Group", "Global Solutions Group"),
+        ("University of Zyntal", "Universität Yorb"),
+        ("Stadt München", "City of Cologne"),
         ("…", "…"),
     ],
 )
