@@ -250,7 +250,9 @@ async def test_what_is_gone_is_deleted_and_what_is_archived_or_hidden_is_not(
         persons = sorted(await rows(pipedrive, "persons"), key=int)
         purged, hidden = persons[:3], persons[3:6]
         deleted = persons[6]
+        deals, leads = await _some_deals(pipedrive), await _some_leads(pipedrive)
         await pipedrive.turn("PATCH", "/webhooks", {"dropped": 1.0})
+        await _archive(pipedrive, deals, leads)
         await pipedrive.turn("POST", "/purge", {"person": [int(one) for one in purged]})
         await pipedrive.turn(
             "PATCH", "/sight", {"hidden": {"person": [int(one) for one in hidden]}}
@@ -261,11 +263,48 @@ async def test_what_is_gone_is_deleted_and_what_is_archived_or_hidden_is_not(
         told = newest(await log.read("pipedrive.persons"), "person")
         assert {n for n in told if told[n]["action"] == "delete"} >= {*purged, deleted}
         assert all(told[number]["action"] == "change" for number in hidden)
+        events = await log.read("pipedrive.deals", "pipedrive.leads")
+        assert _archived(events, "deal") >= set(deals)
+        assert _archived(events, "lead") >= set(leads)
+        assert not [event for event in events if event["action"] == "delete"]
         again = await asking.sync("full")
         assert changed(again) == 0
 
         await pipedrive.turn("PATCH", "/sight", {"hidden": {"person": []}})
         assert changed(await asking.sync("full")) == 0
+
+
+async def test_what_was_archived_unheard_is_found_by_a_delta(cluster: Cluster, log: Log) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        await asking.done(await asking.connect())
+        deals, leads = await _some_deals(pipedrive), await _some_leads(pipedrive)
+        await pipedrive.turn("PATCH", "/webhooks", {"dropped": 1.0})
+        await _archive(pipedrive, deals, leads)
+
+        await asking.sync("incremental")
+
+        events = await log.read("pipedrive.deals", "pipedrive.leads")
+        assert _archived(events, "deal") >= set(deals)
+        assert _archived(events, "lead") >= set(leads)
+
+
+async def _some_deals(pipedrive: Double) -> list[str]:
+    return sorted(await rows(pipedrive, "deals"), key=int)[:2]
+
+
+async def _some_leads(pipedrive: Double) -> list[str]:
+    return [row["id"] for row in (await pipedrive.ask("GET", "/v1/leads"))[:2]]
+
+
+async def _archive(pipedrive: Double, deals: list[str], leads: list[str]) -> None:
+    paths = [f"/v2/deals/{one}" for one in deals] + [f"/v1/leads/{one}" for one in leads]
+    for path in paths:
+        await pipedrive.ask("PATCH", path, {"is_archived": True})
+
+
+def _archived(events: list[Row], entity: str) -> set[str]:
+    told = living(events, entity)
+    return {number for number, event in told.items() if event["data"]["is_archived"]}
 
 
 async def test_trouble_on_the_way_is_waited_out(cluster: Cluster, log: Log) -> None:
