@@ -6,6 +6,7 @@ Rule 2: a record is put aside only for `Poison`, after the culprit was singled o
 Rule 3: an outage (`Unavailable`) is waited out, never skipped; a stop ends the wait uncommitted.
 Rule 4: any other error is a bug and ends the process.
 Rule 5: a consumer that is alive but stands still behind a moving log is built anew.
+Rule 6: what the caller passes over is not read; its offset moves all the same.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
@@ -63,9 +64,13 @@ Apply = Callable[[db.Connection, Sequence[Received]], Awaitable[AfterCommit | No
 """Applies facts inside the caller's transaction."""
 
 
+PassesOver = Callable[[bytes], bool]
+"""Whether a record, by its bytes, is of no concern."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A record on its way, its fact, or why it has none."""
+    """A record on its way, its fact, or why it has none; null if it is passed over."""
 
     partition: Partition
     offset: int
@@ -73,7 +78,7 @@ class Item:
     key: bytes | None
     value: bytes
     attempts: int
-    outcome: events.Fact | Poison
+    outcome: events.Fact | Poison | None
 
 
 class Consumer:
@@ -89,12 +94,14 @@ class Consumer:
         apply: Apply,
         publisher: Publisher,
         pace: Pace = PACE,
+        passes_over: PassesOver | None = None,
     ) -> None:
         self._settings = settings
         self._group = f"{settings.kafka_group_prefix}.{service}"
         self._models = {client.physical(settings, t.name): t for t in topics}
         self._pool = pool
         self._apply = apply
+        self._passes_over = passes_over
         self._publisher = publisher
         self._limit = dead_letters.Limit(settings.dead_letter_limit)
         self._assignment = Assignment(pool)
@@ -176,10 +183,10 @@ class Consumer:
         began = time.monotonic()
         async with self._assignment.working():
             items = [
-                self._item(record)
-                for records in batches.values()
+                self._item(partition, record)
+                for partition, records in _by_partition(batches)
                 for record in records
-                if self._assignment.wants(Partition(record.topic, record.partition), record.offset)
+                if self._assignment.wants(partition, record.offset)
             ]
             if items:
                 await self._settle(items, stop)
@@ -202,14 +209,16 @@ class Consumer:
             consumer.pause(*consumer.assignment())
         return batches
 
-    def _item(self, record: Any) -> Item:
-        topic = self._models[record.topic]
-        try:
-            outcome: events.Fact | Poison = events.parse(topic.model, record.value)
-        except Poison as poison:
-            outcome = poison
+    def _item(self, partition: Partition, record: Any) -> Item:
+        topic = self._models[partition.topic]
+        outcome: events.Fact | Poison | None = None
+        if self._passes_over is None or not self._passes_over(record.value or b""):
+            try:
+                outcome = events.parse(topic.model, record.value)
+            except Poison as poison:
+                outcome = poison
         return Item(
-            Partition(record.topic, record.partition),
+            partition,
             record.offset,
             topic.name,
             record.key,
@@ -262,7 +271,7 @@ class Consumer:
         facts = [
             Received(item.topic, item.outcome)
             for item in items
-            if not isinstance(item.outcome, Poison)
+            if item.outcome is not None and not isinstance(item.outcome, Poison)
         ]
         moves = self._assignment.moves(items)
         after: AfterCommit | None = None
@@ -370,3 +379,9 @@ class Consumer:
                 await consumer.stop()
         except (KafkaError, OSError, TimeoutError) as error:
             log.warning("leaving_failed", extra={"reason": repr(error)})
+
+
+def _by_partition(
+    batches: Mapping[TopicPartition, list[Any]],
+) -> Iterator[tuple[Partition, list[Any]]]:
+    return ((Partition(*place), records) for place, records in batches.items())

@@ -34,8 +34,10 @@ class Origin:
 
 def attempts(headers: Iterable[tuple[str, bytes]]) -> int:
     """How often the record that has these headers was tried in vain."""
-    told = next((text for name, text in headers if name == ATTEMPTS), b"0")
-    return int(told) if told.isdigit() else 0
+    for name, told in headers:
+        if name == ATTEMPTS and told.isdigit():
+            return int(told)
+    return 0
 
 
 def letter(

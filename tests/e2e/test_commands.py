@@ -4,8 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 import pytest
 
+from shared import ids
+from tests.support import histories
 from tests.support.cluster import Cluster, Instance, token
 from tests.support.double import Double, double
 from tests.support.pipe import COMPANY, a_tenant, authorization, deliver
@@ -39,6 +42,45 @@ class Acting:
         status, told = await self.send(method, path, body, **who)
         assert status in (200, 201), told
         return told["data"]
+
+    async def organizations_called(self, name: str) -> list[int]:
+        """In Pipedrive."""
+        newest = "sort_by=id&sort_direction=desc&limit=500"
+        rows = await self.pipedrive.ask("GET", f"/v2/organizations?{newest}")
+        return [row["id"] for row in rows if row["name"].lower() == name.lower()]
+
+    async def lose_the_next_answer(self, path: str) -> None:
+        """To a write, which is carried out."""
+        lost = {"cut": 1.0, "after": 1.0, "methods": "POST", "paths": path, "at_most": 1}
+        await self.pipedrive.turn("PATCH", "/faults", lost)
+
+    async def of_orgs(self, body: Any) -> Any:
+        """An organization that a user made there."""
+        headers = {"Authorization": f"Bearer {token(COMPANY, OWNER)}"}
+        url = self.services["orgs"].url + "/api/organizations"
+        async with self.cluster.http.post(url, json=body, headers=headers) as response:
+            assert response.status == 201, await response.text()
+            return (await response.json())["data"]
+
+    async def tell(self, entity: str, row: dict[str, Any]) -> None:
+        """By a webhook."""
+        body = histories.a_webhook(company_id=COMPANY, entity=entity, data=row)
+        header, ingest = authorization(COMPANY), self.services["ingest"]
+        assert await deliver(self.cluster, ingest, orjson.dumps(body), header) == 200
+
+    async def known_as(self, org_id: int) -> str:
+        """The organization to which orgs says that a record in Pipedrive belongs."""
+        organization_id = ids.organization(COMPANY, org_id)
+        url = f"{self.services['orgs'].url}/api/organizations/{organization_id}"
+        told: Any = None
+
+        async def is_known() -> bool:
+            nonlocal told
+            status, told = await self.cluster.get(url, COMPANY, OWNER)
+            return status == 200
+
+        await until(is_known)
+        return str(told["data"]["id"])
 
     async def page(self, after: str) -> dict[str, dict[str, Any]]:
         """The owner's contacts by id, once what was done is in them."""
@@ -143,6 +185,81 @@ async def test_an_organization_is_made_in_pipedrive_once_for_many_contacts(
             return linked == {told["data"]["id"]} and told["data"]["contactCount"] == len(people)
 
         await until(is_linked)
+
+
+async def test_an_organization_that_stands_in_pipedrive_untold_is_not_made_again(
+    cluster: Cluster,
+) -> None:
+    async with acting(cluster) as users:
+        there = await users.pipedrive.ask("POST", "/v2/organizations", {"name": "Here Before"})
+
+        made = await users.done(
+            "POST", "/api/contacts", {"name": "Ann", "organizationName": "here  BEFORE"}
+        )
+
+        person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
+        assert person["org_id"] == there["id"]
+        assert await users.organizations_called("Here Before") == [there["id"]]
+
+        async def is_linked() -> bool:
+            organization = (await users.page(made["after"]))[made["id"]]["organization"]
+            return bool(organization and organization["pipedriveOrgId"] == str(there["id"]))
+
+        await until(is_linked)
+
+
+async def test_an_organization_that_is_known_to_be_another_is_not_taken_for_it(
+    cluster: Cluster,
+) -> None:
+    async with acting(cluster) as users:
+        ours = await users.of_orgs({"name": "Twin Ltd", "website": "https://ours.example"})
+        theirs = await users.pipedrive.ask(
+            "POST", "/v2/organizations", {"name": "Twin Ltd", "website": "https://theirs.example"}
+        )
+        await users.tell("organization", theirs)
+        assert await users.known_as(theirs["id"]) != ours["id"]
+
+        made = await users.done(
+            "POST", "/api/contacts", {"name": "Ann", "organizationId": ours["id"]}
+        )
+
+        person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
+        assert person["org_id"] != theirs["id"]
+        assert len(await users.organizations_called("Twin Ltd")) == 2
+
+
+async def test_whatever_was_made_without_an_answer_is_found_and_not_made_again(
+    cluster: Cluster,
+) -> None:
+    async with acting(cluster) as users:
+        contact = {"name": "Lost and found", "organizationName": "Lost & Co"}
+        for path in ("/v2/organizations", "/v2/persons"):
+            await users.lose_the_next_answer(path)
+            made = await users.done(
+                "POST", "/api/contacts", contact | {"name": f"Found of {path}"}
+            )
+            person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
+            assert await users.organizations_called("Lost & Co") == [person["org_id"]]
+            found = await users.pipedrive.ask("GET", f"/v2/persons?org_id={person['org_id']}")
+            assert [row["name"] for row in found].count(person["name"]) == 1
+
+        await users.lose_the_next_answer("/v2/activities")
+        call = {"contactId": made["id"], "type": "call", "subject": "Hello", "done": True}
+        logged = await users.done("POST", f"/api/activities?after={made['after']}", call)
+        rows = await users.pipedrive.ask("GET", f"/v2/activities?person_id={person['id']}")
+        assert [str(row["id"]) for row in rows] == [logged["id"]]
+
+
+async def test_an_organization_without_a_letter_is_refused_under_the_name_it_was_given(
+    cluster: Cluster,
+) -> None:
+    async with acting(cluster) as users:
+        status, told = await users.send(
+            "POST", "/api/contacts", {"name": "Ann", "organizationName": "..."}
+        )
+
+        assert (status, told["code"]) == (400, "bad_request")
+        assert told["error"] == "'organizationName': must have a letter or a digit."
 
 
 async def test_only_ones_own_contacts_can_be_acted_on_but_by_an_admin(cluster: Cluster) -> None:

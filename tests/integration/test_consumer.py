@@ -81,7 +81,11 @@ async def note_down(conn: db.Connection, facts: Sequence[Received]) -> None:
 
 @asynccontextmanager
 async def consuming(
-    settings: StoreSettings, pool: db.Pool, publisher: Publisher, apply: Apply = note_down
+    settings: StoreSettings,
+    pool: db.Pool,
+    publisher: Publisher,
+    apply: Apply = note_down,
+    **more: Any,
 ) -> AsyncIterator[Consumer]:
     consumer = Consumer(
         settings,
@@ -90,6 +94,7 @@ async def consuming(
         pool=pool,
         apply=apply,
         publisher=publisher,
+        **more,
     )
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -145,6 +150,22 @@ async def test_every_record_is_applied_once_and_the_offsets_say_so(
 
     assert await noted(pool) == numbers(200)
     assert await pool.fetchval("SELECT sum(next_offset) FROM consumer_offsets") == 200
+
+
+async def test_what_is_passed_over_is_not_read_and_the_offsets_move_past_it(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    unreadable = Record(topics.NOTES.name, b"1:9", b"{of no concern")
+    await publisher.publish([unreadable, a_note(0), unreadable, a_note(1), unreadable])
+
+    async def has_moved() -> bool:
+        return await pool.fetchval("SELECT sum(next_offset) FROM consumer_offsets") == 5
+
+    is_of_no_concern = unreadable.value.__eq__
+    async with consuming(settings, pool, publisher, passes_over=is_of_no_concern):
+        await until(has_moved)
+
+    assert await noted(pool) == numbers(2)
 
 
 async def test_a_restart_goes_on_where_the_store_stands(

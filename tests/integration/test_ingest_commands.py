@@ -20,12 +20,14 @@ from shared.errors import Unavailable
 from shared.kafka.publisher import Publisher
 from shared.positions import decode
 from tests.support import infra as servers
+from tests.support.cluster import token
 from tests.support.commands import COMPANY, Service, serving
 from tests.support.infra import Infra
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
+A_CALL = {"contactId": str(UUID(int=1)), "type": "call", "subject": "Hello"}
 ANN = {"name": "Ann Other", "email": "ann@acme.example", "phone": "+1 555 0100"}
 
 
@@ -108,6 +110,17 @@ async def test_the_same_key_gets_the_same_answer_and_makes_nothing_again(
     assert first == again
     assert first[0] == 201
     assert len(service.people_called("Ann Other")) == 1
+
+
+async def test_a_repeated_answer_is_the_first_one_to_the_byte(service: Service) -> None:
+    headers = {"Authorization": f"Bearer {token(COMPANY, '1001')}", "Idempotency-Key": "k"}
+    told = []
+    for _ in range(2):
+        async with service.client.post("/api/contacts", json=ANN, headers=headers) as response:
+            told.append((response.headers.get("Idempotency-Replayed"), await response.read()))
+
+    assert told[0][1] == told[1][1]
+    assert [replayed for replayed, _ in told] == [None, "true"]
 
 
 async def test_a_key_used_for_something_else_is_refused(service: Service) -> None:
@@ -262,6 +275,26 @@ async def test_a_body_that_cannot_be_is_refused_before_anything_is_done(
 
     assert (status, told["code"]) == (400, "bad_request")
     assert named in told["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "named"),
+    [
+        ("PATCH", f"/api/contacts/{UUID(int=1)}", {"addedToCampaign": "no"}, "addedToCampaign"),
+        ("PATCH", f"/api/contacts/{UUID(int=1)}", {"addedToCampaign": 1}, "addedToCampaign"),
+        ("POST", "/api/campaign", {"contactIds": [], "addedToCampaign": True}, "contactIds"),
+        ("POST", "/api/activities", {**A_CALL, "dueDate": 1_700_000_000}, "dueDate"),
+        ("POST", "/api/activities", {**A_CALL, "dueDate": "soon"}, "dueDate"),
+        ("POST", "/api/activities", {**A_CALL, "done": "yes"}, "done"),
+    ],
+)
+async def test_what_only_resembles_a_value_is_refused(
+    service: Service, method: str, path: str, body: Any, named: str
+) -> None:
+    status, told = await service.send(method, path, body)
+
+    assert (status, told["code"]) == (400, "bad_request")
+    assert f"'{named}'" in told["error"]
 
 
 @pytest.mark.parametrize(

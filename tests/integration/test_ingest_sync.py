@@ -7,9 +7,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import asyncpg
 import orjson
 import pytest
 
+from services.ingest.sync import connecting
+from services.ingest.sync.connecting import NoUrl
 from tests.support import histories
 from tests.support.cluster import Cluster, Instance, variables
 from tests.support.double import Double, double
@@ -247,7 +250,9 @@ async def test_what_is_gone_is_deleted_and_what_is_archived_or_hidden_is_not(
         persons = sorted(await rows(pipedrive, "persons"), key=int)
         purged, hidden = persons[:3], persons[3:6]
         deleted = persons[6]
+        deals, leads = await _some_deals(pipedrive), await _some_leads(pipedrive)
         await pipedrive.turn("PATCH", "/webhooks", {"dropped": 1.0})
+        await _archive(pipedrive, deals, leads)
         await pipedrive.turn("POST", "/purge", {"person": [int(one) for one in purged]})
         await pipedrive.turn(
             "PATCH", "/sight", {"hidden": {"person": [int(one) for one in hidden]}}
@@ -258,11 +263,48 @@ async def test_what_is_gone_is_deleted_and_what_is_archived_or_hidden_is_not(
         told = newest(await log.read("pipedrive.persons"), "person")
         assert {n for n in told if told[n]["action"] == "delete"} >= {*purged, deleted}
         assert all(told[number]["action"] == "change" for number in hidden)
+        events = await log.read("pipedrive.deals", "pipedrive.leads")
+        assert _archived(events, "deal") >= set(deals)
+        assert _archived(events, "lead") >= set(leads)
+        assert not [event for event in events if event["action"] == "delete"]
         again = await asking.sync("full")
         assert changed(again) == 0
 
         await pipedrive.turn("PATCH", "/sight", {"hidden": {"person": []}})
         assert changed(await asking.sync("full")) == 0
+
+
+async def test_what_was_archived_unheard_is_found_by_a_delta(cluster: Cluster, log: Log) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        await asking.done(await asking.connect())
+        deals, leads = await _some_deals(pipedrive), await _some_leads(pipedrive)
+        await pipedrive.turn("PATCH", "/webhooks", {"dropped": 1.0})
+        await _archive(pipedrive, deals, leads)
+
+        await asking.sync("incremental")
+
+        events = await log.read("pipedrive.deals", "pipedrive.leads")
+        assert _archived(events, "deal") >= set(deals)
+        assert _archived(events, "lead") >= set(leads)
+
+
+async def _some_deals(pipedrive: Double) -> list[str]:
+    return sorted(await rows(pipedrive, "deals"), key=int)[:2]
+
+
+async def _some_leads(pipedrive: Double) -> list[str]:
+    return [row["id"] for row in (await pipedrive.ask("GET", "/v1/leads"))[:2]]
+
+
+async def _archive(pipedrive: Double, deals: list[str], leads: list[str]) -> None:
+    paths = [f"/v2/deals/{one}" for one in deals] + [f"/v1/leads/{one}" for one in leads]
+    for path in paths:
+        await pipedrive.ask("PATCH", path, {"is_archived": True})
+
+
+def _archived(events: list[Row], entity: str) -> set[str]:
+    told = living(events, entity)
+    return {number for number, event in told.items() if event["data"]["is_archived"]}
 
 
 async def test_trouble_on_the_way_is_waited_out(cluster: Cluster, log: Log) -> None:
@@ -373,6 +415,68 @@ async def test_connecting_twice_leaves_one_webhook_and_those_of_others(cluster: 
         assert (answer["data"]["connected"], answer["data"]["problem"]) == (True, None)
 
 
+async def test_who_connects_at_once_shares_one_webhook_and_one_sync(cluster: Cluster) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        await asking.done(await asking.connect())
+        await asking.call("GET", "/api/connection")
+        elsewhere = {"url": asking.ingest.url.replace("127.0.0.1", "localhost")}
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(asking.call("POST", "/api/connection", elsewhere))
+                for _ in range(4)
+            ]
+        made = [task.result() for task in tasks]
+
+        [hook] = await pipedrive.hooks()
+        assert hook["subscription_url"].startswith(elsewhere["url"])
+        assert {status for status, _ in made} == {202}
+        assert {answer["data"]["webhookId"] for _, answer in made} == {hook["id"]}
+        assert len({answer["data"]["syncId"] for _, answer in made}) == 1
+        _, answer = await asking.call("GET", "/api/connection")
+        assert answer["data"]["webhook"]["id"] == hook["id"]
+        assert answer["data"]["problem"] is None
+
+
+async def test_a_full_sync_follows_the_incremental_one_that_was_open_at_connecting(
+    cluster: Cluster,
+) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        await asking.done(await asking.connect())
+        await pipedrive.turn("PATCH", "/faults", {"delay_s": 0.2, "methods": "GET"})
+        _, answer = await asking.call("POST", "/api/sync", {"mode": "incremental"})
+        is_open = answer["data"]["id"]
+
+        assert await asking.connect() == is_open
+        await pipedrive.turn("PATCH", "/faults", {})
+
+        async def has_followed() -> bool:
+            _, listed = await asking.call("GET", "/api/sync")
+            newest = listed["data"]["syncs"][0]
+            return bool(newest["mode"] == "full" and newest["createdAt"] > open_since)
+
+        open_since = (await asking.told(is_open))["createdAt"]
+        await until(has_followed)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://hooks.example",
+        "http://",
+        "http://[::1",
+        "http://hooks.example:99999",
+        "http://hooks example",
+        "http://hooks.example/\u0000",
+        "https://hooks.example/?a=b",
+        "https://hooks.example/#here",
+    ],
+)
+def test_what_nobody_can_be_reached_at_is_refused_before_pipedrive_is_asked(url: str) -> None:
+    with pytest.raises(NoUrl):
+        connecting.door_at(url)
+
+
 async def test_the_command_connects_fills_and_says_what_it_read_and_may_be_given_again(
     cluster: Cluster, log: Log
 ) -> None:
@@ -422,6 +526,39 @@ async def test_a_webhook_that_was_switched_off_is_made_anew_and_what_was_lost_is
         await until(is_told, every_s=0.5)
         [mended] = await pipedrive.hooks()
         assert mended["is_active"] == 1
+
+
+async def test_a_webhook_that_was_deleted_is_made_anew_and_what_was_lost_is_read(
+    cluster: Cluster, log: Log
+) -> None:
+    async with connected(cluster, *SMALL, HOOK_CHECK_SECONDS="0.5") as (pipedrive, asking):
+        await asking.done(await asking.connect())
+        [hook] = await pipedrive.hooks()
+        await pipedrive.turn("PATCH", f"/webhooks/{hook['id']}", {"deleted": True})
+        made = await pipedrive.ask("POST", "/v2/persons", {"name": "Made in silence"})
+
+        async def is_told() -> bool:
+            return str(made["id"]) in living(await log.read("pipedrive.persons"), "person")
+
+        await until(is_told, every_s=0.5)
+        [mended] = await pipedrive.hooks()
+        assert mended["is_active"] == 1
+        _, answer = await asking.call("GET", "/api/sync")
+        assert "hook" in {one["cause"] for one in answer["data"]["syncs"]}
+
+
+async def test_a_delta_brings_all_that_another_program_brought_in_whatever_its_age(
+    cluster: Cluster, database_url: str
+) -> None:
+    async with connected(cluster, "--generated", "1200,60,100", "--burst", "0") as (_, asking):
+        await asking.done(await asking.connect())
+        conn = await asyncpg.connect(database_url)
+        await conn.execute("DELETE FROM ingest.known WHERE entity = 'person'")
+        await conn.close()
+
+        told = await asking.sync("incremental")
+
+        assert told["entities"]["persons"]["changed"] == 1200
 
 
 async def test_what_webhooks_leave_out_is_fetched_soon_after(cluster: Cluster, log: Log) -> None:

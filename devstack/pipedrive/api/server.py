@@ -64,6 +64,7 @@ class Server:
                 _fields(entity),
             )
             self._add_objects(add, f"/v2/{plural}", entity, writable=plural in WRITABLE)
+        add("PATCH", "/v2/deals/{id}", self._update("deal"))
         add("GET", "/v2/pipelines", _said(metadata.pipelines))
         add("GET", "/v2/stages", _said(metadata.stages))
         add("GET", "/v2/itemSearch", self._search_all)

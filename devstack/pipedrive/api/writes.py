@@ -140,6 +140,7 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
         "public_description": _note,
         "participants": _ids,
     },
+    "deal": {"title": _text, "is_archived": _flag},
     "lead": {
         "title": _text,
         "owner_id": _id,
@@ -218,6 +219,8 @@ def edited(
         after |= {"first_name": first or last, "last_name": last if first else None}
     if entity == "activity" and after["done"] != state["done"]:
         after["marked_as_done_time"] = shapes.seconds(now) if after["done"] else None
+    if entity == "deal" and after["is_archived"] != state["is_archived"]:
+        after["archive_time"] = shapes.seconds(now) if after["is_archived"] else None
     if "visible_to" in fields:
         after["visible_to"] = str(fields["visible_to"])
     return after

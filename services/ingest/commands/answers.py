@@ -42,6 +42,9 @@ Phone = Annotated[
     str, Field(max_length=LONGEST_POINT), AfterValidator(_text), AfterValidator(_number)
 ]
 
+Flag = Annotated[bool, Field(strict=True)]
+Day = Annotated[date, Field(strict=True)]
+
 AFTER: Final = (
     "pass it on as `after` to see the change in what is read next; null when the change is on its "
     "way without one"
@@ -92,8 +95,8 @@ class WantedActivity(Json):
     contact_id: UUID
     type: Text = Field(description="Pipedrive's key of the type, such as call or meeting")
     subject: Text
-    due_date: date | None = None
-    done: bool = False
+    due_date: Day | None = None
+    done: Flag = False
 
 
 class MadeActivity(Json):
@@ -111,14 +114,14 @@ class MadeActivity(Json):
 class Membership(Json):
     """Whether a contact is in the campaign."""
 
-    added_to_campaign: bool
+    added_to_campaign: Flag
 
 
 class Memberships(Json):
     """Contacts to put into the campaign, or to take out."""
 
     contact_ids: list[UUID] = Field(min_length=1, max_length=MOST_CONTACTS)
-    added_to_campaign: bool
+    added_to_campaign: Flag
 
 
 class Campaign(Json):

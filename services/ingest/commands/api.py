@@ -160,7 +160,7 @@ class Commands:
         match begun:
             case Answered():
                 COMMANDS.labels(_name(request), "repeated").inc()
-                response = raw(orjson.dumps(begun.answer), begun.status)
+                response = raw(begun.answer, begun.status)
                 response.headers["Idempotency-Replayed"] = "true"
                 return response
             case Busy():
@@ -171,7 +171,7 @@ class Commands:
                 token = request.headers["Authorization"]
                 caller = Caller(asker.company_id, asker.user_id, token, begun.key, after)
                 answered = await self._worked(request, asker, caller, status, work)
-                return raw(orjson.dumps(answered.answer), answered.status)
+                return raw(answered.answer, answered.status)
 
     async def _begin(
         self, asker: Asker, key: str | None, digest: bytes
@@ -211,7 +211,7 @@ class Commands:
             await self._quietly(command_store.let_go, asker, caller.key)
             raise
         answer = {"success": True, "data": done.model_dump(mode="json", by_alias=True)}
-        answered = Answered(status, answer)
+        answered = Answered(status, orjson.dumps(answer))
         COMMANDS.labels(_name(request), "done").inc()
         await self._keep(asker, caller.key, answered)
         return answered

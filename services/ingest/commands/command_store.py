@@ -10,7 +10,7 @@ Rule 3: who asks without a key for what an unanswered command of the same user a
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from shared import db
 
@@ -81,8 +81,10 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
+    """`answer` is the body, to the byte."""
+
     status: int
-    answer: Any
+    answer: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ is by its name, or belongs to the undertaking that the next try goes on with.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from services.ingest.commands import telling, wanted
@@ -17,6 +18,7 @@ from services.ingest.commands.answers import (
     WantedActivity,
     WantedContact,
 )
+from services.ingest.commands.finding import Finding
 from services.ingest.commands.making import Making
 from services.ingest.commands.neighbours import Contact, Neighbours, Organization
 from services.ingest.commands.telling import Telling
@@ -134,7 +136,9 @@ class Doing:
     async def _org_id(
         self, pipedrive: Pipedrive, caller: Caller, organization: Organization | None
     ) -> tuple[int | None, list[Record]]:
-        """Its id in Pipedrive, where it is made if it is not there; and what to tell of that."""
+        """Its id in Pipedrive, where it is made if it is not there; and what to tell of that: of
+        one that was there nobody has told us.
+        """
         if organization is None or organization.pipedrive_org_id is not None:
             return organization and organization.pipedrive_org_id, []
         body = wanted.organization(
@@ -145,6 +149,13 @@ class Doing:
         )
         name = str(organization.organization_id)
         it = Undertaking(caller.company_id, "organization", name)
-        row = await self.making.once(pipedrive, it, body, counts_for=KNOWN_TO_ORGS)
+        finding = Finding(pipedrive, self.neighbours, caller.token, self.making.deadline_s)
+        row = await self.making.once(
+            pipedrive,
+            it,
+            body,
+            counts_for=KNOWN_TO_ORGS,
+            instead=partial(finding.organization, organization),
+        )
         now = datetime.now(UTC)
         return row["id"], [telling.row_record("organization", row, caller.company_id, now)]

@@ -25,6 +25,9 @@ from shared.pipedrive.errors import Refused, Unsettled
 
 log = logging.getLogger(__name__)
 
+Finds = Callable[[], Awaitable[dict[str, Any] | None]]
+"""A row that is there already and serves as well."""
+
 SETTLED: Final = timedelta(seconds=20)
 LOOKED_AT: Final = 500
 LOOK_S: Final = 3.0
@@ -43,8 +46,10 @@ class Making:
         wanted: Wanted,
         *,
         counts_for: timedelta = undertaking_store.KEPT,
+        instead: Finds | None = None,
     ) -> dict[str, Any]:
-        """The row that Pipedrive has of it. Past `counts_for` it may be made again.
+        """The row that Pipedrive has of it. Past `counts_for` it may be made again; what `instead`
+        finds before it was ever asked for is taken for it.
 
         Raises:
             Unsettled: it may have been made; asking again later settles it.
@@ -63,10 +68,21 @@ class Making:
                 if found is not None:
                     return found
                 _require_settled(held)
+            elif instead is not None:
+                there = await self._take_over(it, instead)
+                if there is not None:
+                    return there
             return await self._make(pipedrive, it, wanted, held)
         except BaseException:
             await self._quietly(undertaking_store.let_go, it)
             raise
+
+    async def _take_over(self, it: Undertaking, instead: Finds) -> dict[str, Any] | None:
+        found = await instead()
+        if found is None:
+            return None
+        row = storable(found)
+        return row if await self._keep(it, row) else None
 
     async def _take(self, it: Undertaking) -> Held:
         """Waits while another is at it.

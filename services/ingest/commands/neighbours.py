@@ -82,7 +82,11 @@ class Neighbours:
         Unavailable: orgs is away; asking again is safe.
         """
         url = f"{self.orgs_url}/api/organizations"
-        return _organization(await self._ask("POST", url, token, {"name": name}))
+        try:
+            return _organization(await self._ask("POST", url, token, {"name": name}))
+        except Refused as refused:
+            sentence = refused.sentence.replace("'name'", "'organizationName'", 1)
+            raise Refused(refused.status, refused.code, sentence) from refused
 
     async def _ask(
         self,

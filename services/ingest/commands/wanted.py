@@ -100,9 +100,14 @@ def _same(name: str, value: Any, row: Row) -> bool:
         case "custom_fields" | "address" | "website":
             return True  # kept in spellings of Pipedrive's own
         case _ if isinstance(value, str):
-            return _tidy(value) == _tidy(str(row.get(name) or ""))
+            return is_same_text(value, str(row.get(name) or ""))
         case _:
             return bool(row.get(name) == value)
+
+
+def is_same_text(one: str, other: str) -> bool:
+    """But for what Pipedrive tidies."""
+    return _tidy(one) == _tidy(other)
 
 
 def _values(points: Any, tidy: Any) -> set[str]:

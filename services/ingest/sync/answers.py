@@ -1,7 +1,9 @@
 """What the sync's API answers, and how long a sync will still take.
 
-Rule: what is left is told from what has been read since the beginning, so a sync that waited for
-tokens says more than it needs. Before a tenth of a second of work nothing is told.
+Rule: what is left is told from what has been done since the beginning, so a sync that waited for
+tokens says more than it needs. Of a full sync that is rows, once the lists have been measured; how
+many changed nobody knows beforehand, so of an incremental one it is lists. Before a tenth of a
+second of work nothing is told.
 """
 
 from datetime import datetime
@@ -10,9 +12,9 @@ from uuid import UUID
 
 from pydantic import Field
 
-from services.ingest.sync import lists
+from services.ingest.sync import lists, steps
 from services.ingest.sync.connection_store import Link
-from services.ingest.sync.steps import Mode
+from services.ingest.sync.steps import Act, Mode
 from services.ingest.sync.sync_store import Sync
 from shared.pipedrive.budget import Usage
 from shared.web import Json
@@ -141,9 +143,15 @@ def sync(row: Sync, now: datetime) -> dict[str, Any]:
 
 
 def share(row: Sync) -> float | None:
-    """Of the rows that are to be read, how many have been; null while nobody knows."""
+    """Of what is to be read, how much has been; null while nobody knows."""
     if row.finished_at is not None:
         return 1.0
+    plan = steps.plan(row.reads, is_thorough=True)
+    left = steps.left(plan, row.mark.get("step"))
+    if row.reads is Mode.INCREMENTAL:
+        return (len(plan) - len(left)) / len(plan)
+    if left[0].act in (Act.WHOLE, Act.MEASURE):
+        return None
     totals = sum(max(of.get("total", 0), of["read"]) for of in row.counts.values())
     read = sum(of["read"] for of in row.counts.values())
     return min(1.0, read / totals) if totals else None

@@ -31,10 +31,16 @@ RUNNING: Final = "A sync is open already: its id is in `data`"
 
 
 class Report(NamedTuple):
-    """The company's webhooks, and when Pipedrive told so by the steady clock."""
+    """The company's webhooks, when Pipedrive told so by the steady clock, and which of them was
+    ours then.
+    """
 
     at: float
+    ours: int | None
     hooks: list[dict[str, Any]]
+
+    def serves(self, link: Link) -> bool:
+        return self.ours == link.hook_id and self.at >= time.monotonic() - REPORTED_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +171,13 @@ class SyncApi:
         if link is None or link.hook_url is None:
             return None, "No webhook of ours has been registered: connect the company."
         known = self.reported.get(company_id)
-        if known is None or known.at < time.monotonic() - REPORTED_S:
+        if known is None or not known.serves(link):
             try:
                 shown = await hooks.listed(self.connecting.parts.clients.of(company_id))
             except (Unavailable, Refused) as why:
                 return None, f"Pipedrive does not tell: {why}"
-            known = self.reported[company_id] = Report(time.monotonic(), shown)
+            known = Report(time.monotonic(), link.hook_id, shown)
+            self.reported[company_id] = known
         return _reported(known.hooks, link)
 
 

@@ -1,18 +1,20 @@
-"""One worker at a time for a company, over all processes.
+"""One at a time for a company, over all processes: who works on its sync, who sees to its webhook.
 
 Rule: the claim is a lock of a Postgres session, and all that its holder writes goes through that
 session. Whoever dies or loses the connection loses the claim with it, and can write nothing more.
 """
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import IntEnum
 from typing import Final
 
 from services.ingest.sync import SCHEMA
 from shared import db
 
-LOCK_SPACE: Final = 0x5359
+POLL_S: Final = 0.1
 TRY = "SELECT pg_try_advisory_lock($1, $2)"
 
 # A holder whose machine is gone must not hold on until the kernel gives up after two hours.
@@ -21,9 +23,18 @@ NOTICE_DEATH = (
 )
 
 
+class Work(IntEnum):
+    """What is claimed of a company; each is a space of locks."""
+
+    SYNC = 0x5359
+    WEBHOOK = 0x5748
+
+
 @asynccontextmanager
-async def claimed(dsn: str, company_id: int) -> AsyncIterator[db.Connection | None]:
-    """A connection that holds the company, or null if somebody else does.
+async def claimed(
+    dsn: str, company_id: int, work: Work = Work.SYNC, *, patience_s: float = 0.0
+) -> AsyncIterator[db.Connection | None]:
+    """A connection that holds the company's work, or null if somebody else does for so long.
 
     Raises:
         Unavailable: Postgres is away.
@@ -32,8 +43,17 @@ async def claimed(dsn: str, company_id: int) -> AsyncIterator[db.Connection | No
     try:
         with db.errors():
             await conn.execute(NOTICE_DEATH)
-            number = zlib.crc32(b"%d" % company_id) - 2**31
-            held = await conn.fetchval(TRY, LOCK_SPACE, number)
+            held = await _tried(conn, company_id, work, patience_s)
         yield conn if held else None
     finally:
         conn.terminate()  # frees the lock even where Postgres no longer answers
+
+
+async def _tried(conn: db.Connection, company_id: int, work: Work, patience_s: float) -> bool:
+    number = zlib.crc32(b"%d" % company_id) - 2**31
+    deadline = asyncio.get_running_loop().time() + patience_s
+    while not await conn.fetchval(TRY, work.value, number):
+        if asyncio.get_running_loop().time() >= deadline:
+            return False
+        await asyncio.sleep(POLL_S)
+    return True

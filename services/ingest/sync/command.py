@@ -17,6 +17,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.sync import answers, lists, role, sync_store
 from services.ingest.sync.connecting import NoUrl
 from services.ingest.sync.runner import Runner
+from services.ingest.sync.steps import Mode
 from services.ingest.sync.sync_store import Sync
 from shared import db, lifecycle, service
 from shared.errors import Unavailable
@@ -49,29 +50,47 @@ async def main(arguments: Sequence[str]) -> int:
             await sync.prepare(stop)
             await service.prepare_topics(settings, role.TOPICS, stop)
             try:
-                made = await sync.connecting.connect(given.company, given.url)
+                return await _connected(sync, given.company, given.url, stop)
             except (NoUrl, Refused, Unavailable) as why:
                 _say(str(why))
                 return 1
-            because = made.registered_because
-            _say(f"webhook {made.webhook_id} to {made.webhook_url}: {because or 'as it was'}")
-            return await _fill(sync, given.company, made.sync_id, stop)
 
 
-async def _fill(sync: role.Sync, company_id: int, sync_id: UUID, stop: asyncio.Event) -> int:
+async def _connected(
+    sync: role.Sync, company_id: int, url: str | None, stop: asyncio.Event
+) -> int:
+    """An incremental sync that was open is shown first, then the full one."""
+    while True:
+        made = await sync.connecting.connect(company_id, url)
+        because = made.registered_because
+        _say(f"webhook {made.webhook_id} to {made.webhook_url}: {because or 'as it was'}")
+        row = await _filled(sync, company_id, made.sync_id, stop)
+        if row is None or row.finished_at is None:
+            _say("stopped; the sync role goes on from here")
+            return 1
+        _tell(row)
+        if row.state != "done":
+            return 1
+        if row.reads is Mode.FULL:
+            return 0
+
+
+async def _filled(
+    sync: role.Sync, company_id: int, sync_id: UUID, stop: asyncio.Event
+) -> Sync | None:
     ended = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(Runner(sync.parts, sync.pool, only=company_id).run(ended))
         row = await _shown_to_its_end(sync.pool, company_id, sync_id, stop)
         ended.set()
-    if row is None or row.finished_at is None:
-        _say("stopped; the sync role goes on from here")
-        return 1
+    return row
+
+
+def _tell(row: Sync) -> None:
     _say(f"{row.state}{f': {row.reason}' if row.reason else ''}, {row.tokens} tokens")
     for name in (each for each in lists.ALL if each in row.counts):
         of = row.counts[name]
         _say(f"  {name}: {of['read']:,} read, {of['changed']:,} changed, {of['failed']} failed")
-    return 0 if row.state == "done" else 1
 
 
 async def _shown_to_its_end(

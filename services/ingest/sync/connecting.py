@@ -9,15 +9,20 @@ from uuid import UUID
 
 from services.ingest.sync import hooks, sync_store
 from services.ingest.sync.answers import Connected
+from services.ingest.sync.claim import Work, claimed
+from services.ingest.sync.hooks import Registered
 from services.ingest.sync.running import Parts
 from services.ingest.sync.steps import Mode
 from shared import db
+from shared.errors import Unavailable
+from shared.pipedrive.client import Pipedrive
 from shared.tenants import Tenants
 
 Store = Callable[[], AbstractAsyncContextManager[db.Connection]]
 """A connection to the store, whose trouble is `Unavailable`."""
 
 CAUSE: Final = "connect"
+PATIENCE_S: Final = 15.0
 
 
 class NoUrl(Exception):
@@ -38,10 +43,9 @@ class Connecting:
             Unavailable: Pipedrive or Postgres is away.
         """
         client = self.parts.clients.of(company_id)
-        url = _door(public_url or self.parts.settings.public_url)
-        tenant = self.tenants.get(company_id)
+        url = door_at(public_url or self.parts.settings.public_url)
         async with self.store() as conn:
-            hook = await hooks.ensure(client, conn, tenant, url, takes_over=True)
+            hook = await self._registered(client, url)
             sync_id = await self._full_sync(conn, company_id)
         return Connected(
             webhook_id=hook.hook_id,
@@ -50,18 +54,45 @@ class Connecting:
             sync_id=sync_id,
         )
 
+    async def _registered(self, client: Pipedrive, url: str) -> Registered:
+        """Of those who connect at once, one makes the webhook and the others find it made."""
+        company_id, dsn = client.company_id, self.parts.dsn
+        async with claimed(dsn, company_id, Work.WEBHOOK, patience_s=PATIENCE_S) as alone:
+            if alone is None:
+                raise Unavailable("somebody else is seeing to the webhook")
+            tenant = self.tenants.get(company_id)
+            return await hooks.ensure(client, alone, tenant, url, takes_over=True)
+
     async def _full_sync(self, conn: db.Connection, company_id: int) -> UUID:
-        """One that is open already serves: what it has passed, the webhook and the next delta see
-        to.
+        """A full one that is open already serves: what it has passed, the webhook and the next
+        delta see to. After an incremental one the full one is due.
         """
-        sync_id, _ = await sync_store.ask(conn, company_id, Mode.FULL, CAUSE)
+        sync_id, is_own = await sync_store.ask(conn, company_id, Mode.FULL, CAUSE)
+        if not is_own:
+            await sync_store.make_full_due(conn, company_id, sync_id)
         return sync_id
 
 
-def _door(public_url: str | None) -> str:
+def door_at(public_url: str | None) -> str:
+    """Where Pipedrive sends its webhooks.
+
+    Raises:
+        NoUrl: nobody can be reached there.
+    """
     if not public_url:
         raise NoUrl("Say where Pipedrive reaches this service: set PUBLIC_URL or give a url.")
-    parts = urlsplit(public_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not _is_base(public_url):
         raise NoUrl(f"Not an http(s) address of this service: {public_url[:200]!r}")
     return hooks.door(public_url)
+
+
+def _is_base(url: str) -> bool:
+    """Whether a path can be put behind it."""
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_plain = url.isprintable() and not any(char.isspace() for char in url)
+    is_whole = bool(parts.hostname) and has_port and not (parts.query or parts.fragment)
+    return is_plain and is_whole and parts.scheme in ("http", "https")

@@ -106,13 +106,16 @@ class Reader:
         await self._finish(of)
 
     async def newest(self, of: List, since: datetime) -> None:
-        """What was added since then, be it without an update time."""
+        """What was added since then, be it without an update time. What another program brought
+        in may say that it was added years ago: as long as pages bring news, the next one is read.
+        """
         since -= OVERLAP
         async with aclosing(self._pages(of, of.newest())) as pages:
             async for page, asked_at in pages:
-                await self.take(Rows(of, page.rows, asked_at))
+                found = await self.take(Rows(of, page.rows, asked_at))
                 added = [at for row in page.rows if (at := values.moment(row.get("add_time")))]
-                if not added or min(added) < since:
+                is_older = not added or min(added) < since
+                if is_older and not found.records:
                     break
         await self._finish(of)
 

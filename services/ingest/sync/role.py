@@ -116,6 +116,7 @@ class Sync:
             apply=hearing.apply,
             publisher=self.parts.publisher,
             pace=hearing.PACE,
+            passes_over=hearing.is_of_the_sync,
         )
         loops = (
             Runner(self.parts, self.pool).run,

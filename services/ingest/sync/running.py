@@ -4,7 +4,6 @@ Rule 1: what passes by waiting is waited out with the sync kept open: a moment f
         way, until midnight for the day's tokens. What never works ends it, or the one list that
         is refused.
 Rule 2: only a sync that came to its end moves the moment from which the next delta reads.
-Rule 3: a company that was never read in full is, whatever was asked for.
 """
 
 import asyncio
@@ -113,10 +112,7 @@ class Run:
 
     def _plan(self) -> tuple[Step, ...]:
         is_thorough = schedule.is_thorough(self._sync, self._parts.settings)
-        return plan(self._mode(), is_thorough=is_thorough)
-
-    def _mode(self) -> Mode:
-        return Mode.FULL if self._sync.since is None else self._sync.mode
+        return plan(self._sync.reads, is_thorough=is_thorough)
 
     async def _persist(self, reader: Reader, step: Step) -> None:
         """The step, unless its list is refused to us."""
@@ -172,7 +168,7 @@ class Run:
         now = datetime.now(UTC)
         sync = self._sync
         await status.done(sync, now)
-        is_full = self._mode() is Mode.FULL
+        is_full = sync.reads is Mode.FULL
         settings = self._parts.settings
         with db.errors():
             async with self._conn.transaction():

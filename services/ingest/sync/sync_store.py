@@ -26,6 +26,13 @@ RETURNING id
 
 UNFINISHED = "SELECT id FROM syncs WHERE company_id = $1 AND finished_at IS NULL"
 
+FULL_DUE = """
+UPDATE connections
+   SET full_due = now()
+  FROM syncs
+ WHERE connections.company_id = $1 AND syncs.id = $2 AND syncs.mode = 'incremental'
+"""
+
 # Companies whose time has come; a full sync brings all that an incremental one would.
 DUE = """
 SELECT company_id, coalesce(full_due <= now(), false) AS is_full
@@ -108,6 +115,11 @@ class Sync:
     started_at: datetime | None
     finished_at: datetime | None
 
+    @property
+    def reads(self) -> Mode:
+        """A company that was never read in full is, whatever was asked for."""
+        return Mode.FULL if self.since is None else self.mode
+
 
 def _sync(row: asyncpg.Record) -> Sync:
     return Sync(**{**dict(row), "id": _plain(row["id"]), "mode": Mode(row["mode"])})
@@ -128,6 +140,11 @@ async def ask(conn: Connection, company_id: int, mode: Mode, cause: str) -> tupl
         held = await conn.fetchval(UNFINISHED, company_id)
         if held is not None:  # else it has ended in between
             return _plain(held), False
+
+
+async def make_full_due(conn: Connection, company_id: int, open_id: UUID) -> None:
+    """A full sync is to follow the open one, unless that is full itself."""
+    await conn.execute(FULL_DUE, company_id, open_id)
 
 
 async def due(conn: Connection) -> list[tuple[int, Mode]]:

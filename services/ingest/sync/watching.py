@@ -8,6 +8,7 @@ import logging
 from typing import Final
 
 from services.ingest.sync import connection_store, hooks, sync_store
+from services.ingest.sync.claim import Work, claimed
 from services.ingest.sync.running import Parts
 from services.ingest.sync.steps import Mode
 from shared import db, heart, lifecycle
@@ -52,15 +53,18 @@ class Watcher:
         add to what is there.
         """
         client = self._parts.clients.of(company_id, Purpose.SYNC)
-        with db.errors():
-            async with self._pool.acquire() as conn:
+        async with claimed(self._parts.dsn, company_id, Work.WEBHOOK) as conn:
+            if conn is None:
+                return  # it is being connected
+            with db.errors():
                 link = await connection_store.link(conn, company_id)
-                if link is None or link.hook_url is None:
-                    return
-                tenant = self._tenants.get(company_id)
-                registered = await hooks.ensure(client, conn, tenant, link.hook_url)
-                if registered.mended is None:
-                    return
-                HOOKS_MENDED.labels(registered.mended).inc()
+            if link is None or link.hook_url is None:
+                return
+            tenant = self._tenants.get(company_id)
+            registered = await hooks.ensure(client, conn, tenant, link.hook_url)
+            if registered.mended is None:
+                return
+            HOOKS_MENDED.labels(registered.mended).inc()
+            with db.errors():
                 await connection_store.read_from_last_event(conn, company_id)
                 await sync_store.ask(conn, company_id, Mode.INCREMENTAL, CAUSE)

@@ -59,6 +59,27 @@ def test_nothing_is_made_up_where_nothing_is_known(
     assert answers.seconds_left(a_sync(**changes), NOW) == expected
 
 
+@pytest.mark.parametrize("step", [None, "whole users", "measure deals"])
+def test_until_the_lists_are_measured_nothing_is_left_to_tell(step: str | None) -> None:
+    assert answers.seconds_left(a_sync(mark={"step": step} if step else {}), NOW) is None
+
+
+def test_of_an_incremental_sync_as_much_is_left_as_there_are_lists_to_read() -> None:
+    incremental = a_sync(mode=Mode.INCREMENTAL, since=NOW - timedelta(hours=1), counts={})
+    begun = replace(incremental, mark={"step": "whole users"})
+    half = replace(incremental, mark={"step": "delta activities"})
+
+    assert answers.seconds_left(begun, NOW) is None
+    assert answers.share(half) == 5 / 11
+    assert answers.seconds_left(half, NOW) == 60
+    assert answers.seconds_left(replace(half, finished_at=NOW), NOW) == 0
+
+
+def test_a_company_that_was_never_read_in_full_is_whatever_was_asked_for() -> None:
+    assert a_sync(mode=Mode.INCREMENTAL).reads is Mode.FULL
+    assert a_sync(mode=Mode.INCREMENTAL, since=NOW).reads is Mode.INCREMENTAL
+
+
 def test_lists_are_told_in_the_order_they_are_read_in() -> None:
     told = answers.sync(a_sync(), NOW)
 
