@@ -95,6 +95,51 @@ async def test_letters_are_listed_filtered_and_shown(
     assert shown["origin"] == {"topic": "pipedrive.notes", "partition": 0, "offset": 2}
 
 
+async def test_where_there_is_none_it_says_so(
+    settings: Settings, publisher: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, said in (
+        (["list"], "there is no open dead letter\n"),
+        (["list", "--json", "--all"], "there is no dead letter\n"),
+        (["drop", "--company", "9"], "there is no open dead letter that fits\n"),
+    ):
+        capsys.readouterr()
+        assert await command.main(words) == 0
+        assert capsys.readouterr().err == said
+
+    await publisher.publish([a_letter(1)])
+    (name,) = [each["name"] for each in await listed(capsys)]
+    absent = "pipedrive.notes:0:99"
+
+    assert await command.main(["drop", name, absent]) == command.FAILED
+    told = capsys.readouterr()
+    assert told.out == "1 dropped\n"
+    assert told.err == f"{absent}: there is no open dead letter that fits\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--limit", "-1"),
+        ("--limit", "0"),
+        ("--limit", "all"),
+        ("--since", "yesterday"),
+        ("--until", "2026-13-01"),
+        ("pipedrive.notes",),
+    ],
+)
+async def test_what_cannot_be_read_of_a_command_is_named(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        await command.main(["drop", *words])
+
+    assert ended.value.code == command.MISUSED
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("python -m shared.dlq drop: error: argument ")
+    assert repr(words[-1]) in last
+
+
 async def test_what_is_replayed_or_dropped_is_no_longer_open(
     settings: Settings, publisher: Publisher, capsys: pytest.CaptureFixture[str]
 ) -> None:
