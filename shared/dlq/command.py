@@ -5,6 +5,7 @@ Rule: what changes something names which letters, or says that all are meant.
 
 import argparse
 import sys
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -176,8 +177,18 @@ def _origins(wanted: Wanted) -> Collection[str]:
 
 
 def _parts(found: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
-    for start in range(0, len(found), BATCH):
-        yield found[start : start + BATCH]
+    """Letters about one record stay together."""
+    about: dict[tuple[object, ...], list[Letter]] = defaultdict(list)
+    for letter in found:
+        about[letter.record].append(letter)
+    part: list[Letter] = []
+    for together in about.values():
+        part += together
+        if len(part) >= BATCH:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 def _print(found: Sequence[Letter], *, whole: bool, as_json: bool) -> None:

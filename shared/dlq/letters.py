@@ -36,6 +36,13 @@ class Letter:
     def company(self) -> str:
         return (self.key or b"").partition(b":")[0].decode(errors="replace")
 
+    @property
+    def record(self) -> tuple[object, ...]:
+        """The same for all letters about one record: each of its readers writes one."""
+        if self.offset is None:
+            return (self.name,)
+        return (self.topic, self.partition, self.offset)
+
     def summary(self) -> dict[str, Any]:
         return {
             "name": self.name,
