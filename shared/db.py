@@ -56,6 +56,8 @@ OUTAGES = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    # Asked between the server's farewell and the end of the connection, the driver blames itself.
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,  # shutdown, crash, cancelled statement
     asyncpg.InsufficientResourcesError,  # too many connections, disk full, lock table full
     asyncpg.TransactionRollbackError,  # deadlock, serialization
