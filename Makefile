@@ -71,7 +71,7 @@ stack-down: $(INSTALLED) ## stop them; their state stays
 	@$(PYTHON) -m devstack down
 
 rebuild: $(INSTALLED) ## build a store anew beside the live one: SERVICE=query, orgs or scoring; ARGS="…" goes to it
-	@set -a; [ ! -f .local/env ] || . .local/env; $(PYTHON) -m services.$(SERVICE) rebuild $(ARGS)
+	@case "$(SERVICE)" in query|orgs|scoring) ;; *) echo "SERVICE is query, orgs or scoring, not '$(SERVICE)'" >&2; exit 2;; esac; set -a; [ ! -f .local/env ] || . .local/env; $(PYTHON) -m services.$(SERVICE) rebuild $(ARGS)
 
 run: $(INSTALLED) ## everything, with a Pipedrive double, until Ctrl-C; no Docker needed
 	@$(PYTHON) -m devstack run

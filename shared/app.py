@@ -162,16 +162,16 @@ def server(app: web.Application, *, host: str, port: int) -> lifecycle.Loop:
 @asynccontextmanager
 async def preparing(*, title: str, host: str, port: int) -> AsyncIterator[None]:
     """Answers probes while the block prepares what the service's own application needs: the
-    process waits, so it is alive, and it is not ready.
+    process waits, so it is alive, and it is not ready. The block has a heart.
     """
 
     async def prepared() -> None:
         raise Unavailable("waits for its servers")
 
-    async with _listening(
-        application([], title=title, health=Health({"start": prepared})), host, port
-    ):
-        yield
+    app = application([], title=title, health=Health({"start": prepared}))
+    async with _listening(app, host, port):
+        with heart.beating("start"):
+            yield
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ import orjson
 from asyncpg.connection import LoggedQuery
 from asyncpg.pool import PoolConnectionProxy
 
+from shared import heart
 from shared.errors import Poison, Unavailable
 
 Connection: TypeAlias = PoolConnectionProxy | asyncpg.Connection
@@ -32,6 +33,9 @@ ANSWER_S = 35.0
 cancel, it is given as long once more, and then the connection is cut."""
 CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
+MIGRATION_S = 3600.0
+"""How long a file of a migration may take."""
+LOCK_LOOK_S = 0.2
 KEEP_PLANS_S = 300
 PING_S = 2.0
 # What a client that was frozen, or whose network is gone, leaves behind holds locks that everyone
@@ -51,6 +55,8 @@ OUTAGES = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    # Asked between the server's farewell and the end of the connection, the driver blames itself.
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,  # shutdown, crash, cancelled statement
     asyncpg.InsufficientResourcesError,  # too many connections, disk full, lock table full
     asyncpg.TransactionRollbackError,  # deadlock, serialization
@@ -165,15 +171,16 @@ async def _close(pool: Pool) -> None:
         pool.terminate()
 
 
-async def connect(dsn: str, schema: str) -> asyncpg.Connection:
-    """A connection of one's own, outside the pool."""
+async def connect(dsn: str, schema: str, *, patient: bool = False) -> asyncpg.Connection:
+    """A connection of one's own, outside the pool; `patient` as there."""
     with errors():
         conn: asyncpg.Connection = await asyncpg.connect(
             dsn,
             timeout=CONNECT_TIMEOUT_S,
+            command_timeout=None if patient else ANSWER_S,
             server_settings={
                 "search_path": f"{schema},public",
-                "application_name": f"my500-{schema}-relay",
+                "application_name": f"my500-{schema}-own",
                 "synchronous_commit": "off",
                 **ABANDONED,
             },
@@ -195,6 +202,19 @@ async def leased(pool: Pool, *, seconds: float) -> AsyncIterator[Connection]:
             raise
 
 
+@contextmanager
+def own(conn: Connection) -> Iterator[None]:
+    """As `errors`, of a connection of one's own: one whose use failed is cut, so that nobody waits
+    for it again.
+    """
+    try:
+        with errors():
+            yield
+    except Unavailable:
+        conn.terminate()
+        raise
+
+
 async def ping(pool: Pool) -> None:
     """Raises:
     Unavailable: Postgres does not answer.
@@ -208,7 +228,8 @@ async def migrate(dsn: str, schema: str, folders: Sequence[Path]) -> None:
     """Bring a schema up to date from plain SQL files; safe when many start at once.
 
     Files run in the order of their names, each in a transaction. A file that has run and was
-    edited afterwards is refused.
+    edited afterwards is refused. Who waits for another's migration asks again and again, so that
+    a Postgres that fell silent meanwhile is noticed.
 
     Raises:
         Unavailable: Postgres is away.
@@ -216,9 +237,16 @@ async def migrate(dsn: str, schema: str, folders: Sequence[Path]) -> None:
     """
     files = sorted((f for folder in folders for f in folder.glob("*.sql")), key=lambda f: f.name)
     with errors():
-        conn = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+        conn = await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=ANSWER_S,
+            server_settings={"application_name": f"my500-{schema}-migration", **ABANDONED},
+        )
         try:
-            await conn.execute("SELECT pg_advisory_lock($1)", SETTINGS_LOCK)
+            while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", SETTINGS_LOCK):
+                heart.beat()
+                await asyncio.sleep(LOCK_LOOK_S)
             await conn.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
             await conn.execute(f'SET search_path = "{schema}", public')
             await conn.execute(
@@ -228,7 +256,7 @@ async def migrate(dsn: str, schema: str, folders: Sequence[Path]) -> None:
             )
             await _run_missing(conn, files)
         finally:
-            await conn.close()
+            await conn.close(timeout=CLOSE_TIMEOUT_S)
 
 
 async def _run_missing(conn: asyncpg.Connection, files: Iterable[Path]) -> None:
@@ -241,11 +269,13 @@ async def _run_missing(conn: asyncpg.Connection, files: Iterable[Path]) -> None:
             if done[file.name] != digest:
                 raise ValueError(f"migration {file.name} was edited after it had run")
             continue
+        heart.beat(MIGRATION_S)
         async with conn.transaction():
-            await conn.execute(sql)
+            await conn.execute(sql, timeout=MIGRATION_S)
             await conn.execute(
                 "INSERT INTO schema_migrations (name, digest) VALUES ($1, $2)", file.name, digest
             )
+        heart.beat()
 
 
 # The schema is part of the name: a store built beside the live one waits for no lock of it. It is

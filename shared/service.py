@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared import db, heart, lifecycle
+from shared import db, lifecycle
 from shared.kafka.client import ensure_topics
 from shared.settings import Settings
 from shared.topics import Topic
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-MIGRATION_S = 3600.0
-"""How long a migration may take, or another instance's that is waited for."""
 
 
 def roles(arguments: Sequence[str], known: Sequence[str]) -> frozenset[str]:
@@ -45,9 +43,4 @@ async def prepare_topics(
 async def prepare_store(dsn: str, schema: str, migrations: Path, stop: asyncio.Event) -> None:
     """Bring the schema up to date, waiting for Postgres as long as it takes."""
     folders = (MIGRATIONS, migrations)
-
-    async def migrate() -> None:
-        heart.beat(MIGRATION_S)
-        await db.migrate(dsn, schema, folders)
-
-    await lifecycle.persist(migrate, stop, what="migrations")
+    await lifecycle.persist(lambda: db.migrate(dsn, schema, folders), stop, what="migrations")

@@ -3,6 +3,8 @@
 Rule 1: letters are never deleted; a decision is a mark in a compacted topic beside them.
 Rule 2: a letter is marked as replayed after Kafka has acked its record. A crash in between sends
         it twice; readers bear duplicates.
+Rule 3: a record that several readers put aside is sent once, since all of them read it again: else
+        one that nobody can read would come back three times as often at each try.
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
@@ -66,14 +68,17 @@ async def _marks(settings: Settings) -> dict[str, str]:
 async def settle(
     publisher: Publisher, settings: Settings, chosen: Sequence[Letter], resend: Resend | None
 ) -> None:
-    """Replay the letters, or, without `resend`, drop them.
+    """Replay the letters, or, without `resend`, drop them. All that are about one record come in
+    one call.
 
     Raises:
         Unavailable: Kafka did not ack; some may have been sent, none of them is marked.
     """
     await ensure_compacted(settings, MARKS)
     if resend is not None:
-        await publisher.publish([again(letter, resend(letter)) for letter in chosen])
+        tried = sorted(chosen, key=lambda letter: letter.attempts)
+        each_once = {letter.record: letter for letter in tried}.values()
+        await publisher.publish([again(letter, resend(letter)) for letter in each_once])
     state = DROPPED if resend is None else REPLAYED
     mark = orjson.dumps({"state": state, "at": datetime.now(UTC)})
     await publisher.publish([Record(MARKS, each.name.encode(), mark) for each in chosen])

@@ -5,8 +5,10 @@ Rule: what changes something names which letters, or says that all are meant.
 
 import argparse
 import sys
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from typing import Final
 
 import orjson
@@ -64,22 +66,41 @@ async def redeliver(words: Sequence[str], resend: Resend) -> int:
 
 def _add_filters(parser: argparse.ArgumentParser, action: str) -> None:
     parser.set_defaults(action=action)
-    parser.add_argument("names", nargs="*", help="letters by name, TOPIC:PARTITION:OFFSET")
+    parser.add_argument(
+        "names", nargs="*", type=_name, help="letters by name, TOPIC:PARTITION:OFFSET"
+    )
     parser.add_argument("--topic", help="the records' own topic, e.g. pipedrive.persons")
     parser.add_argument("--reason-contains", metavar="TEXT", help="in any case")
-    parser.add_argument(
-        "--since", type=letters.instant, metavar="ISO", help="put aside then, or later"
-    )
-    parser.add_argument("--until", type=letters.instant, metavar="ISO", help="put aside before")
+    parser.add_argument("--since", type=_instant, metavar="ISO", help="put aside then, or later")
+    parser.add_argument("--until", type=_instant, metavar="ISO", help="put aside before")
     parser.add_argument("--company", help="the tenant's number")
     parser.add_argument("--key", help="the record's key, e.g. 123:8")
-    parser.add_argument("--limit", type=int, metavar="N", help="no more than so many")
+    parser.add_argument("--limit", type=_count, metavar="N", help="no more than so many")
     parser.add_argument("--json", action="store_true", help="JSON, an object a line")
     if action in ("list", "show"):
         parser.add_argument("--all", action="store_true", help="also those decided about")
     else:
         parser.add_argument("--everything", action="store_true", help="with no filter: all open")
         parser.add_argument("--dry-run", action="store_true", help="say which, do nothing")
+
+
+def _name(text: str) -> str:
+    if not letters.is_name(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not TOPIC:PARTITION:OFFSET")
+    return text
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return letters.instant(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time in ISO 8601") from error
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above zero")
+    return int(text)
 
 
 async def run(
@@ -115,19 +136,28 @@ async def _act(
     resend: Resend | None,
     besides: Collection[str],
 ) -> int:
-    found: list[Letter] = []
-    passed_over = 0
     async with aclosing(box.letters(settings, wanted, _origins(wanted))) as each:
-        async for letter in each:
-            if letter.topic in besides:
-                passed_over += 1
-            else:
-                found.append(letter)
-    found.sort(key=lambda letter: (letter.time, letter.name))
-    found = found[: chosen.limit]
+        there = [letter async for letter in each]
+    there.sort(key=lambda letter: (letter.time, letter.name))
+    found = [letter for letter in there if letter.topic not in besides]
     if chosen.action in ("list", "show"):
-        _print(found, whole=chosen.action == "show", as_json=chosen.json)
-        return 0
+        _print(found[: chosen.limit], whole=chosen.action == "show", as_json=chosen.json)
+    else:
+        await _settle(settings, chosen, found[: chosen.limit], resend)
+    if len(there) > len(found):
+        webhooks = len(there) - len(found)
+        _complain(f"{webhooks} are webhooks: python -m services.ingest redeliver")
+    missing = wanted.names - {letter.name for letter in there}
+    for name in sorted(missing):
+        _complain(f"{name}: {wanted.nothing}")
+    if not there and not missing:
+        _complain(wanted.nothing)
+    return FAILED if missing else 0
+
+
+async def _settle(
+    settings: Settings, chosen: argparse.Namespace, found: Sequence[Letter], resend: Resend | None
+) -> None:
     if chosen.dry_run:
         _print(found, whole=False, as_json=chosen.json)
     else:
@@ -137,9 +167,6 @@ async def _act(
     done = "would be " if chosen.dry_run else ""
     done += box.DROPPED if resend is None else box.REPLAYED
     sys.stdout.write(f"{len(found)} {done}\n")
-    if passed_over:
-        _complain(f"{passed_over} are webhooks: python -m services.ingest redeliver")
-    return 0
 
 
 def _origins(wanted: Wanted) -> Collection[str]:
@@ -150,8 +177,18 @@ def _origins(wanted: Wanted) -> Collection[str]:
 
 
 def _parts(found: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
-    for start in range(0, len(found), BATCH):
-        yield found[start : start + BATCH]
+    """Letters about one record stay together."""
+    about: dict[tuple[object, ...], list[Letter]] = defaultdict(list)
+    for letter in found:
+        about[letter.record].append(letter)
+    part: list[Letter] = []
+    for together in about.values():
+        part += together
+        if len(part) >= BATCH:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 def _print(found: Sequence[Letter], *, whole: bool, as_json: bool) -> None:

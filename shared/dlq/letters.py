@@ -36,6 +36,13 @@ class Letter:
     def company(self) -> str:
         return (self.key or b"").partition(b":")[0].decode(errors="replace")
 
+    @property
+    def record(self) -> tuple[object, ...]:
+        """The same for all letters about one record: each of its readers writes one."""
+        if self.offset is None:
+            return (self.name,)
+        return (self.topic, self.partition, self.offset)
+
     def summary(self) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -83,6 +90,12 @@ class Wanted:
     def is_everything(self) -> bool:
         return self == Wanted(settled=self.settled)
 
+    @property
+    def nothing(self) -> str:
+        """Said where no letter is found."""
+        which = "dead letter" if self.settled else "open dead letter"
+        return f"there is no {which}" + ("" if self.is_everything else " that fits")
+
 
 def read(
     topic: str,
@@ -105,6 +118,12 @@ def read(
         attempts=_number(told.get("attempts")) or 1,
         reader=told.get("reader"),
     )
+
+
+def is_name(text: str) -> bool:
+    """Whether a letter may be named so: `TOPIC:PARTITION:OFFSET`."""
+    topic, *place = text.rsplit(":", 2)
+    return bool(topic) and len(place) == 2 and all(map(str.isdecimal, place))  # noqa: PLR2004
 
 
 def instant(text: str) -> datetime:

@@ -1,7 +1,8 @@
 """`python -m services.SERVICE rebuild`: the whole of it, from the command line.
 
-Rule: it can be killed at any moment and started again; it goes on where it was. Two at a time do
-not run.
+Rule 1: it can be killed at any moment and started again; it goes on where it was.
+Rule 2: two of a service do not run at a time. The lock that sees to it is of a connection, so it
+        is looked after as long as the building lasts.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from shared.rebuild.switching import NotYet, Waited, switch
 
 COMMAND: Final = "rebuild"
 LOCK: Final = 0x5242
+TRY_LOCK: Final = "SELECT pg_try_advisory_lock($1, hashtext($2))"
+LOCK_S: Final = 5.0
 LOOK_S: Final = 0.5
 LINE_S: Final = 5.0
 RETRY_S: Final = 2.0
@@ -48,34 +51,77 @@ def arguments(service: str, words: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+class Alone:
+    """The lock that a rebuild holds."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._conn: asyncpg.Connection | None = None
+
+    async def hold(self) -> None:
+        """Take it, or take it again where the connection that had it is gone.
+
+        Raises:
+            SystemExit: another has it.
+            Unavailable: Postgres is away.
+        """
+        if self._conn is not None and not self._conn.is_closed():
+            return
+        conn = await _connection(self._plan)
+        try:
+            with db.errors():
+                free = await conn.fetchval(TRY_LOCK, LOCK, self._plan.service, timeout=LOCK_S)
+        except Unavailable:
+            conn.terminate()
+            raise
+        if not free:
+            conn.terminate()
+            raise SystemExit(f"another rebuild of {self._plan.service} is running")
+        self._conn = conn
+
+    def let_go(self) -> None:
+        if self._conn is not None:
+            self._conn.terminate()
+
+
 async def run(plan: Plan, chosen: argparse.Namespace) -> None:
     """Raises:
-    SystemExit: another rebuild of the service is running.
+    SystemExit: with what is in the way: another rebuild, a Postgres that is away at the start, or
+        whoever interrupts it.
     """
-    async with _alone(plan):
-        if chosen.only_drop_old:
-            await _drop_old(plan)
-            return
-        async with _connected(plan) as conn:
-            await schemas.drop_old(conn, plan)
-            resumed = await schemas.begin(conn, plan, restart=chosen.restart)
-        _say(f"{plan.service}: {'going on with' if resumed else 'beginning'} {plan.next}")
-        began = time.monotonic()
-        async with building(plan) as build:
-            waited = await _until_switched(plan, build)
-            read, poison = build.progress.done, build.poison
-        _say(
-            f"{plan.service}: switched after {read:,} records, {time.monotonic() - began:.0f} s; "
-            f"{poison} could not be read; the store that was is {plan.old}; writers waited "
-            f"{1000 * waited.writers_s:.0f} ms, readers {1000 * waited.readers_s:.0f} ms"
-        )
-        if chosen.drop_old:
-            await _drop_old(plan)
+    try:
+        async with _alone(plan) as alone:
+            if not chosen.only_drop_old:
+                await _rebuild(plan, alone, restart=chosen.restart)
+            if chosen.drop_old or chosen.only_drop_old:
+                await _drop_old(plan)
+    except (Unavailable, *db.OUTAGES) as away:
+        raise SystemExit(f"{plan.service}: not rebuilt: {away}") from away
+    except asyncio.CancelledError:
+        raise SystemExit(f"{plan.service}: stopped; the same command goes on from here") from None
 
 
-async def _until_switched(plan: Plan, build: Building) -> Waited:
+async def _rebuild(plan: Plan, alone: Alone, *, restart: bool) -> None:
+    async with _connected(plan) as conn:
+        await schemas.drop_old(conn, plan)
+        resumed = await schemas.begin(conn, plan, restart=restart)
+    _say(f"{plan.service}: {'going on with' if resumed else 'beginning'} {plan.next}")
+    began = time.monotonic()
+    async with building(plan) as build:
+        waited = await _until_switched(plan, alone, build)
+        poison = build.poison
+    async with _connected(plan) as conn:
+        read = sum((await schemas.offsets(conn, plan.service)).values())
+    _say(
+        f"{plan.service}: switched after {read:,} records, {time.monotonic() - began:.0f} s; "
+        f"{poison} could not be read; the store that was is {plan.old}; writers waited "
+        f"{1000 * waited.writers_s:.0f} ms, readers {1000 * waited.readers_s:.0f} ms"
+    )
+
+
+async def _until_switched(plan: Plan, alone: Alone, build: Building) -> Waited:
     while True:
-        await _until_close(plan, build)
+        await _until_close(plan, alone, build)
         try:
             async with _connected(plan) as conn:
                 await schemas.analyze(conn, plan.next)
@@ -87,11 +133,12 @@ async def _until_switched(plan: Plan, build: Building) -> Waited:
             await asyncio.sleep(RETRY_S)
 
 
-async def _until_close(plan: Plan, build: Building) -> None:
+async def _until_close(plan: Plan, alone: Alone, build: Building) -> None:
     told_at = 0.0
     while True:
         trouble = ""
         try:
+            await alone.hold()
             await build.look()
             near = build.progress.behind <= CLOSE and await plan.settled(build.pool)
         except Unavailable as away:
@@ -105,25 +152,28 @@ async def _until_close(plan: Plan, build: Building) -> None:
 
 
 @asynccontextmanager
-async def _alone(plan: Plan) -> AsyncIterator[None]:
-    async with _connected(plan) as conn:
-        free = await conn.fetchval(
-            "SELECT pg_try_advisory_lock($1, hashtext($2))", LOCK, plan.service
-        )
-        if not free:
-            raise SystemExit(f"another rebuild of {plan.service} is running")
-        yield
+async def _alone(plan: Plan) -> AsyncIterator[Alone]:
+    alone = Alone(plan)
+    try:
+        await alone.hold()
+        yield alone
+    finally:
+        alone.let_go()
 
 
-@asynccontextmanager
-async def _connected(plan: Plan) -> AsyncIterator[asyncpg.Connection]:
-    """A connection whose statements may take their time."""
+async def _connection(plan: Plan) -> asyncpg.Connection:
+    """One whose statements may take their time."""
     with db.errors():
-        conn = await asyncpg.connect(
+        return await asyncpg.connect(
             plan.dsn,
             timeout=db.CONNECT_TIMEOUT_S,
             server_settings={"application_name": f"my500-{plan.service}-rebuild"},
         )
+
+
+@asynccontextmanager
+async def _connected(plan: Plan) -> AsyncIterator[asyncpg.Connection]:
+    conn = await _connection(plan)
     try:
         yield conn
     finally:

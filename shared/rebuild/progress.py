@@ -40,6 +40,8 @@ class Progress:
         return (last - first) / (ended - began) if ended > began else 0.0
 
     def line(self) -> str:
+        if not self._looks:
+            return f"[{'':<{WIDTH}}]"
         share = min(1.0, self.done / self.total) if self.total else 1.0
         bar = "#" * int(WIDTH * share)
         return (

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -264,7 +266,34 @@ async def test_nobody_notices_a_rebuild(cluster: Cluster, database_url: str, ser
         assert_same(await rows(database_url, each), after[each])
 
 
-async def test_a_rebuild_that_was_killed_goes_on_where_it_was(
+async def is_begun(database_url: str) -> bool:
+    conn = await asyncpg.connect(database_url)
+    try:
+        sql = "SELECT sum(next_offset) FROM query_next.consumer_offsets"
+        return bool(await conn.fetchval(sql))
+    except asyncpg.UndefinedTableError:
+        return False
+    finally:
+        await conn.close()
+
+
+async def read_by(database_url: str, service: str) -> int:
+    conn = await asyncpg.connect(database_url)
+    try:
+        sql = f"SELECT sum(next_offset) FROM {service}.consumer_offsets"  # noqa: S608
+        return int(await conn.fetchval(sql))
+    finally:
+        await conn.close()
+
+
+async def says(process: asyncio.subprocess.Process, words: str) -> bool:
+    """Reads what it says until then; `communicate` has the rest."""
+    if process.stdout is None:
+        raise AssertionError("its output is read")
+    return words in (await process.stdout.readline()).decode()
+
+
+async def test_a_rebuild_that_was_killed_or_interrupted_goes_on_where_it_was(
     cluster: Cluster, database_url: str
 ) -> None:
     cluster.write_tenants([a_tenant(COMPANY)])
@@ -275,23 +304,20 @@ async def test_a_rebuild_that_was_killed_goes_on_where_it_was(
     cluster.environment = {**cluster.environment, "BATCH_RECORDS": "20"}
     process = await begin_rebuild(cluster, "query")
 
-    async def is_begun() -> bool:
-        conn = await asyncpg.connect(database_url)
-        try:
-            sql = "SELECT sum(next_offset) FROM query_next.consumer_offsets"
-            return bool(await conn.fetchval(sql))
-        except asyncpg.UndefinedTableError:
-            return False
-        finally:
-            await conn.close()
-
-    await until(is_begun)
+    await until(lambda: is_begun(database_url))
     process.kill()
     await process.wait()
+    process = await begin_rebuild(cluster, "query")
+    await until(lambda: says(process, "going on with query_next"))
+    process.send_signal(signal.SIGINT)
+    out, _ = await process.communicate()
+    assert out.decode().splitlines()[-1] == "query: stopped; the same command goes on from here"
+    assert process.returncode == 1
 
     said = await rebuild(cluster, "query", "--drop-old")
 
     assert "query: going on with query_next" in said
+    assert f"switched after {await read_by(database_url, 'query'):,} records" in said
     assert "query_old dropped" in said
     assert_same(await rows(database_url, "query"), before)
 
@@ -309,3 +335,32 @@ async def test_two_rebuilds_of_a_store_do_not_run_at_a_time(
 
     assert process.returncode == 1
     assert "another rebuild of query is running" in out.decode()
+
+
+async def test_a_rebuild_without_postgres_says_so(cluster: Cluster) -> None:
+    cluster.environment = {
+        **cluster.environment,
+        "DATABASE_URL": "postgresql://postgres@127.0.0.1:1/none",
+    }
+    cluster.write_tenants([a_tenant(COMPANY)])
+
+    process = await begin_rebuild(cluster, "orgs")
+    out, _ = await process.communicate()
+
+    assert process.returncode == 1
+    (line,) = out.decode().splitlines()
+    assert line.startswith("orgs: not rebuilt: Postgres: ")
+
+
+@pytest.mark.parametrize("service", ["", "ingest", "query orgs"])
+def test_what_is_no_store_is_not_rebuilt(service: str) -> None:
+    done = subprocess.run(
+        ["make", "--silent", "rebuild", f"SERVICE={service}", "INSTALLED=", "PYTHON=false"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"SERVICE is query, orgs or scoring, not '{service}'\n")

@@ -62,8 +62,9 @@ async def run(
     chosen: Plan, infra: Infra, database_url: str, redis_url: str, prefix: str, folder: Path
 ) -> Outcome:
     """Raises:
-    AssertionError: the pages are not what they must be, half a minute after the last fault; or
-        a spool that was to be full never was.
+    AssertionError: the pages are not what they must be, half a minute after the last fault, or
+        a reader of the one that changes all the time saw nothing newer by then; or a spool that
+        was to be full never was.
     """
     history = life(chosen.seed, EVENTS)
     sent = disordered(history, seed=chosen.seed, shuffled=chosen.shuffled)
@@ -79,6 +80,8 @@ async def run(
         for reader in watching.READERS:
             left = max(1.0, ended + SETTLE_S - time.monotonic())
             await settled(world.cluster, world.instances[reader], COMPANY, pages, left)
+        if watch.recovered_s(ended) is None:
+            raise AssertionError("a reader never saw what was stored after the last fault")
         settled_s = time.monotonic() - ended
         entries, letters = await ledger.log(infra.kafka, prefix)
         rows = await ledger.rows(database_url)

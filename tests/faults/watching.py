@@ -25,6 +25,7 @@ PROBE_EVERY_S = 0.25
 LOOK_EVERY_S = 0.03
 LOOK_S = 5.0
 READERS = ("query-1", "query-2")
+NONE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Watch:
     stored: dict[int, float] = field(default_factory=dict)
     """When each number was acked."""
     looks: list[Look] = field(default_factory=list)
-    newest: int = -1
+    newest: int = NONE
     unanswered: int = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -82,12 +83,12 @@ class Watch:
                 answer = None
             if answer is None:
                 self.unanswered += 1
-            elif answer["data"]["contacts"]:
+            else:
                 self._saw(reader, asked, expected, answer)
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _saw(self, reader: str, asked: float, expected: int, answer: dict[str, Any]) -> None:
-        number = int(answer["data"]["contacts"][0]["name"].split()[-1])
+        number = number_on(answer)
         flagged = bool(answer.get("stale") or answer["data"].get("stale"))
         self.looks.append(Look(reader, asked, time.monotonic(), number, expected, flagged))
         self.newest = max(self.newest, number)
@@ -103,6 +104,12 @@ class Watch:
         ]
         times = [at for at in seen if at is not None]
         return max(times) - after if len(times) == len(READERS) else None
+
+
+def number_on(answer: dict[str, Any]) -> int:
+    """The number that the page shows; an empty page is older than any that shows one."""
+    contacts = answer["data"]["contacts"]
+    return int(contacts[0]["name"].split()[-1]) if contacts else NONE
 
 
 def older(looks: Sequence[Look], excused: Sequence[tuple[float, float]]) -> list[Look]:

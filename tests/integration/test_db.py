@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -204,3 +205,35 @@ async def test_a_postgres_that_falls_silent_is_an_outage_and_its_connection_is_c
         await link.turn(Weather.FAIR)
 
         assert await pool.fetchval("SELECT 1") == 1
+
+
+class Lingering(proxy.Proxy):
+    """Whoever leaves, the other does not hear of it yet."""
+
+    left: asyncio.Event
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(proxy.CHUNK):
+            writer.write(chunk)
+            await writer.drain()
+        self.left.set()
+        await asyncio.Event().wait()
+
+
+async def test_who_asks_a_server_that_has_said_farewell_meets_an_outage(database_url: str) -> None:
+    """What it says when it ends arrives before the connection does."""
+    parts = urlsplit(database_url)
+    async with Lingering(str(parts.hostname), int(parts.port or 0)) as link:
+        link.left = asyncio.Event()
+        conn = await db.connect(proxy.through(database_url, link), "public")
+        other = await asyncpg.connect(database_url)
+        try:
+            await other.execute("SELECT pg_terminate_backend($1)", conn.get_server_pid())
+            await link.left.wait()
+            await other.execute("SELECT 1")  # by then what it said has been heard
+
+            with pytest.raises(Unavailable), db.errors():
+                await conn.fetchval("SELECT 1", timeout=5)
+        finally:
+            conn.terminate()
+            await other.close()

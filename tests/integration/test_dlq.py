@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,51 @@ async def test_letters_are_listed_filtered_and_shown(
     assert shown["origin"] == {"topic": "pipedrive.notes", "partition": 0, "offset": 2}
 
 
+async def test_where_there_is_none_it_says_so(
+    settings: Settings, publisher: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, said in (
+        (["list"], "there is no open dead letter\n"),
+        (["list", "--json", "--all"], "there is no dead letter\n"),
+        (["drop", "--company", "9"], "there is no open dead letter that fits\n"),
+    ):
+        capsys.readouterr()
+        assert await command.main(words) == 0
+        assert capsys.readouterr().err.endswith(said)
+
+    await publisher.publish([a_letter(1)])
+    (name,) = [each["name"] for each in await listed(capsys)]
+    absent = "pipedrive.notes:0:99"
+
+    assert await command.main(["drop", name, absent]) == command.FAILED
+    told = capsys.readouterr()
+    assert told.out == "1 dropped\n"
+    assert told.err.splitlines()[-1] == f"{absent}: there is no open dead letter that fits"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--limit", "-1"),
+        ("--limit", "0"),
+        ("--limit", "all"),
+        ("--since", "yesterday"),
+        ("--until", "2026-13-01"),
+        ("pipedrive.notes",),
+    ],
+)
+async def test_what_cannot_be_read_of_a_command_is_named(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        await command.main(["drop", *words])
+
+    assert ended.value.code == command.MISUSED
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("python -m shared.dlq drop: error: argument ")
+    assert repr(words[-1]) in last
+
+
 async def test_what_is_replayed_or_dropped_is_no_longer_open(
     settings: Settings, publisher: Publisher, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +198,42 @@ async def test_what_is_still_poison_comes_back_with_one_more_try(
             assert (await listed(capsys))[0]["reader"].endswith(".noting")
             assert await command.main(["replay", "--everything"]) == 0
         stop.set()
+
+
+async def test_a_record_that_several_readers_put_aside_is_sent_once(
+    settings: Settings,
+    publisher: Publisher,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All of them read it again: else it would come back three times as often at each try."""
+    monkeypatch.setattr(command, "BATCH", 2)
+    readers = ("orgs", "scoring", "query")
+    for number in (1, 2):
+        origin = Origin(topics.NOTES.name, 0, number)
+        await publisher.publish(
+            [
+                letter(
+                    replace(origin, reader=reader, attempts=tries),
+                    key=b"7:%d" % number,
+                    value=b"note %d" % number,
+                    reason="no version",
+                    now=NOW,
+                )
+                for tries, reader in enumerate(readers)
+            ]
+        )
+
+    assert await command.main(["replay", "--everything"]) == 0
+
+    assert capsys.readouterr().out == "6 replayed\n"
+    assert await keys(capsys) == []
+    sent = [
+        (record.value, dict(record.headers)["attempts"])
+        async for stretch in scan(settings, [topics.NOTES.name])
+        for record in stretch.records
+    ]
+    assert sorted(sent) == [(b"note 1", b"3"), (b"note 2", b"3")]
 
 
 def webhook(company: int) -> bytes:

@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 import pytest
 
+from devstack import ports
 from shared import db, heart, lifecycle, outbox, service, topics
+from shared.app import preparing
 from shared.kafka import consumer as consuming
 from shared.kafka.consumer import Apply, Consumer, Received
 from shared.kafka.publisher import Publisher, Record
@@ -234,6 +238,104 @@ async def test_services_that_find_no_server_at_their_start_wait_alive(
 
             for instance in started:
                 await cluster.ready(instance)
+
+
+async def test_a_start_that_hangs_is_stuck_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(heart, "PATIENCE_S", 1.0)
+    port = ports.free()
+    url = f"http://127.0.0.1:{port}/healthz"
+
+    async def says() -> tuple[int, str]:
+        async with http.get(url) as response:
+            return response.status, (await response.json()).get("error", "")
+
+    async def is_stuck_at_its_start() -> bool:
+        return await says() == (503, "Does not get on with its work: start.")
+
+    async with (
+        aiohttp.ClientSession() as http,
+        preparing(title="A service", host="127.0.0.1", port=port),
+    ):
+        heart.beat(3600.0)
+        assert await says() == (200, "")
+        heart.beat()
+        await until(is_stuck_at_its_start)
+
+
+async def test_a_start_that_waits_for_anothers_migration_is_not_stuck(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heart, "PATIENCE_S", 3.0)
+    looks = 0
+
+    def counted(rest_s: float = 0.0) -> None:
+        nonlocal looks
+        looks += 1
+        assert heart.stuck() == []
+        beat(rest_s)
+
+    beat = heart.beat
+    monkeypatch.setattr(heart, "beat", counted)
+    monkeypatch.setattr(db, "LOCK_LOOK_S", 0.05)
+    other = await asyncpg.connect(database_url)
+    try:
+        await other.execute("SELECT pg_advisory_lock($1)", db.SETTINGS_LOCK)
+        async with running(partial(service.prepare_store, database_url, SCHEMA, tmp_path)):
+
+            async def has_looked_for_long() -> bool:
+                return looks > 100
+
+            await until(has_looked_for_long)
+            await other.execute("SELECT pg_advisory_unlock($1)", db.SETTINGS_LOCK)
+
+            async def is_migrated() -> bool:
+                sql = "SELECT to_regclass('noted.schema_migrations') IS NOT NULL"
+                return bool(await other.fetchval(sql))
+
+            await until(is_migrated)
+    finally:
+        await other.close()
+
+
+async def test_a_start_that_waits_for_a_silent_postgres_tries_again(
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It falls silent while another's migration is waited for."""
+    monkeypatch.setattr(db, "ANSWER_S", 2.0)
+    monkeypatch.setattr(db, "CONNECT_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(heart, "PATIENCE_S", 30.0)
+
+    async def is_waited_for() -> bool:
+        sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
+        return bool(await other.fetchval(sql, "my500-noted-migration"))
+
+    async def has_noticed() -> bool:
+        assert heart.stuck() == []
+        return any(record.message == "outage_began" for record in caplog.records)
+
+    async def goes_on() -> bool:
+        assert heart.stuck() == []
+        return any(record.message == "outage_ended" for record in caplog.records)
+
+    other = await asyncpg.connect(database_url)
+    try:
+        await other.execute("SELECT pg_advisory_lock($1)", db.SETTINGS_LOCK)
+        async with proxy.before(database_url) as link:
+            url = proxy.through(database_url, link)
+            async with running(partial(service.prepare_store, url, SCHEMA, tmp_path)):
+                await until(is_waited_for)
+                await link.turn(Weather.HALF_OPEN)
+                await until(has_noticed)
+                await other.execute("SELECT pg_advisory_unlock($1)", db.SETTINGS_LOCK)
+                await link.turn(Weather.FAIR)
+                await until(goes_on)
+    finally:
+        await other.close()
 
 
 async def answers(cluster: Cluster, instance: Instance, path: str, status: int) -> bool:

@@ -22,7 +22,7 @@ from services.ingest.sync.known_store import Stretch
 from services.ingest.sync.lists import Kind, List
 from services.ingest.sync.progress import Progress
 from services.ingest.sync.status import Status
-from shared import db, lifecycle
+from shared import db, heart, lifecycle
 from shared.kafka.publisher import Publisher
 from shared.observability import SYNC_ROWS
 from shared.pipedrive import costs
@@ -77,7 +77,7 @@ class Reader:
         page = await self.source.client.page(of.path, {**of.newest(), "limit": 1})
         self._spend(of)
         newest = values.reference(page.rows[0].get("id")) if page.rows else 0
-        with db.errors():
+        with db.own(self.source.conn):
             known = await known_store.count(self.source.conn, self.company_id, of.entity, of.name)
         self.progress.expect(of, min(known or newest or 0, newest or 0))
         await self._save()
@@ -145,6 +145,7 @@ class Reader:
         """Raises:
         Refused: there is none for us.
         """
+        heart.beat()
         self.progress.spend(costs.call("GET", path).tokens)
         return await self.source.client.get(path)
 
@@ -192,6 +193,7 @@ class Reader:
         asked_at = datetime.now(UTC)
         async with aclosing(self.source.client.pages(of.path, params, start=start)) as pages:
             async for page in pages:
+                heart.beat()
                 came_at = datetime.now(UTC)
                 if self.source.stop.is_set():
                     raise Stopped
@@ -218,7 +220,8 @@ class Reader:
         self, read: Rows, stretch: Stretch | None = None, marks: lists.Params = NO_MARKS
     ) -> Compared:
         """Compare rows with what we know, and keep what follows."""
-        with db.errors():
+        heart.beat()
+        with db.own(self.source.conn):
             found = await comparing.compare(self.source.conn, self.company_id, read)
         await self.keep(read, found, stretch=stretch, marks=marks)
         self.unsettled.setdefault(read.of.name, set()).update(found.unsettled)
@@ -234,13 +237,15 @@ class Reader:
         marks: lists.Params = NO_MARKS,
     ) -> None:
         """Publish what is news, then write down that it was."""
+        heart.beat()
         if found.records:
             await self.source.publisher.publish(found.records)
+        heart.beat()
         before = self.progress.sync
         self._count(read, found)
         self.progress.note(**marks)
         try:
-            with db.errors():
+            with db.own(self.source.conn):
                 async with self.source.conn.transaction():
                     await self._write(read, found, stretch)
                     places = list(cleared)
@@ -248,6 +253,7 @@ class Reader:
         except BaseException:
             self.progress.sync = before
             raise
+        heart.beat()
         await self.source.status.running(self.progress.sync)
 
     def _count(self, read: Rows, found: Compared) -> None:
@@ -275,7 +281,7 @@ class Reader:
     ) -> None:
         listed = (self.company_id, of.entity, of.name)
         asked_us = values.micros(asked_at)
-        with db.errors():
+        with db.own(self.source.conn):
             await known_store.suspect(
                 self.source.conn, self.progress.sync.id, listed, stretch, asked_us, shown
             )
@@ -286,7 +292,8 @@ class Reader:
         await self._save()
 
     async def _save(self) -> None:
-        with db.errors():
+        heart.beat()
+        with db.own(self.source.conn):
             await sync_store.advance(self.source.conn, self.progress.sync)
 
     async def pause(self, seconds: float) -> None:

@@ -3,7 +3,9 @@
 Rule 1: any number of instances look; the store has one open sync a company, and a claim decides
         who works on it. An owner that died leaves it to the next who looks.
 Rule 2: a company is synchronised by the clock once somebody has connected it.
-Rule 3: a bug that one company's data brings out ends that sync, not the process: webhooks of all
+Rule 3: the work on a company has a heart of its own: it waits as long as Pipedrive, Kafka and
+        Postgres make it wait, and if it hangs, the process says so.
+Rule 4: a bug that one company's data brings out ends that sync, not the process: webhooks of all
         companies may come in by the same one.
 """
 
@@ -16,13 +18,14 @@ from uuid import UUID
 from services.ingest.sync import running, schedule, sync_store
 from services.ingest.sync.running import Parts
 from services.ingest.sync.schedule import BY_THE_CLOCK
-from shared import db, lifecycle
+from shared import db, heart, lifecycle
 from shared.errors import Unavailable
 from shared.pipedrive.errors import NotConnected
 
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.0
+WORK: Final = "Runner.work"
 AT_ONCE: Final = 4
 """Companies that one process works on at a time; each takes a connection."""
 
@@ -64,6 +67,10 @@ class Runner:
             await sync_store.ask(conn, company_id, mode, BY_THE_CLOCK)
 
     async def _work(self, company_id: int, sync_id: UUID, stop: asyncio.Event) -> None:
+        with heart.beating(WORK):
+            await self._go_on(company_id, sync_id, stop)
+
+    async def _go_on(self, company_id: int, sync_id: UUID, stop: asyncio.Event) -> None:
         try:
             await running.go_on(self._parts, company_id, sync_id, stop)
         except Unavailable as outage:

@@ -22,7 +22,7 @@ from services.ingest.sync.reading import Reader, Source, Stopped
 from services.ingest.sync.status import Status
 from services.ingest.sync.steps import Act, Mode, Step, left, plan
 from services.ingest.sync.sync_store import Sync
-from shared import db, lifecycle
+from shared import db, heart, lifecycle
 from shared.errors import Poison, Unavailable
 from shared.kafka.publisher import Publisher
 from shared.observability import SYNCS, bound
@@ -60,7 +60,7 @@ async def go_on(parts: Parts, company_id: int, sync_id: UUID, stop: asyncio.Even
         async with claimed(parts.dsn, company_id) as conn:
             if conn is None:
                 return
-            with db.errors():
+            with db.own(conn):
                 sync = await sync_store.start(conn, sync_id)
             if sync is not None:
                 await Run(parts, conn, sync).go(stop)
@@ -79,7 +79,7 @@ class Run:
         return self._progress.sync
 
     async def go(self, stop: asyncio.Event) -> None:
-        with db.errors():
+        with db.own(self._conn):
             last = await sync_store.last_completed(self._conn, self._sync.company_id)
         status = Status(self._parts.publisher, last)
         try:
@@ -130,6 +130,7 @@ class Run:
         """Whatever stops it for a moment: as long as it gets on in between."""
         tries, mark = 0, self._sync.mark
         for wait in lifecycle.waits():
+            heart.beat()
             try:
                 await act()
             except (DaySpent, Blocked):
@@ -168,9 +169,10 @@ class Run:
         now = datetime.now(UTC)
         sync = self._sync
         await status.done(sync, now)
+        heart.beat()
         is_full = sync.reads is Mode.FULL
         settings = self._parts.settings
-        with db.errors():
+        with db.own(self._conn):
             async with self._conn.transaction():
                 await sync_store.advance(self._conn, sync)
                 await sync_store.completed(
@@ -188,8 +190,9 @@ class Run:
     async def _fail(self, status: Status, reason: str) -> None:
         log.error("sync_failed", extra={"reason": reason})
         await status.failed(self._sync)
+        heart.beat()
         due = schedule.next_incremental(datetime.now(UTC), self._parts.settings)
-        with db.errors():
+        with db.own(self._conn):
             async with self._conn.transaction():
                 await sync_store.advance(self._conn, self._sync)
                 await sync_store.postpone(self._conn, self._sync.company_id, due)
@@ -198,6 +201,7 @@ class Run:
 
     async def _wait(self, reason: str, until: datetime) -> None:
         log.warning("sync_waits", extra={"reason": reason, "until": until.isoformat()})
-        with db.errors():
+        heart.beat()
+        with db.own(self._conn):
             await sync_store.advance(self._conn, self._sync)
             await sync_store.wait(self._conn, self._sync.id, reason, until)

@@ -16,7 +16,8 @@ from services.ingest.sync import comparing, known_store, lists
 from services.ingest.sync.comparing import Rows
 from services.ingest.sync.lists import Kind, List
 from services.ingest.sync.reading import MOST_IDS, Reader, Stopped
-from shared import db
+from shared import db, heart
+from shared.pipedrive.client import DEADLINE_S
 from shared.pipedrive.errors import Refused
 
 AT_ONCE: Final = 8
@@ -39,7 +40,8 @@ async def settle(reader: Reader, of: List) -> None:
     while True:
         if reader.source.stop.is_set():
             raise Stopped
-        with db.errors():
+        heart.beat()
+        with db.own(conn):
             places = await known_store.suspects(conn, sync_id, of.name, MOST_IDS)
         if not places:
             return
@@ -55,7 +57,7 @@ async def _settle(reader: Reader, of: List, places: Sequence[bytes]) -> None:
     if seen.living:
         read = Rows(of, seen.living, asked_at, is_last_word=True)
         await reader.take(read)
-    with db.errors():
+    with db.own(reader.source.conn):
         known = await known_store.known(
             reader.source.conn,
             reader.company_id,
@@ -86,6 +88,7 @@ async def _not_listed(reader: Reader, of: List, ids: Sequence[str]) -> list[str]
 async def _look_at_each(reader: Reader, of: List, ids: Sequence[str]) -> Seen:
     seen = Seen()
     waiting = list(reversed(ids))
+    heart.beat(len(ids) / AT_ONCE * DEADLINE_S)
 
     async def look() -> None:
         while waiting:

@@ -26,7 +26,7 @@ async def store(dsn: str, migrations: Path) -> AsyncIterator[db.Pool]:
     Unavailable: Postgres is away.
     """
     schema = PREFIX + secrets.token_hex(4)
-    holder = await db.connect(dsn, schema)
+    holder = await db.connect(dsn, schema, patient=True)
     try:
         with db.errors():
             for left in await holder.fetch(LEFT, PREFIX):

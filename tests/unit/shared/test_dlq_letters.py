@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.dlq.letters import Letter, Wanted, instant, read
+from shared.dlq.letters import Letter, Wanted, instant, is_name, read
 from shared.kafka.dead_letters import Origin, letter
 
 NOW = datetime(2026, 5, 27, 6, 54, 41, tzinfo=UTC)
@@ -62,3 +62,18 @@ def test_a_filter_looks_at_what_it_names(wanted: Wanted, expected: bool) -> None
 
 def test_an_instant_without_a_zone_is_utc() -> None:
     assert instant("2026-05-27T06:54:41") == instant("2026-05-27T08:54:41+02:00") == NOW
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("pipedrive.persons:2:5", True),
+        ("a:b:2:5", True),
+        ("pipedrive.persons:2", False),
+        ("pipedrive.persons:2:-5", False),
+        (":2:5", False),
+        ("", False),
+    ],
+)
+def test_a_name_is_a_topic_and_two_numbers(text: str, expected: bool) -> None:
+    assert is_name(text) is expected

@@ -25,6 +25,9 @@ def test_the_pace_is_that_of_the_last_seconds() -> None:
 
 def test_what_cannot_be_known_is_not_told() -> None:
     progress = Progress()
+    assert progress.line() == f"[{30 * ' '}]"
+
+    progress.look(0, 0, now=0.0)
     assert progress.line().endswith("0 of 0 records  0/s  caught up")
 
     progress.look(0, 10, now=1.0)
