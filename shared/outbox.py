@@ -100,7 +100,7 @@ class Relay:
                 await self._publish(conn, pending)
                 rest_s = PACE.rest(time.monotonic() - began, len(pending))
                 await lifecycle.wait_or_stop(rest_s, stop)
-            else:
+            if len(pending) < BATCH:
                 # Now and then without being woken: a notification can be lost.
                 await lifecycle.first_of(IDLE_S, wake, stop)
 
@@ -110,5 +110,6 @@ class Relay:
         )
         heart.beat()
         await conn.execute(DONE, [row["place"] for row in pending], timeout=STATEMENT_S)
+        OUTBOX_PENDING.dec(len(pending))
         for topic, states in Counter(row["topic"] for row in pending).items():
             OUTBOX_PUBLISHED.labels(topic).inc(states)
