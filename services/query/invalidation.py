@@ -2,8 +2,8 @@
 
 Rule 1: marked means that no page of the part is served from the cache until the transaction has
         ended; freed means that none is served that was read before it ended.
-Rule 2: where marking failed, the commit goes on, and afterwards every page there is becomes
-        invalid as soon as Redis can be told so.
+Rule 2: where marking failed, the commit goes on, and no page is served as soon as Redis can be
+        told so; once all transactions have ended, every page that was there is invalid.
 Rule 3: nothing is freed while the outcome of the transaction is unknown.
 """
 
@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Iterable
 
 from services.query import projection
-from services.query.generation import Keys, Part, fresh
+from services.query.generation import DIRTY, MARK_S, Keys, Part, fresh
 from services.query.wire import Wire
 from shared import db, lifecycle
 from shared.errors import Unavailable
@@ -84,6 +84,9 @@ class Invalidation:
             log.warning("invalidation_failed", extra={"call": call, "reason": str(outage)})
 
     async def _settle(self) -> None:
+        if self._unmarked:
+            # Nobody knows which pages are wrong by now: none is served until it is known.
+            await self._wire.call("SET", self._keys.epoch, DIRTY + fresh(), "EX", MARK_S)
         if self._open:
             with db.errors():
                 async with db.leased(self._pool, seconds=SETTLE_S) as conn:

@@ -319,6 +319,37 @@ async def test_a_change_that_redis_was_not_told_of_empties_the_cache_later(place
     assert during == (["old"], Origin.CACHE)
 
 
+async def test_a_change_that_redis_was_not_told_of_is_seen_though_another_never_ends(
+    place: Place,
+) -> None:
+    async with place.reader() as reader, place.writer() as writer, place.pool.acquire() as conn:
+        await writer.apply(named("old", 1))
+        await reader.names()
+        endless = conn.transaction()
+        await endless.start()
+        await writer.projector.apply(conn, [facts.person(2, 1, owner_id=8)])
+        cut = writer.invalidation._wire
+        writer.invalidation._wire = Wire(AWAY)
+        await writer.apply(named("new", 2))
+
+        writer.invalidation._wire = cut
+        stop = asyncio.Event()
+        healing = asyncio.create_task(writer.invalidation.run(stop))
+
+        async def is_new() -> bool:
+            return (await reader.names())[0] == ["new"]
+
+        await until(is_new)
+        await endless.rollback()
+
+        async def is_kept() -> bool:
+            return (await reader.names())[1] is Origin.CACHE
+
+        await until(is_kept)
+        stop.set()
+        await healing
+
+
 async def test_a_redis_that_started_again_with_older_keys_is_not_believed(
     killable: Infra, database_url: str
 ) -> None:
