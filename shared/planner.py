@@ -8,13 +8,17 @@ Rule: a table that grew to a multiple of what Postgres knows is analyzed, so tha
 times in its life, and never to one that merely changes: that is autovacuum's.
 """
 
+import contextlib
 from typing import Final
+
+import asyncpg
 
 from shared import db
 
 LEAST_ROWS: Final = 500
 GREW_TIMES: Final = 3
 LONGEST_S: Final = 15.0
+GONE: Final = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
 
 GROWN: Final = """
 SELECT format('%I.%I', stats.schemaname, stats.relname)
@@ -35,5 +39,7 @@ async def inform(pool: db.Pool) -> list[str]:
         async with db.leased(pool, seconds=LONGEST_S) as conn:
             grown: list[str] = [row[0] for row in await conn.fetch(GROWN, LEAST_ROWS, GREW_TIMES)]
             for table in grown:
-                await conn.execute(f"ANALYZE {table}")
+                # A store that another took the place of, or a part whose time is up, is gone.
+                with contextlib.suppress(*GONE):
+                    await conn.execute(f"ANALYZE {table}")
     return grown
