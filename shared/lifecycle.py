@@ -45,17 +45,24 @@ def start(main: Coroutine[Any, Any, None]) -> None:
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set."""
+def on_signal(call: Callable[[], object]) -> Iterator[None]:
+    """Call when SIGTERM or SIGINT comes, also where whoever started us had them ignored."""
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, call)
     try:
-        yield stop
+        yield
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    with on_signal(stop.set):
+        yield stop
 
 
 async def run(*loops: Loop, stop: asyncio.Event, grace_s: float) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 
 import asyncpg
 
-from shared import db
+from shared import db, lifecycle
 from shared.errors import Unavailable
 from shared.rebuild import schemas
 from shared.rebuild.building import Building, building
@@ -89,12 +89,16 @@ async def run(plan: Plan, chosen: argparse.Namespace) -> None:
     SystemExit: with what is in the way: another rebuild, a Postgres that is away at the start, or
         whoever interrupts it.
     """
+    task = asyncio.current_task()
+    if task is None:
+        raise AssertionError("a coroutine runs in a task")
     try:
-        async with _alone(plan) as alone:
-            if not chosen.only_drop_old:
-                await _rebuild(plan, alone, restart=chosen.restart)
-            if chosen.drop_old or chosen.only_drop_old:
-                await _drop_old(plan)
+        with lifecycle.on_signal(task.cancel):
+            async with _alone(plan) as alone:
+                if not chosen.only_drop_old:
+                    await _rebuild(plan, alone, restart=chosen.restart)
+                if chosen.drop_old or chosen.only_drop_old:
+                    await _drop_old(plan)
     except (Unavailable, *db.OUTAGES) as away:
         raise SystemExit(f"{plan.service}: not rebuilt: {away}") from away
     except asyncio.CancelledError:
