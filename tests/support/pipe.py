@@ -39,9 +39,11 @@ def a_tenant(company_id: int) -> dict[str, Any]:
     }
 
 
-def life(seed: int, events: int, company_id: int = COMPANY) -> list[Body]:
-    """An eventful history of webhooks that ends a little before now."""
-    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+def life(
+    seed: int, events: int, company_id: int = COMPANY, *, ago: timedelta = timedelta(hours=1)
+) -> list[Body]:
+    """An eventful history of webhooks that ends a little before now, or long ago."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - ago
     return [body for _, body in histories.history(seed, events, company_id, now=now)]
 
 
