@@ -106,6 +106,12 @@ class Keys:
         return ("EVAL", UNMARK, 2, *keys, marker, fresh(), MARK_S, CLEAN_S)
 
 
+def user_named(name: str) -> User:
+    """Whose record in Redis has this name."""
+    company_id, user_id = name.rpartition("{")[2].rstrip("}").split(":")
+    return User(int(company_id), int(user_id))
+
+
 def _name(user: User) -> str:
     return f"{user.company_id}:{'*' if user.user_id is None else user.user_id}"
 

@@ -22,11 +22,11 @@ from shared.settings import StoreSettings
 from shared.states import ContactLink
 from tests.integration.test_consumer import TABLE, a_note, note_down
 from tests.support import proxy
-from tests.support.cluster import Cluster, Instance, variables
+from tests.support.cluster import Cluster, variables
 from tests.support.infra import Infra
 from tests.support.pipe import COMPANY, a_tenant
 from tests.support.proxy import Weather
-from tests.support.waiting import until
+from tests.support.waiting import answers, until
 
 pytestmark = pytest.mark.integration
 
@@ -151,16 +151,7 @@ async def test_a_relay_that_hangs_is_stuck_and_one_that_has_nothing_to_do_is_not
     monkeypatch.setattr(heart, "PATIENCE_S", 2.0)
     stop = asyncio.Event()
     await service.prepare_store(database_url, SCHEMA, tmp_path, stop)
-    beats = 0
-
-    def counted(rest_s: float = 0.0) -> None:
-        nonlocal beats
-        beats += 1
-        assert heart.stuck() == []
-        beat(rest_s)
-
-    beat = heart.beat
-    monkeypatch.setattr(heart, "beat", counted)
+    beats = counted_beats(monkeypatch)
     async with (
         db.pool(database_url, SCHEMA, size=1) as pool,
         Hanging(the_settings(infra, topic_prefix), deadline_s=5) as publisher,
@@ -168,7 +159,7 @@ async def test_a_relay_that_hangs_is_stuck_and_one_that_has_nothing_to_do_is_not
     ):
 
         async def has_idled() -> bool:
-            return beats > 100
+            return len(beats) > 100
 
         await until(has_idled, 60)
         async with pool.acquire() as conn:
@@ -230,9 +221,11 @@ async def test_services_that_find_no_server_at_their_start_wait_alive(
             cluster.write_tenants([a_tenant(COMPANY)])
             started = [cluster.start(name) for name in ("orgs", "scoring", "query")]
             for instance in started:
-                await until(lambda here=instance: answers(cluster, here, "/healthz", 200), 60)
-                await until(lambda here=instance: answers(cluster, here, "/readyz", 503), 60)
-                assert await answers(cluster, instance, "/healthz", 200)
+                await until(lambda here=instance: answers(cluster.http, here.url + "/healthz"), 60)
+                await until(
+                    lambda here=instance: answers(cluster.http, here.url + "/readyz", 503), 60
+                )
+                assert await answers(cluster.http, instance.url + "/healthz")
 
             await link.turn(Weather.FAIR)
 
@@ -268,16 +261,7 @@ async def test_a_start_that_waits_for_anothers_migration_is_not_stuck(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heart, "PATIENCE_S", 3.0)
-    looks = 0
-
-    def counted(rest_s: float = 0.0) -> None:
-        nonlocal looks
-        looks += 1
-        assert heart.stuck() == []
-        beat(rest_s)
-
-    beat = heart.beat
-    monkeypatch.setattr(heart, "beat", counted)
+    looks = counted_beats(monkeypatch)
     monkeypatch.setattr(db, "LOCK_LOOK_S", 0.05)
     other = await asyncpg.connect(database_url)
     try:
@@ -285,7 +269,7 @@ async def test_a_start_that_waits_for_anothers_migration_is_not_stuck(
         async with running(partial(service.prepare_store, database_url, SCHEMA, tmp_path)):
 
             async def has_looked_for_long() -> bool:
-                return looks > 100
+                return len(looks) > 100
 
             await until(has_looked_for_long)
             await other.execute("SELECT pg_advisory_unlock($1)", db.SETTINGS_LOCK)
@@ -338,9 +322,15 @@ async def test_a_start_that_waits_for_a_silent_postgres_tries_again(
         await other.close()
 
 
-async def answers(cluster: Cluster, instance: Instance, path: str, status: int) -> bool:
-    try:
-        async with cluster.http.get(instance.url + path) as response:
-            return response.status == status
-    except aiohttp.ClientError:
-        return False
+def counted_beats(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The rest that each beat announces from now on; at none of them is a loop stuck."""
+    beats: list[float] = []
+    beat = heart.beat
+
+    def counted(rest_s: float = 0.0) -> None:
+        beats.append(rest_s)
+        assert heart.stuck() == []
+        beat(rest_s)
+
+    monkeypatch.setattr(heart, "beat", counted)
+    return beats

@@ -21,10 +21,10 @@ async def until(
             await asyncio.sleep(every_s)
 
 
-async def answers(http: aiohttp.ClientSession, url: str) -> bool:
-    """Whether a service is there, and says 200."""
+async def answers(http: aiohttp.ClientSession, url: str, status: int = 200) -> bool:
+    """Whether a service is there, and says so."""
     try:
         async with http.get(url) as response:
-            return response.status == 200
+            return response.status == status
     except aiohttp.ClientError:
         return False

@@ -17,7 +17,7 @@ import orjson
 
 from services.query.batch import User
 from services.query.contact import Key
-from services.query.generation import Keys
+from services.query.generation import Keys, user_named
 from services.query.live import store as live_store
 from services.query.sessions import store as access_store
 from services.query.sessions.access import NO_USER, is_inactive
@@ -88,7 +88,7 @@ class People:
                 "SCAN", place, "MATCH", self._keys.users, *AT_ONCE
             )
             if names:
-                await self._read([_user(name) for name in names])
+                await self._read([user_named(name.decode()) for name in names])
             if place == b"0":
                 return
 
@@ -109,12 +109,6 @@ class People:
         with contextlib.suppress(Unavailable):  # the next who asks reads Postgres
             await self._wire.call_all(puts)
         return found
-
-
-def _user(name: bytes) -> User:
-    """Whose record it names."""
-    company_id, user_id = name.decode().rpartition("{")[2].rstrip("}").split(":")
-    return User(int(company_id), int(user_id))
 
 
 def _record(row: Register | None) -> dict[str, Any]:
