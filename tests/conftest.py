@@ -1,7 +1,6 @@
 """Fixtures that two or more folders use."""
 
-import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import settings
@@ -44,6 +43,6 @@ def redis_url(infra: Infra) -> str:
 
 
 @pytest.fixture
-def topic_prefix() -> str:
-    """For KAFKA_TOPIC_PREFIX: the topics of this test are nobody else's."""
-    return f"t{secrets.token_hex(5)}."
+async def topic_prefix(infra: Infra) -> AsyncIterator[str]:
+    async with servers.new_topics(infra) as prefix:
+        yield prefix

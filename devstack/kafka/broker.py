@@ -34,6 +34,10 @@ SETTINGS = {
     "broker.heartbeat.interval.ms": "250",
     "controller.quorum.election.timeout.ms": "300",
     "controller.quorum.fetch.timeout.ms": "1000",
+    # A killed broker goes through deleted partitions, too, while their files are there: by
+    # default for a minute, and for the first half a minute of each start.
+    "file.delete.delay.ms": "1000",
+    "log.initial.task.delay.ms": "1000",
     # Its default takes 128 MiB of a heap that is small here.
     "log.cleaner.dedupe.buffer.size": "16777216",
 }

@@ -7,7 +7,6 @@ A seed that failed is run again by `--first SEED --count 1`; the logs of its ser
 
 import argparse
 import asyncio
-import secrets
 import shutil
 import statistics
 import sys
@@ -35,10 +34,10 @@ async def one(seed: int, infra: Infra, *, clocks: bool) -> Outcome:
     folder = LOCAL / "faults" / str(seed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    prefix = f"t{secrets.token_hex(5)}."
     with servers.new_database(infra) as database:
         redis = servers.empty_redis(infra)
-        outcome = await scenario.run(chosen, infra, database, redis, prefix, folder)
+        async with servers.new_topics(infra) as prefix:
+            outcome = await scenario.run(chosen, infra, database, redis, prefix, folder)
     if outcome.is_clean:
         shutil.rmtree(folder)
     return outcome

@@ -1,7 +1,6 @@
 """The way back to Pipedrive: what is made once, whatever goes wrong, and where it stands then."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
@@ -41,8 +40,11 @@ def store_url(infra: Infra) -> Iterator[str]:
 async def shared_service(
     infra: Infra, store_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Service]:
-    prefix = f"t{secrets.token_hex(5)}."
-    async with serving(infra, store_url, prefix, tmp_path_factory.mktemp("ingest")) as made:
+    folder = tmp_path_factory.mktemp("ingest")
+    async with (
+        servers.new_topics(infra) as prefix,
+        serving(infra, store_url, prefix, folder) as made,
+    ):
         yield made
 
 

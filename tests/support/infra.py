@@ -11,13 +11,14 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import psutil
+from aiokafka.admin import AIOKafkaAdminClient
 from redis import Redis
 
 from devstack import ports, postgres, processes, valkey
@@ -150,6 +151,25 @@ def new_database(infra: Infra) -> Iterator[str]:
         yield on_database(infra.urls.database, name)
     finally:
         postgres.ask(infra.urls.database, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@asynccontextmanager
+async def new_topics(infra: Infra) -> AsyncIterator[str]:
+    """A KAFKA_TOPIC_PREFIX that is nobody else's. Its topics go in the end: a broker that was
+    killed looks through every partition that it holds before it is back.
+    """
+    prefix = f"t{secrets.token_hex(5)}."
+    try:
+        yield prefix
+    finally:
+        admin = AIOKafkaAdminClient(bootstrap_servers=infra.kafka)
+        await admin.start()
+        try:
+            made = [name for name in await admin.list_topics() if name.startswith(prefix)]
+            if made:
+                await admin.delete_topics(made)
+        finally:
+            await admin.close()
 
 
 def empty_redis(infra: Infra) -> str:
