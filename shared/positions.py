@@ -3,25 +3,31 @@
 Rule 1: who writes puts the positions of its records into a token; who reads waits until they are
         applied. Topics are named as in the contract, without a cluster's prefix.
 Rule 2: a partition is applied in its order, so of each the furthest position stands for all.
-Rule 3: a token says these positions and nothing else; what was not encoded here is refused.
+Rule 3: what else must be seen follows from other services' reading these records, and stands
+        nowhere yet: a token names the contacts that must have come to their organization.
+Rule 4: a token says nothing beside; what was not encoded here is refused.
 """
 
 import base64
 import binascii
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
+from uuid import UUID
 
 MOST: Final = 200
 """Partitions in one token."""
 MOST_CHARS: Final = 6_000
 """A token fits into the line of a request."""
+MOST_LINKED: Final = 10
+"""Contacts in one token."""
 
-_SALT: Final = zlib.crc32(b"my500 after 1")
+_SALT: Final = zlib.crc32(b"my500 after 2")
 _SUM_BYTES: Final = 4
 _TEXT: Final = re.compile(
     r"[a-z0-9.-]{1,100}(:\d{1,9}\.\d{1,18})+(;[a-z0-9.-]{1,100}(:\d{1,9}\.\d{1,18})+)*"
+    r"(\+[0-9a-f]{32}){0,10}"
 )
 
 
@@ -31,32 +37,42 @@ class Position(NamedTuple):
     offset: int
 
 
-def encode(positions: Iterable[Position]) -> str:
+class Token(NamedTuple):
+    """`linked` are contacts that must stand in an organization."""
+
+    positions: tuple[Position, ...]
+    linked: tuple[UUID, ...] = ()
+
+
+def encode(positions: Iterable[Position], linked: Collection[UUID] = ()) -> str:
     """An URL-safe token. No positions make an empty one.
 
     Raises:
-        ValueError: they lie in too many partitions for one token.
+        ValueError: they lie in too many partitions for one token, or the contacts are too many.
     """
     furthest = furthest_of(positions)
     if len(furthest) > MOST:
         raise ValueError(f"{len(furthest)} partitions are too many for a token (most: {MOST})")
+    if len(linked) > MOST_LINKED:
+        raise ValueError(f"{len(linked)} contacts are too many for a token (most: {MOST_LINKED})")
     if not furthest:
         return ""
     of_topic: dict[str, str] = {}
     for topic, partition, offset in furthest:
         of_topic[topic] = f"{of_topic.get(topic, topic)}:{partition}.{offset}"
-    text = ";".join(of_topic.values()).encode()
+    contacts = "".join(f"+{contact_id.hex}" for contact_id in linked)
+    text = (";".join(of_topic.values()) + contacts).encode()
     return base64.urlsafe_b64encode(_sum(text) + text).decode().rstrip("=")
 
 
-def decode(token: str) -> tuple[Position, ...]:
-    """The positions, in order.
+def decode(token: str) -> Token:
+    """The positions in order.
 
     Raises:
         ValueError: not a token that was handed out here.
     """
     if not token:
-        return ()
+        return Token(())
     if len(token) > MOST_CHARS:
         raise ValueError(f"a token has at most {MOST_CHARS} characters")
     try:
@@ -66,7 +82,8 @@ def decode(token: str) -> tuple[Position, ...]:
     check, text = raw[:_SUM_BYTES], raw[_SUM_BYTES:]
     if check != _sum(text) or not _TEXT.fullmatch(text.decode(errors="replace")):
         raise ValueError("not a token that was handed out here")
-    return tuple(_positions(text.decode()))
+    places, *contacts = text.decode().split("+")
+    return Token(tuple(_positions(places)), tuple(map(UUID, contacts)))
 
 
 def furthest_of(positions: Iterable[Position]) -> list[Position]:

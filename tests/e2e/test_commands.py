@@ -126,6 +126,7 @@ async def test_users_read_their_own_writes(cluster: Cluster) -> None:
         page = await users.page(made["after"])
         assert page[made["id"]]["name"] == "Ann Other"
         assert page[made["id"]]["email"] == "ann@new.example"
+        assert page[made["id"]]["organization"]["name"] == "New & Co"
 
         call = await users.done(
             "POST",

@@ -78,7 +78,7 @@ async def test_a_contact_is_made_in_pipedrive_and_stands_in_the_log_where_the_an
     assert (person["owner_id"], person["job_title"]) == (1001, "CEO")
     assert data["pipedrivePersonId"] == str(person["id"])
     assert data["id"] == str(ids.contact(COMPANY, person["id"]))
-    [position] = decode(data["after"])
+    [position] = decode(data["after"]).positions
     record = await service.record_at(*position)
     assert position.topic == "pipedrive.persons"
     assert (record["entity_id"], record["source"]) == (str(person["id"]), "app")
@@ -93,7 +93,7 @@ async def test_the_webhook_of_the_same_change_counts_as_later_than_what_the_answ
 
     _, told = await service.send("POST", "/api/contacts", ANN)
 
-    [position] = decode(told["data"]["after"])
+    [position] = decode(told["data"]["after"]).positions
     record = await service.record_at(*position)
     [change] = service.double.account.heard[-1:]
     assert change.action == "create"
@@ -371,7 +371,7 @@ async def test_a_command_waits_a_moment_for_kafka_to_be_back_and_names_its_posit
     told = await service.telling.tell([telling.campaign_record(COMPANY, 7, added=True)])
 
     assert told is not None
-    [position] = decode(told)
+    [position] = decode(told).positions
     assert (await service.record_at(*position))["entity_id"] == "7"
 
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -63,6 +64,38 @@ async def test_a_page_waits_until_it_shows_what_was_written(stage: Stage) -> Non
         status, body, said, _ = await contact
         assert (status, said) == (200, "shown")
         assert body["data"]["addedToCampaign"]
+
+
+async def test_a_page_waits_for_the_organization_that_a_contact_was_made_in(stage: Stage) -> None:
+    await commit(stage, 0, 6, facts.person(1))
+    token = encode([Position("app.campaign", 3, 5)], [UUID(facts.contact_id(1))])
+    async with stage.instance() as one:
+        waiting = asyncio.create_task(ask(stage, f"{one.url}/api/my-500?after={token}"))
+        await commit(stage, 6, 7, facts.link(1, 5))
+        await asyncio.wait([waiting], timeout=0.3)
+        assert not waiting.done()
+
+        await commit(stage, 7, 8, facts.organization(5))
+
+        _, body, said, _ = await waiting
+    assert said == "shown"
+    assert body["data"]["contacts"][0]["organization"]["name"] == "Organization 5"
+
+
+async def test_another_tenants_contact_is_waited_for_in_vain(stage: Stage) -> None:
+    other = facts.COMPANY + 1
+    facts_of_other = [
+        facts.person(1, company=other),
+        facts.link(1, 5, company=other),
+        facts.organization(5, company=other),
+    ]
+    await commit(stage, 0, 6, *facts_of_other)
+    token = encode([Position("app.campaign", 3, 5)], [UUID(facts.contact_id(1, other))])
+    async with stage.instance() as one:
+        *_, said, took = await ask(stage, f"{one.url}/api/my-500?after={token}")
+
+    assert said == "pending"
+    assert took > 1.9
 
 
 async def test_what_is_applied_already_is_answered_at_once(stage: Stage) -> None:

@@ -74,9 +74,10 @@ class Doing:
         it = Undertaking(caller.company_id, "person", caller.name)
         row = await self.making.once(pipedrive, it, person)
         told = telling.row_record("person", row, caller.company_id, datetime.now(UTC))
-        after = await self.telling.tell([*records, told])
+        contact_id = ids.contact(caller.company_id, row["id"])
+        after = await self.telling.tell([*records, told], [contact_id] if organization else ())
         return MadeContact(
-            id=ids.contact(caller.company_id, row["id"]),
+            id=contact_id,
             pipedrive_person_id=str(row["id"]),
             name=telling.text(row, "name") or asked.name,
             email=asked.email,

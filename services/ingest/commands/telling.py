@@ -8,11 +8,11 @@ Rule 2: while Kafka is away the spool takes it, and nobody can be told where it 
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from services.ingest import payload, rows
 from services.ingest.outlet import Outlet
@@ -34,15 +34,16 @@ class Telling:
     publisher: Publisher
     outlet: Outlet
 
-    async def tell(self, records: Sequence[Record]) -> str | None:
-        """The token of where they stand; null if they are only on their way there.
+    async def tell(self, records: Sequence[Record], linked: Collection[UUID] = ()) -> str | None:
+        """The token of where they stand; null if they are only on their way there. `linked` are
+        contacts that they bring into an organization.
 
         Raises:
             Unavailable: neither Kafka nor the spool takes them.
         """
         if await self.outlet.is_back(PATIENCE_S):
             try:
-                return encode(await self.publisher.place(records))
+                return encode(await self.publisher.place(records), linked)
             except Unavailable as outage:
                 log.warning("command_spooled", extra={"reason": str(outage)})
         await self.outlet.publish(records)

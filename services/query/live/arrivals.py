@@ -2,13 +2,14 @@
 
 Rule 1: a reader waits for the topics that are read here, and 2 seconds at most; then it is
         answered from what there is, and told whether that shows its change.
-Rule 2: all who wait share one look at the stored offsets.
+Rule 2: all who wait share one look at the store.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
+from uuid import UUID
 
 from aiohttp import web
 
@@ -17,7 +18,7 @@ from shared.errors import Unavailable
 from shared.kafka.offsets import Partition
 from shared.observability import AFTER
 from shared.openapi import Handler
-from shared.positions import Position
+from shared.positions import Token
 from shared.web import Refused, identity
 
 PATIENCE_S: Final = 2.0
@@ -38,16 +39,42 @@ SELECT topic, partition, next_offset
   JOIN unnest($1::text[], $2::int[]) AS asked (topic, partition) USING (topic, partition)
 """
 
+LINKED: Final = """
+SELECT company_id, contact_id
+  FROM contacts
+  JOIN unnest($1::bigint[], $2::uuid[]) AS asked (company_id, contact_id)
+       USING (company_id, contact_id)
+  JOIN organizations USING (company_id, organization_id)
+"""
+
+
+class Contact(NamedTuple):
+    company_id: int
+    contact_id: UUID
+
+
+class Stored(NamedTuple):
+    """What those who wait ask about, as far as it is there."""
+
+    offsets: Mapping[Partition, int]
+    linked: Collection[Contact]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiter:
-    """`places` are the offsets that must be behind the store."""
+    """`places` are the offsets that must be behind the store, `linked` the contacts that must
+    stand in an organization that is known.
+    """
 
     places: Mapping[Partition, int]
+    linked: frozenset[Contact]
     applied: asyncio.Event
 
-    def sees(self, stored: Mapping[Partition, int]) -> bool:
-        return all(stored.get(place, 0) > offset for place, offset in self.places.items())
+    def sees(self, stored: Stored) -> bool:
+        are_applied = all(
+            stored.offsets.get(place, 0) > offset for place, offset in self.places.items()
+        )
+        return are_applied and self.linked <= set(stored.linked)
 
 
 class Arrivals:
@@ -68,18 +95,19 @@ class Arrivals:
     def missed(self) -> None:
         """Looks go on by themselves."""
 
-    async def are_applied(self, wanted: Iterable[Position]) -> bool:
-        """True once they are; false when they are not in time."""
+    async def is_applied(self, company_id: int, wanted: Token) -> bool:
+        """True once it is; false when it is not in time."""
         places = {
             Partition(self._prefix + topic, partition): offset
-            for topic, partition, offset in wanted
+            for topic, partition, offset in wanted.positions
             if topic in self._topics
         }
-        if not places:
+        linked = frozenset(Contact(company_id, contact_id) for contact_id in wanted.linked)
+        if not places and not linked:
             return True
         if len(self._waiting) >= WAITING:
             return False
-        waiter = Waiter(places, asyncio.Event())
+        waiter = Waiter(places, linked, asyncio.Event())
         self._waiting.add(waiter)
         if self._looking is None:
             self._looking = asyncio.get_running_loop().create_task(self._look())
@@ -94,8 +122,8 @@ class Arrivals:
 
     async def answer_after(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """What the handler answers once what `after` names is applied, or 2 seconds are over."""
-        identity(request)
-        state = SHOWN if await self.are_applied(_wanted(request)) else PENDING
+        company_id = identity(request).company_id
+        state = SHOWN if await self.is_applied(company_id, _wanted(request)) else PENDING
         AFTER.labels(state).inc()
         request[STATE] = state
         response = await handler(request)
@@ -112,7 +140,7 @@ class Arrivals:
                 try:
                     stored = await self._stored()
                 except Unavailable:
-                    stored, wait = {}, AWAY_S
+                    stored, wait = Stored({}, ()), AWAY_S
                 for waiter in [each for each in self._waiting if each.sees(stored)]:
                     waiter.applied.set()
                     self._waiting.discard(waiter)
@@ -121,15 +149,20 @@ class Arrivals:
         finally:
             self._looking = None
 
-    async def _stored(self) -> dict[Partition, int]:
+    async def _stored(self) -> Stored:
         places = {place for waiter in self._waiting for place in waiter.places}
+        contacts = {contact for waiter in self._waiting for contact in waiter.linked}
         with db.errors():
-            async with asyncio.timeout(PATIENCE_S):
-                rows = await self._pool.fetch(OFFSETS, *db.columns(sorted(places), 2))
-        return {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+            async with asyncio.timeout(PATIENCE_S), self._pool.acquire() as conn:
+                rows = await conn.fetch(OFFSETS, *db.columns(sorted(places), 2))
+                found = (
+                    await conn.fetch(LINKED, *db.columns(sorted(contacts), 2)) if contacts else []
+                )
+        offsets = {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+        return Stored(offsets, {Contact(*row) for row in found})
 
 
-def _wanted(request: web.Request) -> tuple[Position, ...]:
+def _wanted(request: web.Request) -> Token:
     """Raises:
     Refused: 400, not a token.
     """

@@ -1,9 +1,11 @@
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import positions
-from shared.positions import Position
+from shared.positions import Position, Token
 
 POSITIONS = st.lists(
     st.builds(
@@ -16,17 +18,22 @@ POSITIONS = st.lists(
 )
 
 
-@given(POSITIONS)
-def test_a_token_says_the_furthest_position_of_each_partition(given_positions):
-    token = positions.encode(given_positions)
+CONTACTS = st.lists(st.uuids(), max_size=positions.MOST_LINKED)
 
-    assert positions.decode(token) == tuple(positions.furthest_of(given_positions))
-    assert positions.encode(positions.decode(token)) == token
+
+@given(POSITIONS, CONTACTS)
+def test_a_token_says_the_furthest_position_of_each_partition(given_positions, contacts):
+    token = positions.encode(given_positions, contacts)
+
+    read = positions.decode(token)
+    assert read.positions == tuple(positions.furthest_of(given_positions))
+    assert read.linked == (tuple(contacts) if given_positions else ())
+    assert positions.encode(*read) == token
 
 
 def test_no_positions_are_an_empty_token():
     assert positions.encode([]) == ""
-    assert positions.decode("") == ()
+    assert positions.decode("") == Token(())
 
 
 def test_a_token_is_short_and_needs_no_escaping():
@@ -68,3 +75,10 @@ def test_too_many_partitions_are_refused():
         positions.encode(many)
     with pytest.raises(ValueError, match="at most"):
         positions.decode("A" * (positions.MOST_CHARS + 1))
+
+
+def test_too_many_contacts_are_refused():
+    many = [UUID(int=number) for number in range(positions.MOST_LINKED + 1)]
+
+    with pytest.raises(ValueError, match="11 contacts are too many"):
+        positions.encode([Position("pipedrive.persons", 0, 1)], many)
