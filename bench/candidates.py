@@ -1,10 +1,11 @@
 """How long one arrival's candidates take to find among a tenant's names, in milliseconds.
 
-    python -m bench.candidates [DATABASE_URL] [--names FILE] [--stored 100000] [--arrivals 300]
+    python -m bench.candidates [DATABASE_URL] [--names FILE ...] [--stored 100000]
+                               [--arrivals 300]
 
-Stores names as organizations in a schema of its own, which it drops at the end: those of a CSV
-file with a column `name`, and as many more, put together from their words, as are missing. Without
-a file all are put together from invented words. Then single records arrive, misspelt, and their
+Stores names as organizations in a schema of its own, which it drops at the end: those of CSV files
+with a column `name`, and as many more, put together from their words, as are missing. Without a
+file all are put together from invented words. Then single records arrive, misspelt, and their
 candidates are looked up in the service's own way; then in batches, as the asking loop does it.
 Postgres must run on this machine: on one that others use too, only what was computed tells much.
 """
@@ -14,18 +15,22 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
+from uuid import UUID
 
 import asyncpg
 
 from bench.matching_task import read
 from services.orgs import candidate_store, grouping, record_store
+from services.orgs.candidate_store import Found
 from services.orgs.grouping import Record
 from services.orgs.judging import asking
 from services.orgs.main import MIGRATIONS
 from services.orgs.placing import NEW_RECORD
+from services.orgs.searching import index as searching_index
+from services.orgs.searching.index import Name
 from shared import db, ids, service
 from shared.register import Register, Stamp
 
@@ -52,8 +57,8 @@ COMMON = ("Holding", "Group", "Services", "Capital", "Systems", "Bank", "Energy"
 FORMS = ("GmbH", "Ltd", "Inc", "AG", "SA", "BV", "")
 
 
-def names(path: Path | None, count: int, rng: Random) -> Iterator[str]:
-    known = [row.stated.name or "" for row in read(path)] if path else []
+def names(paths: Sequence[Path], count: int, rng: Random) -> Iterator[str]:
+    known = [row.stated.name or "" for path in paths for row in read(path)]
     yield from known[:count]
     words = [word for name in known for word in name.split()] or list(_invented(rng, 30_000))
     for _ in range(count - len(known)):
@@ -82,8 +87,13 @@ async def fill(pool: db.Pool, stored: Sequence[str]) -> None:
     records = [record(number, name) for number, name in enumerate(stored, 1)]
     for start in range(0, len(records), BATCH):
         async with pool.acquire() as conn, conn.transaction():
-            await record_store.save(conn, records[start : start + BATCH])
-    await pool.execute("ANALYZE records")
+            part = records[start : start + BATCH]
+            await record_store.save(conn, part)
+            names = [
+                Name(COMPANY, r.record_id, r.register.fields["name"], contacts=1) for r in part
+            ]
+            await searching_index.keep(conn, names, before=())
+    await pool.execute("ANALYZE records, search_words")
 
 
 def cpu_ms(pid: int) -> float:
@@ -91,25 +101,29 @@ def cpu_ms(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6
 
 
-async def measure(pool: db.Pool, arrivals: Sequence[Record]) -> None:
+async def measure(pool: db.Pool, arrivals: Mapping[UUID, Record]) -> None:
+    """`arrivals` by the record that each is a misspelling of."""
     looked: list[float] = []
     computed: list[float] = []
     compared: list[float] = []
     found: list[int] = []
+    met = 0
     async with pool.acquire() as conn:
         pid = await conn.fetchval("SELECT pg_backend_pid()")
-        for arrival in arrivals:
+        for original, arrival in arrivals.items():
             began, cpu = time.perf_counter(), cpu_ms(pid) + 1e3 * time.process_time()
-            near = await candidate_store.near(conn, [arrival])
+            near = await near_in_transaction(conn, [arrival])
             looked.append(1e3 * (time.perf_counter() - began))
             computed.append(cpu_ms(pid) + 1e3 * time.process_time() - cpu)
             began = time.process_time()
             asking.questions(arrival, near)
             compared.append(1e3 * (time.process_time() - began))
-            found.append(len(near.candidates.get(arrival.key, ())))
+            candidates = near.candidates.get(arrival.key, ())
+            found.append(len(candidates))
+            met += any(each.record_id == original for each in candidates)
         cpu = cpu_ms(pid) + 1e3 * time.process_time()
         for start in range(0, len(arrivals), asking.BATCH):
-            await candidate_store.near(conn, arrivals[start : start + asking.BATCH])
+            await near_in_transaction(conn, list(arrivals.values())[start : start + asking.BATCH])
         together = (cpu_ms(pid) + 1e3 * time.process_time() - cpu) / len(arrivals)
     for what, times in (("one arrival", looked), ("of it computing", computed)):
         at_95 = sorted(times)[int(0.95 * len(times))]
@@ -117,15 +131,21 @@ async def measure(pool: db.Pool, arrivals: Sequence[Record]) -> None:
     print(f"in batches           {together:5.1f} ms of computing an arrival")
     print(f"comparing            {statistics.mean(compared):5.1f} ms of computing an arrival")
     print(f"candidates           {statistics.mean(found):5.1f} an arrival")
+    print(f"the one meant is met {100 * met / len(arrivals):5.1f} %")
+
+
+async def near_in_transaction(conn: db.Connection, records: Sequence[Record]) -> Found:
+    async with conn.transaction():
+        return await candidate_store.near(conn, records)
 
 
 async def main(options: argparse.Namespace) -> None:
     rng = Random(1)
     stored = list(names(options.names, options.stored, rng))
-    arrivals = [
-        record(10**9 + n, misspelt(name, rng))
-        for n, name in enumerate(rng.sample(stored, options.arrivals))
-    ]
+    arrivals = {
+        ids.organization(COMPANY, number): record(10**9 + number, misspelt(name, rng))
+        for number, name in rng.sample(list(enumerate(stored, 1)), options.arrivals)
+    }
     conn = await asyncpg.connect(options.dsn)
     await conn.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
     await service.prepare_store(options.dsn, SCHEMA, Path(MIGRATIONS), asyncio.Event())
@@ -141,7 +161,7 @@ async def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dsn", nargs="?", default=os.environ.get("DATABASE_URL"))
-    parser.add_argument("--names", type=Path)
+    parser.add_argument("--names", type=Path, nargs="*", default=[])
     parser.add_argument("--stored", type=int, default=100_000)
     parser.add_argument("--arrivals", type=int, default=300)
     asyncio.run(main(parser.parse_args()))

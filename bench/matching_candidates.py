@@ -1,17 +1,24 @@
-"""Candidates from memory: the same core key, the same domain, then the nearest by trigrams.
-
-It stands for the store's trigram index. Of a name's trigrams the rare ones are looked up first,
-and the common ones no more once BUDGET names were touched, as a limit on the index's work.
+"""Candidates from memory, as the store finds them: the same core key, the same domain, those that
+share words which few have, then the nearest by trigrams.
 """
 
+import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from services.orgs.candidate_store import (
+    ALIKE_FROM,
+    NEAREST,
+    OF_A_WORD,
+    OF_RARE_WORDS,
+    WORDS_MEANT,
+    WORDS_READ,
+)
+from services.orgs.matching import meeting
 from services.orgs.matching.profile import Profile
+from services.orgs.searching import terms
 
-BUDGET = 6_000
-NEAREST = 50
-SHORTLIST = 4 * NEAREST
+TENANT = 1
 
 
 class Store:
@@ -20,6 +27,8 @@ class Store:
     def __init__(self, stored: Iterable[Profile]) -> None:
         self.profiles: list[Profile] = []
         self._keys: dict[str, list[int]] = defaultdict(list)
+        self._words: dict[str, list[int]] = {}
+        self._dictionary: dict[int, list[str]] = defaultdict(list)
         self._trigrams: dict[str, list[int]] = defaultdict(list)
         self._sizes: list[int] = []
         for each in stored:
@@ -30,31 +39,65 @@ class Store:
         self.profiles.append(stored)
         for key in _keys(stored):
             self._keys[key].append(number)
-        grams = trigrams(stored.name.words)
+        for word in _words(stored):
+            if word not in self._words:
+                self._words[word] = []
+                for token in terms.of_word(TENANT, word):
+                    self._dictionary[token].append(word)
+            self._words[word].append(number)
+        grams = _trigrams(stored)
         self._sizes.append(len(grams))
         for gram in grams:
             self._trigrams[gram].append(number)
 
     def near(self, arriving: Profile) -> Sequence[Profile]:
         found = dict.fromkeys(n for key in _keys(arriving) for n in self._keys.get(key, ()))
-        grams = trigrams(arriving.name.words)
-        common: Counter[int] = Counter()
-        left = BUDGET
-        for holders in sorted((self._trigrams.get(g, []) for g in grams), key=len):
-            common.update(holders[:left])
-            left -= len(holders)
-            if left <= 0:
-                break
-        size = len(grams)
-        shortlist = (number for number, _ in common.most_common(SHORTLIST))
-        ranked = sorted(shortlist, key=lambda n: common[n] / (size + self._sizes[n] - common[n]))
-        found |= dict.fromkeys(ranked[: -NEAREST - 1 : -1])
+        found |= dict.fromkeys(self._sharing(arriving))
+        found |= dict.fromkeys(self._alike(arriving))
         return [self.profiles[number] for number in found]
 
+    def _sharing(self, arriving: Profile) -> list[int]:
+        shares: dict[int, float] = defaultdict(float)
+        for own in _words(arriving):
+            meant = (own,) if own in self._words else self._meant(own)
+            for word in (*meant, *terms.cut(own)):
+                holders = self._words.get(word, [])
+                if len(holders) <= OF_A_WORD:
+                    for number in holders:
+                        shares[number] += 1 / len(holders)
+        return heapq.nlargest(OF_RARE_WORDS, shares, key=shares.__getitem__)
 
-def trigrams(words: Iterable[str]) -> set[str]:
+    def _meant(self, term: str) -> Iterator[str]:
+        read: dict[str, None] = {}
+        for token in terms.beginnings(TENANT, term):
+            read |= dict.fromkeys(self._dictionary.get(token, ()))
+        mistakes = [(terms.mistakes(term, word), len(word), word) for word in [*read][:WORDS_READ]]
+        likely = sorted(each for each in mistakes if each[0] is not None)
+        return (word for *_, word in likely[:WORDS_MEANT])
+
+    def _alike(self, arriving: Profile) -> list[int]:
+        grams = _trigrams(arriving)
+        common: Counter[int] = Counter()
+        for gram in grams:
+            common.update(self._trigrams.get(gram, ()))
+        size = len(grams)
+        least = ALIKE_FROM / (1 + ALIKE_FROM) * size
+        near = (
+            (shared / (size + self._sizes[number] - shared), number)
+            for number, shared in common.items()
+            if shared >= least
+        )
+        alike = (each for each in near if each[0] >= ALIKE_FROM)
+        return [number for _, number in heapq.nlargest(NEAREST, alike)]
+
+
+def _words(profile: Profile) -> dict[str, None]:
+    return dict.fromkeys(terms.of_name(profile.name.normalized))
+
+
+def _trigrams(profile: Profile) -> set[str]:
     """As pg_trgm cuts them: two blanks before a word, one after it."""
-    padded = (f"  {word} " for word in words)
+    padded = (f"  {word} " for word in (meeting.telling(profile) or "").split())
     return {word[at : at + 3] for word in padded for at in range(len(word) - 2)}
 
 

@@ -325,3 +325,8 @@ def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
     if not rows:
         return [[] for _ in range(width)]
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+def array(numbers: Iterable[int]) -> str:
+    """An array as text: arrays of arrays do not unnest into rows, texts do."""
+    return "{" + ",".join(map(str, numbers)) + "}"

@@ -1,6 +1,9 @@
 """SQL that finds whom a record may be the same organization as: its candidates. None commits.
 
-Rule 1: by name, former names among them, by core key, by domain, then the nearest by trigram.
+Rule 1: by name, former names among them, by core key, by domain, by the words that few have, then
+        the nearest by trigram. A word that nobody else has is taken for those that it may
+        be a misspelling or the beginning of, and every word for its own beginnings: names are
+        abbreviated so.
 Rule 2: one record stands for all of its organization that are spelled alike.
 Rule 3: every look-up has a limit, however many records share a key.
 """
@@ -14,10 +17,20 @@ from services.orgs.alias_store import Alias
 from services.orgs.effects import OrgKey
 from services.orgs.grouping import Record
 from services.orgs.matching import meeting
+from services.orgs.searching import terms as searching_terms
 from shared import db
 
 NEAREST = 50
+ALIKE_FROM = 0.5
+"""Share of the trigrams of both. Postgres' own 0.3 reads thousands of names that share common
+words, and misses most of those that share one rare word, which is why words are looked up.
+"""
 OF_A_KEY = 20
+OF_A_WORD = 200
+"""A word that more organizations have tells nothing about any two of them."""
+OF_RARE_WORDS = 50
+WORDS_READ = 500
+WORDS_MEANT = 20
 
 UNASKED = """
 SELECT *
@@ -70,6 +83,62 @@ SELECT k.company_id, k.asker, r.record_id
         LIMIT $5) AS r
 """
 
+# Words of the tenant's that may be meant by one that no other organization has.
+NEAR_WORDS = """
+SELECT k.company_id, k.asker, k.word, near.words
+  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[])
+       AS k (company_id, asker, home, word, tokens)
+ CROSS JOIN LATERAL (
+       SELECT array_agg(met.word) AS words
+         FROM (SELECT word
+                 FROM search_dictionary
+                WHERE tokens && k.tokens::bigint[] AND company_id = k.company_id
+                LIMIT $6) AS met
+        WHERE met.word <> k.word) AS near
+ WHERE near.words IS NOT NULL
+   AND NOT EXISTS (SELECT
+                     FROM search_words
+                    WHERE company_id = k.company_id AND word = k.word
+                      AND organization_id IS DISTINCT FROM k.home)
+"""
+
+# Those that share most, each word counting the less the more have it.
+BY_WORDS = """
+WITH held AS MATERIALIZED (
+    SELECT k.company_id, k.asker, k.home, met.organizations
+      FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[])
+           AS k (company_id, asker, home, word)
+     CROSS JOIN LATERAL (
+           SELECT array_agg(organization_id) AS organizations
+             FROM (SELECT organization_id
+                     FROM search_words
+                    WHERE company_id = k.company_id AND word = k.word
+                    LIMIT $5 + 1) AS some_of_them) AS met
+     WHERE cardinality(met.organizations) <= $5),
+sharing AS (
+    SELECT h.company_id, h.asker, o.organization_id,
+           row_number() OVER (PARTITION BY h.company_id, h.asker
+                              ORDER BY sum(1.0 / cardinality(h.organizations)) DESC,
+                                       o.organization_id) AS place
+      FROM held h
+     CROSS JOIN unnest(h.organizations) AS o (organization_id)
+     WHERE o.organization_id IS DISTINCT FROM h.home
+     GROUP BY h.company_id, h.asker, o.organization_id)
+SELECT s.company_id, s.asker, r.record_id
+  FROM sharing s
+ CROSS JOIN LATERAL (
+       SELECT (array_agg(record_id ORDER BY pipedrive_org_id, record_id))[1] AS record_id
+         FROM records
+        WHERE company_id = s.company_id AND organization_id = s.organization_id AND NOT deleted
+        GROUP BY name_key
+        LIMIT $7) AS r
+ WHERE s.place <= $6
+"""
+
+FROM_HOW_ALIKE = """
+SELECT set_config('pg_trgm.similarity_threshold', $1, true)
+"""
+
 ALIKE = """
 SELECT k.company_id, k.asker, r.record_id
   FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[])
@@ -83,6 +152,10 @@ SELECT k.company_id, k.asker, r.record_id
         ORDER BY similarity(telling, k.telling) DESC, 1
         LIMIT $5) AS r
 """
+
+
+Asked = tuple[int, UUID, UUID | None, str]
+"""Company, who asks, its organization, a word."""
 
 
 class Found(NamedTuple):
@@ -112,9 +185,12 @@ async def asked(conn: db.Connection, records: Collection[Record]) -> None:
 async def near(
     conn: db.Connection, records: Sequence[Record], known: Collection[tuple[OrgKey, OrgKey]] = ()
 ) -> Found:
-    """Candidates of living records in other organizations; `known` are some by other means."""
+    """Candidates of living records in other organizations; `known` are some by other means. In a
+    transaction of the caller's.
+    """
     pairs: set[tuple[OrgKey, OrgKey]] = set(known)
     pairs |= await _by_keys(conn, records)
+    pairs |= await _by_words(conn, records)
     own = await alias_store.of_records(conn, [r.key for r in records])
     pairs |= await _by_names(conn, records, own)
     wanted = {other for _, other in pairs}
@@ -130,6 +206,7 @@ async def near(
 
 async def _by_keys(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
     found: set[tuple[OrgKey, OrgKey]] = set()
+    await conn.execute(FROM_HOW_ALIKE, str(ALIKE_FROM))
     looked: tuple[tuple[str, list[Any], int], ...] = (
         (
             BY_CORE,
@@ -147,6 +224,45 @@ async def _by_keys(conn: db.Connection, records: Sequence[Record]) -> set[tuple[
             ):
                 found.add(((company_id, asker), (company_id, other)))
     return found
+
+
+async def _by_words(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
+    """By the words that autocomplete finds organizations by."""
+    cells = [
+        (r.company_id, r.record_id, r.home, word)
+        for r in records
+        for word in dict.fromkeys(searching_terms.of_name(r.register.fields.get("name")))
+    ]
+    if not cells:
+        return set()
+    abbreviated = [
+        (company_id, asker, home, beginning)
+        for company_id, asker, home, word in cells
+        for beginning in searching_terms.cut(word)
+    ]
+    cells += [*await _meant(conn, cells), *abbreviated]
+    limits = (OF_A_WORD, OF_RARE_WORDS, OF_A_KEY)
+    found = await conn.fetch(BY_WORDS, *db.columns(cells, 4), *limits)
+    return {((company_id, asker), (company_id, other)) for company_id, asker, other in found}
+
+
+async def _meant(conn: db.Connection, cells: Sequence[Asked]) -> list[Asked]:
+    """The same with the likeliest words that may be meant, where no other organization has it."""
+    with_tokens = [
+        (*cell, db.array(tokens))
+        for cell in cells
+        if (tokens := searching_terms.beginnings(cell[0], cell[3]))
+    ]
+    homes = {(company_id, asker): home for company_id, asker, home, _ in cells}
+    meant: list[Asked] = []
+    for company_id, asker, word, near in await conn.fetch(
+        NEAR_WORDS, *db.columns(with_tokens, 5), WORDS_READ
+    ):
+        mistakes = [(searching_terms.mistakes(word, each), len(each), each) for each in near]
+        likely = sorted(each for each in mistakes if each[0] is not None)[:WORDS_MEANT]
+        home = homes[company_id, asker]
+        meant += [(company_id, asker, home, each) for *_, each in likely]
+    return meant
 
 
 def _core_id(record: Record) -> UUID | None:

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from services.orgs import api, applying, rederiving
+from services.orgs.candidate_store import OF_A_WORD
 from services.orgs.judging import asking
 from services.orgs.main import MIGRATIONS, SERVICE
 from services.orgs.settings import OrgsSettings
@@ -124,6 +125,40 @@ async def test_an_alike_name_is_asked_and_merged_by_the_answer(
     assert await reviews(pool, client) == []
     again, refused = await post(client, f"/reviews/{review['id']}", decision="merge")
     assert (again, refused["code"]) == (409, "already_decided")
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ("Zephyrion", "Zephyrion Shipping Brokerage Norway"),
+        ("Zephirion Shipping", "Zephyrion Shipping Brokerage Norway"),
+        ("Electr Gener", "Electricity Generating"),
+        ("Charl Riv Lab", "Charles River Laboratories International"),
+    ],
+)
+@pytest.mark.parametrize("is_short_first", [True, False])
+async def test_names_that_share_a_rare_word_are_asked_about_however_unlike_as_a_whole(
+    pool: db.Pool, client: Client, short: str, long: str, *, is_short_first: bool
+) -> None:
+    await tell(pool, an_org(1, short if is_short_first else long))
+    await ask(pool)
+    await tell(pool, an_org(2, long if is_short_first else short))
+
+    (review,) = await reviews(pool, client)
+
+    assert sides(review) == {org_id(1), org_id(2)}
+
+
+async def test_a_word_that_many_have_makes_nobody_a_candidate(
+    pool: db.Pool, client: Client
+) -> None:
+    crowd = [an_org(number, f"Zephyrion {number}") for number in range(1, OF_A_WORD + 2)]
+    await tell(pool, *crowd)
+    await pool.execute("UPDATE records SET unasked = false")
+
+    await tell(pool, an_org(900, "Zephyrion Shipping Brokerage Norway"))
+
+    assert await reviews(pool, client) == []
 
 
 async def test_what_a_person_calls_distinct_is_not_asked_again(

@@ -48,7 +48,7 @@ SELECT k.company_id, k.word
                     WHERE d.company_id = k.company_id AND d.word = k.word)
 """
 
-# Arrays of arrays do not unnest into rows: the tokens travel as text.
+# The tokens travel as text, see `db.array`.
 LEARN_WORDS = """
 INSERT INTO search_dictionary (company_id, word, tokens)
 SELECT company_id, word, tokens::bigint[]
@@ -129,13 +129,9 @@ async def keep(conn: db.Connection, names: Collection[Name], *, before: Iterable
 
 async def _learn(conn: db.Connection, words: Collection[tuple[int, str]]) -> None:
     unknown = await conn.fetch(UNKNOWN_WORDS, *db.columns(list(words), 2))
-    rows = [(*pair, _array(searching_terms.of_word(*pair))) for pair in map(tuple, unknown)]
+    rows = [(*pair, db.array(searching_terms.of_word(*pair))) for pair in map(tuple, unknown)]
     if rows:
         await conn.execute(LEARN_WORDS, *db.columns(rows, 3))
-
-
-def _array(tokens: Iterable[int]) -> str:
-    return "{" + ",".join(map(str, tokens)) + "}"
 
 
 async def rerank(conn: db.Connection, names: Iterable[Name]) -> None:

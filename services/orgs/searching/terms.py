@@ -77,6 +77,11 @@ def beginnings(company_id: int, term: str) -> list[int]:
     return _hashed(company_id, {f"b{variant}" for variant in variants})
 
 
+def cut(word: str) -> tuple[str, ...]:
+    """The beginnings that a word is abbreviated to."""
+    return tuple(word[:length] for length in range(SHORTEST_MISSPELT, len(word)))
+
+
 def mistakes(term: str, word: str) -> int | None:
     """Mistakes by which the term was meant to be the word or its beginning; null if too many."""
     if not _may_be_misspelt(term):
