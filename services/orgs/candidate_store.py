@@ -23,7 +23,7 @@ from shared import db
 NEAREST = 50
 ALIKE_FROM = 0.5
 """Share of the trigrams of both. Postgres' own 0.3 reads thousands of names that share common
-words, and misses most of those that share one rare word, which is why words are looked up.
+words, and misses one in eight that a person should see, most of which share a rare word.
 """
 OF_A_KEY = 20
 OF_A_WORD = 200
