@@ -18,6 +18,7 @@ Body = dict[str, Any]
 COMPANY = 7001
 FOREIGN = 7002
 SENDERS = 32
+UNAUTHORIZED = 401
 PAGE = 500
 
 
@@ -107,6 +108,12 @@ async def whole_list(
         cursor = f"&cursor={following}"
 
 
+async def is_away(cluster: Cluster, query: Instance, company_id: int, user_id: str) -> bool:
+    """Whether the user is deactivated as far as query has read: the next events may end that."""
+    status, _ = await cluster.get(f"{query.url}/api/my-500?limit=1", company_id, user_id)
+    return status == UNAUTHORIZED
+
+
 async def settled(
     cluster: Cluster,
     query: Instance,
@@ -120,6 +127,8 @@ async def settled(
 
     async def is_settled() -> bool:
         for user in wanted:
+            if await is_away(cluster, query, company_id, user):
+                return False
             contacts = await whole_list(cluster, query, company_id, user)
             seen[user] = [comparable(contact) for contact in contacts]
         return seen == wanted
