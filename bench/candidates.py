@@ -24,7 +24,6 @@ import asyncpg
 
 from bench.matching_task import read
 from services.orgs import candidate_store, grouping, record_store
-from services.orgs.candidate_store import Found
 from services.orgs.grouping import Record
 from services.orgs.judging import asking
 from services.orgs.main import MIGRATIONS
@@ -89,10 +88,10 @@ async def fill(pool: db.Pool, stored: Sequence[str]) -> None:
         async with pool.acquire() as conn, conn.transaction():
             part = records[start : start + BATCH]
             await record_store.save(conn, part)
-            names = [
+            shown = [
                 Name(COMPANY, r.record_id, r.register.fields["name"], contacts=1) for r in part
             ]
-            await searching_index.keep(conn, names, before=())
+            await searching_index.keep(conn, shown, before=())
     await pool.execute("ANALYZE records, search_words")
 
 
@@ -108,11 +107,11 @@ async def measure(pool: db.Pool, arrivals: Mapping[UUID, Record]) -> None:
     compared: list[float] = []
     found: list[int] = []
     met = 0
-    async with pool.acquire() as conn:
+    async with pool.acquire() as conn, conn.transaction():
         pid = await conn.fetchval("SELECT pg_backend_pid()")
         for original, arrival in arrivals.items():
             began, cpu = time.perf_counter(), cpu_ms(pid) + 1e3 * time.process_time()
-            near = await near_in_transaction(conn, [arrival])
+            near = await candidate_store.near(conn, [arrival])
             looked.append(1e3 * (time.perf_counter() - began))
             computed.append(cpu_ms(pid) + 1e3 * time.process_time() - cpu)
             began = time.process_time()
@@ -121,9 +120,10 @@ async def measure(pool: db.Pool, arrivals: Mapping[UUID, Record]) -> None:
             candidates = near.candidates.get(arrival.key, ())
             found.append(len(candidates))
             met += any(each.record_id == original for each in candidates)
+        records = list(arrivals.values())
         cpu = cpu_ms(pid) + 1e3 * time.process_time()
         for start in range(0, len(arrivals), asking.BATCH):
-            await near_in_transaction(conn, list(arrivals.values())[start : start + asking.BATCH])
+            await candidate_store.near(conn, records[start : start + asking.BATCH])
         together = (cpu_ms(pid) + 1e3 * time.process_time() - cpu) / len(arrivals)
     for what, times in (("one arrival", looked), ("of it computing", computed)):
         at_95 = sorted(times)[int(0.95 * len(times))]
@@ -132,11 +132,6 @@ async def measure(pool: db.Pool, arrivals: Mapping[UUID, Record]) -> None:
     print(f"comparing            {statistics.mean(compared):5.1f} ms of computing an arrival")
     print(f"candidates           {statistics.mean(found):5.1f} an arrival")
     print(f"the one meant is met {100 * met / len(arrivals):5.1f} %")
-
-
-async def near_in_transaction(conn: db.Connection, records: Sequence[Record]) -> Found:
-    async with conn.transaction():
-        return await candidate_store.near(conn, records)
 
 
 async def main(options: argparse.Namespace) -> None:

@@ -4,15 +4,16 @@ share words which few have, then the nearest by trigrams.
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from services.orgs.candidate_store import (
     ALIKE_FROM,
     NEAREST,
     OF_A_WORD,
     OF_RARE_WORDS,
-    WORDS_MEANT,
     WORDS_READ,
+    likeliest,
 )
 from services.orgs.matching import meeting
 from services.orgs.matching.profile import Profile
@@ -67,13 +68,11 @@ class Store:
                         shares[number] += 1 / len(holders)
         return heapq.nlargest(OF_RARE_WORDS, shares, key=shares.__getitem__)
 
-    def _meant(self, term: str) -> Iterator[str]:
+    def _meant(self, term: str) -> Sequence[str]:
         read: dict[str, None] = {}
         for token in terms.beginnings(TENANT, term):
             read |= dict.fromkeys(self._dictionary.get(token, ()))
-        mistakes = [(terms.mistakes(term, word), len(word), word) for word in [*read][:WORDS_READ]]
-        likely = sorted(each for each in mistakes if each[0] is not None)
-        return (word for *_, word in likely[:WORDS_MEANT])
+        return likeliest(term, islice(read, WORDS_READ))
 
     def _alike(self, arriving: Profile) -> list[int]:
         grams = _trigrams(arriving)

@@ -27,7 +27,7 @@ _SALT: Final = zlib.crc32(b"my500 after 2")
 _SUM_BYTES: Final = 4
 _TEXT: Final = re.compile(
     r"[a-z0-9.-]{1,100}(:\d{1,9}\.\d{1,18})+(;[a-z0-9.-]{1,100}(:\d{1,9}\.\d{1,18})+)*"
-    r"(\+[0-9a-f]{32}){0,10}"
+    rf"(\+[0-9a-f]{{32}}){{0,{MOST_LINKED}}}"
 )
 
 

@@ -8,7 +8,7 @@ Rule 2: one record stands for all of its organization that are spelled alike.
 Rule 3: every look-up has a limit, however many records share a key.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -85,7 +85,7 @@ SELECT k.company_id, k.asker, r.record_id
 
 # Words of the tenant's that may be meant by one that no other organization has.
 NEAR_WORDS = """
-SELECT k.company_id, k.asker, k.word, near.words
+SELECT k.company_id, k.asker, k.home, k.word, near.words
   FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[])
        AS k (company_id, asker, home, word, tokens)
  CROSS JOIN LATERAL (
@@ -253,16 +253,18 @@ async def _meant(conn: db.Connection, cells: Sequence[Asked]) -> list[Asked]:
         for cell in cells
         if (tokens := searching_terms.beginnings(cell[0], cell[3]))
     ]
-    homes = {(company_id, asker): home for company_id, asker, home, _ in cells}
-    meant: list[Asked] = []
-    for company_id, asker, word, near in await conn.fetch(
-        NEAR_WORDS, *db.columns(with_tokens, 5), WORDS_READ
-    ):
-        mistakes = [(searching_terms.mistakes(word, each), len(each), each) for each in near]
-        likely = sorted(each for each in mistakes if each[0] is not None)[:WORDS_MEANT]
-        home = homes[company_id, asker]
-        meant += [(company_id, asker, home, each) for *_, each in likely]
-    return meant
+    rows = await conn.fetch(NEAR_WORDS, *db.columns(with_tokens, 5), WORDS_READ)
+    return [
+        (company_id, asker, home, each)
+        for company_id, asker, home, word, near in rows
+        for each in likeliest(word, near)
+    ]
+
+
+def likeliest(word: str, near: Iterable[str]) -> list[str]:
+    """Of words that are near, those by which the word is looked up."""
+    meant = searching_terms.meant(word, near)
+    return sorted(meant, key=lambda each: (meant[each], len(each)))[:WORDS_MEANT]
 
 
 def _core_id(record: Record) -> UUID | None:

@@ -163,8 +163,8 @@ async def new_topics(infra: Infra) -> AsyncIterator[str]:
         yield prefix
     finally:
         admin = AIOKafkaAdminClient(bootstrap_servers=infra.kafka)
-        await admin.start()
         try:
+            await admin.start()
             made = [name for name in await admin.list_topics() if name.startswith(prefix)]
             if made:
                 await admin.delete_topics(made)

@@ -18,8 +18,8 @@ Body = dict[str, Any]
 COMPANY = 7001
 FOREIGN = 7002
 SENDERS = 32
-UNAUTHORIZED = 401
 PAGE = 500
+DEACTIVATED = "This user is deactivated in Pipedrive."
 
 
 def password(company_id: int) -> str:
@@ -91,6 +91,10 @@ async def deliver(cluster: Cluster, ingest: Instance, content: bytes, header: st
             await asyncio.sleep(0.1)
 
 
+class Deactivated(AssertionError):
+    """Query knows the user as one who was deactivated in Pipedrive."""
+
+
 async def whole_list(
     cluster: Cluster, query: Instance, company_id: int, user_id: str, filters: str = ""
 ) -> list[dict[str, Any]]:
@@ -100,18 +104,14 @@ async def whole_list(
     while True:
         url = f"{query.url}/api/my-500?limit={PAGE}{filters}{cursor}"
         status, body = await cluster.get(url, company_id, user_id)
+        if status == 401 and body["error"] == DEACTIVATED:
+            raise Deactivated(body)
         assert status == 200, body
         found += body["data"]["contacts"]
         following = body["data"]["pagination"]["nextCursor"]
         if following is None:
             return found
         cursor = f"&cursor={following}"
-
-
-async def is_away(cluster: Cluster, query: Instance, company_id: int, user_id: str) -> bool:
-    """Whether the user is deactivated as far as query has read: the next events may end that."""
-    status, _ = await cluster.get(f"{query.url}/api/my-500?limit=1", company_id, user_id)
-    return status == UNAUTHORIZED
 
 
 async def settled(
@@ -127,9 +127,10 @@ async def settled(
 
     async def is_settled() -> bool:
         for user in wanted:
-            if await is_away(cluster, query, company_id, user):
+            try:
+                contacts = await whole_list(cluster, query, company_id, user)
+            except Deactivated:  # as far as query has read: the next events may end that
                 return False
-            contacts = await whole_list(cluster, query, company_id, user)
             seen[user] = [comparable(contact) for contact in contacts]
         return seen == wanted
 

@@ -94,6 +94,15 @@ def mistakes(term: str, word: str) -> int | None:
     return fewest if fewest <= allowed else None
 
 
+def meant(term: str, words: Iterable[str]) -> dict[str, int]:
+    """Those of the words that the term may be meant for, the nearest first, and by how many
+    mistakes.
+    """
+    counted = ((mistakes(term, word), word) for word in words)
+    nearest = sorted((count, word) for count, word in counted if count is not None)
+    return {word: count for count, word in nearest}
+
+
 def _may_be_misspelt(term: str) -> bool:
     return len(term) >= SHORTEST_MISSPELT and not any(char.isdigit() for char in term)
 

@@ -8,6 +8,7 @@ Rule 2: each step reads a bounded number of rows, and none is taken that an earl
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 from uuid import UUID
 
@@ -123,7 +124,7 @@ async def _misspelt(search: _Search) -> list[Found]:
     meant: dict[str, dict[str, int]] = {}
     for term in sorted(set(search.terms), key=len, reverse=True):
         words = await searching_store.words_near(search.pool, search.company_id, term)
-        meant[term] = _meant(term, words)
+        meant[term] = dict(islice(searching_terms.meant(term, words).items(), NEAR_WORDS))
     patterns = ["|".join([term, *(f" {word}" for word in near)]) for term, near in meant.items()]
     wanted = _wanted(search, patterns)._replace(limit=SIMILAR)
     found: list[Found] = []
@@ -134,13 +135,6 @@ async def _misspelt(search: _Search) -> list[Found]:
         if len(found) >= search.limit:
             break
     return [each._replace(closeness=MISSPELT) for each in found]
-
-
-def _meant(term: str, words: Collection[str]) -> dict[str, int]:
-    """The words that a term may be a misspelling of, the nearest first, and by how much."""
-    counted = ((searching_terms.mistakes(term, word), word) for word in words)
-    nearest = sorted((count, word) for count, word in counted if count is not None)
-    return {word: count for count, word in nearest[:NEAR_WORDS]}
 
 
 def _by_mistakes(found: Sequence[Found], near: Mapping[str, int]) -> list[Found]:

@@ -57,7 +57,7 @@ class Stored(NamedTuple):
     """What those who wait ask about, as far as it is there."""
 
     offsets: Mapping[Partition, int]
-    linked: Collection[Contact]
+    linked: frozenset[Contact]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +74,7 @@ class Waiter:
         are_applied = all(
             stored.offsets.get(place, 0) > offset for place, offset in self.places.items()
         )
-        return are_applied and self.linked <= set(stored.linked)
+        return are_applied and self.linked <= stored.linked
 
 
 class Arrivals:
@@ -140,7 +140,7 @@ class Arrivals:
                 try:
                     stored = await self._stored()
                 except Unavailable:
-                    stored, wait = Stored({}, ()), AWAY_S
+                    stored, wait = Stored({}, frozenset()), AWAY_S
                 for waiter in [each for each in self._waiting if each.sees(stored)]:
                     waiter.applied.set()
                     self._waiting.discard(waiter)
@@ -159,7 +159,7 @@ class Arrivals:
                     await conn.fetch(LINKED, *db.columns(sorted(contacts), 2)) if contacts else []
                 )
         offsets = {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
-        return Stored(offsets, {Contact(*row) for row in found})
+        return Stored(offsets, frozenset(Contact(*row) for row in found))
 
 
 def _wanted(request: web.Request) -> Token:
