@@ -33,9 +33,6 @@ OPTIONS = {
     # Plans made on empty tables are made anew once the tables were analyzed; and the outboxes,
     # which fill and empty all the time, want their dead rows gone soon.
     "autovacuum_naptime": "30s",
-    # Projectors that learn within a batch of a merged person, or of an activity's former one, may
-    # wait for each other: by default for a second.
-    "deadlock_timeout": "100ms",
     "timezone": "UTC",
 }
 _CAPABILITY = "--ambient-caps=+dac_override"

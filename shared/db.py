@@ -288,6 +288,12 @@ SELECT count(CASE WHEN shared
  CROSS JOIN unnest($1::int[], $2::int[], $3::boolean[]) AS keys (space, key, shared)
 """
 
+TRY_LOCK = """
+SELECT bool_and(pg_try_advisory_xact_lock(own.space, key))
+  FROM (SELECT $1::int # hashtext(current_schema()) AS space OFFSET 0) AS own
+ CROSS JOIN unnest($2::int[]) AS keys (key)
+"""
+
 
 async def lock(
     conn: Connection, space: int, names: Iterable[object], *, shared: Iterable[object] = ()
@@ -309,6 +315,14 @@ async def lock_all(conn: Connection, spaces: Mapping[int, Iterable[object]]) -> 
     """What is named in several spaces, one after the other."""
     keys = [(space, key) for space, names in spaces.items() for key in sorted(_lock_keys(names))]
     await _lock(conn, [(*key, False) for key in keys])
+
+
+async def try_lock(conn: Connection, space: int, names: Iterable[object]) -> bool:
+    """As `lock`, but without waiting, and so in any order. False when others hold some of them;
+    the rest is held all the same.
+    """
+    keys = sorted(_lock_keys(names))
+    return not keys or bool(await conn.fetchval(TRY_LOCK, space, keys))
 
 
 async def _lock(conn: Connection, keys: Sequence[tuple[int, int, bool]]) -> None:

@@ -22,7 +22,7 @@ from services.query.contact import (
 )
 from services.query.live.touched import Seen
 from shared import db, ids, states
-from shared.db import Connection, columns, lock, lock_all
+from shared.db import Connection, columns, lock, lock_all, try_lock
 from shared.register import Register, Stamp, decode_lag, encode_lag
 
 ACTIVITY_LOCKS: Final = 0x5141
@@ -174,6 +174,11 @@ class MovedOrganization(NamedTuple):
 
 async def lock_persons(conn: Connection, keys: Iterable[Key]) -> None:
     await lock(conn, PERSON_LOCKS, keys)
+
+
+async def try_lock_persons(conn: Connection, keys: Iterable[Key]) -> bool:
+    """Without waiting; false when another holds one of them."""
+    return await try_lock(conn, PERSON_LOCKS, keys)
 
 
 async def lock_named(conn: Connection, activities: Iterable[Key], persons: Iterable[Key]) -> None:

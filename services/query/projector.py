@@ -4,10 +4,14 @@ The order of locks, the same everywhere: the stored offsets, activities, persons
 rows. Persons are locked with all they were merged into, and organizations with every change of who
 sees them, so that whoever a change affects is found and marked whatever else is under way. Who
 changes who sees an organization keeps out those who change it, and not one another.
+
+Some persons are found only once others were read: the one an activity left, the one somebody was
+merged into. To wait for them then would be out of order, and end in a deadlock at times. They are
+taken if they are free; if not, the batch is given up and tried again with all of them in order.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from services.query import batch, projection, tally_store
@@ -23,23 +27,39 @@ from services.query.searching import recording
 from services.query.sessions import store as access_store
 from services.query.tallies import ShareMove, Tally
 from shared import db
+from shared.errors import Unavailable
 from shared.kafka.consumer import AfterCommit, Received
 from shared.observability import EVENT_AGE
 from shared.register import Register
 from shared.tenants import CustomFields, Tenants
 
 
+class Crossed(Unavailable):
+    """Others hold persons that a batch found it needs. `persons` are all it is known to need."""
+
+    def __init__(self, persons: Collection[Key]) -> None:
+        super().__init__("other batches hold persons found late")
+        self.persons = frozenset(persons)
+
+
 class Projector:
     def __init__(self, tenants: Tenants, invalidation: Invalidation) -> None:
         self._tenants = tenants
         self._invalidation = invalidation
+        self._crossed: frozenset[Key] = frozenset()
 
     async def apply(self, conn: db.Connection, facts: Sequence[Received]) -> AfterCommit:
         """Raises:
+        Crossed: given up to another batch; the next call waits for it where this one could not.
         Poison: some fact can never be applied.
         """
         sorted_facts = batch.sort(facts, self._custom_fields)
-        told = await project(conn, sorted_facts)
+        try:
+            told = await project(conn, sorted_facts, self._crossed)
+        except Crossed as crossed:
+            self._crossed = crossed.persons
+            raise
+        self._crossed = frozenset()
         await access_store.project(conn, sorted_facts)
         if told is not None:
             await self._invalidation.mark(told.parts, told.transaction)
@@ -63,9 +83,16 @@ class Told(NamedTuple):
     transaction: str
 
 
-async def project(conn: db.Connection, facts: Batch) -> Told | None:
-    """Write what the facts make true; returns who sees a difference, null if nobody does."""
-    locked = facts.contacts() | facts.named_by_activities()
+async def project(
+    conn: db.Connection, facts: Batch, also: Collection[Key] = frozenset()
+) -> Told | None:
+    """Write what the facts make true; returns who sees a difference, null if nobody does. Persons
+    in `also` are held from the start.
+
+    Raises:
+        Crossed: roll back, and try again with its persons as `also`.
+    """
+    locked = facts.contacts() | facts.named_by_activities() | set(also)
     were, activities = await _activities(conn, facts, locked)
     spoken_of = batch.persons_of([activities, were])
     before = await _locked_contacts(conn, facts.contacts() | spoken_of, locked)
@@ -113,13 +140,17 @@ async def _activities(
 async def _locked_contacts(
     conn: db.Connection, wanted: Iterable[Key], locked: set[Key]
 ) -> dict[Key, Contact]:
-    """The contacts, and those they were merged into, each locked before it is read."""
+    """The contacts, and those they were merged into, each locked before it is read.
+
+    Raises:
+        Crossed: one that is not `locked` is another's.
+    """
     held: dict[Key, Contact] = {}
     missing = set(wanted)
     seen: set[Key] = set()
     while missing:
-        if not missing <= locked:
-            await projection.lock_persons(conn, missing - locked)
+        if not await projection.try_lock_persons(conn, missing - locked):
+            raise Crossed(locked | missing)
         held |= await projection.contacts(conn, missing)
         seen |= missing
         missing = {into for key in missing if (into := _merged_into(held, key))} - seen

@@ -102,6 +102,27 @@ async def test_locks_asked_for_in_any_order_never_deadlock(
                 group.create_task(work(names[turn:] + names[:turn]))
 
 
+async def test_a_lock_that_others_hold_is_not_waited_for(
+    database_url: str, migrations: Path
+) -> None:
+    await db.migrate(database_url, "app", [migrations])
+    async with (
+        db.pool(database_url, "app", size=2) as pool,
+        pool.acquire() as one,
+        pool.acquire() as other,
+    ):
+        async with one.transaction():
+            await db.lock(one, 1, ["mine"], shared=["ours"])
+            for names, got in ((["mine", "free"], False), (["ours"], False), (["free"], True)):
+                async with other.transaction():
+                    assert await db.try_lock(other, 1, names) is got
+            async with other.transaction():
+                assert await db.try_lock(other, 2, ["mine"])
+                assert await db.try_lock(other, 1, [])
+        async with other.transaction():
+            assert await db.try_lock(other, 1, ["mine", "ours"])
+
+
 async def test_who_shares_a_lock_waits_only_for_who_does_not(
     database_url: str, migrations: Path
 ) -> None:

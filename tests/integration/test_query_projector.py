@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
-import asyncpg
 import pytest
 
 from services.query.batch import User
@@ -189,10 +188,7 @@ async def test_projectors_side_by_side_end_in_the_same_rows(pool: db.Pool, seed:
 
     async def work(share: list[Received]) -> None:
         while share:
-            try:
-                await project(pool, share[:9])
-            except asyncpg.DeadlockDetectedError:  # the consumer tries such a batch again
-                continue
+            await project(pool, share[:9])
             share = share[9:]
 
     async with asyncio.TaskGroup() as group:

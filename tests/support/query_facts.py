@@ -11,6 +11,7 @@ from uuid import UUID
 
 from services.query import batch, projector
 from services.query.batch import User
+from services.query.contact import Key
 from services.query.main import MIGRATIONS, SCHEMA
 from shared import db, ids, service, states, topics
 from shared.kafka.consumer import Received
@@ -153,11 +154,16 @@ async def read_model(dsn: str) -> AsyncIterator[db.Pool]:
         yield pool
 
 
-async def project(pool: db.Pool, facts: Sequence[Received]) -> set[User]:
-    """Apply facts in one transaction; who sees a difference."""
+async def project(
+    pool: db.Pool, facts: Sequence[Received], also: frozenset[Key] = frozenset()
+) -> set[User]:
+    """Apply facts in one transaction, again if it must be given up; who sees a difference."""
     sorted_facts = batch.sort(facts, lambda _: CustomFields())
-    async with pool.acquire() as conn, conn.transaction():
-        told = await projector.project(conn, sorted_facts)
+    try:
+        async with pool.acquire() as conn, conn.transaction():
+            told = await projector.project(conn, sorted_facts, also)
+    except projector.Crossed as crossed:
+        return await project(pool, facts, crossed.persons)
     return {part.user for part in told.parts} if told is not None else set()
 
 
