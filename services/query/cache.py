@@ -4,7 +4,9 @@ Rule 1: every request asks Redis for the current generations, in one round trip;
         only if it was read under exactly these. So it may as well lie in this process.
 Rule 2: the generations a page is kept under were seen before its snapshot was taken.
 Rule 3: who meets a dirty generation reads Postgres and keeps nothing. So does who cannot ask.
-Rule 4: of those who miss the same page under the same generations, one reads.
+Rule 4: of those who miss the same page under the same generations, one reads, in whatever
+        process: the others wait for what it keeps. A claim that its reader does not live to
+        redeem ends by itself, and another reads.
 Rule 5: while Postgres is away nothing newer can be read: the last page kept, until its time is
         up, is served marked stale.
 """
@@ -12,16 +14,28 @@ Rule 5: while Postgres is away nothing newer can be read: the last page kept, un
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from services.query.batch import User
 from services.query.encoding import Content
-from services.query.generation import CLEAN_S, PAGE_S, Keys, Now, Part, fresh
+from services.query.generation import (
+    CLAIM_MS,
+    CLEAN_S,
+    DIRTY,
+    PAGE_S,
+    READ,
+    WAIT,
+    Keys,
+    Now,
+    Part,
+    fresh,
+)
 from services.query.reading import Read
 from services.query.wire import Wire
 from shared.errors import Unavailable
@@ -30,6 +44,9 @@ from shared.observability import CACHE_ERRORS
 MEMORY_BYTES: Final = 64 * 1024 * 1024
 REMEMBERED_PARTS: Final = 20_000
 SEPARATOR: Final = b"\n"
+LOOKS_S: Final = (0.004, 0.008, 0.016)
+"""Between looks for a page that another process reads; the last again and again."""
+WAIT_S: Final = 2 * CLAIM_MS / 1000
 
 
 class Origin(StrEnum):
@@ -111,23 +128,24 @@ class Cache:
             if not now.is_complete:
                 await self._begin(part)
                 now = await self._look(part)
-            tag = now.tag
-            there = await self._fetch(part, name, now) if tag is not None else None
         except Unavailable:
-            CACHE_ERRORS.labels("look").inc()
-            return _read(await read(), Origin.STORE_CACHE_AWAY)
-        if tag is None:
+            return await self._without_redis(read)
+        if now.tag is None:
             return _read(await read(), Origin.STORE_DIRTY)
-        if there is not None:
-            self._memory.put((part, name), there)
-            return there.served
-        return await self._read_once(part, name, now, read)
+        return await self._read_once(part, name, now, now.tag, read)
 
-    async def _read_once(self, part: Part, name: str, now: Now, read: ReadPage) -> Served:
+    async def _without_redis(self, read: ReadPage) -> Served:
+        CACHE_ERRORS.labels("look").inc()
+        return _read(await read(), Origin.STORE_CACHE_AWAY)
+
+    async def _read_once(
+        self, part: Part, name: str, now: Now, tag: bytes, read: ReadPage
+    ) -> Served:
         flight = (part, name, now)
         task = self._reads.get(flight)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._fill(part, name, now, read))
+            filling = self._found_or_filled(part, name, now, tag, read)
+            task = asyncio.get_running_loop().create_task(filling)
             self._reads[flight] = task
             task.add_done_callback(lambda done: self._landed(flight, done))
         return await asyncio.shield(task)
@@ -141,11 +159,32 @@ class Cache:
         run_id, answer = await self._wire.ask(self._looks.get(part) or self._remember(part))
         return Now(run_id, *answer)
 
-    async def _fetch(self, part: Part, name: str, now: Now) -> Page | None:
-        """The page that Redis holds, if it was read under these generations."""
-        value = await self._wire.call("GET", self._keys.page(part.user, name))
-        page = _unpacked(value, now) if value is not None else None
-        return page if page is not None and page.served.tag == now.tag else None
+    async def _found_or_filled(
+        self, part: Part, name: str, now: Now, tag: bytes, read: ReadPage
+    ) -> Served:
+        try:
+            page = await self._fetch(part, name, now, tag)
+        except Unavailable:
+            return await self._without_redis(read)
+        if page is None:
+            return await self._fill(part, name, now, tag, read)
+        self._memory.put((part, name), page)
+        return page.served
+
+    async def _fetch(self, part: Part, name: str, now: Now, tag: bytes) -> Page | None:
+        """The page that Redis holds, if it was read under these generations; null when it is to be
+        read here. While another process reads it, it is waited for.
+        """
+        claim = self._keys.claiming(part.user, name, tag, SEPARATOR)
+        give_up_at = time.monotonic() + WAIT_S
+        for wait in itertools.chain(LOOKS_S, itertools.repeat(LOOKS_S[-1])):
+            answer = await self._wire.call(*claim)
+            if answer not in (READ, WAIT):
+                return _unpacked(answer, now)
+            if answer == READ or time.monotonic() > give_up_at:
+                break
+            await asyncio.sleep(wait)
+        return None
 
     async def _last(self, part: Part, name: str) -> Served | None:
         """The page kept last, whatever has changed since."""
@@ -177,10 +216,15 @@ class Cache:
             ]
         )
 
-    async def _fill(self, part: Part, name: str, now: Now, read: ReadPage) -> Served:
-        result = await read()
-        tag = now.tag
-        if tag is None or not result.lasts:
+    async def _fill(self, part: Part, name: str, now: Now, tag: bytes, read: ReadPage) -> Served:
+        claim = self._keys.claim(part.user, name)
+        try:
+            result = await read()
+        except BaseException:
+            await self._tell(("DEL", claim))
+            raise
+        if not result.lasts:  # and so each who asks reads it, none after the other
+            await self._tell(("SET", claim, tag + DIRTY, "PX", CLAIM_MS))
             return _read(result, Origin.STORE)
         mark = hashlib.blake2b(tag + name.encode(), digest_size=12).hexdigest()
         # Weak: what ends an answer tells of its request, so no two are the same in every byte.
@@ -190,9 +234,14 @@ class Cache:
         served = Served(Content(result.body), Origin.CACHE, etag, tag, kept_at)
         self._memory.put((part, name), Page(now, until, served))
         value = SEPARATOR.join((tag, etag.encode(), repr(until).encode(), result.body))
-        with contextlib.suppress(Unavailable):  # the next who asks finds out
-            await self._wire.call("SET", self._keys.page(part.user, name), value, "EX", PAGE_S)
+        await self._tell(
+            ("SET", self._keys.page(part.user, name), value, "EX", PAGE_S), ("DEL", claim)
+        )
         return served._replace(origin=Origin.STORE)
+
+    async def _tell(self, *commands: tuple[Any, ...]) -> None:
+        with contextlib.suppress(Unavailable):  # the next who asks finds out
+            await self._wire.call_all(list(commands))
 
 
 def _unpacked(value: bytes, now: Now | None) -> Page:

@@ -1,4 +1,4 @@
-"""Which cached pages may be served: the keys in Redis, and the two scripts that move them.
+"""Which cached pages may be served: the keys in Redis, and the scripts that move them.
 
 Each user has a generation for each view, and each company one for what all its users see. A page
 is served while the generations it was read under are still the current ones, and they are clean.
@@ -18,9 +18,13 @@ from uuid import UUID
 from services.query.batch import User
 
 DIRTY: Final = b"~"
+READ: Final = b"read"
+WAIT: Final = b"wait"
 MARK_S: Final = 360
 CLEAN_S: Final = 86_400
 PAGE_S: Final = 300
+CLAIM_MS: Final = 1000
+"""How long one who reads a page keeps others from reading it; longer than nearly any read."""
 
 # KEYS: generation, markers. ARGV: marker, fresh generation, seconds a mark holds.
 MARK: Final = """
@@ -40,6 +44,23 @@ if redis.call('ZCARD', KEYS[2]) == 0 then
 else
     redis.call('SET', KEYS[1], '~' .. ARGV[2], 'EX', ARGV[3])
 end
+"""
+
+# KEYS: page, claim. ARGV: tag, what divides it from the rest of a page, milliseconds of a claim.
+CLAIM: Final = """
+local head = ARGV[1] .. ARGV[2]
+local page = redis.call('GET', KEYS[1])
+if page and string.sub(page, 1, #head) == head then
+    return page
+end
+local claim = redis.call('GET', KEYS[2])
+if claim == ARGV[1] then
+    return 'wait'
+end
+if claim ~= ARGV[1] .. '~' then
+    redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[3])
+end
+return 'read'
 """
 
 
@@ -88,6 +109,10 @@ class Keys:
     def page(self, user: User, name: str) -> str:
         return f"my500:{self.store_id}:p:{{{_name(user)}}}:{name}"
 
+    def claim(self, user: User, name: str) -> str:
+        """By whoever reads the page, of the generations it will be kept under."""
+        return f"my500:{self.store_id}:r:{{{_name(user)}}}:{name}"
+
     def user(self, user: User) -> str:
         """The record of the user, as Pipedrive knows it; of no generation."""
         return f"my500:{self.store_id}:u:{{{_name(user)}}}"
@@ -96,6 +121,11 @@ class Keys:
     def users(self) -> str:
         """A pattern that the names of all records of users match."""
         return f"my500:{self.store_id}:u:*"
+
+    def claiming(self, user: User, name: str, tag: bytes, separator: bytes) -> tuple[Any, ...]:
+        """Answers the page kept under the tag; else `READ`: it is claimed; `WAIT`: by another."""
+        keys = (self.page(user, name), self.claim(user, name))
+        return ("EVAL", CLAIM, 2, *keys, tag, separator, CLAIM_MS)
 
     def mark(self, part: Part, marker: bytes) -> tuple[Any, ...]:
         keys = (self.generation(part), self.markers(part))

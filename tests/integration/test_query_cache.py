@@ -16,14 +16,15 @@ from redis.asyncio import Redis
 
 from services.query import projection, reading, stats
 from services.query.batch import User
-from services.query.cache import Cache, Origin
-from services.query.generation import Keys, Part, View
+from services.query.cache import SEPARATOR, Cache, Origin
+from services.query.generation import READ, WAIT, Keys, Part, View
 from services.query.invalidation import Invalidation
 from services.query.projector import Projector
 from services.query.reading import Read
 from services.query.request import ListQuery, OrganizationsQuery
 from services.query.wire import Wire
 from shared import db
+from shared.errors import Unavailable
 from shared.kafka.consumer import Received
 from shared.tenants import Tenants
 from tests.support import query_facts as facts
@@ -389,16 +390,111 @@ async def restored(url: str, kept: Sequence[tuple[bytes, bytes]]) -> None:
             await client.restore(key, 0, value, replace=True)
 
 
-async def test_one_of_many_who_miss_the_same_page_reads_it(place: Place) -> None:
-    async with place.writer() as writer, place.reader() as reader:
+async def test_one_of_many_who_miss_the_same_page_reads_it_in_whatever_process(
+    place: Place,
+) -> None:
+    reads: list[Reader] = []
+    waits = asyncio.Event()
+
+    async def ask(reader: Reader) -> tuple[Any, Origin]:
+        async def between() -> None:
+            reads.append(reader)
+            await waits.wait()
+
+        return await reader.names(between=between)
+
+    async with (
+        place.writer() as writer,
+        place.reader() as one,
+        place.reader() as other,
+        Redis.from_url(place.redis_url) as client,
+    ):
         await writer.apply(named("Ada", 1))
-        await reader.names(User(COMPANY, 8))  # the company's generation is there
-
+        await one.names(User(COMPANY, 8))  # the company's generation is there
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(reader.names()) for _ in range(20)]
+            first = [group.create_task(ask(one)) for _ in range(20)]
+            await until(lambda: _is_true(len(reads) == 1))
+            looks = await _looks(client)
+            second = [group.create_task(ask(other)) for _ in range(20)]
+            await until(lambda: _looked(client, looks + 2))
+            waits.set()
 
-    assert {task.result()[1] for task in tasks} <= {Origin.STORE, Origin.CACHE}
-    assert [task.result()[0] for task in tasks] == [["Ada"]] * 20
+    assert reads == [one]
+    assert {task.result()[1] for task in first} == {Origin.STORE}
+    assert {task.result()[1] for task in second} == {Origin.CACHE}
+    assert [task.result()[0] for task in first + second] == [["Ada"]] * 40
+
+
+async def _is_true(value: bool) -> bool:
+    return value
+
+
+async def _looks(client: Redis) -> int:
+    return int((await client.info("commandstats"))["cmdstat_eval"]["calls"])
+
+
+async def _looked(client: Redis, times: int) -> bool:
+    return await _looks(client) >= times
+
+
+async def test_a_page_whose_reader_died_is_read_by_another_soon(place: Place) -> None:
+    async with (
+        place.writer() as writer,
+        place.reader() as one,
+        place.reader() as other,
+        Redis.from_url(place.redis_url) as client,
+    ):
+        await writer.apply(named("Ada", 1))
+        await one.names()
+        page = place.keys.page(ME, ASKED.name)
+        tag = (await client.get(page)).split(SEPARATOR)[0]
+        await client.delete(page)
+        answer = await client.execute_command(*place.keys.claiming(ME, ASKED.name, tag, SEPARATOR))
+        again = await client.execute_command(*place.keys.claiming(ME, ASKED.name, tag, SEPARATOR))
+
+        async with asyncio.timeout(30):
+            assert await other.names() == (["Ada"], Origin.STORE)
+
+    assert (answer, again) == (READ, WAIT)
+
+
+async def test_who_fails_to_read_a_page_leaves_it_to_others_at_once(place: Place) -> None:
+    async def fail() -> None:
+        raise Unavailable("as if Postgres were away")
+
+    async with (
+        place.writer() as writer,
+        place.reader() as one,
+        place.reader() as other,
+        Redis.from_url(place.redis_url) as client,
+    ):
+        await writer.apply(named("Ada", 1))
+        with pytest.raises(Unavailable):
+            await one.names(between=fail)
+
+        assert await client.keys("*:r:*") == []
+        assert await other.names() == (["Ada"], Origin.STORE)
+
+
+async def test_a_page_that_is_not_kept_is_read_by_many_at_once(place: Place) -> None:
+    together = asyncio.Barrier(2)
+
+    async def alone() -> Read:
+        return Read(b"{}", lasts=False)
+
+    async def beside_another() -> Read:
+        await together.wait()
+        return Read(b"{}", lasts=False)
+
+    part = Part(ME, View.CONTACTS)
+    async with place.reader() as one, place.reader() as other:
+        await one.cache.page(part, "some", alone)
+
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            for reader in (one, other):
+                group.create_task(reader.cache.page(part, "some", beside_another))
+
+    assert together.n_waiting == 0
 
 
 async def test_a_new_name_leaves_organizations_and_numbers_in_the_cache_and_a_new_score_does_not(
