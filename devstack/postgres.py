@@ -25,7 +25,9 @@ DATABASE = "my500"
 SUPERUSER = "postgres"
 LOCALE = ("--locale-provider=builtin", "--locale=C.UTF-8", "--encoding=UTF8")
 OPTIONS = {
-    "shared_buffers": "256MB",
+    # All of a user with 500,000 contacts; a page of theirs by cursor takes a millisecond less than
+    # with a quarter of it. Memory is taken as it is used.
+    "shared_buffers": "1GB",
     "max_connections": "300",
     "max_wal_size": "4GB",
     "max_locks_per_transaction": "256",
