@@ -4,17 +4,22 @@ Rule 1: a chunk with few slots holds two bytes for each, one with many a bit for
 Rule 2: an empty chunk is no bytes, and is not stored.
 """
 
-import re
 import struct
 from collections.abc import Iterable, Sequence
 from typing import Final
+
+import numpy as np
 
 CHUNK: Final = 8192
 DENSE_BYTES: Final = CHUNK // 8
 MOST_SPARSE: Final = 128
 
-_BITS: Final = [tuple(bit for bit in range(8) if byte >> bit & 1) for byte in range(256)]
-_FILLED: Final = re.compile(rb"[^\0]")
+Piece = tuple[int, bool, bytes]
+"""Which chunk, whether dense, and one or more stored chunks of that kind, one after the other."""
+
+FEW: Final = 500
+"""Up to so many, bits set one by one cost less than flags for all."""
+_PLACE: Final = np.dtype("<u2")
 
 
 def changed(stored: bytes, added: Iterable[int], removed: Iterable[int]) -> bytes:
@@ -48,22 +53,30 @@ def places(stored: bytes) -> list[int]:
     return list(_sparse(stored))
 
 
-def joined(chunks: Iterable[tuple[int, bytes]], size: int) -> int:
+def joined(pieces: Iterable[Piece], size: int) -> int:
     """Everything in these chunks, of any terms, as bits of a number; none lies past `size`."""
-    whole = bytearray(-(-size // CHUNK) * DENSE_BYTES)
-    for chunk, stored in chunks:
-        start = chunk * DENSE_BYTES
-        if len(stored) == DENSE_BYTES:
-            end = start + DENSE_BYTES
-            bits = int.from_bytes(stored, "little") | int.from_bytes(whole[start:end], "little")
-            whole[start:end] = bits.to_bytes(DENSE_BYTES, "little")
+    chunks = -(-size // CHUNK)
+    whole = np.zeros((chunks, DENSE_BYTES), np.uint8)
+    found = []
+    for chunk, is_dense, stored in pieces:
+        if is_dense:
+            terms = np.frombuffer(stored, np.uint8).reshape(-1, DENSE_BYTES)
+            whole[chunk] |= np.bitwise_or.reduce(terms)
         else:
-            for place in _sparse(stored):
-                whole[start + (place >> 3)] |= 1 << (place & 7)
-    return int.from_bytes(whole, "little")
+            found.append(np.frombuffer(stored, _PLACE).astype(np.intp) + chunk * CHUNK)
+    if found:
+        flags = np.zeros(chunks * CHUNK, np.bool_)
+        flags[np.concatenate(found)] = True
+        whole |= np.packbits(flags, bitorder="little").reshape(whole.shape)
+    return int.from_bytes(whole.tobytes(), "little")
 
 
 def of_slots(found: Iterable[int], size: int) -> int:
+    found = list(found)
+    if len(found) > FEW:
+        flags = np.zeros(size + 1, np.bool_)
+        flags[found] = True
+        return int.from_bytes(np.packbits(flags, bitorder="little").tobytes(), "little")
     whole = bytearray(size // 8 + 1)
     for slot in found:
         whole[slot >> 3] |= 1 << (slot & 7)
@@ -72,12 +85,11 @@ def of_slots(found: Iterable[int], size: int) -> int:
 
 def slots(bits: int, *, every: int = 1) -> list[int]:
     """The places of the bits, ascending; or those in every so-many-th byte."""
-    packed = packed_bits(bits)[::every]
-    return [
-        (match.start() * every << 3) + bit
-        for match in _FILLED.finditer(packed)
-        for bit in _BITS[packed[match.start()]]
-    ]
+    looked_at = np.frombuffer(packed_bits(bits), np.uint8)[::every]
+    filled = np.flatnonzero(looked_at)
+    which, bit = np.nonzero(np.unpackbits(looked_at[filled, None], axis=1, bitorder="little"))
+    found: list[int] = (filled[which] * every * 8 + bit).tolist()
+    return found
 
 
 def packed_bits(bits: int, size: int = 0) -> bytes:

@@ -40,14 +40,12 @@ class Buckets:
         return self._read[number]
 
     async def _fetch(self, numbers: list[int]) -> None:
-        names = {terms.bucket(number)[0]: number for number in numbers}
         kind = int(terms.Kind.BUCKET)
-        rows = await lookup_store.postings(
-            self.conn, self.user, [Wanted(name, kind, kind) for name in names]
+        found = await lookup_store.postings(
+            self.conn, self.user, {n: [Wanted(terms.bucket(n)[0], kind, kind)] for n in numbers}
         )
-        for name, number in names.items():
-            chunks = ((row.chunk, row.slots) for row in rows if row.word == name)
-            self._read[number] = bitmaps.joined(chunks, self.size) & ~self.moved
+        for number in numbers:
+            self._read[number] = bitmaps.joined(found[number, kind], self.size) & ~self.moved
 
 
 def wanted(filters: Filters) -> list[int]:

@@ -9,13 +9,14 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from services.query.batch import User
 from services.query.searching import bitmaps, lookup_store, matching, ranking, terms, words
 from services.query.searching.asking import Asked, Token
-from services.query.searching.lookup_store import Counters, Pending, Posting, Wanted
+from services.query.searching.bitmaps import Piece
+from services.query.searching.lookup_store import Counters, Pending, Postings, Wanted
 from services.query.searching.terms import Kind
 from shared.db import Connection
 
@@ -28,8 +29,19 @@ MOST_WORDS: Final = 1000
 MOST_CANDIDATES: Final = 4000
 MOST_CHECKED: Final = 5000
 """Phone numbers read to see whether they have a fragment as a whole."""
-YIELD_ROWS: Final = 2000
 YIELD_BAGS: Final = 200
+
+_WORD: Final = "word"
+_LONGER: Final = "longer"
+_LENGTH: Final = ""
+
+
+class _Part(NamedTuple):
+    """A token as a word, in longer words, or some digits of it: what is read together."""
+
+    token: Token
+    what: str
+
 
 _EXACT_LEVEL: Final = {
     Kind.NAME: matching.NAME_WORD,
@@ -114,13 +126,13 @@ async def members(
     conn: Connection, user: User, organizations: Sequence[UUID], size: int
 ) -> dict[UUID, int]:
     """The slots of each organization's contacts."""
+    found = await lookup_store.postings(conn, user, _members(organizations))
+    return {each: bitmaps.joined(found[each, Kind.MEMBER], size) for each in organizations}
+
+
+def _members(organizations: Iterable[UUID]) -> dict[UUID, list[Wanted]]:
     kind = Kind.MEMBER
-    words = {terms.member(each)[0]: each for each in organizations}
-    rows = await lookup_store.postings(conn, user, [Wanted(word, kind, kind) for word in words])
-    chunks: defaultdict[UUID, list[tuple[int, bytes]]] = defaultdict(list)
-    for row in rows:
-        chunks[words[row.word]].append((row.chunk, row.slots))
-    return {each: bitmaps.joined(chunks[each], size) for each in organizations}
+    return {each: [Wanted(terms.member(each)[0], kind, kind)] for each in organizations}
 
 
 @dataclass(slots=True)
@@ -161,14 +173,10 @@ class _Search:
         if len(self.pending) == MOST_PENDING or len(named) == MOST_PENDING_ORGANIZATIONS:
             self.is_exact = False
         if named:
-            members = {terms.member(each)[0]: name for each, name in named}
-            found = await self._postings(
-                [Wanted(word, Kind.MEMBER, Kind.MEMBER) for word in members]
+            having = await members(
+                self.conn, self.user, [each for each, _ in named], self.counters.slots
             )
-            self.renamed = [
-                (self._joined(found[word, Kind.MEMBER]), frozenset(words.words(name)))
-                for word, name in members.items()
-            ]
+            self.renamed = [(having[each], frozenset(words.words(name))) for each, name in named]
 
     async def plainly(self) -> None:
         """Find each token as a word, as the beginning of one, and in phone numbers."""
@@ -181,30 +189,29 @@ class _Search:
             ):
                 longer[start].append(word)
         self.is_exact &= all(len(found) < MOST_WORDS for found in longer.values())
-        wanted: set[Wanted] = set()
+        wanted: dict[_Part, list[Wanted]] = {}
         for token in tokens:
-            wanted.update(_plainly_wanted(token, longer[token.word]))
-        found = await self._postings(sorted(wanted))
+            wanted |= _plainly_wanted(token, longer[token.word])
+        found = await lookup_store.postings(self.conn, self.user, wanted)
         for token in tokens:
-            self.slots[token] = self._plain_slots(token, longer[token.word], found)
+            self.slots[token] = self._plain_slots(token, found)
             self._correct(token)
 
-    def _plain_slots(
-        self,
-        token: Token,
-        longer: Sequence[str],
-        found: dict[tuple[str, int], list[tuple[int, bytes]]],
-    ) -> Slots:
+    def _plain_slots(self, token: Token, found: Postings[_Part]) -> Slots:
         slots = Slots()
+        word, longer = _Part(token, _WORD), _Part(token, _LONGER)
         for kind in terms.WORD_KINDS if token.word else ():
-            slots.add(_EXACT_LEVEL[kind], kind, self._joined(found[token.word, kind]))
+            slots.add(_EXACT_LEVEL[kind], kind, self._joined(found[word, kind]))
             if len(token.word) > terms.SHORT:
-                chunks = [chunk for word in longer for chunk in found[word, kind]]
+                pieces = found[longer, kind]
             else:
-                chunks = found[token.word, kind + Kind.NAME_PREFIX]
-            slots.add(_PREFIX_LEVEL[kind], kind, self._joined(chunks))
+                pieces = found[word, kind + Kind.NAME_PREFIX]
+            slots.add(_PREFIX_LEVEL[kind], kind, self._joined(pieces))
         if token.digits:
-            groups = [self._joined(found[g, Kind.PHONE]) for g in _number_grams(token)]
+            groups = [
+                self._joined(found[_Part(token, gram), Kind.PHONE])
+                for gram in _number_grams(token)
+            ]
             slots.add(matching.NUMBER, Kind.PHONE, ranking.shared_by(groups, len(groups)))
         return slots
 
@@ -214,38 +221,24 @@ class _Search:
         looked = [t for t in self.wide if matching.is_partial(t.word)]
         if not looked or not self.counters.words:
             return
-        words_of = {token: await self._alike(token.word) for token in looked}
-        wanted = {
-            Wanted(word, Kind.NAME, Kind.ORGANIZATION)
-            for levels in words_of.values()
-            for word in levels
-        }
-        found = await self._postings(sorted(wanted))
-        for token, levels in words_of.items():
-            self._add_farther(token, levels, found)
+        wanted: defaultdict[tuple[Token, int], list[Wanted]] = defaultdict(list)
+        for token in looked:
+            for word, level in (await self._alike(token.word)).items():
+                wanted[token, level].append(Wanted(word, Kind.NAME, Kind.ORGANIZATION))
+        found = await lookup_store.postings(self.conn, self.user, wanted)
+        for ((token, level), kind), pieces in found.items():
+            self.slots[token].add(level, kind, self._joined(pieces))
+        for token in looked:
             self._correct(token)
-
-    def _add_farther(
-        self,
-        token: Token,
-        levels: dict[str, int],
-        found: dict[tuple[str, int], list[tuple[int, bytes]]],
-    ) -> None:
-        chunks: defaultdict[tuple[int, int], list[tuple[int, bytes]]] = defaultdict(list)
-        for word, level in levels.items():
-            for kind in terms.WORD_KINDS:
-                chunks[level, kind].extend(found[word, kind])
-        for (level, of), each in chunks.items():
-            self.slots[token].add(level, of, self._joined(each))
 
     async def _alike(self, asked: str) -> dict[str, int]:
         """Words that have the asked inside, or are a misspelling of it, with their level."""
         groups = sorted(terms.padded_grams(asked) | terms.grams(asked))
         edits = matching.most_edits(asked)
         lengths = [str(len(asked) + by) for by in range(-edits, edits + 1)] if edits else []
-        wanted = [Wanted(group, Kind.LETTERS, Kind.LETTERS) for group in groups]
-        wanted += [Wanted(length, Kind.LENGTH, Kind.LENGTH) for length in lengths]
-        found = await self._postings(wanted)
+        wanted = {group: [Wanted(group, Kind.LETTERS, Kind.LETTERS)] for group in groups}
+        wanted[_LENGTH] = [Wanted(length, Kind.LENGTH, Kind.LENGTH) for length in lengths]
+        found = await lookup_store.postings(self.conn, self.user, wanted)
         size = self.counters.words
         by_group = {g: bitmaps.joined(found[g, Kind.LETTERS], size) for g in groups}
         inner = sorted(terms.grams(asked))
@@ -253,8 +246,7 @@ class _Search:
         if edits:
             padded = [by_group[g] for g in sorted(terms.padded_grams(asked))]
             near = ranking.shared_by(padded, matching.least_shared(asked, edits))
-            long_enough = [chunk for n in lengths for chunk in found[n, Kind.LENGTH]]
-            candidates |= near & bitmaps.joined(long_enough, size)
+            candidates |= near & bitmaps.joined(found[_LENGTH, Kind.LENGTH], size)
         return await self._checked_words(asked, bitmaps.slots(candidates))
 
     async def _checked_words(self, asked: str, candidates: Sequence[int]) -> dict[str, int]:
@@ -315,35 +307,23 @@ class _Search:
         queued = [each.slot for each in self.pending if each.slot is not None]
         slots.keep(every & ~bitmaps.of_slots(queued, self.counters.slots))
 
-    async def _postings(
-        self, wanted: Iterable[Wanted]
-    ) -> defaultdict[tuple[str, int], list[tuple[int, bytes]]]:
-        """Chunks by word and kind."""
-        found: defaultdict[tuple[str, int], list[tuple[int, bytes]]] = defaultdict(list)
-        rows: list[Posting] = []
-        asked = list(wanted)
-        if asked:
-            rows = await lookup_store.postings(self.conn, self.user, asked)
-        for number, row in enumerate(rows):
-            found[row.word, row.kind].append((row.chunk, row.slots))
-            if number % YIELD_ROWS == YIELD_ROWS - 1:
-                await asyncio.sleep(0)
-        return found
-
-    def _joined(self, chunks: Iterable[tuple[int, bytes]]) -> int:
-        return bitmaps.joined(chunks, self.counters.slots)
+    def _joined(self, pieces: Iterable[Piece]) -> int:
+        return bitmaps.joined(pieces, self.counters.slots)
 
 
-def _plainly_wanted(token: Token, longer: Iterable[str]) -> Iterable[Wanted]:
+def _plainly_wanted(token: Token, longer: Iterable[str]) -> dict[_Part, list[Wanted]]:
+    wanted: dict[_Part, list[Wanted]] = {}
     word = token.word
     if word:
         last = Kind.ORGANIZATION if len(word) > terms.SHORT else Kind.ORGANIZATION_PREFIX
-        yield Wanted(word, Kind.NAME, last)
-    for each in longer:
-        yield Wanted(each, Kind.NAME, Kind.ORGANIZATION)
+        wanted[_Part(token, _WORD)] = [Wanted(word, Kind.NAME, last)]
+        wanted[_Part(token, _LONGER)] = [
+            Wanted(each, Kind.NAME, Kind.ORGANIZATION) for each in longer
+        ]
     if token.digits:
         for gram in _number_grams(token):
-            yield Wanted(gram, Kind.PHONE, Kind.PHONE)
+            wanted[_Part(token, gram)] = [Wanted(gram, Kind.PHONE, Kind.PHONE)]
+    return wanted
 
 
 def _number_grams(token: Token) -> list[str]:

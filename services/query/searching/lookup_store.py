@@ -1,12 +1,15 @@
 """SQL that a search reads the index with. Every function reads one user's index only."""
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+import asyncio
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
 import asyncpg
 
 from services.query.batch import User
+from services.query.searching.bitmaps import DENSE_BYTES, Piece
 from services.query.searching.terms import Document
 from shared.db import Connection, columns
 
@@ -31,12 +34,17 @@ SELECT asked.beginning, found.word
         LIMIT $4) AS found
 """
 
+# A group's words are joined chunk by chunk before they travel: a thousand words that begin alike
+# have thousands of chunks of a few slots.
 POSTINGS: Final = """
-SELECT held.word, held.kind, held.chunk, held.slots
-  FROM unnest($3::text[], $4::smallint[], $5::smallint[]) AS wanted (word, first, last)
+SELECT wanted.number, held.kind, held.chunk, length(held.slots) = $7 AS is_dense,
+       string_agg(held.slots, '') AS slots
+  FROM unnest($3::int[], $4::text[], $5::smallint[], $6::smallint[])
+       AS wanted (number, word, first, last)
   JOIN search_postings AS held
     ON held.company_id = $1 AND held.owner_id = $2 AND held.word = wanted.word
    AND held.kind BETWEEN wanted.first AND wanted.last
+ GROUP BY wanted.number, held.kind, held.chunk, is_dense
 """
 
 WORDS: Final = """
@@ -105,6 +113,12 @@ SELECT DISTINCT ON (organization_id) queued.organization_id, o.name
 """
 
 
+GroupT = TypeVar("GroupT", bound=Hashable)
+Postings = defaultdict[tuple[GroupT, int], list[Piece]]
+
+YIELD_ROWS: Final = 2000
+
+
 class Counters(NamedTuple):
     """Slots and words were given out below these."""
 
@@ -118,13 +132,6 @@ class Wanted(NamedTuple):
     word: str
     first: int
     last: int
-
-
-class Posting(NamedTuple):
-    word: str
-    kind: int
-    chunk: int
-    slots: bytes
 
 
 class Place(NamedTuple):
@@ -160,9 +167,21 @@ async def beginning(
     return [(row[0], row[1]) for row in rows]
 
 
-async def postings(conn: Connection, user: User, wanted: Sequence[Wanted]) -> list[Posting]:
-    rows = await conn.fetch(POSTINGS, *user, *columns(wanted, 3))
-    return [Posting(*row) for row in rows]
+async def postings(
+    conn: Connection, user: User, wanted: Mapping[GroupT, Iterable[Wanted]]
+) -> Postings[GroupT]:
+    """What the words of each group have, by group and kind."""
+    found: Postings[GroupT] = defaultdict(list)
+    groups = list(wanted)
+    asked = [(number, *each) for number, group in enumerate(groups) for each in wanted[group]]
+    if not asked:
+        return found
+    rows = await conn.fetch(POSTINGS, *user, *columns(asked, 4), DENSE_BYTES)
+    for count, row in enumerate(rows, 1):
+        found[groups[row[0]], row[1]].append(row[2:])
+        if count % YIELD_ROWS == 0:
+            await asyncio.sleep(0)
+    return found
 
 
 async def words(conn: Connection, user: User, slots: Sequence[int]) -> list[str]:

@@ -99,10 +99,12 @@ def word_level(asked: str, word: str) -> int | None:
     if is_partial(asked) and asked in word:
         return INSIDE
     edits = most_edits(asked)
-    if edits == 0 or not _shares_enough(asked, word, edits):
+    if edits == 0 or not word.isalpha() or abs(len(word) - len(asked)) > edits:
         return None
     distance = OSA.distance(asked, word, score_cutoff=edits)
-    return None if distance > edits else INSIDE + max(1, distance)
+    if distance > edits or not _shares_enough(asked, word, edits):  # the dearer question last
+        return None
+    return INSIDE + max(1, distance)
 
 
 def is_partial(asked: str) -> bool:
@@ -125,7 +127,5 @@ def least_shared(asked: str, edits: int) -> int:
 
 
 def _shares_enough(asked: str, word: str, edits: int) -> bool:
-    if not word.isalpha() or abs(len(word) - len(asked)) > edits:
-        return False
     shared = len(terms.padded_grams(asked) & terms.padded_grams(word))
     return shared >= least_shared(asked, edits)

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.query.searching import bitmaps
-from services.query.searching.bitmaps import CHUNK
+from services.query.searching.bitmaps import CHUNK, DENSE_BYTES
 
 places = st.sets(st.integers(0, CHUNK - 1), max_size=400)
 
@@ -36,10 +36,23 @@ def test_chunks_join_to_all_their_slots(chunks: list[set[int]], size: int) -> No
     stored = [(n, bitmaps.changed(b"", each, ())) for n, each in enumerate(chunks)]
     slots = sorted(n * CHUNK + place for n, each in enumerate(chunks) for place in each)
 
-    bits = bitmaps.joined(stored, size)
+    bits = bitmaps.joined([(n, len(each) == DENSE_BYTES, each) for n, each in stored], size)
 
     assert bitmaps.slots(bits) == slots
     assert bits == bitmaps.of_slots(slots, size)
+
+
+@given(st.lists(places, max_size=5))
+def test_chunks_of_many_terms_that_follow_one_another_join_to_all_their_slots(
+    sets: list[set[int]],
+) -> None:
+    stored = [bitmaps.changed(b"", each, ()) for each in sets]
+    dense = b"".join(each for each in stored if len(each) == DENSE_BYTES)
+    sparse = b"".join(each for each in stored if len(each) != DENSE_BYTES)
+
+    bits = bitmaps.joined([(1, False, sparse), (1, True, dense)], 2 * CHUNK)
+
+    assert bitmaps.slots(bits) == sorted(CHUNK + place for place in set().union(*sets))
 
 
 @given(st.sets(st.integers(0, 10_000)), st.integers(1, 9))
