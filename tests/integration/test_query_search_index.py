@@ -9,12 +9,26 @@ from services.query.searching import bitmaps
 from services.query.searching.beginning import Beginnings
 from services.query.searching.bitmaps import CHUNK
 from services.query.searching.indexer import Indexer
+from services.query.searching.lookup import MOST_PENDING
 from services.query.searching.terms import Kind
-from shared import db, topics
+from shared import db, ids, topics
 from shared.tenants import CustomFields
-from tests.support.query_facts import changed, deleted, person, project, read_model, score
+from tests.support.query_facts import (
+    COMPANY,
+    changed,
+    deleted,
+    person,
+    project,
+    read_model,
+    score,
+)
 from tests.support.search_life import OWNER, assert_agrees, life, searched
 from tests.support.waiting import until
+
+AGAIN = """
+INSERT INTO search_pending (company_id, owner_id, contact_id)
+SELECT $1, $2, $3 FROM generate_series(1, $4::int)
+"""
 
 
 async def test_an_index_built_change_by_change_is_the_one_built_at_once(database_url: str):
@@ -64,6 +78,20 @@ async def test_a_slot_is_used_again_and_knows_nothing_of_its_last_contact(databa
         assert await pool.fetchval("SELECT next_slot FROM search_users") == 20
         assert (await searched(pool, OWNER, "anna"))["pagination"]["total"] == 0
         assert (await searched(pool, OWNER, "bert"))["pagination"]["total"] == 20
+
+
+async def test_one_contact_queued_again_and_again_hides_no_other_unsaid(database_url: str):
+    async with read_model(database_url) as pool:
+        await project(pool, [person(n, name=f"Anna {n}") for n in range(30)])
+        await Indexer(pool, few=0).drain()
+        await project(pool, [changed(topics.PERSONS, 3, 2, data={"name": "Zora"})])
+        await pool.execute(AGAIN, COMPANY, OWNER.user_id, ids.contact(COMPANY, 4), MOST_PENDING)
+
+        found = await searched(pool, OWNER, "zora")
+
+        assert not found["pagination"]["totalIsExact"]
+        await Indexer(pool, few=0).drain()
+        await assert_agrees(pool, OWNER, "zora")
 
 
 async def test_a_user_gets_an_index_when_the_contacts_become_many(database_url: str):

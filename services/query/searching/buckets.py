@@ -6,15 +6,15 @@ Rule 2: buckets are read when first asked for, neighbours together.
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from services.query.batch import User
 from services.query.request import Filters
 from services.query.searching import bitmaps, lookup_store, terms
+from services.query.searching.lookup import MOST_MOVED, Found
 from services.query.searching.lookup_store import Wanted
 from shared.db import Connection
 
-MOST_MOVED: Final = 2_000
 TOGETHER: Final = 4
 
 
@@ -25,14 +25,14 @@ class Buckets:
     conn: Connection
     user: User
     size: int
-    is_known: bool = False
-    moved: int = 0
+    is_known: bool
+    moved: int
     _read: dict[int, int] = field(default_factory=dict)
 
-    async def begin(self) -> None:
-        found = await lookup_store.moved(self.conn, self.user, MOST_MOVED)
-        self.is_known = len(found) < MOST_MOVED
-        self.moved = bitmaps.of_slots(found, self.size)
+    @classmethod
+    def of(cls, conn: Connection, user: User, found: Found) -> Self:
+        moved = bitmaps.of_slots(found.moved, found.size)
+        return cls(conn, user, found.size, len(found.moved) < MOST_MOVED, moved)
 
     async def slots(self, number: int) -> int:
         if number not in self._read:

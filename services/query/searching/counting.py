@@ -10,8 +10,8 @@ from services.query.batch import User
 from services.query.request import WARMNESS, Filters
 from services.query.searching import highlighting, hits_store, lookup, matching, picking, terms
 from services.query.searching.asking import Asked
-from services.query.searching.buckets import MOST_MOVED, wanted
-from services.query.searching.lookup import Found
+from services.query.searching.buckets import wanted
+from services.query.searching.lookup import MOST_MOVED, Found
 from services.query.searching.lookup_store import Pending
 from services.query.searching.picking import Picker
 from services.query.searching.ranking import Class

@@ -16,7 +16,7 @@ from services.query.batch import User
 from services.query.searching import bitmaps, lookup_store, matching, ranking, terms, words
 from services.query.searching.asking import Asked, Token
 from services.query.searching.bitmaps import Piece
-from services.query.searching.lookup_store import Counters, Pending, Postings, Wanted
+from services.query.searching.lookup_store import Most, Pending, Postings, State, Wanted
 from services.query.searching.terms import Kind
 from shared.db import Connection
 
@@ -24,6 +24,8 @@ MOST_PENDING: Final = 300
 MOST_READ: Final = 2000
 """Contacts looked at where there is no index: twice as many as a user without one has."""
 MOST_PENDING_ORGANIZATIONS: Final = 50
+MOST_MOVED: Final = 2_000
+"""Slots outside their bucket; beyond, the buckets say too little of the order."""
 MOST_WORDS: Final = 1000
 """Words of the dictionary that one token may stand for."""
 MOST_CANDIDATES: Final = 4000
@@ -83,7 +85,8 @@ class Slots:
 @dataclass(frozen=True, slots=True)
 class Found:
     """Slots by rank, without those of what is queued; `tokens` are the slots of each token by
-    level, by its own text and by its organization's name.
+    level, by its own text and by its organization's name; `moved` are slots that are not in their
+    bucket, `MOST_MOVED` at most.
     """
 
     classes: Sequence[ranking.Class]
@@ -92,6 +95,7 @@ class Found:
     wide: frozenset[Token]
     is_exact: bool
     size: int
+    moved: Sequence[int]
 
     @property
     def slots(self) -> int:
@@ -102,9 +106,10 @@ class Found:
 
 
 async def find(conn: Connection, user: User, asked: Asked) -> Found:
-    counters = await lookup_store.counters(conn, user)
-    search = _Search(conn, user, asked, counters or Counters(0, 0))
-    if counters is None:
+    most = Most(MOST_PENDING, MOST_PENDING_ORGANIZATIONS, MOST_MOVED)
+    state = await lookup_store.state(conn, user, most)
+    search = _Search(conn, user, asked, state or State())
+    if state is None:
         await search.everything()
     else:
         await search.queued()
@@ -118,7 +123,8 @@ async def find(conn: Connection, user: User, asked: Asked) -> Found:
         search.pending,
         frozenset(search.wide),
         search.is_exact,
-        search.counters.slots,
+        search.state.slots,
+        search.state.moved,
     )
 
 
@@ -140,7 +146,7 @@ class _Search:
     conn: Connection
     user: User
     asked: Asked
-    counters: Counters
+    state: State
     slots: dict[Token, Slots] = field(default_factory=dict)
     pending: Sequence[Pending] = ()
     bags: Sequence[matching.Bag] = ()
@@ -165,16 +171,15 @@ class _Search:
 
     async def queued(self) -> None:
         """Read what the index does not know yet."""
-        self.pending = await lookup_store.pending(self.conn, self.user, MOST_PENDING)
-        await self._pack()
-        named = await lookup_store.pending_organizations(
-            self.conn, self.user, MOST_PENDING_ORGANIZATIONS
-        )
-        if len(self.pending) == MOST_PENDING or len(named) == MOST_PENDING_ORGANIZATIONS:
+        contacts, organizations = self.state.contacts, self.state.organizations
+        if len(contacts) == MOST_PENDING or len(organizations) == MOST_PENDING_ORGANIZATIONS:
             self.is_exact = False
+        self.pending = await lookup_store.pending(self.conn, self.user, contacts)
+        await self._pack()
+        named = await lookup_store.pending_organizations(self.conn, self.user, organizations)
         if named:
             having = await members(
-                self.conn, self.user, [each for each, _ in named], self.counters.slots
+                self.conn, self.user, [each for each, _ in named], self.state.slots
             )
             self.renamed = [(having[each], frozenset(words.words(name))) for each, name in named]
 
@@ -219,7 +224,7 @@ class _Search:
         """Find inside words and misspelt what few contacts have plainly."""
         self.wide = {t for t in self.asked.tokens if t.word and not self._is_enough(t)}
         looked = [t for t in self.wide if matching.is_partial(t.word)]
-        if not looked or not self.counters.words:
+        if not looked or not self.state.words:
             return
         wanted: defaultdict[tuple[Token, int], list[Wanted]] = defaultdict(list)
         for token in looked:
@@ -239,7 +244,7 @@ class _Search:
         wanted = {group: [Wanted(group, Kind.LETTERS, Kind.LETTERS)] for group in groups}
         wanted[_LENGTH] = [Wanted(length, Kind.LENGTH, Kind.LENGTH) for length in lengths]
         found = await lookup_store.postings(self.conn, self.user, wanted)
-        size = self.counters.words
+        size = self.state.words
         by_group = {g: bitmaps.joined(found[g, Kind.LETTERS], size) for g in groups}
         inner = sorted(terms.grams(asked))
         candidates = ranking.shared_by([by_group[g] for g in inner], len(inner))
@@ -282,7 +287,7 @@ class _Search:
                 )
                 if words.has_fragment(words.digits(phone), token.digits)
             ]
-            self.slots[token].own[matching.NUMBER] = bitmaps.of_slots(has, self.counters.slots)
+            self.slots[token].own[matching.NUMBER] = bitmaps.of_slots(has, self.state.slots)
 
     def _is_enough(self, token: Token) -> bool:
         indexed = ranking.everyone(self.slots[token].levels()).bit_count()
@@ -292,7 +297,7 @@ class _Search:
     def _correct(self, token: Token) -> None:
         """Leave out what is queued; take organizations at their names of today."""
         slots = self.slots[token]
-        every = (1 << self.counters.slots) - 1
+        every = (1 << self.state.slots) - 1
         if self.renamed:
             members = 0
             for each, _ in self.renamed:
@@ -305,10 +310,10 @@ class _Search:
                 if found is not None:
                     slots.add(found, Kind.ORGANIZATION, each)
         queued = [each.slot for each in self.pending if each.slot is not None]
-        slots.keep(every & ~bitmaps.of_slots(queued, self.counters.slots))
+        slots.keep(every & ~bitmaps.of_slots(queued, self.state.slots))
 
     def _joined(self, pieces: Iterable[Piece]) -> int:
-        return bitmaps.joined(pieces, self.counters.slots)
+        return bitmaps.joined(pieces, self.state.slots)
 
 
 def _plainly_wanted(token: Token, longer: Iterable[str]) -> dict[_Part, list[Wanted]]:

@@ -13,8 +13,24 @@ from services.query.searching.bitmaps import DENSE_BYTES, Piece
 from services.query.searching.terms import Document
 from shared.db import Connection, columns
 
-COUNTERS: Final = """
-SELECT next_slot, next_word
+# Each list has the newest entries, repeated ones too.
+STATE: Final = """
+SELECT next_slot, next_word,
+       ARRAY(SELECT contact_id
+               FROM search_pending
+              WHERE company_id = $1 AND owner_id = $2 AND contact_id IS NOT NULL
+              ORDER BY seq DESC
+              LIMIT $3) AS contacts,
+       ARRAY(SELECT organization_id
+               FROM search_pending
+              WHERE company_id = $1 AND owner_id = $2 AND organization_id IS NOT NULL
+              ORDER BY seq DESC
+              LIMIT $4) AS organizations,
+       ARRAY(SELECT slot
+               FROM search_moved
+              WHERE company_id = $1 AND owner_id = $2
+              ORDER BY seq DESC
+              LIMIT $5) AS moved
   FROM search_users
  WHERE company_id = $1 AND owner_id = $2 AND is_built
 """
@@ -60,16 +76,6 @@ SELECT slot, phone
  WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::int[])
 """
 
-PENDING_CONTACTS: Final = """
-SELECT DISTINCT ON (contact_id) contact_id
-  FROM (SELECT contact_id
-          FROM search_pending
-         WHERE company_id = $1 AND owner_id = $2 AND contact_id IS NOT NULL
-         ORDER BY seq DESC
-         LIMIT $3) AS queued
- ORDER BY contact_id
-"""
-
 PENDING: Final = """
 SELECT queued.contact_id, slot.slot, c.contact_id IS NOT NULL AS listed,
        c.name, c.email, c.phone, o.organization_id, o.name AS organization_name,
@@ -81,10 +87,6 @@ SELECT queued.contact_id, slot.slot, c.contact_id IS NOT NULL AS listed,
     ON c.contact_id = queued.contact_id AND c.company_id = $1 AND c.owner_id = $2 AND c.listed
   LEFT JOIN organizations AS o
     ON o.company_id = $1 AND o.organization_id = c.organization_id AND NOT o.deleted
-"""
-
-MOVED: Final = """
-SELECT slot FROM search_moved WHERE company_id = $1 AND owner_id = $2 ORDER BY seq DESC LIMIT $3
 """
 
 # Of a user without an index: everything, as if it were queued.
@@ -101,15 +103,10 @@ SELECT c.contact_id, NULL::int AS slot, true AS listed,
 """
 
 PENDING_ORGANIZATIONS: Final = """
-SELECT DISTINCT ON (organization_id) queued.organization_id, o.name
-  FROM (SELECT organization_id
-          FROM search_pending
-         WHERE company_id = $1 AND owner_id = $2 AND organization_id IS NOT NULL
-         ORDER BY seq DESC
-         LIMIT $3) AS queued
+SELECT queued.organization_id, o.name
+  FROM unnest($2::uuid[]) AS queued (organization_id)
   LEFT JOIN organizations AS o
     ON o.company_id = $1 AND o.organization_id = queued.organization_id AND NOT o.deleted
- ORDER BY organization_id
 """
 
 
@@ -119,11 +116,24 @@ Postings = defaultdict[tuple[GroupT, int], list[Piece]]
 YIELD_ROWS: Final = 2000
 
 
-class Counters(NamedTuple):
-    """Slots and words were given out below these."""
+class State(NamedTuple):
+    """Of an index: slots and words were given out below these; the contacts and organizations that
+    it may know otherwise, and the slots that are not in the bucket they are indexed under.
+    """
 
-    slots: int
-    words: int
+    slots: int = 0
+    words: int = 0
+    contacts: Sequence[UUID] = ()
+    organizations: Sequence[UUID] = ()
+    moved: Sequence[int] = ()
+
+
+class Most(NamedTuple):
+    """Entries read of each list of a `State`; a list that has so many may go on."""
+
+    contacts: int
+    organizations: int
+    moved: int
 
 
 class Wanted(NamedTuple):
@@ -154,9 +164,10 @@ class Pending(NamedTuple):
     place: Place | None
 
 
-async def counters(conn: Connection, user: User) -> Counters | None:
-    row = await conn.fetchrow(COUNTERS, *user)
-    return None if row is None else Counters(*row)
+async def state(conn: Connection, user: User, most: Most) -> State | None:
+    """Null: the user has no index."""
+    row = await conn.fetchrow(STATE, *user, *most)
+    return None if row is None else State(*row)
 
 
 async def beginning(
@@ -193,17 +204,10 @@ async def phones(conn: Connection, user: User, slots: Sequence[int]) -> list[tup
     return [(row[0], row[1]) for row in await conn.fetch(PHONES, *user, slots)]
 
 
-async def pending(conn: Connection, user: User, most: int) -> list[Pending]:
-    """What the index does not know yet, of the newest `most` entries."""
-    queued = [row["contact_id"] for row in await conn.fetch(PENDING_CONTACTS, *user, most)]
-    if not queued:
-        return []
-    return [_pending(row) for row in await conn.fetch(PENDING, *user, queued)]
-
-
-async def moved(conn: Connection, user: User, most: int) -> list[int]:
-    """Slots that are not in the bucket that they are indexed under."""
-    return [row["slot"] for row in await conn.fetch(MOVED, *user, most)]
+async def pending(conn: Connection, user: User, contacts: Iterable[UUID]) -> list[Pending]:
+    """Those contacts as they are."""
+    queued = list(dict.fromkeys(contacts))
+    return [_pending(row) for row in await conn.fetch(PENDING, *user, queued)] if queued else []
 
 
 async def everything(conn: Connection, user: User, most: int) -> list[Pending]:
@@ -226,8 +230,11 @@ def _pending(row: asyncpg.Record) -> Pending:
 
 
 async def pending_organizations(
-    conn: Connection, user: User, most: int
+    conn: Connection, user: User, organizations: Iterable[UUID]
 ) -> list[tuple[UUID, str | None]]:
-    """Organizations that the index knows by another name, with theirs; null: they do not live."""
-    rows = await conn.fetch(PENDING_ORGANIZATIONS, *user, most)
+    """Those organizations with their names; null: they do not live."""
+    queued = list(dict.fromkeys(organizations))
+    if not queued:
+        return []
+    rows = await conn.fetch(PENDING_ORGANIZATIONS, user.company_id, queued)
     return [(row[0], row[1]) for row in rows]

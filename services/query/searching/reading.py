@@ -89,8 +89,7 @@ async def _results(
 ) -> Results:
     found = await lookup.find(conn, user, asked)
     SEARCH_QUEUED.set(len(found.pending))
-    buckets = Buckets(conn, user, found.size)
-    await buckets.begin()
+    buckets = Buckets.of(conn, user, found)
     picker = Picker(conn, user, filters or Filters(), found.size, buckets)
     if filters is None or not asked.tokens:
         return Results(found, picker, (), (), (), 0, True)
@@ -187,8 +186,7 @@ async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read
     asked = asking.parse(request.text)
     found = await lookup.find(conn, user, asked)
     own = ranking.classes([token.own for token in found.tokens])
-    buckets = Buckets(conn, user, found.size)
-    await buckets.begin()
+    buckets = Buckets.of(conn, user, found)
     picked = await Picker(conn, user, Filters(), found.size, buckets).best(own, request.limit)
     fresh = [hit for each in found.pending if (hit := _own_hit(asked, found, each)) is not None]
     hits = sorted([*picked.hits, *fresh])[: request.limit]
