@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
+
+from bench.people import firms
 
 COMPANY = 7001
 
@@ -56,10 +59,18 @@ def person(
     return {"data": data, "previous": None, "meta": meta("person", number, at, stamp)}
 
 
+def firm(number: int) -> str:
+    """A name as firms have them: thousands that differ in a number alone are all alike, and what
+    compares them is busy for minutes.
+    """
+    ((name, _),) = firms(Random(number), 1)
+    return name
+
+
 def organization(number: int, *, at: datetime) -> dict[str, Any]:
     data = {
         "id": number,
-        "name": f"Organization {number} Ltd",
+        "name": firm(number),
         "owner_id": 11,
         "address": None,
         "country_code": None,
