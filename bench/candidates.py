@@ -145,7 +145,7 @@ async def main(options: argparse.Namespace) -> None:
     await conn.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
     await service.prepare_store(options.dsn, SCHEMA, Path(MIGRATIONS), asyncio.Event())
     try:
-        async with db.pool(options.dsn, SCHEMA, size=2, durable=False, for_work=True) as pool:
+        async with db.pool(options.dsn, SCHEMA, size=2, durable=False) as pool:
             await fill(pool, stored)
             await measure(pool, arrivals)
     finally:

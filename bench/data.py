@@ -182,7 +182,7 @@ async def tally(conn: asyncpg.Connection, _: Scale) -> None:
 
 
 async def index_search(dsn: str) -> None:
-    async with db.pool(dsn, SCHEMA, size=2, durable=False, for_work=True) as pool:
+    async with db.pool(dsn, SCHEMA, size=2, durable=False) as pool:
         await Indexer(pool, batch=8192).drain()
 
 

@@ -177,7 +177,7 @@ async def counted(http: aiohttp.ClientSession, url: str) -> Counter[str]:
 async def measure(url: str, dsn: str, redis: str, chosen: argparse.Namespace) -> None:
     async with (
         aiohttp.ClientSession() as http,
-        db.pool(dsn, SCHEMA, size=2, durable=False, for_work=True) as pool,
+        db.pool(dsn, SCHEMA, size=2, durable=False) as pool,
         Wire(redis) as wire,
     ):
         await until(lambda: answers(http, f"{url}/readyz"), 30)

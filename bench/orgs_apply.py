@@ -103,7 +103,7 @@ async def main(dsn: str) -> None:
     await conn.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
     await service.prepare_store(dsn, SCHEMA, Path(MIGRATIONS), asyncio.Event())
     try:
-        async with db.pool(dsn, SCHEMA, size=2, durable=False, for_work=True) as pool:
+        async with db.pool(dsn, SCHEMA, size=2, durable=False) as pool:
             await timed(pool, "organizations, new", organizations())
             await timed(pool, "persons, new", persons(2))
             await timed(pool, "persons, changed", persons(3))

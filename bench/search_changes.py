@@ -91,7 +91,7 @@ async def main(dsn: str, scale: data.Scale, per_second: int) -> None:
     made = 0
     with lifecycle.stop_on_signal() as stop:
         async with (
-            db.pool(dsn, SCHEMA, size=3, durable=False, for_work=True) as pool,
+            db.pool(dsn, SCHEMA, size=3, durable=False) as pool,
             asyncio.TaskGroup() as group,
         ):
             group.create_task(Indexer(pool).run(stop))

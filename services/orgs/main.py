@@ -41,9 +41,7 @@ async def main(arguments: Sequence[str]) -> None:
     with lifecycle.stop_on_signal() as stop:
         async with (
             db.pool(dsn, SERVICE, size=settings.pool_size, durable=False) as pool,
-            db.pool(
-                dsn, SERVICE, size=settings.pool_size, durable=False, for_work=True
-            ) as working_pool,
+            db.pool(dsn, SERVICE, size=settings.pool_size, durable=False) as working_pool,
             Publisher(settings, deadline_s=PUBLISH_DEADLINE_S) as publisher,
             Fallback(settings) as fallback,
         ):

@@ -68,9 +68,7 @@ async def main(arguments: Sequence[str]) -> None:
             await service.prepare_store(dsn, SCHEMA, MIGRATIONS, stop)
         async with (
             db.pool(dsn, SCHEMA, size=settings.pool_size, heard=slow.heard) as pool,
-            db.pool(
-                dsn, SCHEMA, size=settings.pool_size, durable=False, for_work=True
-            ) as writing_pool,
+            db.pool(dsn, SCHEMA, size=settings.pool_size, durable=False) as writing_pool,
             Wire(settings.redis_url.get_secret_value()) as wire,
             Publisher(settings, deadline_s=PUBLISH_S) as publisher,
         ):

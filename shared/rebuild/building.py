@@ -93,7 +93,7 @@ class Building:
 async def building(plan: Plan) -> AsyncIterator[Building]:
     size = plan.settings.pool_size
     async with (
-        db.pool(plan.dsn, plan.next, size=size, durable=False, for_work=True) as pool,
+        db.pool(plan.dsn, plan.next, size=size, durable=False) as pool,
         Counted(plan.settings, deadline_s=LEAVE_S) as poison,
     ):
         begun = Building(plan, pool, poison)

@@ -44,7 +44,7 @@ async def pool(settings: OrgsSettings, database_url: str) -> AsyncIterator[db.Po
     written = [topics.APP_ORGANIZATIONS, topics.APP_ORGANIZATION_VERDICTS]
     await service.prepare_topics(settings, written, stop)
     await service.prepare_store(database_url, SERVICE, MIGRATIONS, stop)
-    async with db.pool(database_url, SERVICE, size=4, durable=False, for_work=True) as pool:
+    async with db.pool(database_url, SERVICE, size=4, durable=False) as pool:
         yield pool
 
 
