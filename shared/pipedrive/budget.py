@@ -3,8 +3,8 @@
 Rule 1: tokens are counted before the call, in Redis, for all processes together. While Redis is
         away each process counts alone, from what it last saw, and adds its part when it is back.
 Rule 2: sync never takes more than its share of a day, and leaves a part of the whole day's tokens
-        alone, whoever used the others up: they are the customer's. Calls that a user waits for go
-        on until Pipedrive says that the day is spent.
+        alone, whoever used the others up: they are the customer's. Calls that a user waits for,
+        and the few that keep our webhook alive, go on until Pipedrive says that the day is spent.
 Rule 3: a day is a UTC day. Nobody names the zone of the midnight at which Pipedrive gives new
         tokens, so a spent day is tried again every hour.
 Rule 4: what Pipedrive says of the day's limit counts more than the plan's default.
@@ -39,7 +39,7 @@ REDIS_LEFT_ALONE_S: Final = 2.0
 
 
 class Purpose(StrEnum):
-    """Who a call is for: a user who waits, or the sync."""
+    """Who a call is for: a user who waits, or what cannot wait either, or the sync."""
 
     INTERACTIVE = "interactive"
     SYNC = "sync"

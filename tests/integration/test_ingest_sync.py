@@ -531,6 +531,32 @@ async def test_a_webhook_that_was_switched_off_or_deleted_is_made_anew_and_what_
         assert "hook" in {one["cause"] for one in answer["data"]["syncs"]}
 
 
+async def test_a_webhook_is_made_anew_also_on_a_day_whose_share_of_the_sync_is_spent(
+    cluster: Cluster,
+) -> None:
+    a_small_share = {"SYNC_DAILY_SHARE": "0.01", "HOOK_CHECK_SECONDS": "0.5"}
+    size = (*SMALL, "--daily-tokens", "20000")
+    async with connected(cluster, *size, **a_small_share) as (pipedrive, asking):
+        sync_id = await asking.connect()
+
+        async def is_out_of_tokens() -> bool:
+            told = await asking.told(sync_id)
+            return told["state"] == "waiting" and "tokens" in told["reason"]
+
+        await until(is_out_of_tokens)
+        [hook] = await pipedrive.hooks()
+        await pipedrive.turn("PATCH", f"/webhooks/{hook['id']}", {"deleted": True})
+
+        async def is_back() -> bool:
+            return bool(await pipedrive.hooks())
+
+        await until(is_back, 20, every_s=0.2)
+        assert await is_out_of_tokens()
+        _, answer = await asking.call("GET", "/api/connection")
+        assert answer["data"]["webhook"]["id"] == (await pipedrive.hooks())[0]["id"]
+        assert answer["data"]["problem"] is None
+
+
 async def test_a_delta_brings_all_that_another_program_brought_in_whatever_its_age(
     cluster: Cluster, database_url: str
 ) -> None:

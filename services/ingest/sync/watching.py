@@ -1,6 +1,8 @@
 """Looks after our webhooks: one that was deleted or switched off is made anew.
 
-Rule: what was lost meanwhile is read by a delta that begins at the last event that came.
+Rule 1: what was lost meanwhile is read by a delta that begins at the last event that came.
+Rule 2: looking and mending take a few calls and go on beyond sync's share of the day: a webhook
+        that is gone until midnight loses more than the share saves. The delta waits for its share.
 """
 
 import asyncio
@@ -14,7 +16,6 @@ from services.ingest.sync.steps import Mode
 from shared import db, heart, lifecycle
 from shared.errors import Unavailable
 from shared.observability import HOOKS_MENDED
-from shared.pipedrive.budget import Purpose
 from shared.pipedrive.errors import Refused
 from shared.tenants import Tenants
 
@@ -52,7 +53,7 @@ class Watcher:
         """A sync that holds the company does not keep the webhook from being looked at: both only
         add to what is there.
         """
-        client = self._parts.clients.of(company_id, Purpose.SYNC)
+        client = self._parts.clients.of(company_id)
         async with claimed(self._parts.dsn, company_id, Work.WEBHOOK) as conn:
             if conn is None:
                 return  # it is being connected
