@@ -75,6 +75,7 @@ class Draining:
         while True:
             if not self._outlet.own.is_open:
                 await self.open_own()
+            await self._outlet.own.try_writing()
             await self._measure()
             if time.monotonic() - self._adopted_at > ADOPT_S:
                 await self._adopt()

@@ -85,12 +85,12 @@ class Outlet:
         if not self.away and not any(spool.events for spool in self._spools):
             self._send(handed)
             return
-        behind = [each for each in handed if self._waits(each.record)]
-        if behind:
-            self.own.take(behind)
-        if len(behind) < len(handed):
-            spooled = set(map(id, behind))
-            self._send([each for each in handed if id(each) not in spooled])
+        if self.away and self.own.is_open:
+            self.own.take(handed)
+            return
+        sent = [each for each in handed if not self._went_behind(each)]
+        if sent:
+            self._send(sent)
 
     def lose(self, reason: str) -> None:
         """Kafka is away: whatever is under way goes to the spool, in its order."""
@@ -121,13 +121,16 @@ class Outlet:
             KAFKA_AWAY.set(0)
         self._there.set()
 
-    def _waits(self, record: Record) -> bool:
-        """A spool that cannot be opened is no help: Kafka is tried then, away or not. And rather
-        is a record stored before its time than refused by a spool that is full or broken.
+    def _went_behind(self, each: Handed) -> bool:
+        """Into the spool, where others of its key wait. A spool that cannot be opened is no help:
+        Kafka is tried then, away or not. And rather is a record stored before its time than
+        refused by a spool that is full or broken.
         """
-        if self.away:
-            return self.own.is_open
-        return self.own.takes_more and any(spool.holds(record) for spool in self._spools)
+        waits = any(spool.holds(each.record) for spool in self._spools)
+        if not (waits and self.own.takes(each.record)):
+            return False
+        self.own.take([each])
+        return True
 
     def _send(self, handed: Sequence[Handed]) -> None:
         loop = asyncio.get_running_loop()

@@ -19,7 +19,7 @@ def kafka(publisher: Publisher, outlet: Outlet) -> Callable[[], Awaitable[str | 
         reason = outlet.reason if outlet.away else await _answers(publisher)
         if reason is None:
             return None
-        if outlet.own.takes_more:
+        if outlet.own.trouble is None:
             return f"degraded: events go to the spool: {reason}"
         raise Unavailable(f"Kafka: {reason}")
 
@@ -28,10 +28,9 @@ def kafka(publisher: Publisher, outlet: Outlet) -> Callable[[], Awaitable[str | 
 
 def spool(outlet: Outlet) -> Callable[[], Awaitable[str | None]]:
     async def ping() -> str | None:
-        own = outlet.own
-        if own.takes_more:
+        reason = outlet.own.trouble
+        if reason is None:
             return None
-        reason = own.trouble or f"full: it holds {own.bytes} bytes"
         if outlet.away:
             raise Unavailable(f"the spool: {reason}")
         return f"degraded: while Kafka is away events would be refused: {reason}"

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import resource
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class Sender:
     refused: int = 0
     sent: int = 0
 
-    async def send(self, instance: Instance, person: str) -> int:
+    async def send(self, instance: Instance, person: str, name: str = "Ann") -> int:
         self.sent += 1
         event_id = f"{person}-{self.sent}"
         meta = {
@@ -49,7 +50,7 @@ class Sender:
             "timestamp": "2026-05-27T06:54:41.426Z",
             "version": "2.0",
         }
-        content = json.dumps({"data": {"id": int(person), "name": "Ann"}, "meta": meta})
+        content = json.dumps({"data": {"id": int(person), "name": name}, "meta": meta})
         url = f"{instance.url}/webhooks/pipedrive"
         headers = {"Authorization": HEADER}
         try:
@@ -102,10 +103,25 @@ def once(events: Sequence[str]) -> list[str]:
 
 
 async def waiting(cluster: Cluster, instance: Instance) -> float:
+    return await measured(cluster, instance, "my500_spool_events")
+
+
+async def measured(cluster: Cluster, instance: Instance, name: str) -> float:
     async with cluster.http.get(f"{instance.url}/metrics") as response:
         text = await response.text()
-    lines = [line for line in text.splitlines() if line.startswith("my500_spool_events ")]
+    lines = [line for line in text.splitlines() if line.startswith(f"{name} ")]
     return float(lines[0].split()[1])
+
+
+async def tended(cluster: Cluster, instance: Instance) -> None:
+    """Return once the spool has been looked after again, twice: it ages meanwhile."""
+    name = "my500_spool_oldest_seconds"
+    began = await measured(cluster, instance, name)
+
+    async def is_older() -> bool:
+        return await measured(cluster, instance, name) > began + 1
+
+    await until(is_older)
 
 
 async def readiness(cluster: Cluster, instance: Instance) -> tuple[int, dict[str, Any]]:
@@ -130,6 +146,78 @@ async def cluster(killable: Infra, topic_prefix: str, tmp_path: Path) -> AsyncIt
 
 
 PERSONS = [str(n) for n in range(1, 9)]
+LONG = "x" * 5_000
+
+
+async def test_a_full_spool_says_so_and_kafka_takes_what_it_has_no_room_for(
+    killable: Infra, topic_prefix: str, cluster: Cluster
+) -> None:
+    sender = Sender(cluster)
+    instance = cluster.start("ingest", SPOOL_MAX_BYTES=str(16 * 1024))
+    await cluster.ready(instance)
+    await asyncio.to_thread(killable.kill, "kafka")
+    try:
+
+        async def is_full() -> bool:
+            return await sender.send(instance, "1", LONG) == 503
+
+        await until(is_full)
+        assert len(sender.taken["1"]) == 3
+        for _ in range(2):
+            assert await sender.send(instance, "1", LONG) == 503
+            status, told = await readiness(cluster, instance)
+            assert status == 503
+            assert told["spool"].startswith("the spool: full: it holds ")
+            await tended(cluster, instance)
+        assert instance.log.read_text().count('"spool_refuses"') == 1
+    finally:
+        await asyncio.to_thread(killable.start, "kafka")
+
+    async def is_taken() -> bool:
+        return await sender.send(instance, "1", LONG) == 200
+
+    await until(is_taken)
+    await cluster.ready(instance)
+    found = await arrived(killable, topic_prefix, len(sender.taken["1"]))
+    assert set(found["1"]) == set(sender.taken["1"])
+
+
+async def test_a_disk_that_is_full_says_so_until_it_takes_what_it_refused(
+    killable: Infra, topic_prefix: str, cluster: Cluster
+) -> None:
+    """No file of the process may grow beyond what the spool has by then."""
+    sender = Sender(cluster)
+    await asyncio.to_thread(killable.kill, "kafka")
+    try:
+        instance = cluster.start("ingest")
+        await cluster.ready(instance)
+        await sender.send_some(instance, 5, PERSONS)
+        process = instance.process.pid
+        unlimited = resource.prlimit(process, resource.RLIMIT_FSIZE)
+        for episode in (1, 2):
+            largest = max(each.stat().st_size for each in spool_files(cluster.folder))
+            resource.prlimit(process, resource.RLIMIT_FSIZE, (largest, unlimited[1]))
+
+            async def is_refused() -> bool:
+                return await sender.send(instance, "1", LONG) == 503
+
+            await until(is_refused)
+            for _ in range(2):
+                assert await sender.send(instance, "1", LONG) == 503
+                status, told = await readiness(cluster, instance)
+                assert status == 503
+                assert told["spool"].startswith("the spool: SQLITE_")
+                await tended(cluster, instance)
+            assert instance.log.read_text().count('"spool_refuses"') == episode
+            resource.prlimit(process, resource.RLIMIT_FSIZE, unlimited)
+            await cluster.ready(instance)
+            assert await sender.send(instance, "1", LONG) == 200
+    finally:
+        await asyncio.to_thread(killable.start, "kafka")
+
+    taken = sum(map(len, sender.taken.values()))
+    found = await arrived(killable, topic_prefix, taken)
+    assert {person: once(events) for person, events in found.items()} == sender.taken
 
 
 async def test_kafka_away_from_the_start_and_a_crash_lose_nothing_and_keep_the_order(

@@ -59,6 +59,9 @@ SELECT id, bucket, bytes, checksum, topic, key, headers, value FROM waiting WHER
 COUNT: Final = "SELECT bucket, bytes FROM waiting INDEXED BY counted"
 OLDEST: Final = "SELECT stored_at FROM waiting ORDER BY id LIMIT 1"
 REMOVE: Final = "DELETE FROM waiting WHERE id = ?"
+# Not a record: no reader ever sees it.
+TRIAL: Final = "CREATE TABLE trial AS SELECT randomblob(?) AS filler"
+TRIED: Final = "DROP TABLE IF EXISTS trial"
 
 
 class Damaged(Exception):
@@ -186,6 +189,18 @@ class SpoolFile:
     def remove(self, ids: Iterable[int]) -> None:
         with self._transaction():
             self._db.executemany(REMOVE, ((each,) for each in ids))
+
+    def try_writing(self, length: int) -> None:
+        """Commit so many bytes and take them back.
+
+        Raises:
+            Refused: the disk does not take them.
+        """
+        with self._transaction():
+            self._db.execute(TRIED)
+            self._db.execute(TRIAL, (length,))
+        with self._transaction():
+            self._db.execute(TRIED)
 
     def shrink(self) -> None:
         """Give the disk back what the records took that have left."""

@@ -2,7 +2,8 @@
 
 Rule 1: who is told "stored" has its record on disk. What comes while a commit is under way makes
         up the next: one fsync for all that wait.
-Rule 2: more than `max_bytes` are refused, and so is what the disk does not take.
+Rule 2: more than `max_bytes` are refused, and so is what the disk does not take. Either is said
+        once, and for as long as the like of it would be refused again, the spool is in trouble.
 Rule 3: a damaged file is put aside, what can be read of it is kept, and work goes on in a file
         that follows.
 """
@@ -13,9 +14,10 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from services.ingest.spool.file import Damaged, Refused, SpoolFile, Waiting, bucket, size
 from services.ingest.spool.ledger import Ledger
@@ -35,6 +37,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 ROUND = 1_000
 """Records in one commit, at most."""
+TRIED_BYTES = 1024 * 1024
+"""Most that is written to see whether the disk takes it."""
+Why = Literal["closed", "full", "disk"]
+"""What refuses a record."""
 
 
 class Handed(NamedTuple):
@@ -55,7 +61,7 @@ class Spool:
 
     def __init__(self, claim: Callable[[], Slot], *, max_bytes: int) -> None:
         self.slot: Slot | None = None
-        self.trouble: str | None = "not opened yet"
+        self._trouble: str | None = "not opened yet"
         self._claim = claim
         self._ledger = Ledger()
         self._max_bytes = max_bytes
@@ -65,7 +71,9 @@ class Spool:
         self._waiting: list[Handed] = []
         self._committing: Sequence[Handed] = ()
         self._writing: asyncio.Task[None] | None = None
-        self._told = ""
+        self._told: set[Why] = set()
+        self._lacked_bytes = 0
+        self._unwritten_bytes = 0
 
     @property
     def is_open(self) -> bool:
@@ -80,8 +88,16 @@ class Spool:
         return self._ledger.bytes
 
     @property
-    def takes_more(self) -> bool:
-        return self._file is not None and not self.trouble and self.bytes < self._max_bytes
+    def trouble(self) -> str | None:
+        """Why it takes no more; null while it does."""
+        if self._trouble is not None or self._file is None:
+            return self._trouble or "closed"
+        if self.bytes >= self._max_bytes or self._is_short:
+            return f"full: it holds {self.bytes} bytes"
+        return None
+
+    def takes(self, record: Record) -> bool:
+        return self._file is not None and not self._trouble and self._has_room(size(record))
 
     def holds(self, record: Record) -> bool:
         """Something of the record's key may wait here."""
@@ -96,7 +112,7 @@ class Spool:
                 self.slot = await self._in_thread(self._claim)
             opened = await self._in_thread(partial(_open, self.slot.folder))
         except Refused as refused:
-            self.trouble = str(refused)
+            self._trouble = str(refused)
             raise
         self._begin(opened)
 
@@ -118,9 +134,10 @@ class Spool:
         for each in handed:
             length = size(each.record)
             if self._file is None:
-                self._refuse([each], "closed", f"closed: {self.trouble}")
-            elif self._ledger.bytes + length > self._max_bytes:
-                self._refuse([each], "full", f"full: it holds {self._ledger.bytes} bytes")
+                self._refuse([each], "closed", f"closed: {self._trouble}")
+            elif not self._has_room(length):
+                self._miss(length)
+                self._refuse([each], "full", f"full: it holds {self.bytes} bytes")
             else:
                 self._ledger.add([(bucket(each.record), length)])
                 self._waiting.append(each)
@@ -140,9 +157,9 @@ class Spool:
         Refused: the disk does not allow it: they would come again.
         """
         ledger = self._ledger
-        await self._working(lambda file: file.remove([each.id for each in gone]))
+        await self._working(lambda file: file.remove([each.id for each in gone]), writes=True)
         if ledger is self._ledger:  # else it counts what was rescued
-            ledger.remove((each.bucket, each.size) for each in gone)
+            self._free((each.bucket, each.size) for each in gone)
 
     async def oldest(self) -> float | None:
         """When the first record was stored, of those that wait."""
@@ -151,14 +168,43 @@ class Spool:
     async def shrink(self) -> None:
         await self._working(lambda file: file.shrink())
 
-    def _refuse(self, handed: Sequence[Handed], why: str, reason: str) -> None:
+    async def try_writing(self) -> None:
+        """Find out whether the disk takes again what it refused: who is not ready is sent nothing
+        that would show it.
+        """
+        length = self._unwritten_bytes
+        if length:
+            with suppress(Refused):
+                await self._working(lambda file: file.try_writing(length), writes=True)
+
+    def _has_room(self, length: int) -> bool:
+        return self._ledger.bytes + length <= self._max_bytes
+
+    @property
+    def _is_short(self) -> bool:
+        """What was refused for want of room would be again."""
+        return self._lacked_bytes > 0 and not self._has_room(self._lacked_bytes)
+
+    def _miss(self, length: int) -> None:
+        if not self._is_short:
+            self._told.discard("full")
+        if length <= self._max_bytes:  # else no room would ever do
+            self._lacked_bytes = max(self._lacked_bytes, length)
+
+    def _free(self, counts: Iterable[tuple[int, int]]) -> None:
+        self._ledger.remove(counts)
+        if not self._is_short:
+            self._lacked_bytes = 0
+            self._told.discard("full")
+
+    def _refuse(self, handed: Sequence[Handed], why: Why, reason: str) -> None:
         for each in handed:
             SPOOL_REFUSED.labels(why).inc()
             if not each.acked.done():
                 each.acked.set_exception(Unavailable(f"the spool is {reason}"))
-        if reason != self._told:
+        if why not in self._told:
             log.error("spool_refuses", extra={"why": why, "reason": reason})
-        self._told = reason
+        self._told.add(why)
 
     async def _write(self) -> None:
         try:
@@ -174,9 +220,11 @@ class Spool:
         records = [each.record for each in taken]
         began = time.perf_counter()
         try:
-            await self._working(lambda file: file.append(records))
+            await self._working(lambda file: file.append(records), writes=True)
         except Refused as refused:
-            self._ledger.remove(_counts(taken))
+            lengths = sum(length for _, length in _counts(taken))
+            self._unwritten_bytes = max(self._unwritten_bytes, min(lengths, TRIED_BYTES))
+            self._free(_counts(taken))
             self._refuse(taken, "disk", f"not writable: {refused}")
             return
         SPOOL_COMMIT_SECONDS.observe(time.perf_counter() - began)
@@ -185,11 +233,14 @@ class Spool:
             if not each.acked.done():
                 each.acked.set_result(None)
 
-    async def _working(self, work: Callable[[SpoolFile], T]) -> T:
-        """Do it on the file; if that is damaged, once more on the one that follows."""
+    async def _working(self, work: Callable[[SpoolFile], T], *, writes: bool = False) -> T:
+        """Do it on the file; if that is damaged, once more on the one that follows.
+
+        A full disk gives what it has: only a write shows that it takes some again.
+        """
         file = self._file
         if file is None:
-            raise Refused(self.trouble or "closed")
+            raise Refused(self._trouble or "closed")
         try:
             try:
                 result = await self._in_thread(lambda: work(file))
@@ -197,12 +248,18 @@ class Spool:
                 following = await self._replace(file, str(damaged))
                 result = await self._in_thread(lambda: work(following))
         except Refused as refused:
-            self.trouble = str(refused)
+            self._trouble = str(refused)
+            if writes:
+                self._unwritten_bytes = max(self._unwritten_bytes, 1)
             raise
         except Damaged as damaged:
-            self.trouble = f"damaged again: {damaged}"
-            raise Refused(self.trouble) from damaged
-        self.trouble = None
+            self._trouble = f"damaged again: {damaged}"
+            raise Refused(self._trouble) from damaged
+        if writes:
+            self._unwritten_bytes = 0
+            self._told.discard("disk")
+        if not self._unwritten_bytes:
+            self._trouble = None
         return result
 
     async def _replace(self, damaged: SpoolFile, reason: str) -> SpoolFile:
@@ -214,11 +271,13 @@ class Spool:
                 opened = await self._in_thread(lambda: _anew(folder, damaged))
                 self._begin(opened)
             if self._file is None:
-                raise Refused(self.trouble or "closed")
+                raise Refused(self._trouble or "closed")
             return self._file
 
     def _begin(self, opened: Opened) -> None:
-        self._file, self._ledger, self.trouble = opened.file, opened.ledger, None
+        self._file, self._ledger, self._trouble = opened.file, opened.ledger, None
+        self._unwritten_bytes = 0
+        self._told.clear()
         self._ledger.add(_counts([*self._committing, *self._waiting]))
         for each in opened.rescued:
             SPOOL_DAMAGED.inc()
