@@ -291,8 +291,9 @@ class Consumer:
     def _committed(self, items: list[Item], moves: Sequence[Move], seconds: float) -> None:
         self._assignment.moved(moves)
         self._progressed_at = time.monotonic()
-        dead = sum(isinstance(item.outcome, Poison) for item in items)
-        self._limit.record(records=len(items), dead=dead, now=self._progressed_at)
+        fresh = [item for item in items if not item.attempts]
+        dead = sum(isinstance(item.outcome, Poison) for item in fresh)
+        self._limit.record(records=len(fresh), dead=dead, now=self._progressed_at)
         BATCH_SECONDS.observe(seconds)
         for topic, records in Counter(item.topic for item in items).items():
             RECORDS.labels(topic).inc(records)

@@ -66,6 +66,7 @@ async def put_aside(publisher: Publisher, letters: list[Record]) -> None:
 @dataclass(slots=True)
 class Limit:
     """Stops the line when poison is no exception any more: a bad deploy must not drain a topic.
+    What is replayed drains nothing, however much of it is poison still: it is not to be counted.
 
     Stopped means stopped until the process is started again.
     """

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from shared import db, service, topics
 from shared.errors import Poison, Unavailable
 from shared.events import Action, Note, NoteChange, Source, dump
+from shared.kafka import dead_letters
 from shared.kafka.client import physical
 from shared.kafka.consumer import AfterCommit, Apply, Consumer, Received
 from shared.kafka.publisher import Publisher, Record
@@ -349,6 +350,26 @@ async def test_too_much_poison_stops_the_line(
 
     read = await pool.fetchval("SELECT sum(next_offset) FROM consumer_offsets")
     assert 5 <= read < 100
+
+
+async def test_replays_that_are_poison_still_do_not_stop_the_line(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    strict = settings.model_copy(update={"dead_letter_limit": 5, "batch_records": 5})
+    tried = [(dead_letters.ATTEMPTS, b"1")]
+    replays = [Record(topics.NOTES.name, b"1:%d" % n, b"{", tried) for n in range(100)]
+    await publisher.publish([*replays, a_note(0)])
+
+    async with consuming(strict, pool, publisher) as consumer:
+
+        async def all_are_read() -> bool:
+            sql = "SELECT sum(next_offset) FROM consumer_offsets"
+            return await pool.fetchval(sql) == len(replays) + 1
+
+        await until(all_are_read)
+        await consumer.ping()
+
+    assert await noted(pool) == ["0"]
 
 
 async def test_what_follows_the_commit_is_done_whether_it_came_about_or_not(
