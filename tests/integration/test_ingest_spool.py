@@ -165,10 +165,10 @@ async def test_a_full_spool_says_so_and_kafka_takes_what_it_has_no_room_for(
         assert len(sender.taken["1"]) == 3
         for _ in range(2):
             assert await sender.send(instance, "1", LONG) == 503
+            await tended(cluster, instance)
             status, told = await readiness(cluster, instance)
             assert status == 503
             assert told["spool"].startswith("the spool: full: it holds ")
-            await tended(cluster, instance)
         assert instance.log.read_text().count('"spool_refuses"') == 1
     finally:
         await asyncio.to_thread(killable.start, "kafka")
@@ -204,10 +204,10 @@ async def test_a_disk_that_is_full_says_so_until_it_takes_what_it_refused(
             await until(is_refused)
             for _ in range(2):
                 assert await sender.send(instance, "1", LONG) == 503
+                await tended(cluster, instance)
                 status, told = await readiness(cluster, instance)
                 assert status == 503
                 assert told["spool"].startswith("the spool: SQLITE_")
-                await tended(cluster, instance)
             assert instance.log.read_text().count('"spool_refuses"') == episode
             resource.prlimit(process, resource.RLIMIT_FSIZE, unlimited)
             await cluster.ready(instance)
