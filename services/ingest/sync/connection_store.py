@@ -35,6 +35,10 @@ UPDATE connections SET since = least(since, last_event_at)
  WHERE company_id = $1 AND since IS NOT NULL
 """
 
+TOLD_IDLE = "SELECT told_idle FROM connections WHERE company_id = $1"
+
+NOTE_TOLD_IDLE = "UPDATE connections SET told_idle = $2 WHERE company_id = $1"
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -75,3 +79,12 @@ async def keep_hook(
 async def read_from_last_event(conn: Connection, company_id: int) -> None:
     """The next delta is to make good for all since the last event that came."""
     await conn.execute(READ_FROM, company_id)
+
+
+async def told_idle(conn: Connection, company_id: int) -> bool:
+    """Whether the state that was published last is certainly "idle"."""
+    return bool(await conn.fetchval(TOLD_IDLE, company_id))
+
+
+async def note_told_idle(conn: Connection, company_id: int, *, is_told: bool) -> None:
+    await conn.execute(NOTE_TOLD_IDLE, company_id, is_told)

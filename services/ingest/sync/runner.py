@@ -18,6 +18,7 @@ from uuid import UUID
 from services.ingest.sync import running, schedule, sync_store
 from services.ingest.sync.running import Parts
 from services.ingest.sync.schedule import BY_THE_CLOCK
+from services.ingest.sync.status import Status
 from shared import db, heart, lifecycle
 from shared.errors import Unavailable
 from shared.pipedrive.errors import NotConnected
@@ -79,6 +80,7 @@ class Runner:
         except Exception as bug:
             log.error("sync_broke", exc_info=bug, extra={"company_id": company_id})
             await lifecycle.persist(lambda: self._give_up(company_id, sync_id), stop, what="sync")
+            await self._say_so(company_id, sync_id, stop)
         finally:
             del self._at_work[company_id]
 
@@ -89,3 +91,18 @@ class Runner:
             async with self._pool.acquire() as conn, conn.transaction():
                 await sync_store.postpone(conn, company_id, due)
                 await sync_store.end(conn, sync_id, "failed", "Something went wrong on our side.")
+
+    async def _say_so(self, company_id: int, sync_id: UUID, stop: asyncio.Event) -> None:
+        """Once it has ended: what broke it may break this, too."""
+        try:
+            await lifecycle.persist(lambda: self._tell(company_id, sync_id), stop, what="sync")
+        except Exception as bug:
+            log.error("sync_failure_untold", exc_info=bug, extra={"company_id": company_id})
+
+    async def _tell(self, company_id: int, sync_id: UUID) -> None:
+        with db.errors():
+            async with self._pool.acquire() as conn:
+                given_up = await sync_store.one(conn, company_id, sync_id)
+                if given_up is not None:
+                    status = await Status.of(self._parts.publisher, conn, company_id)
+                    await status.failed(given_up)

@@ -79,9 +79,7 @@ class Run:
         return self._progress.sync
 
     async def go(self, stop: asyncio.Event) -> None:
-        with db.own(self._conn):
-            last = await sync_store.last_completed(self._conn, self._sync.company_id)
-        status = Status(self._parts.publisher, last)
+        status = await Status.of(self._parts.publisher, self._conn, self._sync.company_id)
         try:
             reader = self._reader(status, stop)
             await self._retried(reader, lambda: status.running(self._sync))

@@ -1,16 +1,21 @@
 """Tells the other services how a company's synchronisation stands.
 
-Rule: whoever reads it shows it on every page of the company, so it is told when there is something
-to tell: at the ends, and every few seconds while rows change. A sync by the clock that found
-nothing says so once an hour.
+Rule 1: whoever reads it shows it on every page of the company, so it is told when there is
+        something to tell: at the ends, and every few seconds while rows change. A sync by the
+        clock that found nothing says so once an hour, and whenever the pages may show another
+        state.
+Rule 2: that they may is written down before another state than "idle" is published, and that they
+        do not after "idle" was: who dies in between tells it once more.
 """
 
 import time
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Self
 
+from services.ingest.sync import connection_store, sync_store
 from services.ingest.sync.schedule import BY_THE_CLOCK
 from services.ingest.sync.sync_store import Sync
+from shared import db
 from shared.events import dump
 from shared.kafka.publisher import Publisher
 from shared.kafka.rounds import Record
@@ -21,16 +26,32 @@ EVERY_S: Final = 5.0
 
 
 class Status:
-    """Of one run of a sync."""
+    """Of one run of a sync. `conn` is where it is written down."""
 
-    def __init__(self, publisher: Publisher, last_completed: datetime | None) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        conn: db.Connection,
+        last_completed: datetime | None,
+        *,
+        told_idle: bool,
+    ) -> None:
         self._publisher = publisher
+        self._conn = conn
         self._last_completed = last_completed
+        self._told_idle = told_idle
         self._told_at = 0.0
+
+    @classmethod
+    async def of(cls, publisher: Publisher, conn: db.Connection, company_id: int) -> Self:
+        with db.own(conn):
+            last = await sync_store.last_completed(conn, company_id)
+            told_idle = await connection_store.told_idle(conn, company_id)
+        return cls(publisher, conn, last, told_idle=told_idle)
 
     async def running(self, sync: Sync) -> None:
         """Raises:
-        Unavailable: Kafka is away.
+        Unavailable: Kafka or Postgres is away.
         """
         if time.monotonic() - self._told_at < EVERY_S or _is_quiet(sync):
             return
@@ -39,9 +60,9 @@ class Status:
 
     async def done(self, sync: Sync, at: datetime) -> None:
         last = self._last_completed
-        if _is_quiet(sync) and last is not None and _is_same_hour(last, at):
-            return
-        await self._tell(sync, SyncState.IDLE, at)
+        is_shown = self._told_idle and last is not None and _is_same_hour(last, at)
+        if not (is_shown and _is_quiet(sync)):
+            await self._tell(sync, SyncState.IDLE, at)
 
     async def failed(self, sync: Sync) -> None:
         await self._tell(sync, SyncState.FAILED, self._last_completed)
@@ -55,7 +76,18 @@ class Status:
             processed=sum(of["read"] for of in sync.counts.values()),
             failed=sum(of["failed"] for of in sync.counts.values()),
         )
+        if state is not SyncState.IDLE:
+            await self._note(sync, told_idle=False)
         await self._publisher.publish([Record(SYNC_STATUS.name, said.key, dump(said))])
+        if state is SyncState.IDLE:
+            await self._note(sync, told_idle=True)
+
+    async def _note(self, sync: Sync, *, told_idle: bool) -> None:
+        if self._told_idle is told_idle:
+            return
+        with db.own(self._conn):
+            await connection_store.note_told_idle(self._conn, sync.company_id, is_told=told_idle)
+        self._told_idle = told_idle
 
 
 def _is_quiet(sync: Sync) -> bool:
