@@ -15,9 +15,9 @@ from aiokafka import AIOKafkaConsumer
 from shared import db, service, topics
 from shared.errors import Poison, Unavailable
 from shared.events import Action, Note, NoteChange, Source, dump
-from shared.kafka import dead_letters
 from shared.kafka.client import physical
 from shared.kafka.consumer import AfterCommit, Apply, Consumer, Received
+from shared.kafka.dead_letters import ATTEMPTS
 from shared.kafka.publisher import Publisher, Record
 from shared.settings import StoreSettings
 from tests.support.waiting import until
@@ -356,7 +356,7 @@ async def test_replays_that_are_poison_still_do_not_stop_the_line(
     settings: StoreSettings, pool: db.Pool, publisher: Publisher
 ) -> None:
     strict = settings.model_copy(update={"dead_letter_limit": 5, "batch_records": 5})
-    tried = [(dead_letters.ATTEMPTS, b"1")]
+    tried = [(ATTEMPTS, b"1")]
     replays = [Record(topics.NOTES.name, b"1:%d" % n, b"{", tried) for n in range(100)]
     await publisher.publish([*replays, a_note(0)])
 
