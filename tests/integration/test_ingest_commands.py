@@ -11,16 +11,21 @@ import pytest
 from devstack.pipedrive.api.account import FIRST_WRITTEN_ID
 from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.tables import Order
-from services.ingest.commands import command_store, making, telling, undertaking_store
+from services.ingest.commands import command_store, making, telling, undertaking_store, wanted
 from services.ingest.commands.command_store import Asker
+from services.ingest.commands.making import Making
 from services.ingest.commands.undertaking_store import Undertaking
+from services.ingest.commands.wanted import Wanted
 from shared import db, ids
 from shared.errors import Unavailable
 from shared.kafka.publisher import Publisher
+from shared.pipedrive.client import Clients
+from shared.pipedrive.errors import Unsettled
 from shared.positions import decode
+from shared.tenants import Tenants
 from tests.support import infra as servers
 from tests.support.cluster import token
-from tests.support.commands import COMPANY, Service, serving
+from tests.support.commands import COMPANY, DEADLINE_S, Service, serving
 from tests.support.infra import Infra
 from tests.support.waiting import until
 
@@ -337,6 +342,28 @@ async def test_what_a_process_made_before_it_died_is_found_by_the_next_try(
     assert first[0] == again[0] == 201
     assert first[1]["data"]["id"] == again[1]["data"]["id"]
     assert len(service.people_called("Ann Other")) == 1
+
+
+async def test_an_organization_that_one_user_made_unheard_is_found_by_the_next_who_needs_it(
+    service: Service, store: db.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = Undertaking(COMPANY, "organization", str(uuid4()))
+    monkeypatch.setattr(making, "SETTLED", timedelta(0))
+    async with Clients(Tenants(service.settings.tenants_file), service.budget) as clients:
+        pipedrive, once = clients.of(COMPANY), Making(store, DEADLINE_S).once
+        service.double.server.faults = Faults(errors=1.0, after=1.0, at_most=2)  # its look, too
+        with pytest.raises(Unsettled):
+            await once(pipedrive, it, an_organization(owner_id=1001))
+
+        found = await once(pipedrive, it, an_organization(owner_id=1002))
+
+        made = await pipedrive.get("/v2/organizations", {"sort_by": "id", "limit": 500})
+    assert [row["id"] for row in made if row["name"] == "Ours & Co"] == [found["id"]]
+    assert found["owner_id"] == 1001
+
+
+def an_organization(owner_id: int) -> Wanted:
+    return wanted.organization(name="Ours & Co", owner_id=owner_id, address=None, website=None)
 
 
 async def test_after_a_day_a_key_is_a_new_one(service: Service, store: db.Pool) -> None:

@@ -3,6 +3,8 @@
 Rule 1: every body names its owner, the user who asked: the token may be anybody's.
 Rule 2: a row is what a body made if it says the same, in spellings that Pipedrive may have tidied,
         and was added when the body was sent or after.
+Rule 3: an organization is made once for the whole company: whoever goes on with it finds the row
+        of whoever asked first, which names that user as its owner.
 """
 
 from collections.abc import Mapping
@@ -20,17 +22,21 @@ CLOCKS: Final = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`path` is where it is made and listed, `filters` narrow the list to its neighbours."""
+    """`path` is where it is made and listed, `filters` narrow the list to its neighbours.
+    `is_shared`: the row may be of a body that names another owner.
+    """
 
     path: str
     body: Mapping[str, Any]
     filters: Mapping[str, Any]
+    is_shared: bool = False
 
     def is_made_by(self, row: Row, sent_at: datetime) -> bool:
         added = _instant(row.get("add_time"))
         if added is None or added < sent_at.replace(microsecond=0) - CLOCKS:
             return False
-        return all(_same(name, value, row) for name, value in self.body.items())
+        others = {"owner_id"} if self.is_shared else set()
+        return all(_same(name, self.body[name], row) for name in self.body.keys() - others)
 
 
 def person(
@@ -64,7 +70,7 @@ def organization(*, name: str, owner_id: int, address: str | None, website: str 
         body["address"] = {"value": address}
     if website is not None:
         body["website"] = website
-    return Wanted("/v2/organizations", body, {"owner_id": owner_id})
+    return Wanted("/v2/organizations", body, {}, is_shared=True)
 
 
 def activity(

@@ -113,3 +113,13 @@ def test_an_organizations_address_may_come_back_in_other_words() -> None:
     row = {"name": "Acme", "owner_id": 1, "add_time": "2026-01-02T03:04:05Z", "address": None}
 
     assert acme.is_made_by(row, SENT)
+
+
+def test_an_organization_is_found_whoever_of_the_company_was_first_to_ask_for_it() -> None:
+    acme = wanted.organization(name="Acme", owner_id=1, address=None, website=None)
+    row = {"name": "Acme", "owner_id": 2, "add_time": "2026-01-02T03:04:05Z"}
+
+    assert acme.body["owner_id"] == 1
+    assert acme.filters == {}
+    assert acme.is_made_by(row, SENT)
+    assert not acme.is_made_by(row | {"name": "Acme Two"}, SENT)
