@@ -48,6 +48,13 @@ class Refused(Exception):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
+def storable(text: str) -> str:
+    """What a request said, as Postgres takes it: no NUL, and a question mark for what is no
+    character (bytes of a header that are not UTF-8 arrive as halves of surrogate pairs).
+    """
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
+
+
 def answer(data: Any, *, status: int = 200) -> web.Response:
     """A success around plain data; datetimes and UUIDs may stand in it."""
     return raw(orjson.dumps({"success": True, "data": data}, option=orjson.OPT_UTC_Z), status)

@@ -31,6 +31,7 @@ from services.query.wire import Wire
 from shared import db, lifecycle, service, topics
 from shared.app import Health, Ping, application, preparing, server
 from shared.auth import Authenticator
+from shared.errors import Unavailable
 from shared.kafka.consumer import Consumer
 from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
@@ -77,27 +78,45 @@ async def main(arguments: Sequence[str]) -> None:
             )
             if store_id is None:  # stopped while waiting
                 return
-            loops, health = list[lifecycle.Loop](), Health({"postgres": lambda: db.ping(pool)})
+            loops, pings = list[lifecycle.Loop](), _pings(pool, wire)
             if "projector" in roles:
-                invalidation = Invalidation(wire, Keys(store_id), writing_pool)
-                loops, health = _project(settings, writing_pool, invalidation, publisher)
+                loops, consumer = _project(
+                    settings,
+                    writing_pool,
+                    Invalidation(wire, Keys(store_id), writing_pool),
+                    publisher,
+                )
+                pings["consumer"] = consumer.ping
             if "api" in roles:
                 parts = _parts(settings, pool, Cache(wire, Keys(store_id)))
                 loops += [*_watching(settings, parts), slow.teller(pool)]
-                live = _live(settings, People(pool, wire, Keys(store_id)), pool, publisher)
+                live = _live(settings, People(pool, wire, Keys(store_id)), parts, publisher)
                 await lifecycle.persist(live.sessions.load, stop, what="sessions")
                 loops += live.loops(dsn, SCHEMA)
                 authenticator = Authenticator(
                     settings.jwt_secret, settings.jwt_jwks_file, live.sessions.why
                 )
                 app = api.application(
-                    parts, health, authenticator, live, ingest_url=settings.ingest_url
+                    parts, Health(pings), authenticator, live, ingest_url=settings.ingest_url
                 )
             else:
-                app = application([], title=api.TITLE, health=health)
-            loops.append(server(app, host=settings.host, port=settings.port))
+                app = application([], title=api.TITLE, health=Health(pings))
+            serving = server(app, host=settings.host, port=settings.port)
             gc.freeze()  # what is there by now stays: the collector need not walk it for each page
-            await lifecycle.run(*loops, stop=stop, grace_s=settings.stop_seconds)
+            await lifecycle.run(*loops, serving, stop=stop, grace_s=settings.stop_seconds)
+
+
+def _pings(pool: db.Pool, wire: Wire) -> dict[str, Ping]:
+    return {"postgres": lambda: db.ping(pool), "redis": lambda: _redis(wire)}
+
+
+async def _redis(wire: Wire) -> str | None:
+    """Without it the service is slower, and ready all the same."""
+    try:
+        await wire.ping()
+    except Unavailable as outage:
+        return f"away, pages are read from Postgres: {outage}"
+    return None
 
 
 def _parts(settings: QuerySettings, pool: db.Pool, cache: Cache) -> Parts:
@@ -106,10 +125,11 @@ def _parts(settings: QuerySettings, pool: db.Pool, cache: Cache) -> Parts:
     return Parts(pool, cache, Watch(pool), Limits(rate, gate))
 
 
-def _live(settings: QuerySettings, people: People, pool: db.Pool, publisher: Publisher) -> Live:
+def _live(settings: QuerySettings, people: People, parts: Parts, publisher: Publisher) -> Live:
+    pool = parts.pool
     hub = Hub(pool)
     sessions = Sessions(pool, lambda: hub.end_denied(sessions.why))
-    api = SessionsApi(pool, sessions, people, Revoker(pool, publisher))
+    api = SessionsApi(parts, sessions, people, Revoker(pool, publisher))
     read_here = {topic.name for topic in CONSUMED}
     arrivals = Arrivals(pool, read_here, settings.kafka_topic_prefix)
     return Live(hub, arrivals, sessions, people, api)
@@ -127,8 +147,8 @@ def _watching(settings: QuerySettings, parts: Parts) -> list[lifecycle.Loop]:
 
 def _project(
     settings: QuerySettings, pool: db.Pool, invalidation: Invalidation, publisher: Publisher
-) -> tuple[list[lifecycle.Loop], Health]:
-    """The projector's loops, and the health of a process that runs them."""
+) -> tuple[list[lifecycle.Loop], Consumer]:
+    """The projector's loops, and the one of them that can say how it is."""
     tenants = Tenants(settings.tenants_file)
     consumer = Consumer(
         settings,
@@ -138,7 +158,6 @@ def _project(
         apply=Projector(tenants, invalidation).apply,
         publisher=publisher,
     )
-    pings: dict[str, Ping] = {"postgres": lambda: db.ping(pool), "consumer": consumer.ping}
     loops: list[lifecycle.Loop] = [
         consumer.run,
         consumer.watch,
@@ -147,4 +166,4 @@ def _project(
         Pruner(pool).run,
     ]
     loops.append(Indexer(pool).run)
-    return loops, Health(pings)
+    return loops, consumer

@@ -20,7 +20,7 @@ from services.query.parts import Parts
 from services.query.reading import Read
 from services.query.sampler import Sample
 from shared import db, ready
-from shared.observability import PAGE_READS, PAGES
+from shared.observability import PAGE_READS, PAGES, STALE_PAGES
 from shared.openapi import Handler
 from shared.web import JSON_TYPE, identity
 
@@ -63,6 +63,7 @@ def cached(
     """A handler that answers a user's page from the cache, or reads it."""
     counted = {origin: PAGES.labels(route, origin.value) for origin in Origin}
     reads = PAGE_READS.labels(route)
+    STALE_PAGES.labels(route)  # there from the start: a rate of what never was is nothing at all
 
     async def page(request: web.Request) -> web.StreamResponse:
         began = time.perf_counter()
@@ -70,18 +71,19 @@ def cached(
         asked, name = ask(request)
 
         async def read() -> Read:
-            reads.inc()
             async with parts.snapshot(user) as conn:
+                reads.inc()
                 return await reader(conn, user, asked)
 
         part = Part(user, view)
         served = await parts.cache.page(part, name, read)
-        counted[served.origin].inc()
+        is_stale = parts.watch.away or served.origin is Origin.STALE
+        counted[Origin.STALE if is_stale else served.origin].inc()
         if parts.samples.wanted and served.origin is Origin.CACHE:
             parts.samples.offer(
                 Sample(part, route, name, served, lambda conn: reader(conn, user, asked))
             )
-        return _page(request, served, began, is_stale=parts.watch.away)
+        return _page(request, served, began, is_stale=is_stale)
 
     page.__name__ = reader.__name__
     return page
@@ -112,7 +114,6 @@ _READY_GZIP: Final = _lines(_COMMON | _GZIP) + b"ETag: %b\r\n"
 def _page(
     request: web.Request, served: Served, began: float, *, is_stale: bool
 ) -> web.StreamResponse:
-    is_stale = is_stale or served.origin is Origin.STALE
     etag = None if is_stale else served.etag
     condition = request.headers.get("If-None-Match")
     if etag is not None and condition is not None and encoding.matches(condition, etag):

@@ -26,13 +26,22 @@ class Parts:
     samples: Samples = field(default_factory=Samples)
 
     @asynccontextmanager
-    async def snapshot(self, user: User) -> AsyncIterator[db.Connection]:
+    async def room(self, user: User) -> AsyncIterator[None]:
         """Raises:
-        Unavailable: Postgres is away, or too slow.
+        Unavailable: Postgres is away.
         Refused: 429 or 503, there is no room for the read.
         """
         if self.watch.away:
             raise Unavailable("Postgres: away a moment ago")
         self.limits.admit(user)
-        async with self.limits.gate.turn(), reading.snapshot(self.pool) as conn:
+        async with self.limits.gate.turn():
+            yield
+
+    @asynccontextmanager
+    async def snapshot(self, user: User) -> AsyncIterator[db.Connection]:
+        """Raises:
+        Unavailable: Postgres is away, or too slow.
+        Refused: 429 or 503, there is no room for the read.
+        """
+        async with self.room(user), reading.snapshot(self.pool) as conn:
             yield conn

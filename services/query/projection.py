@@ -156,10 +156,14 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::smallint[], 
    SET contacts = held.contacts + EXCLUDED.contacts
 """
 
+# A crash takes numbers back that were given out and not yet on disk: such a transaction has ended,
+# and Postgres refuses to say anything of a number that it has yet to give out.
 SETTLED = """
 SELECT number
   FROM unnest($1::text[]) AS opened (number)
- WHERE pg_xact_status(number::xid8) IS DISTINCT FROM 'in progress'
+ CROSS JOIN (SELECT pg_current_xact_id() AS newest OFFSET 0) AS given_out
+ WHERE CASE WHEN number::xid8 > newest THEN true
+            ELSE pg_xact_status(number::xid8) IS DISTINCT FROM 'in progress' END
 """
 
 
@@ -311,6 +315,8 @@ async def write_statuses(conn: Connection, statuses: Iterable[states.SyncStatus]
         (s.company_id, s.version, s.state.value, s.last_sync_at, s.processed, s.failed)
         for s in statuses
     )
+    if not rows:
+        return set()
     written = await conn.fetch(WRITE_STATUSES, *columns(rows, 6))
     return {User(row["company_id"], None) for row in written}
 

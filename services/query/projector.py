@@ -60,7 +60,6 @@ class Projector:
             self._crossed = crossed.persons
             raise
         self._crossed = frozenset()
-        await access_store.project(conn, sorted_facts)
         if told is not None:
             await self._invalidation.mark(told.parts, told.transaction)
 
@@ -113,12 +112,11 @@ async def project(
         organizations_seen = await projection.seen_by(conn, moved)
         shares += await tally_store.sync_shares(conn, facts.organizations)
     await recording.record(conn, before, after, moved)
-    companies: set[User] = set()
-    if facts.statuses:
-        companies = await projection.write_statuses(conn, facts.statuses.values())
+    companies = await projection.write_statuses(conn, facts.statuses.values())
     # Last, as users' counters are what most batches have in common: they wait for one another.
     await projection.move_counts(conn, moves)
     await tally_store.move(conn, tallied, shares)
+    await access_store.project(conn, facts)
     names = touched.by_user(contacts, organizations_seen)
     if not names and not companies:
         return None

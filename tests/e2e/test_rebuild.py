@@ -17,12 +17,13 @@ import pytest
 
 from shared.rebuild.command import LOCK
 from tests.support import histories
-from tests.support.cluster import ROOT, SECRET, Cluster
+from tests.support.cluster import ROOT, SECRET, Cluster, token
 from tests.support.pipe import COMPANY, a_tenant, life, push
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.e2e
 
+LONG_AGO = timedelta(days=400)
 SERVICES = ("orgs", "scoring", "query")
 # What is compared, without what says when it was written, or whether work is left to be done:
 # versions of states are times.
@@ -48,6 +49,8 @@ TABLES = {
         "activities": (),
         "user_counts": (),
         "store": (),
+        "users": (),
+        "revocations": (),
     },
 }
 
@@ -81,7 +84,7 @@ def contacts_life(seed: int, events: int) -> list[dict[str, Any]]:
     """A history in which nobody's account is closed: who has none reads nothing. It ended so long
     ago that no score changes by time alone while stores are compared.
     """
-    bodies = life(seed, events, ago=timedelta(days=400))
+    bodies = life(seed, events, ago=LONG_AGO)
     return [
         each for each in bodies if "user" not in (*map(each["meta"].get, ("entity", "object")),)
     ]
@@ -181,6 +184,15 @@ async def reading(
 LOOKS = 3
 
 
+async def revoke_all(cluster: Cluster, query_url: str) -> None:
+    """All tokens of a user who is in no history."""
+    headers = {"Authorization": f"Bearer {token(COMPANY, '424242')}"}
+    async with cluster.http.post(
+        f"{query_url}/api/sessions/revoke", json={}, headers=headers
+    ) as response:
+        assert response.status == 200, await response.text()
+
+
 async def at_rest(database_url: str) -> None:
     """Until no state is on its way: nothing moves, and nothing is in the outboxes."""
     seen: list[Any] = []
@@ -208,9 +220,10 @@ async def at_rest(database_url: str) -> None:
 async def test_a_store_is_the_same_after_it_was_rebuilt(
     cluster: Cluster, database_url: str, service: str
 ) -> None:
-    history = contacts_life(21, 1200)
+    history = life(21, 1200, ago=LONG_AGO)
     cluster.write_tenants([a_tenant(COMPANY)])
     services = await cluster.start_all()
+    await revoke_all(cluster, services["query"].url)
     sent = histories.shuffled_with_duplicates(history, seed=21)
     await push(cluster, services["ingest"], sent)
     await at_rest(database_url)

@@ -245,6 +245,18 @@ async def test_users_stay_marked_while_a_transactions_end_is_unknown(place: Plac
         assert await reader.names() == (["new"], Origin.STORE)
 
 
+async def test_a_transaction_whose_number_a_crash_took_back_has_ended(place: Place) -> None:
+    async with place.pool.acquire() as conn:
+        newest = await conn.fetchval("SELECT pg_current_xact_id()::text::bigint")
+        async with place.pool.acquire() as other, other.transaction():
+            open_one = await other.fetchval("SELECT pg_current_xact_id()::text")
+            asked = [str(newest), str(newest + 1_000_000), open_one]
+
+            ended = await projection.settled(conn, asked)
+
+    assert ended == {str(newest), str(newest + 1_000_000)}
+
+
 async def test_of_two_projectors_the_last_to_end_frees_the_user(place: Place) -> None:
     async with place.writer() as one, place.writer() as two, place.reader() as reader:
         await one.apply(named("a", 1))

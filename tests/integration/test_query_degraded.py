@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client import REGISTRY
 
 from services.query.limits import Gate, Limits
 from tests.support import query_door
@@ -116,7 +117,9 @@ async def test_cached_pages_are_served_marked_while_postgres_is_away(killable: I
         etag = (await door.get("/api/my-500")).headers["ETag"]
         await asyncio.to_thread(killable.kill, "postgres")
         await until(is_away(door))
+        before = counted("stale")
         kept = await door.get("/api/my-500", etag=etag)
+        assert counted("stale") == before + 1
         unread = await door.get("/api/my-500?page=2")
         await asyncio.to_thread(killable.start, "postgres")
 
@@ -184,6 +187,11 @@ async def test_a_postgres_that_answers_nobody_costs_seconds_once_and_then_nothin
     assert {each.status for _, each in known} == {503}
     assert sum(each for each, _ in known) < SILENCE_S
     assert kept["stale"] is True
+
+
+def counted(origin: str) -> float:
+    labels = {"route": "/api/my-500", "origin": origin}
+    return REGISTRY.get_sample_value("my500_query_pages_total", labels) or 0.0
 
 
 def is_away(door: Door) -> Any:

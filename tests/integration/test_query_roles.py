@@ -18,6 +18,8 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
+NOWHERE = "redis://127.0.0.1:1/0"
+
 
 @pytest.fixture
 async def cluster(
@@ -35,6 +37,21 @@ async def tell(infra: Infra, prefix: str, *told: Received) -> None:
         await publisher.publish(
             [Record(topic, fact.key, events.dump(fact)) for topic, fact in told]
         )
+
+
+async def test_a_service_without_redis_is_ready_and_says_so(
+    infra: Infra, database_url: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    names = variables(infra.kafka, database_url, NOWHERE, topic_prefix, partitions=2)
+    async with Cluster(tmp_path, names) as cluster:
+        cluster.write_tenants([])
+        api = cluster.start("query", "api")
+        await cluster.ready(api)
+        async with cluster.http.get(f"{api.url}/readyz") as response:
+            said = (await response.json())["data"]["dependencies"]
+
+    assert said["postgres"] == "ok"
+    assert said["redis"].startswith("away, pages are read from Postgres")
 
 
 async def test_what_the_topics_say_is_on_the_page(

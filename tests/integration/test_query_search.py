@@ -14,6 +14,7 @@ from services.query.request import Filters
 from services.query.searching import reading
 from services.query.searching.indexer import Indexer
 from services.query.searching.request import SuggestQuery
+from shared import db
 from tests.support import search_truth
 from tests.support.query_facts import (
     COMPANY,
@@ -27,7 +28,7 @@ from tests.support.query_facts import (
     read_model,
     score,
 )
-from tests.support.search_life import LAST, OWNER, TEXTS, assert_agrees, life, searched
+from tests.support.search_life import LAST, OWNER, TEXTS, assert_agrees, life, read, searched
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -159,9 +160,9 @@ async def test_suggestions_name_contacts_and_organizations(database_url: str):
 
         request = SuggestQuery(q="nord").request()
         async with snapshot(pool) as conn:
-            read = await reading.suggest(conn, OWNER, request)
+            suggested = await reading.suggest(conn, OWNER, request)
 
-        found = orjson.loads(read.body + b"}")["data"]
+        found = orjson.loads(suggested.body + b"}")["data"]
         assert [each["name"] for each in found["contacts"]] == ["Nora Nord"]
         assert [(o["name"], o["contacts"]) for o in found["organizations"]] == [("Nordwind AG", 1)]
         assert found["organizations"][0]["highlights"] == [[0, 4]]
@@ -200,14 +201,25 @@ async def test_common_words_are_found_in_order_among_thousands(database_url: str
             if found["pagination"]["totalIsExact"]:
                 assert found["pagination"]["total"] == len(truth.contacts), text
         everyone = await search_truth.search(pool, OWNER, "mail")
+        assert await are_kept(pool, "mail") == (True, False)  # the facets are from a sample
         found = await searched(pool, OWNER, "mail", facets="true")
         assert found["facets"] == facets_of(everyone.rows)
         warm = await search_truth.search(pool, OWNER, "mail", Filters(scores=(7, 10)))
         found = await searched(pool, OWNER, "mail", warmness="7-10", facets="true")
         assert found["facets"] == facets_of(warm.rows)
         assert search_truth.ids(found["contacts"]) == warm.contacts[:100]
-        assert found["pagination"]["total"] == len(warm.contacts)
-        assert found["pagination"]["totalIsExact"]
+        assert (found["pagination"]["total"], found["pagination"]["totalIsExact"]) == (
+            len(warm.contacts),
+            True,
+        )
+        await Indexer(pool).drain()
+        assert await are_kept(pool, "mail") == (True, True)  # and the sample is the same from now
+
+
+async def are_kept(pool: db.Pool, text: str) -> tuple[bool, bool]:
+    """The page, and the page with facets."""
+    plain = await read(pool, OWNER, text)
+    return plain.lasts, (await read(pool, OWNER, text, facets="true")).lasts
 
 
 async def test_the_order_is_right_while_the_index_knows_it_no_longer(database_url: str):

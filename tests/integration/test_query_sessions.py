@@ -1,13 +1,16 @@
 """Sessions: who is refused, how soon on every instance, and where users are signed in."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
 
 from services.query.batch import User
+from services.query.limits import Limits, Rate
 from shared import auth, topics
 from shared.auth import Identity, Session
 from shared.events import parse
@@ -213,6 +216,37 @@ async def test_a_token_is_written_down_when_it_is_seen(stage: Stage) -> None:
     assert len(rows) == 1
     assert rows[0]["first_seen_at"] == rows[0]["last_seen_at"]
     assert [each["isCurrent"] for each in listed["data"]["sessions"]] == [True]
+
+
+async def test_a_browser_that_names_itself_in_bytes_that_are_no_text_is_written_down(
+    stage: Stage,
+) -> None:
+    client = stage.client()
+    async with stage.instance() as one:
+        address = urlsplit(one.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        lines = ("GET /api/me HTTP/1.1", "Host: x", "Connection: close", "User-Agent: M\xfcller/1")
+        token = f"Authorization: {client.headers['Authorization']}"
+        writer.write("\r\n".join((*lines, token, "", "")).encode("latin-1"))
+        answered = await reader.read()
+        writer.close()
+
+        async def is_written() -> bool:
+            return bool(await stage.pool.fetchval("SELECT count(*) FROM sessions"))
+
+        await until(is_written)
+        agents = await stage.pool.fetch("SELECT user_agent FROM sessions")
+
+    assert answered.startswith(b"HTTP/1.1 200")
+    assert [row[0] for row in agents] == ["M?ller/1"]
+
+
+async def test_where_users_are_signed_in_is_read_within_their_rate(stage: Stage) -> None:
+    client = stage.client()
+    async with stage.instance(Limits(Rate(0.001, burst=2))) as one:
+        found = [await status(client, one.url, "/api/sessions") for _ in range(3)]
+
+    assert found == [200, 200, 429]
 
 
 async def test_the_users_record_is_kept_in_redis_and_replaced_at_once(stage: Stage) -> None:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from services.query import api
 from services.query.cache import Cache
 from services.query.generation import Keys
+from services.query.limits import Limits
 from services.query.live.arrivals import Arrivals
 from services.query.live.assembly import Live
 from services.query.live.hub import Hub
@@ -39,17 +40,22 @@ class Instance:
 
 @asynccontextmanager
 async def instance(
-    dsn: str, redis_url: str, pool: db.Pool, keys: Keys, settings: Settings
+    dsn: str,
+    redis_url: str,
+    pool: db.Pool,
+    keys: Keys,
+    settings: Settings,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Instance]:
     """`settings` name the Kafka for what is revoked."""
     async with (
         Wire(redis_url) as wire,
         Publisher(settings, deadline_s=10) as publisher,
     ):
-        live = _live(pool, wire, keys, publisher)
+        parts = Parts(pool, Cache(wire, keys), Watch(pool), limits or Limits())
+        live = _live(parts, wire, keys, publisher)
         await live.sessions.load()
         authenticator = Authenticator(SecretStr(SECRET), None, live.sessions.why)
-        parts = Parts(pool, Cache(wire, keys), Watch(pool))
         app = api.application(parts, Health({}), authenticator, live)
         stop = asyncio.Event()
         server = TestServer(app)
@@ -62,10 +68,11 @@ async def instance(
                 stop.set()
 
 
-def _live(pool: db.Pool, wire: Wire, keys: Keys, publisher: Publisher) -> Live:
+def _live(parts: Parts, wire: Wire, keys: Keys, publisher: Publisher) -> Live:
+    pool = parts.pool
     hub = Hub(pool)
     sessions = Sessions(pool, lambda: hub.end_denied(sessions.why))
     people = People(pool, wire, keys)
-    session_answers = SessionsApi(pool, sessions, people, Revoker(pool, publisher))
+    session_answers = SessionsApi(parts, sessions, people, Revoker(pool, publisher))
     arrivals = Arrivals(pool, {topic.name for topic in CONSUMED}, "")
     return Live(hub, arrivals, sessions, people, session_answers)

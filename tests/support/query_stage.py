@@ -10,6 +10,7 @@ import aiohttp
 from services.query import projection
 from services.query.generation import Keys
 from services.query.invalidation import Invalidation
+from services.query.limits import Limits
 from services.query.projector import Projector
 from services.query.wire import Wire
 from shared import db
@@ -51,8 +52,8 @@ class Stage:
                 "status": client.copy.status,
             }
 
-    def instance(self) -> AbstractAsyncContextManager[Instance]:
-        return instance(self.dsn, self.redis_url, self.pool, self.keys, self.settings)
+    def instance(self, limits: Limits | None = None) -> AbstractAsyncContextManager[Instance]:
+        return instance(self.dsn, self.redis_url, self.pool, self.keys, self.settings, limits)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import orjson
 
 from devstack.pipedrive import names
 from services.query.batch import User
-from services.query.reading import snapshot
+from services.query.reading import Read, snapshot
 from services.query.searching import reading
 from services.query.searching.request import SearchQuery
 from shared import db, topics
@@ -86,11 +86,15 @@ def _fact(random: Random, version: int, persons: int) -> Received:
     )()
 
 
-async def searched(pool: db.Pool, user: User, text: str, **more: Any) -> dict[str, Any]:
+async def read(pool: db.Pool, user: User, text: str, **more: Any) -> Read:
     request = SearchQuery.model_validate({"q": text, "limit": 100} | more).request()
     async with snapshot(pool) as conn:
-        read = await reading.search(conn, user, request)
-    found: dict[str, Any] = orjson.loads(read.body + b"}")["data"]
+        return await reading.search(conn, user, request)
+
+
+async def searched(pool: db.Pool, user: User, text: str, **more: Any) -> dict[str, Any]:
+    answer = await read(pool, user, text, **more)
+    found: dict[str, Any] = orjson.loads(answer.body + b"}")["data"]
     return found
 
 

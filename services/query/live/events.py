@@ -19,7 +19,8 @@ MOST_ID_CHARS: Final = 4_000
 TOLD: Final = timedelta(minutes=10)
 """How old a place may be to go on from it."""
 _ID: Final = re.compile(
-    r"([0-9a-f]{32})-(\d{1,11})-(\d{1,20}:\d{1,20}:(?:\d{1,20}(?:,\d{1,20})*)?)"
+    r"([0-9a-f]{32})-(\d{1,11})-(\d{1,20}:\d{1,20}:(?:\d{1,20}(?:,\d{1,20})*)?)",
+    re.ASCII,  # Postgres knows no other digits
 )
 _BIGGEST_XID: Final = 2**63
 

@@ -31,8 +31,9 @@ class Buckets:
 
     @classmethod
     def of(cls, conn: Connection, user: User, found: Found) -> Self:
-        moved = bitmaps.of_slots(found.moved, found.size)
-        return cls(conn, user, found.size, len(found.moved) < MOST_MOVED, moved)
+        moved = found.state.moved
+        slots = bitmaps.of_slots(moved, found.size)
+        return cls(conn, user, found.size, len(moved) < MOST_MOVED, slots)
 
     async def slots(self, number: int) -> int:
         if number not in self._read:

@@ -85,8 +85,7 @@ class Slots:
 @dataclass(frozen=True, slots=True)
 class Found:
     """Slots by rank, without those of what is queued; `tokens` are the slots of each token by
-    level, by its own text and by its organization's name; `moved` are slots that are not in their
-    bucket, `MOST_MOVED` at most.
+    level, by its own text and by its organization's name.
     """
 
     classes: Sequence[ranking.Class]
@@ -94,8 +93,16 @@ class Found:
     pending: Sequence[Pending]
     wide: frozenset[Token]
     is_exact: bool
-    size: int
-    moved: Sequence[int]
+    state: State
+
+    @property
+    def size(self) -> int:
+        return self.state.slots
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the index knows all: what it says of the same contacts stays the same."""
+        return not (self.state.contacts or self.state.organizations or self.state.moved)
 
     @property
     def slots(self) -> int:
@@ -123,8 +130,7 @@ async def find(conn: Connection, user: User, asked: Asked) -> Found:
         search.pending,
         frozenset(search.wide),
         search.is_exact,
-        search.state.slots,
-        search.state.moved,
+        search.state,
     )
 
 

@@ -1,6 +1,7 @@
 """Answers a search from one snapshot: what is indexed, what is queued, and the rows to show.
 
-Rule: a page whose numbers may get better by themselves, as the index catches up, is not kept.
+Rule: a page whose numbers may get better by themselves, as the index catches up, is not kept. Nor
+      is one with a sample in it: which contacts are in it changes as they find their places.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +28,7 @@ from services.query.searching.buckets import Buckets
 from services.query.searching.hits_store import Hit
 from services.query.searching.lookup import Found
 from services.query.searching.lookup_store import Pending
-from services.query.searching.picking import Picker
+from services.query.searching.picking import MOST_COUNTED, Picker
 from services.query.searching.ranking import Class
 from services.query.searching.request import DEEPEST, SearchRequest, SuggestRequest
 from services.query.searching.terms import Document
@@ -66,7 +67,9 @@ async def search(conn: Connection, user: User, request: SearchRequest) -> Read:
     if request.facets:
         page["facets"] = await counting.facets(results.picker, results.classes, results.queued)
     body = query_answers.dump({"success": True, "data": page})[:-1]
-    return Read(body, lasts=results.found.is_exact and _is_own(request, filters, results))
+    is_counted = results.is_exact and not (request.facets and results.total > MOST_COUNTED)
+    lasts = results.found.is_exact and (is_counted or results.found.is_settled)
+    return Read(body, lasts=lasts and _is_own(request, filters, results))
 
 
 def _is_own(request: SearchRequest, living: Filters | None, results: Results) -> bool:
@@ -88,7 +91,7 @@ async def _results(
     conn: Connection, user: User, asked: Asked, filters: Filters | None, most: int
 ) -> Results:
     found = await lookup.find(conn, user, asked)
-    SEARCH_QUEUED.set(len(found.pending))
+    SEARCH_QUEUED.set(len(found.state.contacts))
     buckets = Buckets.of(conn, user, found)
     picker = Picker(conn, user, filters or Filters(), found.size, buckets)
     if filters is None or not asked.tokens:
@@ -201,7 +204,8 @@ async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read
         ),
     }
     body = query_answers.dump({"success": True, "data": suggestions})[:-1]
-    return Read(body, lasts=found.is_exact)
+    is_counted = all(each.slots.bit_count() <= MOST_COUNTED for each in by_organization)
+    return Read(body, lasts=found.is_exact and (is_counted or found.is_settled))
 
 
 def _own_hit(asked: Asked, found: Found, queued: Pending) -> Hit | None:

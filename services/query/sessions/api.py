@@ -3,6 +3,8 @@
 Rule: everyone ends their own sessions; an admin those of anyone in the company.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,14 +12,17 @@ from aiohttp import web
 from pydantic import Field
 
 from services.query.batch import User
+from services.query.parts import Parts
+from services.query.reading import READ_S
 from services.query.sessions import access
 from services.query.sessions import store as access_store
 from services.query.sessions.people import People
 from services.query.sessions.revoking import Revoker
 from services.query.sessions.seen import Sessions
 from shared import auth, db
+from shared.auth import Session
 from shared.openapi import Endpoint
-from shared.web import Json, Refused, answer, body, query, session
+from shared.web import Json, Refused, answer, body, query, session, storable
 
 SIGNED = {401: "There is no valid token"}
 ENDING = {
@@ -76,10 +81,8 @@ class Revoked(Json):
 
 
 class SessionsApi:
-    def __init__(
-        self, pool: db.Pool, sessions: Sessions, people: People, revoker: Revoker
-    ) -> None:
-        self._pool = pool
+    def __init__(self, parts: Parts, sessions: Sessions, people: People, revoker: Revoker) -> None:
+        self._parts = parts
         self._sessions = sessions
         self._people = people
         self._revoker = revoker
@@ -133,25 +136,22 @@ class SessionsApi:
     async def sessions(self, request: web.Request) -> web.Response:
         own = session(request)
         user = _allowed(own, query(request, OfUser).user_id)
-        await self._sessions.flush()
-        with db.errors():
-            async with self._pool.acquire() as conn:
-                rows = await access_store.sessions(conn, user)
+        async with self._connection(own) as conn:
+            rows = await access_store.sessions(conn, user)
         devices = [_device(row, own.token_id) for row in rows]
         return answer(Devices(sessions=devices).model_dump(by_alias=True))
 
     async def end_session(self, request: web.Request) -> web.Response:
-        who = session(request).identity
+        own = session(request)
+        who = own.identity
         token_id = request.match_info["id"]
-        await self._sessions.flush()
-        with db.errors():
-            async with self._pool.acquire() as conn:
-                row = await access_store.session(
-                    conn,
-                    who.company_id,
-                    token_id.replace("\0", ""),
-                    of_user=None if who.is_admin else who.user_id,
-                )
+        async with self._connection(own) as conn:
+            row = await access_store.session(
+                conn,
+                who.company_id,
+                storable(token_id),
+                of_user=None if who.is_admin else who.user_id,
+            )
         if row is None:
             raise Refused(404, "not_found", "You have no such session.")
         user = User(who.company_id, row["user_id"])
@@ -164,6 +164,16 @@ class SessionsApi:
         token_id = auth.token_id(wanted.jti) if wanted.jti is not None else None
         return await self._revoke(user, token_id, None)
 
+    @asynccontextmanager
+    async def _connection(self, own: Session) -> AsyncIterator[db.Connection]:
+        """Where all who were seen until now are written down."""
+        who = own.identity
+        async with self._parts.room(User(who.company_id, who.user_id)):
+            await self._sessions.flush()
+            with db.errors():
+                async with db.leased(self._parts.pool, seconds=READ_S) as conn:
+                    yield conn
+
     async def _revoke(
         self, user: User, token_id: str | None, expires_at: datetime | None
     ) -> web.Response:
@@ -172,7 +182,7 @@ class SessionsApi:
         return answer({"userId": str(user.user_id), "sessionId": token_id})
 
 
-def _allowed(own: auth.Session, user_id: int | None) -> User:
+def _allowed(own: Session, user_id: int | None) -> User:
     """Raises:
     Refused: 403.
     """

@@ -58,7 +58,10 @@ class People:
             if held is not None:
                 known: dict[str, Any] = orjson.loads(held)
                 return known
-        return (await self._read([user]))[user]
+        found, puts = await self._read([user])
+        with contextlib.suppress(Unavailable):  # the next who asks reads Postgres
+            await self._wire.call_all(puts)
+        return found[user]
 
     def hear(self, payload: str) -> None:
         if payload.startswith(live_store.USERS):
@@ -78,7 +81,9 @@ class People:
                 self._has_missed = False
                 await lifecycle.persist(self._read_kept, stop, what="people")
             if taken:
-                await lifecycle.persist(functools.partial(self._read, taken), stop, what="people")
+                await lifecycle.persist(
+                    functools.partial(self._replace, taken), stop, what="people"
+                )
 
     async def _read_kept(self) -> None:
         """Anew, all that Redis holds: what changed meanwhile is not known by name."""
@@ -88,12 +93,19 @@ class People:
                 "SCAN", place, "MATCH", self._keys.users, *AT_ONCE
             )
             if names:
-                await self._read([user_named(name.decode()) for name in names])
+                await self._replace([user_named(name.decode()) for name in names])
             if place == b"0":
                 return
 
-    async def _read(self, users: Collection[User]) -> dict[User, dict[str, Any]]:
-        """From Postgres into Redis."""
+    async def _replace(self, users: Collection[User]) -> None:
+        """What Redis holds, which is believed. So Redis, too, is waited for."""
+        _, puts = await self._read(users)
+        await self._wire.call_all(puts)
+
+    async def _read(
+        self, users: Collection[User]
+    ) -> tuple[dict[User, dict[str, Any]], list[tuple[Any, ...]]]:
+        """From Postgres; and the commands that put it into Redis."""
         keys = {User(u.company_id, u.user_id): Key(u.company_id, u.user_id or 0) for u in users}
         with db.errors():
             async with db.leased(self._pool, seconds=READ_S) as conn:
@@ -106,9 +118,7 @@ class People:
             version = f"{row.stamp.version:020}{row.stamp.rank}{row.stamp.event_id}"
             content = orjson.dumps(found[user])
             puts.append(("EVAL", PUT, 1, self._keys.user(user), version, content, KEPT_S))
-        with contextlib.suppress(Unavailable):  # the next who asks reads Postgres
-            await self._wire.call_all(puts)
-        return found
+        return found, puts
 
 
 def _record(row: Register | None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 ALL = "all"
+REVOKE_S = 10.0
 
 
 class Revoker:
@@ -37,7 +38,7 @@ class Revoker:
         """
         change = _change(user, token_id, expires_at, datetime.now(UTC))
         with db.errors():
-            async with self._pool.acquire() as conn, conn.transaction():
+            async with db.leased(self._pool, seconds=REVOKE_S) as conn, conn.transaction():
                 await access_store.tell(conn, await access_store.revoke(conn, [change]))
         record = Record(topics.APP_SESSIONS.name, change.key, dump(change))
         await self._publisher.publish([record])

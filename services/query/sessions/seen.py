@@ -8,6 +8,7 @@ Rule 2: a token in use is written down when it is first seen, and once a minute 
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,8 +24,10 @@ from services.query.sessions.access import Denials
 from services.query.sessions.store import Seen
 from shared import db, lifecycle
 from shared.auth import Session, Unauthenticated
-from shared.errors import Unavailable
-from shared.web import AUTHENTICATOR
+from shared.errors import Poison, Unavailable
+from shared.web import AUTHENTICATOR, storable
+
+log = logging.getLogger(__name__)
 
 RELOAD_S: Final = 30.0
 LOAD_S: Final = 10.0
@@ -97,6 +100,8 @@ class Sessions:
                 await self.flush()
             except Unavailable:
                 pass  # it waits for the next turn
+            except Poison as poison:  # nobody is refused for it: what was seen is for people
+                log.warning("seen_refused", extra={"reason": str(poison)})
             if stopped:
                 return
 
@@ -126,7 +131,7 @@ class Sessions:
             who.company_id,
             who.user_id,
             session.token_id,
-            agent.replace("\0", "")[:AGENT_CHARS],
+            storable(agent)[:AGENT_CHARS],
             before.first_seen_at if before is not None else now,
             now,
             access.instant(session.issued_at),

@@ -40,6 +40,7 @@ def test_an_id_says_where_the_reader_stands(place):
         f"{EPOCH.hex}-1-3:9:2",
         f"{EPOCH.hex}-1-3:{2**63}:",
         f"{EPOCH.hex}-1-3:9:4\n",
+        f"{EPOCH.hex}-1-\u0663:\u0663:",
         f"{EPOCH.hex}-1-3:99999:{','.join(map(str, range(4, 2_000)))}",
     ],
 )
