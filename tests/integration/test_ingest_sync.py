@@ -11,6 +11,7 @@ import asyncpg
 import orjson
 import pytest
 
+from devstack.pipedrive.api import hooks
 from services.ingest.sync import connecting
 from services.ingest.sync.connecting import NoUrl
 from tests.support import histories
@@ -549,6 +550,26 @@ async def test_a_webhook_that_was_switched_off_or_deleted_is_made_anew_and_what_
         assert mended["is_active"] == 1
         _, answer = await asking.call("GET", "/api/sync")
         assert "hook" in {one["cause"] for one in answer["data"]["syncs"]}
+
+
+async def test_a_webhook_is_made_anew_also_where_the_user_has_as_many_as_pipedrive_allows(
+    cluster: Cluster,
+) -> None:
+    async with connected(cluster, *SMALL, HOOK_CHECK_SECONDS="0.5") as (pipedrive, asking):
+        await asking.done(await asking.connect())
+        [ours] = await pipedrive.hooks()
+        theirs = {"event_action": "*", "event_object": "note", "name": "somebody"}
+        for _ in range(hooks.MOST - 1):
+            url = {"subscription_url": asking.ingest.url}
+            await pipedrive.ask("POST", "/v1/webhooks", {**theirs, **url})
+        await pipedrive.turn("PATCH", f"/webhooks/{ours['id']}", {"is_active": False})
+
+        async def is_mended() -> bool:
+            shown = {one["id"]: one for one in await pipedrive.hooks()}
+            active = [one for one in shown.values() if one["name"] == "My-500"]
+            return len(shown) == hooks.MOST and [one["is_active"] for one in active] == [1]
+
+        await until(is_mended, 20, every_s=0.2)
 
 
 async def test_a_webhook_is_made_anew_also_on_a_day_whose_share_of_the_sync_is_spent(

@@ -1,6 +1,8 @@
 """Our webhook at Pipedrive: there must be exactly one, active, and with our credentials.
 
 Rule 1: the new one is made before an old one is deleted: events may come twice, never not at all.
+        Only where Pipedrive's limit for a user is reached, a stale one of ours makes room first:
+        else it could never be made.
 Rule 2: ours is the one of our URL, or whose id we wrote down. Whoever connects anew also replaces
         those of our name at another URL; the watcher does not: they may be another installation's.
 Rule 3: Pipedrive shows credentials encrypted, so whether they are ours still is known by their
@@ -29,6 +31,7 @@ NAME: Final = "My-500"
 VERSION: Final = "2.0"
 EVERYTHING: Final = "*"
 NOT_FOUND: Final = 404
+UNPROCESSABLE: Final = 422
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ async def ensure(
     ours = [hook for hook in hooks if _is_ours(hook, link, url, takes_over=takes_over)]
     wrong = _reason(ours, link, tenant, url)
     kept = next((hook for hook in ours if _suits(hook, url)), None) if wrong is None else None
-    hook_id = _id(kept) if kept is not None else await _register(client, tenant, url)
+    hook_id = _id(kept) if kept is not None else await _made(client, tenant, url, ours)
     with db.errors():
         await connection_store.keep_hook(conn, tenant.company_id, hook_id, url, digest(tenant))
     for hook in ours:
@@ -118,6 +121,27 @@ def _suits(hook: dict[str, Any], url: str) -> bool:
 def _id(hook: dict[str, Any]) -> int:
     found = values.reference(hook.get("id"))
     return -1 if found is None else found
+
+
+async def _made(
+    client: Pipedrive, tenant: Tenant, url: str, stale: Sequence[dict[str, Any]]
+) -> int:
+    """Of the stale ones those that hear nothing anyway go first."""
+    room = sorted(stale, key=lambda hook: values.flag(hook.get("is_active")) is True)
+    for hook in room:
+        try:
+            return await _register(client, tenant, url)
+        except Refused as refused:
+            if not _is_limit(refused):
+                raise
+            log.warning("hook_makes_room", extra={"hook_id": _id(hook)})
+            await _delete(client, _id(hook))
+    return await _register(client, tenant, url)
+
+
+def _is_limit(refused: Refused) -> bool:
+    """Whether it is that a user has no more than 40 ("Webhooks limit reached")."""
+    return refused.status == UNPROCESSABLE and "limit" in refused.sentence.lower()
 
 
 async def _register(client: Pipedrive, tenant: Tenant, url: str) -> int:
