@@ -6,7 +6,7 @@ session. Whoever dies or loses the connection loses the claim with it, and can w
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from enum import IntEnum
 from typing import Final
@@ -16,6 +16,13 @@ from shared import db
 
 POLL_S: Final = 0.1
 TRY = "SELECT pg_try_advisory_lock($1, $2)"
+
+HELD = """
+SELECT objid::bigint
+  FROM pg_locks
+ WHERE locktype = 'advisory' AND classid = $1::oid AND objsubid = 2 AND granted
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 # A holder whose machine is gone must not hold on until the kernel gives up after two hours.
 NOTICE_DEATH = (
@@ -50,10 +57,22 @@ async def claimed(
 
 
 async def _tried(conn: db.Connection, company_id: int, work: Work, patience_s: float) -> bool:
-    number = zlib.crc32(b"%d" % company_id) - 2**31
     deadline = asyncio.get_running_loop().time() + patience_s
-    while not await conn.fetchval(TRY, work.value, number):
+    while not await conn.fetchval(TRY, work.value, _number(company_id)):
         if asyncio.get_running_loop().time() >= deadline:
             return False
         await asyncio.sleep(POLL_S)
     return True
+
+
+async def held(
+    conn: db.Connection, company_ids: Iterable[int], work: Work = Work.SYNC
+) -> set[int]:
+    """Those whose work somebody holds at the moment."""
+    numbers = {row["objid"] for row in await conn.fetch(HELD, work.value)}
+    return {each for each in company_ids if _number(each) % 2**32 in numbers}
+
+
+def _number(company_id: int) -> int:
+    """A lock's number has 32 bits and a sign, which Postgres shows without it."""
+    return zlib.crc32(b"%d" % company_id) - 2**31

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from services.ingest.sync import running, schedule, sync_store
+from services.ingest.sync import claim, running, schedule, sync_store
 from services.ingest.sync.running import Parts
 from services.ingest.sync.schedule import BY_THE_CLOCK
 from services.ingest.sync.status import Status
@@ -52,10 +52,12 @@ class Runner:
                 if self._only is None:
                     await self._ask_for_what_is_due(conn)
                 waiting = await sync_store.waiting(conn)
+                held = await claim.held(conn, [company_id for company_id, _ in waiting])
         for company_id, sync_id in waiting:
             if self._only not in (None, company_id) or len(self._at_work) >= AT_ONCE:
                 continue
-            if company_id not in self._at_work:
+            # Those that others work on would keep the places from those that nobody does.
+            if company_id not in self._at_work and company_id not in held:
                 task = group.create_task(self._work(company_id, sync_id, stop))
                 self._at_work[company_id] = task
 

@@ -1,0 +1,87 @@
+"""Who works on which company's sync, where several instances look for work."""
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from pydantic import SecretStr
+
+from services.ingest.settings import IngestSettings
+from services.ingest.sync import claim, role, sync_store
+from services.ingest.sync.claim import Work, claimed
+from services.ingest.sync.runner import AT_ONCE, Runner
+from services.ingest.sync.steps import Mode
+from shared import db, service
+from shared.tenants import Tenants
+from tests.integration.test_liveness import running
+from tests.support.infra import Infra
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+ELSEWHERE = range(7001, 7001 + AT_ONCE)
+LEFT = 7100
+
+
+@pytest.fixture
+def settings(
+    infra: Infra, topic_prefix: str, database_url: str, redis_url: str, tmp_path: Path
+) -> IngestSettings:
+    file = tmp_path / "tenants.json"
+    file.write_text(json.dumps([]))
+    return IngestSettings(
+        kafka_bootstrap_servers=infra.kafka,
+        kafka_topic_prefix=topic_prefix,
+        kafka_partitions=1,
+        DATABASE_URL=SecretStr(database_url),
+        redis_url=SecretStr(redis_url),
+        tenants_file=file,
+        spool_dir=tmp_path / "spool",
+    )
+
+
+async def test_what_is_claimed_is_seen_by_company_and_by_kind_of_work(
+    settings: IngestSettings, database_url: str
+) -> None:
+    async with (
+        claimed(database_url, 7001),
+        claimed(database_url, 7002, Work.WEBHOOK),
+        claimed(database_url, 9000),
+        db.pool(database_url, role.SCHEMA, size=1) as pool,
+        pool.acquire() as conn,
+    ):
+        assert await claim.held(conn, [7001, 7002, 7003, 9000]) == {7001, 9000}
+        assert await claim.held(conn, [7001, 7002], Work.WEBHOOK) == {7002}
+
+
+async def test_companies_that_another_instance_works_on_do_not_keep_it_from_the_others(
+    settings: IngestSettings, database_url: str
+) -> None:
+    """No company has a token here: whichever sync is gone on with fails at once."""
+    stop = asyncio.Event()
+    async with (
+        role.assembled(settings, Tenants(settings.tenants_file)) as sync,
+        AsyncExitStack() as other,
+    ):
+        await sync.prepare(stop)
+        await service.prepare_topics(settings, role.TOPICS, stop)
+        asked: dict[int, UUID] = {}
+        for company_id in (*ELSEWHERE, LEFT):
+            async with sync.store() as conn:
+                asked[company_id], _ = await sync_store.ask(conn, company_id, Mode.FULL, "user 1")
+            if company_id != LEFT:
+                assert await other.enter_async_context(claimed(database_url, company_id))
+
+        async def has_ended() -> bool:
+            async with sync.store() as conn:
+                found = await sync_store.one(conn, LEFT, asked[LEFT])
+            return found is not None and found.finished_at is not None
+
+        async with running(Runner(sync.parts, sync.pool).run):
+            await until(has_ended, 20)
+        async with sync.store() as conn:
+            waiting = {company_id for company_id, _ in await sync_store.waiting(conn)}
+        assert waiting == set(ELSEWHERE)
