@@ -107,7 +107,7 @@ def _first_word(left: NameKeys, right: NameKeys) -> float:
 
 
 def _letters(left: NameKeys, right: NameKeys) -> float:
-    if not left.core or not right.core:
+    if not left.words or not right.words:
         return 0.0
     alike: float = Indel.normalized_similarity("".join(left.words), "".join(right.words))
     return alike

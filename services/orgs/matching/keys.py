@@ -3,7 +3,8 @@
 Rule 1: the core key is the name in plain Latin words without its legal forms; normalizing it again
         changes nothing, and it is empty only where the normalized name is.
 Rule 2: an empty key matches nothing.
-Rule 3: whoever stores a derived key stores KEYS_VERSION with it. It rises whenever a name, a
+Rule 3: a name that is longer than any real one is told from others as a whole, by no part of it.
+Rule 4: whoever stores a derived key stores KEYS_VERSION with it. It rises whenever a name, a
         website or a place would give another key than before.
 """
 
@@ -14,7 +15,11 @@ from services.orgs import names
 from services.orgs.matching import legal_forms, words
 from services.orgs.matching.legal_forms import NO_FORM, LegalForm
 
-KEYS_VERSION = 1
+KEYS_VERSION = 2
+LONGEST_COMPARED = 500
+"""Characters of a normalized name that is taken apart. Pipedrive and registers end at about 250;
+comparing takes time by the product of two names' words, while a tenant's lock is held.
+"""
 
 _DIGITS = re.compile(r"\d{1,18}")
 _ROMAN = {
@@ -42,6 +47,8 @@ def of_name(name: str | None) -> NameKeys:
     normalized = names.normalized(name)
     if not name or not normalized:
         return NO_NAME
+    if len(normalized) > LONGEST_COMPARED:
+        return NameKeys(normalized, normalized)
     rest, form = legal_forms.taken_off(words.split(_with_forms_apart(name)))
     if not rest:
         return NameKeys(normalized, normalized)

@@ -1,3 +1,6 @@
+import random
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -147,6 +150,24 @@ def test_facts_agree_differ_or_say_nothing() -> None:
     assert (found.domain_differs, found.country_differs, found.city_differs) == (1.0, 1.0, 1.0)
     assert (found.same_phone, found.same_postcode, found.postcode_differs) == (0.0, 0.0, 0.0)
     assert len(reasons.contradictions(found)) == 2
+
+
+@pytest.mark.parametrize(
+    "alphabet",
+    ["abcdefghijklmnop ", "äöüßéñ 中文 ", "株式会社"],
+    ids=["words", "foreign", "forms"],
+)
+def test_names_longer_than_any_real_one_are_equal_or_not_and_take_no_time(alphabet: str) -> None:
+    rng = random.Random(1)  # noqa: S311  repeatable, not secret
+    one, other = ("".join(rng.choices(alphabet, k=60_000)) for _ in range(2))
+    began = time.monotonic()
+
+    apart = features.between(a_profile(one), a_profile(other), NO_NAMES)
+    equal = features.between(a_profile(one), a_profile(f"{one}!"), NO_NAMES)
+
+    assert apart == Features()
+    assert equal == Features(same_words=1.0)
+    assert time.monotonic() - began < 5
 
 
 def test_features_keep_their_names_in_order() -> None:

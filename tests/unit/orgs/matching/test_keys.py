@@ -50,6 +50,15 @@ def test_names_lose_their_legal_form_their_script_and_their_accents(
     assert kind in found.form.kinds or not (kind or found.form.kinds)
 
 
+def test_a_name_is_taken_apart_up_to_the_longest_that_is_compared() -> None:
+    longest = "n" * (keys.LONGEST_COMPARED - len("acme  gmbh")) + " Acme GmbH"
+
+    assert keys.of_name(longest).form.spelling == "gmbh"
+    assert keys.of_name(f"nn{longest}") == keys.NameKeys(
+        f"nn{longest}".lower(), f"nn{longest}".lower()
+    )
+
+
 @given(NAMES_OF_ANY_KIND)
 def test_a_core_key_is_empty_only_where_the_normalized_name_is(name: str) -> None:
     assert bool(keys.core_key(name)) == bool(names.normalized(name))
