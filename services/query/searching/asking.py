@@ -13,7 +13,9 @@ from services.query.searching import words
 MOST_TOKENS: Final = 8
 LEAST_DIGITS: Final = 3
 LEAST_GROUPED: Final = 6
-"""Digits that groups must have together to be one number: 'studio 54 7' names no phone."""
+"""Digits that groups must have together to be one number: 'studio 54 7' names no phone. What
+begins as only phone numbers do, with 0 or +, needs no more than a fragment.
+"""
 
 _NUMBER: Final = re.compile(r"(?<![a-z0-9@.])\+?\(?[0-9][0-9 ().+/-]*[0-9](?![a-z0-9@])")
 _GROUPED: Final = re.compile(r"[^0-9]")
@@ -45,7 +47,8 @@ def parse(text: str) -> Asked:
 def _taken(written: str, tokens: dict[Token, None]) -> str:
     """The text without it if it is a number, else as it stands."""
     number = words.digits(written)
-    if len(number) < LEAST_GROUPED or not _GROUPED.search(written.strip("+")):
+    least = LEAST_DIGITS if written[0] in "0+" else LEAST_GROUPED
+    if len(number) < least or not _GROUPED.search(written.strip("+")):
         return written
     tokens[Token("", number)] = None
     return " "

@@ -109,7 +109,7 @@ def word_level(asked: str, word: str) -> int | None:
 
 def is_partial(asked: str) -> bool:
     """Whether it is looked for inside words."""
-    return len(asked) >= terms.GRAM and not asked.isdigit()
+    return len(asked) >= terms.GRAM
 
 
 def most_edits(asked: str) -> int:

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -94,3 +95,21 @@ def test_shared_by_counts_bits(groups: list[int], least: int) -> None:
 
     for bit in range(31):
         assert (found >> bit & 1) == (sum(g >> bit & 1 for g in groups) >= least)
+
+
+@pytest.mark.parametrize(
+    ("text", "contact"),
+    [
+        ("1985", {"email": "anna1985@mail.example"}),
+        ("985@mail", {"email": "anna1985@mail.example"}),
+        ("2000", {"firm": "Team2000 AG"}),
+        ("030 1", {"phone": "030 123456"}),
+        ("030 1", {"phone": "+49 30 123456"}),
+        ("+49 30", {"phone": "+49 30 123456"}),
+    ],
+)
+def test_digits_are_found_inside_words_and_from_the_third_digit_of_a_number_on(
+    text: str, contact: dict[str, str]
+) -> None:
+    assert rank(text, "Bo", **contact) is not None
+    assert rank(text, "Bo", email="bo@mail.example", phone="+49 89 555777", firm="Bo AG") is None
