@@ -237,3 +237,4 @@ async def test_the_order_is_right_while_the_index_knows_it_no_longer(database_ur
         await Indexer(pool).drain()
         found = await searched(pool, OWNER, "anna")
         assert search_truth.ids(found["contacts"]) == truth.contacts[:100]
+        assert found["pagination"]["totalPages"] == 10  # that can be asked for

@@ -163,7 +163,8 @@ def _pagination(request: SearchRequest, results: Results, has_more: bool) -> dic
         has_prev=request.page > 1,
         next_key=None,
     )
-    return pagination | {"totalIsExact": results.is_exact}
+    reachable = min(pagination["totalPages"], DEEPEST // request.limit)
+    return pagination | {"totalPages": reachable, "totalIsExact": results.is_exact}
 
 
 async def _contacts(
