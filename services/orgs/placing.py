@@ -108,7 +108,10 @@ async def _save(conn: db.Connection, placed: Records, before: Mapping[OrgKey, Re
 
 
 def _is_compared_otherwise(after: Record, before: Record | None) -> bool:
-    return before is None or (before.profile, before.lives) != (after.profile, after.lives)
+    """What it is, or among whom it stands: those of its own organization are not asked about."""
+    if before is None or before.home != after.home:
+        return True
+    return (before.profile, before.lives) != (after.profile, after.lives)
 
 
 def _told_late(kept: Iterable[Kept], held: Mapping[OrgKey, Record]) -> set[OrgKey]:

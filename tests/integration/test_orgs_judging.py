@@ -534,6 +534,22 @@ async def test_a_reused_id_leaves_those_whom_only_people_held_it_with(
     assert "reused" in {one["kind"] for one in details["data"]["history"]}
 
 
+@pytest.mark.parametrize("batches", [1, 2])
+async def test_a_record_that_leaves_as_it_changes_is_asked_about_beside_those_it_left(
+    pool: db.Pool, client: Client, batches: int
+) -> None:
+    await tell(pool, an_org(1, "Acme", website="acme.de"), an_org(2, "Acme"))
+    assert await home(client, 2) == org_id(1)
+    await ask(pool)
+
+    facts = [an_org(3, "Acme", website="acme.fr"), an_org(2, "Acme", version=2, address="Kai 1")]
+    for batch in ([facts], [facts[:1], facts[1:]])[batches - 1]:
+        await tell(pool, *batch)
+
+    asked = {frozenset(sides(review)) for review in await reviews(pool, client)}
+    assert asked == {frozenset(map(org_id, pair)) for pair in ((1, 2), (1, 3), (2, 3))}
+
+
 async def test_keys_that_other_code_derived_are_derived_anew(
     pool: db.Pool, client: Client
 ) -> None:
