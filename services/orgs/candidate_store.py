@@ -32,12 +32,24 @@ OF_RARE_WORDS = 50
 WORDS_READ = 500
 WORDS_MEANT = 20
 
+# Of the tenant that follows one, as if they stood in a circle: each step is one down the index.
 UNASKED = """
 SELECT *
   FROM records
  WHERE unasked
- ORDER BY company_id, record_id
- LIMIT $1
+   AND company_id = coalesce(
+       (SELECT company_id
+          FROM records
+         WHERE unasked AND company_id > $1
+         ORDER BY company_id
+         LIMIT 1),
+       (SELECT company_id
+          FROM records
+         WHERE unasked
+         ORDER BY company_id
+         LIMIT 1))
+ ORDER BY record_id
+ LIMIT $2
 """
 
 ASK_ANEW = """
@@ -165,8 +177,9 @@ class Found(NamedTuple):
     names: dict[OrgKey, list[Alias]]
 
 
-async def unasked(conn: db.Connection, limit: int) -> list[Record]:
-    return [record_store.read(row) for row in await conn.fetch(UNASKED, limit)]
+async def unasked(conn: db.Connection, after: int, limit: int) -> list[Record]:
+    """Some of the tenant's whose turn it is after another's."""
+    return [record_store.read(row) for row in await conn.fetch(UNASKED, after, limit)]
 
 
 async def ask_anew(conn: db.Connection, records: Collection[OrgKey]) -> None:

@@ -567,6 +567,27 @@ async def test_keys_that_other_code_derived_are_derived_anew(
     assert await rederiving.rederive(pool) == 0
 
 
+async def test_the_import_of_one_company_leaves_the_questions_of_another_their_turn(
+    pool: db.Pool,
+) -> None:
+    companies = (OURS, OURS + 1, OURS + 2)
+    await tell(pool, *(an_org(n, f"Firm {n}", company_id=companies[0]) for n in range(40)))
+    await tell(pool, *(an_org(n, f"Firm {n}", company_id=companies[1]) for n in range(12)))
+    await tell(pool, *(an_org(n, f"Firm {n}", company_id=companies[2]) for n in range(3)))
+    sql = "SELECT company_id, count(*) FROM records WHERE unasked GROUP BY company_id"
+    waiting: list[list[int]] = []
+    turn = asking.Turn()
+
+    while await asking.ask(pool, 10, turn):
+        left = dict(await pool.fetch(sql))
+        waiting.append([left.get(company_id, 0) for company_id in companies])
+
+    assert waiting == [
+        [30, 12, 3], [30, 2, 3], [30, 2, 0], [20, 2, 0],
+        [20, 0, 0], [10, 0, 0], [0, 0, 0],
+    ]  # fmt: skip
+
+
 async def test_two_tenants_alike_in_everything_cannot_tell_that_the_other_exists(
     pool: db.Pool, client: Client
 ) -> None:

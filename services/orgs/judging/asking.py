@@ -4,13 +4,16 @@ Rule 1: the worker only marks a record as unasked, since finding its nearest by 
         longer than placing it.
 Rule 2: one at a time in a store, in short pieces, and most of the time at rest: an import has the
         processor first, and a change on its way to its page is not held up.
-Rule 3: what is found is written under the tenant's lock; a record that changed meanwhile stays
+Rule 3: tenants take turns, a piece each, so that the import of one leaves the others' questions
+        where they are.
+Rule 4: what is found is written under the tenant's lock; a record that changed meanwhile stays
         unasked and has its turn again.
 """
 
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from services.orgs import alias_store, candidate_store, names, rederiving
 from services.orgs.alias_store import Alias, Domain
@@ -38,9 +41,17 @@ ASKER_LOCK_SPACE = 0x4F03
 TRY_LOCK = "SELECT pg_try_advisory_xact_lock($1, hashtext(current_schema()))"
 
 
+@dataclass(slots=True)
+class Turn:
+    """The tenant that had its turn last."""
+
+    company_id: int = -1
+
+
 class Asker:
     def __init__(self, pool: db.Pool) -> None:
         self._pool = pool
+        self._turn = Turn()
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -52,7 +63,7 @@ class Asker:
         while not stop.is_set():
             began = time.monotonic()
             with db.errors():
-                asked = await ask(self._pool, limit)
+                asked = await ask(self._pool, limit, self._turn)
             took_s = time.monotonic() - began
             if asked:
                 limit = following(limit, took_s)
@@ -66,14 +77,16 @@ def following(limit: int, took_s: float) -> int:
     return min(BATCH, limit * 2) if took_s < PIECE_S / 2 else limit
 
 
-async def ask(pool: db.Pool, limit: int = BATCH) -> int:
-    """Look at some records that changed; return how many."""
+async def ask(pool: db.Pool, limit: int = BATCH, turn: Turn | None = None) -> int:
+    """Look at some records of a tenant's that changed; return how many."""
+    turn = turn or Turn()
     async with pool.acquire() as conn, conn.transaction():
         if not await conn.fetchval(TRY_LOCK, ASKER_LOCK_SPACE):
             return 0
-        records = await candidate_store.unasked(conn, limit)
+        records = await candidate_store.unasked(conn, turn.company_id, limit)
         if not records:
             return 0
+        turn.company_id = records[0].company_id
         living = [record for record in records if record.lives]
         standing = await review_store.standing(conn, [record.key for record in living])
         known = {(key, other) for key, others in standing.items() for other in others}
@@ -97,7 +110,7 @@ async def ask(pool: db.Pool, limit: int = BATCH) -> int:
             renamed = _renamed(record, found.names, domains)
             asked += [(record.key, renamed)] if renamed else []
             await asyncio.sleep(0)  # comparing takes milliseconds: let requests in between
-        await db.lock(conn, TENANT_LOCK_SPACE, {record.company_id for record in records})
+        await db.lock(conn, TENANT_LOCK_SPACE, [turn.company_id])
         await review_store.replace(conn, [record.key for record in records], asked)
         await candidate_store.asked(conn, records)
         return len(records)
