@@ -11,7 +11,7 @@ import pytest
 from devstack.pipedrive.api.account import FIRST_WRITTEN_ID
 from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.tables import Order
-from services.ingest.commands import command_store, making, telling, undertaking_store, wanted
+from services.ingest.commands import api, command_store, making, telling, undertaking_store, wanted
 from services.ingest.commands.command_store import Asker
 from services.ingest.commands.making import Making
 from services.ingest.commands.undertaking_store import Undertaking
@@ -234,6 +234,51 @@ async def test_who_has_no_key_and_asks_again_after_silence_goes_on_with_the_firs
 
     assert (silent[0], silent[1]["code"]) == (503, "unsettled")
     await until(asked_again, 20)
+    assert len(service.people_called("Ann Other")) == 1
+
+
+async def test_who_has_no_key_and_asks_again_before_the_answer_gets_that_of_the_first_request(
+    service: Service, store: db.Pool
+) -> None:
+    async def has_begun() -> bool:
+        return bool(await store.fetchval("SELECT EXISTS (SELECT FROM commands)"))
+
+    service.double.server.faults = Faults(delay_s=0.5)
+    slow = asyncio.create_task(service.send("POST", "/api/contacts", ANN))
+    await until(has_begun)
+
+    again = await service.send("POST", "/api/contacts", ANN)
+
+    assert again[0] == 201
+    assert again == await slow
+    assert len(service.people_called("Ann Other")) == 1
+
+
+# As a process leaves it that dies with Pipedrive's answer unread.
+DIED = """
+UPDATE commands SET status = NULL, answer = NULL, working_until = now() + interval '45 s';
+UPDATE undertakings SET pipedrive_id = NULL, row = NULL,
+                        working_until = now() + interval '45 s'
+"""
+TIME_IS_UP = (
+    "UPDATE commands SET working_until = now(); UPDATE undertakings SET working_until = now()"
+)
+
+
+async def test_who_has_no_key_and_asks_again_just_after_a_kill_makes_nothing_a_second_time(
+    service: Service, store: db.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "WAITED_S", 0.1)
+    first = await service.send("POST", "/api/contacts", ANN)
+    await store.execute(DIED)
+
+    too_soon = await service.send("POST", "/api/contacts", ANN)
+    await store.execute(TIME_IS_UP)
+    later = await service.send("POST", "/api/contacts", ANN)
+
+    assert (too_soon[0], too_soon[1]["code"]) == (409, "in_progress")
+    assert later[0] == 201
+    assert later[1]["data"]["id"] == first[1]["data"]["id"]
     assert len(service.people_called("Ann Other")) == 1
 
 

@@ -3,7 +3,8 @@
 Rule 1: an `Idempotency-Key` names one request of one user for 24 hours: its answer is repeated,
         with `Idempotency-Replayed: true`, and another request under it is refused.
 Rule 2: without one, a request that may have been carried out unheard is still gone on with when
-        the same user asks for the same again.
+        the same user asks for the same again; and one that is under way is waited for, since its
+        process may have died. Who wants the same twice asks again after the answer, or by keys.
 Rule 3: what was refused was not done, so its key is free again.
 """
 
