@@ -10,7 +10,7 @@ from services.query import answers, pages, reading, stats
 from services.query.generation import View
 from services.query.live.assembly import Live
 from services.query.pages import user_of
-from services.query.parts import Parts
+from services.query.parts import NO_ROOM, Parts
 from services.query.request import ListQuery, OrganizationsQuery
 from services.query.searching import endpoints as search
 from services.query.stats import StatsQuery, StatsRequest
@@ -43,7 +43,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             "/api/my-500",
             pages.cached(parts, View.CONTACTS, "/api/my-500", ask_contacts, reading.my_500),
             "The user's contacts; whom to talk to next comes first",
-            {200: answers.ContactsPage, 400: out_of_bounds, 401: unsigned},
+            {200: answers.ContactsPage, 400: out_of_bounds, 401: unsigned, **NO_ROOM},
             query=ListQuery,
         ),
         Endpoint(
@@ -56,6 +56,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 400: "The id is not a UUID",
                 401: unsigned,
                 404: "The user has no such contact",
+                **NO_ROOM,
             },
             path_parameters={"id": UuidParameter("the contact's id")},
         ),
@@ -70,7 +71,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 reading.organizations,
             ),
             "The organizations of the user's contacts; most contacts come first",
-            {200: answers.OrganizationsPage, 400: out_of_bounds, 401: unsigned},
+            {200: answers.OrganizationsPage, 400: out_of_bounds, 401: unsigned, **NO_ROOM},
             query=OrganizationsQuery,
         ),
         Endpoint(
@@ -78,7 +79,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             "/api/stats",
             pages.cached(parts, View.OVERVIEW, "/api/stats", _ask_stats, stats.stats),
             "The user's numbers",
-            {200: stats.Stats, 400: out_of_bounds, 401: unsigned},
+            {200: stats.Stats, 400: out_of_bounds, 401: unsigned, **NO_ROOM},
             query=StatsQuery,
         ),
         *search.endpoints(parts),

@@ -6,6 +6,7 @@ Rule: no read is begun that is known to fail, or that the user or the process ha
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from services.query import reading
 from services.query.batch import User
@@ -15,6 +16,13 @@ from services.query.sampler import Samples
 from services.query.watch import Watch
 from shared import db
 from shared.errors import Unavailable
+
+
+NO_ROOM: Final = {
+    429: "The user asked for more than is read for one; Retry-After says when to ask again",
+    503: "Postgres is away and the answer is not kept, or too many reads wait; Retry-After is set",
+}
+"""What whoever reads Postgres may hear instead of an answer."""
 
 
 @dataclass(frozen=True, slots=True)

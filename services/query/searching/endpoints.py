@@ -2,7 +2,7 @@
 
 from services.query import pages
 from services.query.generation import View
-from services.query.parts import Parts
+from services.query.parts import NO_ROOM, Parts
 from services.query.searching import answers, reading
 from services.query.searching.request import SearchQuery, SuggestQuery
 from shared.openapi import Endpoint
@@ -15,7 +15,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     search, suggest = "/api/my-500/search", "/api/my-500/suggest"
     unsigned = "There is no valid token"
     out_of_bounds = "A parameter is not known or out of bounds, or there is nothing to look for"
-    refusals = {400: out_of_bounds, 401: unsigned}
+    refusals = {400: out_of_bounds, 401: unsigned, **NO_ROOM}
     return [
         Endpoint(
             "GET",

@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import Field
 
 from services.query.batch import User
-from services.query.parts import Parts
+from services.query.parts import NO_ROOM, Parts
 from services.query.reading import READ_S
 from services.query.sessions import access
 from services.query.sessions import store as access_store
@@ -91,13 +91,15 @@ class SessionsApi:
         unknown = {404: "There is no such session"}
         malformed = {400: "A parameter or the body is malformed"}
         return [
-            Endpoint("GET", "/api/me", self.me, "Who I am", {200: Me, **SIGNED}),
+            Endpoint(
+                "GET", "/api/me", self.me, "Who I am", {200: Me, **SIGNED, 503: NO_ROOM[503]}
+            ),
             Endpoint(
                 "GET",
                 "/api/sessions",
                 self.sessions,
                 "Where the user is signed in",
-                {200: Devices, **malformed, **SIGNED, 403: ENDING[403]},
+                {200: Devices, **malformed, **SIGNED, 403: ENDING[403], **NO_ROOM},
                 query=OfUser,
             ),
             Endpoint(
@@ -105,7 +107,7 @@ class SessionsApi:
                 "/api/sessions/{id}",
                 self.end_session,
                 "End one session: its token speaks for nobody any more",
-                {200: Revoked, **SIGNED, **unknown, 503: ENDING[503]},
+                {200: Revoked, **SIGNED, **unknown, **NO_ROOM, 503: ENDING[503]},
                 path_parameters={"id": "the session's id"},
             ),
             Endpoint(
