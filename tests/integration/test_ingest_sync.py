@@ -14,7 +14,7 @@ import pytest
 from devstack.pipedrive.api import hooks
 from services.ingest.sync import connecting
 from services.ingest.sync.connecting import NoUrl
-from tests.support import histories
+from tests.support import histories, proxy
 from tests.support.cluster import Cluster, Instance, variables
 from tests.support.double import Double, double
 from tests.support.infra import Infra
@@ -530,6 +530,39 @@ async def _ended(command: Instance) -> str:
     said = command.log.read_text()
     assert command.process.returncode == 0, said
     return said
+
+
+async def test_the_command_says_in_a_sentence_that_postgres_went_away_and_may_be_given_again(
+    cluster: Cluster, database_url: str
+) -> None:
+    async with (
+        double(cluster.folder, COMPANY, *SMALL) as pipedrive,
+        proxy.before(database_url) as link,
+    ):
+        cluster.write_tenants([a_connected_tenant(pipedrive)])
+        door = cluster.start("ingest", "api")
+        await cluster.ready(door)
+        given = ("connect", "--company", str(COMPANY), "--url", door.url)
+        await pipedrive.turn("PATCH", "/faults", {"delay_s": 0.5, "paths": "/v2"})
+        command = cluster.start("ingest", *given, DATABASE_URL=proxy.through(database_url, link))
+
+        async def shows_progress() -> bool:
+            return "[" in command.log.read_text()
+
+        async def has_ended() -> bool:
+            return command.process.poll() is not None
+
+        await until(shows_progress)
+        await link.turn(proxy.Weather.REFUSED)
+        await until(has_ended)
+        await pipedrive.turn("PATCH", "/faults", {})
+
+        said = command.log.read_text()
+        assert command.process.returncode == 1, said
+        assert "Traceback" not in said
+        assert "Postgres: " in said.splitlines()[-1]
+        assert "so does this command when given again." in said.splitlines()[-1]
+        await _ended(cluster.start("ingest", *given))
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"deleted": True}])

@@ -28,6 +28,7 @@ from shared.tenants import Tenants
 COMMAND: Final = "connect"
 LOOK_S: Final = 0.5
 BAR_CHARS: Final = 30
+GOES_ON: Final = "The sync role goes on from here, and so does this command when given again."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,7 +67,7 @@ async def _connected(
         _say(f"webhook {made.webhook_id} to {made.webhook_url}: {because or 'as it was'}")
         row = await _filled(sync, company_id, made.sync_id, stop)
         if row is None or row.finished_at is None:
-            _say("stopped; the sync role goes on from here")
+            _say(f"stopped. {GOES_ON}")
             return 1
         _tell(row)
         if row.state != "done":
@@ -78,11 +79,20 @@ async def _connected(
 async def _filled(
     sync: role.Sync, company_id: int, sync_id: UUID, stop: asyncio.Event
 ) -> Sync | None:
+    """Raises:
+    Unavailable: Postgres is away, in which the progress stands.
+    """
     ended = asyncio.Event()
+    row, outage = None, None
     async with asyncio.TaskGroup() as group:
         group.create_task(Runner(sync.parts, sync.pool, only=company_id).run(ended))
-        row = await _shown_to_its_end(sync.pool, company_id, sync_id, stop)
+        try:
+            row = await _shown_to_its_end(sync.pool, company_id, sync_id, stop)
+        except Unavailable as error:  # a group would make a group of it
+            outage = error
         ended.set()
+    if outage is not None:
+        raise Unavailable(f"{outage}. {GOES_ON}") from outage
     return row
 
 
