@@ -53,4 +53,5 @@ def beat(rest_s: float = 0.0) -> None:
 def stuck() -> list[str]:
     """The names of the loops that should have beaten by now."""
     now = time.monotonic()
-    return sorted(heart.name for heart in _hearts.values() if heart.due < now)
+    hearts = list(_hearts.values())  # at once: it may be another thread that asks
+    return sorted(heart.name for heart in hearts if heart.due < now)

@@ -10,8 +10,11 @@ import asyncio
 import gc
 import logging
 import math
+import os
 import random
 import signal
+import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -28,6 +31,9 @@ Loop = Callable[[asyncio.Event], Awaitable[None]]
 T = TypeVar("T")
 
 FIRST_WAIT_S = 0.1
+LOOK_S = 5.0
+STUCK = 70
+"""The exit code of a process that ended because it was stuck: EX_SOFTWARE of sysexits.h."""
 LONGEST_WAIT_S = 5.0
 
 
@@ -65,8 +71,10 @@ def stop_on_signal() -> Iterator[asyncio.Event]:
         yield stop
 
 
-async def run(*loops: Loop, stop: asyncio.Event, grace_s: float) -> None:
-    """Run the loops together; return when all have ended."""
+async def run(*loops: Loop, stop: asyncio.Event, grace_s: float, stuck_s: float = 0.0) -> None:
+    """Run the loops together; return when all have ended. If one of them stays stuck for
+    `stuck_s`, the process ends where it stands; 0: never.
+    """
 
     async def until_stopped(loop: Loop) -> None:
         try:
@@ -81,9 +89,34 @@ async def run(*loops: Loop, stop: asyncio.Event, grace_s: float) -> None:
             log.error("stop_deadline_passed", extra={"loop": task.get_name()})
             task.cancel()
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(until_stopped(each), name=name_of(each)) for each in loops]
-        group.create_task(enforce_deadline(tasks))
+    with _watched(stuck_s):
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(until_stopped(each), name=name_of(each)) for each in loops]
+            group.create_task(enforce_deadline(tasks))
+
+
+@contextmanager
+def _watched(stuck_s: float) -> Iterator[None]:
+    """By a thread: the event loop itself may hang, and then answers no probe either. Whatever
+    starts processes starts this one again.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        since = math.inf
+        while not over.wait(min(stuck_s / 4, LOOK_S)):
+            names, now = heart.stuck(), time.monotonic()
+            since = min(since, now) if names else math.inf
+            if now - since >= stuck_s:
+                log.critical("stuck", extra={"loops": names})
+                os._exit(STUCK)
+
+    if stuck_s:
+        threading.Thread(target=watch, name="watchdog", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 async def attended(loop: Loop, stop: asyncio.Event) -> None:

@@ -41,6 +41,12 @@ class Settings(BaseSettings):
     )
     host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104  containers
     stop_seconds: float = Field(20.0, gt=0, description="longest orderly stop after SIGTERM")
+    stuck_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="a process of which a loop stays stuck for so long ends, to be started anew; "
+        "0: never, a probe of /healthz sees to it",
+    )
 
 
 class StoreSettings(Settings):

@@ -89,6 +89,7 @@ async def main(arguments: Sequence[str]) -> None:
                 server(app, host=settings.host, port=settings.port),
                 stop=stop,
                 grace_s=settings.stop_seconds,
+                stuck_s=settings.stuck_seconds,
             )
 
 

@@ -85,4 +85,5 @@ async def main(arguments: Sequence[str]) -> None:
                 fallback.tenants.watch,
                 stop=stop,
                 grace_s=settings.stop_seconds,
+                stuck_s=settings.stuck_seconds,
             )

@@ -103,7 +103,13 @@ async def main(arguments: Sequence[str]) -> None:
                 app = application([], title=api.TITLE, health=Health(pings))
             serving = server(app, host=settings.host, port=settings.port)
             gc.freeze()  # what is there by now stays: the collector need not walk it for each page
-            await lifecycle.run(*loops, serving, stop=stop, grace_s=settings.stop_seconds)
+            await lifecycle.run(
+                *loops,
+                serving,
+                stop=stop,
+                grace_s=settings.stop_seconds,
+                stuck_s=settings.stuck_seconds,
+            )
 
 
 def _pings(pool: db.Pool, wire: Wire) -> dict[str, Ping]:

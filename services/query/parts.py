@@ -17,7 +17,6 @@ from services.query.watch import Watch
 from shared import db
 from shared.errors import Unavailable
 
-
 NO_ROOM: Final = {
     429: "The user asked for more than is read for one; Retry-After says when to ask again",
     503: "Postgres is away and the answer is not kept, or too many reads wait; Retry-After is set",

@@ -69,7 +69,12 @@ async def main(arguments: Sequence[str]) -> None:
                 if roles != {"api"}:
                     await service.prepare_topics(settings, (*CONSUMED, topics.SCORES), stop)
                 await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
-            await lifecycle.run(*loops, stop=stop, grace_s=settings.stop_seconds)
+            await lifecycle.run(
+                *loops,
+                stop=stop,
+                grace_s=settings.stop_seconds,
+                stuck_s=settings.stuck_seconds,
+            )
 
 
 def _consumer(
