@@ -40,7 +40,9 @@ DELETE FROM merges m
 """
 
 
-async def roots(conn: db.Connection, kind: Kind, numbers: Collection[Key]) -> dict[Key, int]:
+async def roots(
+    conn: db.Connection | db.Pool, kind: Kind, numbers: Collection[Key]
+) -> dict[Key, int]:
     """The end of the chain of those that were merged away."""
     if not numbers:
         return {}

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from services.orgs import succession
 from services.orgs.effects import OrgKey
 from services.orgs.grouping import Shown
 from shared import db
@@ -55,29 +56,11 @@ UPDATE organizations o
  WHERE o.company_id = k.company_id AND o.organization_id = k.organization_id
 """
 
-# An id that is no living organization's leads to where its record belongs, else to the
-# organization that has the record's name, if only one has it.
-BY_ANY_ID = """
-WITH named AS (
-    SELECT coalesce(
-        (SELECT organization_id
-           FROM organizations
-          WHERE company_id = $1 AND organization_id = $2 AND NOT deleted),
-        (SELECT coalesce(r.organization_id,
-                         (SELECT CASE WHEN count(*) = 1 THEN (array_agg(n.organization_id))[1] END
-                            FROM (SELECT DISTINCT named.organization_id
-                                    FROM records named
-                                   WHERE named.company_id = r.company_id
-                                     AND named.name_key = r.name_key AND NOT named.deleted
-                                   LIMIT 2) AS n))
-           FROM records r
-          WHERE r.company_id = $1 AND r.record_id = $2)) AS organization_id)
-SELECT o.company_id, o.organization_id, o.name, o.pipedrive_org_id, o.industry, o.size, o.website,
-       o.address, o.country, o.city, o.contact_count, o.last_activity, o.deleted, o.merged_into,
-       o.published
-  FROM named
-  JOIN organizations o
-    ON o.company_id = $1 AND o.organization_id = named.organization_id AND NOT o.deleted
+LIVING = """
+SELECT company_id, organization_id, name, pipedrive_org_id, industry, size, website, address,
+       country, city, contact_count, last_activity, deleted, merged_into, published
+  FROM organizations
+ WHERE company_id = $1 AND organization_id = $2 AND NOT deleted
 """
 
 COUNTS = """
@@ -158,7 +141,11 @@ async def by_any_id(
     conn: db.Connection | db.Pool, company_id: int, organization_id: UUID
 ) -> Organization | None:
     """The organization that an id of one of its records, past or present, leads to."""
-    row = await conn.fetchrow(BY_ANY_ID, company_id, organization_id)
+    row = await conn.fetchrow(LIVING, company_id, organization_id)
+    if row is None:
+        key = (company_id, organization_id)
+        successor = (await succession.of(conn, [key])).get(key)
+        row = await conn.fetchrow(LIVING, company_id, successor) if successor else None
     return _organization(row) if row else None
 
 

@@ -88,19 +88,27 @@ SELECT r.company_id, r.pipedrive_org_id, r.organization_id
  WHERE r.organization_id IS NOT NULL
 """
 
-# Where an id that is no organization's any more leads: where its record belongs, else to the
-# organization that has the record's name, if only one has it.
+# Where a record belongs, else the one organization that has its name, if its facts agree.
 SUCCESSORS = """
-SELECT r.company_id, r.record_id,
-       coalesce(r.organization_id,
-                (SELECT CASE WHEN count(*) = 1 THEN (array_agg(n.organization_id))[1] END
-                   FROM (SELECT DISTINCT named.organization_id
-                           FROM records named
-                          WHERE named.company_id = r.company_id AND named.name_key = r.name_key
-                            AND NOT named.deleted
-                          LIMIT 2) AS n)) AS organization_id
+SELECT r.company_id, r.record_id, r.organization_id,
+       CASE WHEN facts.same_domain IS NOT FALSE AND facts.same_country IS NOT FALSE
+            THEN sole.organization_id END AS named
   FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, record_id)
   JOIN records r USING (company_id, record_id)
+  LEFT JOIN LATERAL (
+       SELECT (array_agg(n.organization_id))[1] AS organization_id
+         FROM (SELECT DISTINCT named.organization_id
+                 FROM records named
+                WHERE r.organization_id IS NULL AND named.company_id = r.company_id
+                  AND named.name_key = r.name_key AND NOT named.deleted
+                LIMIT 2) AS n
+       HAVING count(*) = 1) AS sole ON true
+  LEFT JOIN LATERAL (
+       SELECT bool_or(o.domain = r.domain) AS same_domain,
+              bool_or(o.country_code = r.country_code) AS same_country
+         FROM records o
+        WHERE o.company_id = r.company_id AND o.organization_id = sole.organization_id
+          AND NOT o.deleted) AS facts ON true
 """
 
 DERIVED_OTHERWISE = """
@@ -127,6 +135,13 @@ class Rehomed(NamedTuple):
     number: int | None
     left: UUID | None
     joined: UUID | None
+
+
+class Successors(NamedTuple):
+    """Where a record belongs, and, if it belongs nowhere, who alone has its name."""
+
+    home: UUID | None
+    named: UUID | None
 
 
 def read(row: Any) -> Record:
@@ -160,7 +175,7 @@ def derived(record: Record) -> tuple[Any, ...]:
     )
 
 
-async def load(conn: db.Connection, keys: Collection[OrgKey]) -> dict[OrgKey, Record]:
+async def load(conn: db.Connection | db.Pool, keys: Collection[OrgKey]) -> dict[OrgKey, Record]:
     found = await conn.fetch(LOAD, *db.columns(list(keys), 2))
     return {(row["company_id"], row["record_id"]): read(row) for row in found}
 
@@ -220,8 +235,10 @@ async def homes(conn: db.Connection, numbers: Collection[Key]) -> dict[Key, UUID
     return {(row["company_id"], row["pipedrive_org_id"]): row["organization_id"] for row in found}
 
 
-async def successors(conn: db.Connection, ids: Sequence[OrgKey]) -> dict[OrgKey, UUID | None]:
+async def successors(
+    conn: db.Connection | db.Pool, ids: Sequence[OrgKey]
+) -> dict[OrgKey, Successors]:
     if not ids:
         return {}
     found = await conn.fetch(SUCCESSORS, *db.columns(ids, 2))
-    return {(row["company_id"], row["record_id"]): row["organization_id"] for row in found}
+    return {(row[0], row[1]): Successors(row[2], row[3]) for row in found}

@@ -7,7 +7,7 @@ Rule 2: an id without living records is published once more as deleted, with whe
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from services.orgs import organization_store, record_store
+from services.orgs import organization_store, succession
 from services.orgs.effects import Effects, Move, OrgKey
 from services.orgs.grouping import Shown
 from services.orgs.organization_store import Loaded, Organization
@@ -21,7 +21,7 @@ async def settle(conn: db.Connection, effects: Effects) -> None:
     if keys:
         loaded = await organization_store.load(conn, keys)
         vacant = [k for k in effects.vacant if loaded[k].row is not None]
-        successors = await record_store.successors(conn, vacant)
+        successors = await succession.of(conn, vacant)
         changed = _changed(loaded, successors, effects)
         await _save(conn, changed, loaded)
         await typeahead.keep(conn, changed, loaded)

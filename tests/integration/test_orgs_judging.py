@@ -567,6 +567,48 @@ async def test_keys_that_other_code_derived_are_derived_anew(
     assert await rederiving.rederive(pool) == 0
 
 
+async def test_the_id_of_a_deleted_organization_does_not_lead_to_one_called_another(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(7, "Acme", website="acme.de"), an_org(9, "Acme", website="acme.fr"))
+    (review,) = await reviews(pool, client)
+    await post(client, f"/reviews/{review['id']}", decision="separate")
+    await tell(pool, an_org(7, "Acme", website="", version=2))
+    await tell(pool, an_org(7, None, version=3, action=Action.DELETE))
+
+    status, _ = await get(client, f"/{org_id(7)}")
+    sql = "SELECT merged_into FROM organizations WHERE organization_id = $1"
+    assert status == 404
+    assert await pool.fetchval(sql, UUID(org_id(7))) is None
+
+
+async def test_the_id_of_a_deleted_organization_leads_to_its_namesake_again_once_it_may(
+    pool: db.Pool, client: Client
+) -> None:
+    """A newer merge outweighs that they were called apart."""
+    await tell(pool, an_org(7, "Acme", website="acme.de"), an_org(9, "Acme", website="acme.fr"))
+    (review,) = await reviews(pool, client)
+    await post(client, f"/reviews/{review['id']}", decision="separate")
+    merged, _ = await post(client, "/merges", winnerId=org_id(9), loserId=org_id(7))
+    await tell(pool, an_org(7, "Acme", website="", version=2))
+    await tell(pool, an_org(7, None, version=3, action=Action.DELETE))
+
+    assert merged == 200
+    assert await home(client, 7) == org_id(9)
+
+
+async def test_the_id_of_a_deleted_organization_does_not_lead_to_another_domain(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(7, "Acme", website="acme.de"), an_org(9, "Acme", website="acme.fr"))
+
+    await tell(pool, an_org(7, None, version=2, action=Action.DELETE))
+    assert (await get(client, f"/{org_id(7)}"))[0] == 404
+
+    await tell(pool, an_org(9, "Acme", version=2, website="www.acme.de"))
+    assert await home(client, 7) == org_id(9)
+
+
 async def test_the_import_of_one_company_leaves_the_questions_of_another_their_turn(
     pool: db.Pool,
 ) -> None:

@@ -71,13 +71,7 @@ def sort(
     same, left, right).
     """
     newest = sorted(said, key=lambda one: one[0], reverse=True)
-    walls = [
-        (left, right)
-        for number, (_, same, left, right) in enumerate(newest)
-        if not same
-        and not any(s and (a | b) & left and (a | b) & right for _, s, a, b in newest[:number])
-    ]
-    sorting = Sorting(records, walls)
+    sorting = Sorting(records, [(left, right) for _, left, right in standing(newest)])
     lost: set[UUID] = set()
     for _, same, left, right in newest:
         touched = sorting.touched(left | right)
@@ -89,6 +83,26 @@ def sort(
     sorting.stage(_meeting(records, lambda row: [normalized(row)] if normalized(row) else []))
     sorting.stage(_alike(records))
     return [(whole, whole & lost) for whole in sorting.wholes]
+
+
+def standing(said: Iterable[tuple[Any, bool, Whole, Whole]]) -> list[tuple[Any, Whole, Whole]]:
+    """What keeps records apart: (when, left, right)."""
+    newest = sorted(said, key=lambda one: one[0], reverse=True)
+    return [
+        (when, left, right)
+        for number, (when, same, left, right) in enumerate(newest)
+        if not same
+        and not any(s and (a | b) & left and (a | b) & right for _, s, a, b in newest[:number])
+    ]
+
+
+def contradict(one: Row, others: Iterable[Row]) -> bool:
+    """Whether what one knows is other than what all of the others know."""
+    for known in (domain, country):
+        theirs = {known(other) for other in others} - {None}
+        if known(one) and theirs and known(one) not in theirs:
+            return True
+    return False
 
 
 def _meeting(records: Mapping[UUID, Row], keys: Any) -> list[Whole]:

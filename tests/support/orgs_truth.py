@@ -14,7 +14,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from services.orgs import names
 from shared.events import Action
 from shared.kafka.consumer import Received
-from tests.support.orgs_matching_truth import sort
+from tests.support.orgs_matching_truth import contradict, sort, standing
 
 RANKS = {Action.CREATE: 0, Action.CHANGE: 1, Action.DELETE: 2}
 SHOWN = ("name", "industry", "size", "website", "address", "country", "city")
@@ -105,23 +105,16 @@ def _order(entity_id: str) -> tuple[bool, int]:
     return not entity_id.isdigit(), int(entity_id) if entity_id.isdigit() else 0
 
 
-def _groups(
+def _said(
     company_id: int, records: Mapping[Any, Row], verdicts: Mapping[Any, Row]
-) -> list[tuple[UUID, list[str]]]:
-    """Each organization's id and records."""
+) -> list[tuple[Any, bool, frozenset[UUID], frozenset[UUID]]]:
+    """(when, same, left, right), of the records that stand for those named."""
     entity_of = {_record_id(company_id, entity_id): entity_id for entity_id in records}
-    living = {ref: records[e] for ref, e in entity_of.items() if not records[e]["deleted"]}
 
     def heirs(refs: Iterable[UUID]) -> frozenset[UUID]:
-        ends = [
-            ref if ref in living or ref not in entity_of else _end(records, entity_of[ref])
-            for ref in refs
-        ]
-        return frozenset(
-            end if isinstance(end, UUID) else _record_id(company_id, end) for end in ends
-        )
+        return frozenset(_heir(company_id, records, entity_of, ref) for ref in refs)
 
-    said = [
+    return [
         (
             (row["decided"], verdict_id),
             row["decision"] == "same",
@@ -131,8 +124,22 @@ def _groups(
         for verdict_id, row in verdicts.items()
         if row["decision"] and not row["withdrawn"]
     ]
+
+
+def _heir(
+    company_id: int, records: Mapping[Any, Row], entity_of: Mapping[UUID, str], ref: UUID
+) -> UUID:
+    return _record_id(company_id, _end(records, entity_of[ref])) if ref in entity_of else ref
+
+
+def _groups(
+    company_id: int, records: Mapping[Any, Row], verdicts: Mapping[Any, Row]
+) -> list[tuple[UUID, list[str]]]:
+    """Each organization's id and records."""
+    entity_of = {_record_id(company_id, entity_id): entity_id for entity_id in records}
+    living = {ref: records[e] for ref, e in entity_of.items() if not records[e]["deleted"]}
     found = []
-    for refs, lost in sort(living, said):
+    for refs, lost in sort(living, _said(company_id, records, verdicts)):
         lead = min(refs - lost or refs, key=lambda ref: (_order(entity_of[ref]), ref))
         found.append((lead, [entity_of[ref] for ref in refs]))
     return found
@@ -152,12 +159,11 @@ def _add(found: Truth, company_id: int, rows: Mapping[str, Rows]) -> None:
         home |= dict.fromkeys(members, organization_id)
         for member in members:
             by_name[names.normalized(records[member]["name"])].add(organization_id)
-    for entity_id, row in records.items():
-        name = names.normalized(row["name"])
-        named = by_name[name] if name else set()
-        only = next(iter(named)) if len(named) == 1 else None
-        leads_to = home.get(_end(records, entity_id)) or only
-        found.leads_to[company_id, _record_id(company_id, entity_id)] = leads_to
+    for entity_id in records:
+        ref = _record_id(company_id, entity_id)
+        found.leads_to[company_id, ref] = home.get(_end(records, entity_id)) or _namesake(
+            company_id, entity_id, rows, home, by_name
+        )
     for person_id, row in persons.items():
         named = home.get(_end(records, str(row["org_id"]))) if row["org_id"] else None
         if named and not row["deleted"]:
@@ -165,6 +171,50 @@ def _add(found: Truth, company_id: int, rows: Mapping[str, Rows]) -> None:
             found.organizations[company_id, named]["contact_count"] += 1
     for activity in rows["activity"].values():
         _count(found, company_id, activity, home, records, persons)
+
+
+def _namesake(
+    company_id: int,
+    entity_id: str,
+    rows: Mapping[str, Rows],
+    home: Mapping[str, UUID],
+    by_name: Mapping[str, set[UUID]],
+) -> UUID | None:
+    """The one organization that has the record's name, unless something parts the two."""
+    records: Any = rows["organization"]
+    row = records[entity_id]
+    name = names.normalized(row["name"])
+    named = by_name.get(name, set()) if name else set()
+    if len(named) != 1:
+        return None
+    only = next(iter(named))
+    theirs = {member: records[member] for member, of in home.items() if of == only}
+    verdicts = rows["organization_verdict"]
+    parted = contradict(row, theirs.values()) or _called_apart(
+        company_id, entity_id, theirs, records, verdicts
+    )
+    return None if parted else only
+
+
+def _called_apart(
+    company_id: int,
+    entity_id: str,
+    theirs: Iterable[str],
+    records: Mapping[Any, Row],
+    verdicts: Mapping[Any, Row],
+) -> bool:
+    """Whether a record, or one that was merged into it, was called none of theirs."""
+    entity_of = {_record_id(company_id, each): each for each in records}
+    ref = _record_id(company_id, entity_id)
+    own = {ref, *(r for r in entity_of if _heir(company_id, records, entity_of, r) == ref)}
+    members = {_record_id(company_id, member) for member in theirs}
+    for (_, verdict_id), left, right in standing(_said(company_id, records, verdicts)):
+        row = verdicts[verdict_id]
+        if own & {*row["left_records"]} and right & members:
+            return True
+        if own & {*row["right_records"]} and left & members:
+            return True
+    return False
 
 
 def _shown(records: Mapping[str, Row], members: list[str]) -> Row:

@@ -182,7 +182,7 @@ async def spoken_of_in(conn: db.Connection, companies: Collection[int]) -> set[i
     return {row[0] for row in await conn.fetch(SPOKEN_OF_IN, list(companies))}
 
 
-async def naming(conn: db.Connection, records: Collection[OrgKey]) -> list[Verdict]:
+async def naming(conn: db.Connection | db.Pool, records: Collection[OrgKey]) -> list[Verdict]:
     """All that was said about records, and about what was merged into them in Pipedrive."""
     if not records:
         return []

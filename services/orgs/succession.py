@@ -1,0 +1,88 @@
+"""Where an id that is no living organization's leads.
+
+Rule 1: where its record belongs; if that belongs nowhere, to the organization that has its name,
+        if only one has it.
+Rule 2: by its name never to one that it could not have been united with: a person called them not
+        the same, or their domains or countries contradict.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID
+
+from services.orgs import merge_store, record_store
+from services.orgs.effects import OrgKey
+from services.orgs.grouping import Record
+from services.orgs.judging import verdict_store
+from services.orgs.judging.verdict_store import Verdict
+from services.orgs.matching import statement
+from services.orgs.matching.statement import Statement
+from shared import db, ids
+
+
+async def of(
+    conn: db.Connection | db.Pool, records: Sequence[OrgKey]
+) -> dict[OrgKey, UUID | None]:
+    """Has an entry for every id that is a record's."""
+    found = await record_store.successors(conn, records)
+    named = {key: each.named for key, each in found.items() if each.named is not None}
+    called_apart = await _called_apart(conn, named)
+    return {
+        key: each.home or (None if key in called_apart else each.named)
+        for key, each in found.items()
+    }
+
+
+async def _called_apart(
+    conn: db.Connection | db.Pool, named: Mapping[OrgKey, UUID]
+) -> set[OrgKey]:
+    """Those of which a person said that they are none of the organization's records."""
+    said = await verdict_store.naming(conn, named.keys())
+    if not said:
+        return set()
+    keys = {(verdict.company_id, ref) for verdict in said for ref in verdict.refs}
+    # What outweighs a verdict names records of both its sides, not always the one that is gone.
+    said = await verdict_store.naming(conn, keys | named.keys())
+    keys = {(verdict.company_id, ref) for verdict in said for ref in verdict.refs}
+    records = await record_store.load(conn, keys)
+    heirs = await _heirs(conn, records.values())
+    found: set[OrgKey] = set()
+    for (company_id, ref), organization_id in named.items():
+        theirs = heirs.get(company_id, {})
+        own = {ref, *(loser for loser, heir in theirs.items() if heir == ref)}
+        members = {r.record_id for r in records.values() if r.home == organization_id and r.lives}
+        if any(
+            (each.left & own and heirs_of.right & members)
+            or (each.right & own and heirs_of.left & members)
+            for each, heirs_of in _walls(said, company_id, theirs)
+        ):
+            found.add((company_id, ref))
+    return found
+
+
+def _walls(
+    said: Collection[Verdict], company_id: int, heirs: Mapping[UUID, UUID]
+) -> list[tuple[Statement, Statement]]:
+    """What keeps records apart, as it was said, and of whom it speaks now."""
+    told = {
+        each.verdict_id: each.statement
+        for each in said
+        if each.company_id == company_id and each.statement is not None
+    }
+    now = statement.resolved(told.values(), heirs)
+    standing = statement.walls(statement.newest_first(now))
+    return [(told[wall.verdict_id], wall) for wall in standing]
+
+
+async def _heirs(
+    conn: db.Connection | db.Pool, records: Collection[Record]
+) -> dict[int, dict[UUID, UUID]]:
+    """By tenant, who the records that Pipedrive merged away became."""
+    gone = {
+        (r.company_id, r.pipedrive_org_id): r.record_id
+        for r in records
+        if not r.lives and r.pipedrive_org_id is not None
+    }
+    found: dict[int, dict[UUID, UUID]] = {}
+    for key, root in (await merge_store.roots(conn, "organization", gone.keys())).items():
+        found.setdefault(key[0], {})[gone[key]] = ids.organization(key[0], root)
+    return found
