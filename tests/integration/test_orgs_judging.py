@@ -303,6 +303,37 @@ async def test_undoing_what_the_rules_hold_together_says_so(pool: db.Pool, clien
 
     assert undone["data"]["together"] is True
     assert undone["data"]["organizationIds"] == [org_id(1)]
+    assert undone["data"]["reason"].startswith("The rules or another verdict hold them together")
+
+
+@pytest.mark.parametrize(("gone", "left"), [((2,), [1]), ((1,), [2]), ((1, 2), [])])
+async def test_undoing_a_merge_of_which_a_side_was_deleted_since_says_so(
+    pool: db.Pool, client: Client, gone: tuple[int, ...], left: list[int]
+) -> None:
+    await tell(pool, an_org(1, "Alpha"), an_org(2, "Omega"))
+    _, done = await post(client, "/merges", winnerId=org_id(1), loserId=org_id(2))
+    deleted = {"version": 2, "action": Action.DELETE}
+    await tell(pool, *(an_org(number, None, **deleted) for number in gone))
+
+    _, undone = await post(client, f"/merges/{done['data']['id']}/undo")
+
+    assert undone["data"]["together"] is False
+    assert undone["data"]["organizationIds"] == [org_id(number) for number in left]
+    assert undone["data"]["reason"].startswith("Nothing is left to part")
+
+
+async def test_undoing_a_merge_parts_what_pipedrive_merged_it_into(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Alpha"), an_org(2, "Omega"), an_org(3, "Third"))
+    _, done = await post(client, "/merges", winnerId=org_id(1), loserId=org_id(2))
+    gone = {"version": 5, "action": Action.DELETE, "merged_into": "3"}
+    await tell(pool, an_org(2, None, **gone))
+
+    _, undone = await post(client, f"/merges/{done['data']['id']}/undo")
+
+    assert undone["data"]["reason"] == "They are apart again."
+    assert set(undone["data"]["organizationIds"]) == {org_id(1), org_id(3)}
 
 
 async def test_a_store_made_anew_from_the_log_has_the_same_verdicts(

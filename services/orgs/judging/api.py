@@ -16,7 +16,7 @@ from services.orgs.judging.answers import (
     ReviewPage,
     UndoAnswer,
 )
-from services.orgs.judging.saying import Judge
+from services.orgs.judging.saying import Judge, Undone
 from shared import db
 from shared.kafka.publisher import Publisher
 from shared.openapi import Endpoint, UuidParameter
@@ -33,6 +33,9 @@ TOGETHER = (
     "The rules or another verdict hold them together, so they are one organization still; other "
     "names or facts would part them."
 )
+
+
+GONE = "Nothing is left to part: what was merged, or what it went into, has been deleted since."
 
 
 def endpoints(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
@@ -88,6 +91,14 @@ def _reviews(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
     )
 
 
+def _what_came_of(undone: Undone) -> str:
+    if undone.verdict.is_about_one:
+        return ASKED_AGAIN
+    if not undone.left or not undone.right:
+        return GONE
+    return TOGETHER if len(undone.homes) == 1 else APART
+
+
 def _merges(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
     judge = Judge(pool, publisher)
 
@@ -109,15 +120,15 @@ def _merges(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
         return answer(shape.merged(done).model_dump(by_alias=True))
 
     async def undo_organization_merge(request: web.Request) -> web.Response:
-        verdict, homes = await judge.undo(identity(request), path_uuid(request))
-        together = len(homes) == 1 and len(verdict.refs) > 1
-        undone = UndoAnswer(
-            id=shape.plain(verdict.verdict_id),
-            organization_ids=sorted(map(shape.plain, homes)),
-            together=together,
-            reason=ASKED_AGAIN if verdict.is_about_one else TOGETHER if together else APART,
+        undone = await judge.undo(identity(request), path_uuid(request))
+        reason = _what_came_of(undone)
+        told = UndoAnswer(
+            id=shape.plain(undone.verdict.verdict_id),
+            organization_ids=sorted(map(shape.plain, undone.homes)),
+            together=reason == TOGETHER,
+            reason=reason,
         )
-        return answer(undone.model_dump(by_alias=True))
+        return answer(told.model_dump(by_alias=True))
 
     return (
         Endpoint(

@@ -42,6 +42,19 @@ class Merged:
     survivor: Organization | None
 
 
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """`left` and `right` are the organizations that what is left of each side belongs to."""
+
+    verdict: Verdict
+    left: frozenset[UUID]
+    right: frozenset[UUID]
+
+    @property
+    def homes(self) -> frozenset[UUID]:
+        return self.left | self.right
+
+
 class Judge:
     def __init__(self, pool: db.Pool, publisher: Publisher) -> None:
         self._pool = pool
@@ -104,8 +117,8 @@ class Judge:
         said = _said("distinct" if is_another else "same", asker, sides, review=review)
         return await self._done(conn, asker, said, sides, Prospect((), (), 0, ()))
 
-    async def undo(self, asker: Identity, merge_id: UUID) -> tuple[Verdict, set[UUID]]:
-        """Take a merge back; the verdict, and the organizations that its records form now.
+    async def undo(self, asker: Identity, merge_id: UUID) -> Undone:
+        """Take a merge back.
 
         Raises:
             Refused: there is no such merge, or it is undone already.
@@ -122,7 +135,12 @@ class Judge:
             await self._tell(conn, asker, said, of=verdict)
             keys = [(company_id, ref) for ref in verdict.refs]
             after = await record_store.load(conn, keys)
-            return verdict, {r.home for r in after.values() if r.lives and r.home}
+            homes = {ref: record.home for (_, ref), record in after.items() if record.home}
+            left, right = (
+                frozenset(homes[ref] for ref in verdict.field(side) or () if ref in homes)
+                for side in ("left_records", "right_records")
+            )
+            return Undone(verdict, left, right)
 
     @asynccontextmanager
     async def _turn(self, asker: Identity) -> AsyncIterator[db.Connection]:
