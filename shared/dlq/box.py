@@ -5,6 +5,8 @@ Rule 2: a letter is marked as replayed after Kafka has acked its record. A crash
         it twice; readers bear duplicates.
 Rule 3: a record that several readers put aside is sent once, since all of them read it again: else
         one that nobody can read would come back three times as often at each try.
+Rule 4: a state is not sent again behind a newer one of its key: compaction would keep the last to
+        arrive, and whoever reads the topic anew would never learn of the newer.
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
@@ -15,6 +17,7 @@ from typing import Final
 
 import orjson
 
+from shared import topics
 from shared.dlq.letters import SUFFIX, Letter, Wanted, read
 from shared.kafka.client import ensure_compacted
 from shared.kafka.dead_letters import ATTEMPTS
@@ -25,6 +28,10 @@ from shared.settings import Settings
 MARKS: Final = "dlq.marks"
 REPLAYED: Final = "replayed"
 DROPPED: Final = "dropped"
+
+COMPACTED: Final = frozenset(topic.name for topic in topics.ALL if topic.compacted)
+Place = tuple[str, int | None, bytes | None]
+"""Topic, partition and key: of these compaction keeps one record."""
 
 Resend = Callable[[Letter], Record]
 """The record that a letter's replay sends."""
@@ -39,13 +46,13 @@ async def letters(
         Unavailable: Kafka is away.
     """
     there = await existing(settings)
-    topics = {name for name in there if name.endswith(SUFFIX)}
+    boxes = {name for name in there if name.endswith(SUFFIX)}
     if of:
-        topics &= {f"{origin}{SUFFIX}" for origin in of}
-    if not topics:
+        boxes &= {f"{origin}{SUFFIX}" for origin in of}
+    if not boxes:
         return
     marks = await _marks(settings) if MARKS in there else {}
-    async with aclosing(scan(settings, topics)) as stretches:
+    async with aclosing(scan(settings, boxes)) as stretches:
         async for stretch in stretches:
             for found in stretch.records:
                 place = (found.partition, found.offset)
@@ -63,6 +70,34 @@ async def _marks(settings: Settings) -> dict[str, str]:
             for found in stretch.records:
                 marks[(found.key or b"").decode()] = orjson.loads(found.value)["state"]
     return marks
+
+
+async def overtaken(settings: Settings, chosen: Collection[Letter]) -> frozenset[str]:
+    """The names of those that rule 4 keeps from being replayed.
+
+    Raises:
+        Unavailable: Kafka is away.
+    """
+    states = {_place(letter) for letter in chosen if letter.topic in COMPACTED}
+    if not states:
+        return frozenset()
+    newest: dict[Place, int] = {}
+    there = {topic for topic, _, _ in states} & await existing(settings)
+    async with aclosing(scan(settings, there)) as stretches:
+        async for stretch in stretches:
+            for found in stretch.records:
+                place = (found.topic, found.partition, found.key)
+                if place in states:
+                    newest[place] = found.offset
+    return frozenset(
+        letter.name
+        for letter in chosen
+        if letter.offset is not None and newest.get(_place(letter), -1) > letter.offset
+    )
+
+
+def _place(letter: Letter) -> Place:
+    return letter.topic, letter.partition, letter.key
 
 
 async def settle(

@@ -28,6 +28,10 @@ PRETTY: Final = orjson.OPT_INDENT_2
 FAILED: Final = 1
 MISUSED: Final = 2
 SHOWN_REASON: Final = 100
+OVERTAKEN: Final = (
+    "not replayed: a newer state of its key stands in {} by now, and compaction would keep this "
+    "one in its place; drop the letter"
+)
 
 
 async def main(words: Sequence[str]) -> int:
@@ -140,10 +144,11 @@ async def _act(
         there = [letter async for letter in each]
     there.sort(key=lambda letter: (letter.time, letter.name))
     found = [letter for letter in there if letter.topic not in besides]
+    refused = False
     if chosen.action in ("list", "show"):
         _print(found[: chosen.limit], whole=chosen.action == "show", as_json=chosen.json)
     else:
-        await _settle(settings, chosen, found[: chosen.limit], resend)
+        refused = await _settle(settings, chosen, found[: chosen.limit], resend)
     if len(there) > len(found):
         webhooks = len(there) - len(found)
         _complain(f"{webhooks} are webhooks: python -m services.ingest redeliver")
@@ -152,21 +157,28 @@ async def _act(
         _complain(f"{name}: {wanted.nothing}")
     if not there and not missing:
         _complain(wanted.nothing)
-    return FAILED if missing else 0
+    return FAILED if missing or refused else 0
 
 
 async def _settle(
     settings: Settings, chosen: argparse.Namespace, found: Sequence[Letter], resend: Resend | None
-) -> None:
+) -> bool:
+    """Whether some of them are refused."""
+    late = frozenset() if resend is None else await box.overtaken(settings, found)
+    settled = [letter for letter in found if letter.name not in late]
     if chosen.dry_run:
-        _print(found, whole=False, as_json=chosen.json)
+        _print(settled, whole=False, as_json=chosen.json)
     else:
         async with Publisher(settings, deadline_s=PUBLISH_S) as publisher:
-            for part in _parts(found):
+            for part in _parts(settled):
                 await box.settle(publisher, settings, part, resend)
     done = "would be " if chosen.dry_run else ""
     done += box.DROPPED if resend is None else box.REPLAYED
-    sys.stdout.write(f"{len(found)} {done}\n")
+    sys.stdout.write(f"{len(settled)} {done}\n")
+    for letter in found:
+        if letter.name in late:
+            _complain(f"{letter.name}: {OVERTAKEN.format(letter.topic)}")
+    return bool(late)
 
 
 def _origins(wanted: Wanted) -> Collection[str]:

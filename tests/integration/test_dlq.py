@@ -200,6 +200,34 @@ async def test_what_is_still_poison_comes_back_with_one_more_try(
         stop.set()
 
 
+async def test_a_state_is_not_replayed_behind_a_newer_one_of_its_key(
+    settings: Settings, publisher: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Compaction would keep the older, as the last to arrive."""
+    states = topics.SCORES.name
+    await ensure_topics(settings, [topics.SCORES])
+    for key, value in ((b"7:1", b"old"), (b"7:2", b"only"), (b"7:1", b"new")):
+        await publisher.publish([Record(states, key, value)])
+    stood = [r async for stretch in scan(settings, [states]) for r in stretch.records]
+    for record in stood:
+        if record.value != b"new":
+            origin = Origin(states, record.partition, record.offset)
+            await publisher.publish(
+                [letter(origin, key=record.key, value=record.value, reason="a bug", now=NOW)]
+            )
+
+    for words in (["replay", "--everything", "--dry-run"], ["replay", "--everything"]):
+        capsys.readouterr()
+        assert await command.main(words) == command.FAILED
+        told = capsys.readouterr()
+        assert "a newer state of its key stands in scoring.scores by now" in told.err
+
+    assert told.out == "1 replayed\n"
+    assert await keys(capsys) == ["7:1"]
+    assert await contents(settings, states) == [b"new", b"old", b"only", b"only"]
+    assert await command.main(["drop", "--key", "7:1"]) == 0
+
+
 async def test_a_record_that_several_readers_put_aside_is_sent_once(
     settings: Settings,
     publisher: Publisher,
