@@ -2,6 +2,7 @@
 
 Rule 1: tokens are counted before the call, in Redis, for all processes together. While Redis is
         away each process counts alone, from what it last saw, and adds its part when it is back.
+        A Redis that came back without the day is told of it by those who know it.
 Rule 2: sync never takes more than its share of a day, and leaves a part of the whole day's tokens
         alone, whoever used the others up: they are the customer's. Calls that a user waits for,
         and the few that keep our webhook alive, go on until Pipedrive says that the day is spent.
@@ -12,6 +13,7 @@ Rule 4: what Pipedrive says of the day's limit counts more than the plan's defau
 
 import asyncio
 import logging
+import secrets
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -36,6 +38,11 @@ TRIED_AGAIN: Final = timedelta(hours=1)
 BLOCKED: Final = timedelta(minutes=5)
 REDIS_S: Final = 0.5
 REDIS_LEFT_ALONE_S: Final = 2.0
+
+
+BEGAN: Final = "began"
+"""Names the day as Redis holds it; another one means that it lost what was there."""
+LEARNED: Final = ("limit", "remaining", "spent_until", "blocked_until")
 
 
 class Purpose(StrEnum):
@@ -75,6 +82,21 @@ class Day:
 
     def used(self, purpose: Purpose) -> int:
         return self.seen.get(purpose, 0) + self.taken[purpose]
+
+    def restored(self, found: Mapping[str, int], told: Mapping[str, int]) -> bool:
+        """Take over what Redis holds after it was `told` so many tokens more. Whether it had begun
+        the day anew: then what was known before is to be told again, as far as others have not
+        done so.
+        """
+        before, self.seen = self.seen, dict(found)
+        if BEGAN not in before or before[BEGAN] == found[BEGAN]:
+            return False
+        for purpose in Purpose:
+            others = found.get(purpose, 0) - told.get(purpose, 0)
+            self.taken[purpose] += max(0, before.get(purpose, 0) - others)
+        lost = {name: before[name] for name in LEARNED if name in before and name not in found}
+        self.learned = lost | self.learned
+        return True
 
     def forget(self, told: Mapping[str, int]) -> None:
         """What all know by now, unless something newer was learned meanwhile."""
@@ -190,21 +212,27 @@ class Budget:
         """Add our part to the day in Redis and read the whole, in one round trip."""
         if self._redis is None or time.monotonic() < self._asked_again_at:
             return
+        key = f"{self._prefix}:{company_id}:{day.name}"
+        while await self._told(key, day):
+            pass
+
+    async def _told(self, key: str, day: Day) -> bool:
+        """Whether there is more to tell: Redis had lost the day."""
         taken, day.taken = day.taken, Counter()
-        learned, told = dict(day.learned), False
+        learned, was_lost = dict(day.learned), False
+        found: dict[str, int] | None = None
         try:
-            day.seen = await _add(
-                self._redis, f"{self._prefix}:{company_id}:{day.name}", taken, learned
-            )
-            told = True
+            found = await _add(self._redis, key, taken, learned)
         except (RedisError, OSError, TimeoutError) as error:
             self._asked_again_at = time.monotonic() + REDIS_LEFT_ALONE_S
             log.warning("pipedrive_budget_local", extra={"reason": type(error).__name__})
         finally:
-            if told:
+            if found is not None:
                 day.forget(learned)
+                was_lost = day.restored(found, taken)
             else:
                 day.taken.update(taken)
+        return was_lost
 
 
 def _client(url: str) -> "Redis":
@@ -223,6 +251,7 @@ async def _add(
                 pipe.hincrby(key, name, tokens)
         if learned:
             pipe.hset(key, mapping={name: str(value) for name, value in learned.items()})
+        pipe.hsetnx(key, BEGAN, str(secrets.randbits(53)))
         pipe.expire(key, KEPT)
         pipe.hgetall(key)
         answers: list[Any] = await pipe.execute()

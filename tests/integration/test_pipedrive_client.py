@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from devstack.pipedrive.api.double import Double
 from devstack.pipedrive.api.faults import Faults
@@ -221,6 +222,27 @@ async def test_sync_leaves_a_part_of_the_day_alone_whoever_used_the_rest(tmp_pat
         with pytest.raises(DaySpent):
             await sync.get("/v2/persons/1")
         await found.client.get("/v2/persons/1")
+
+
+async def test_a_redis_that_lost_the_day_is_told_of_it_by_who_knows(redis_url: str) -> None:
+    async with (
+        Budget(redis_url, sync_share=0.5, plan_tokens=100) as one,
+        Budget(redis_url, sync_share=0.5, plan_tokens=100) as other,
+        Redis.from_url(redis_url) as client,
+    ):
+        await one.take(COMPANY, 40, Purpose.SYNC)
+        await other.take(COMPANY, 5, Purpose.SYNC)
+        await one.usage(COMPANY)
+        blocked = await one.block(COMPANY)
+        await client.flushdb()
+
+        with pytest.raises(Blocked):
+            await one.take(COMPANY, 1, Purpose.INTERACTIVE)
+        await one.usage(COMPANY)  # what was not called is given back
+        found = await other.usage(COMPANY)
+
+    assert (found.used, found.used_by_sync) == (45, 45)
+    assert found.blocked_until == blocked.until.replace(microsecond=0)
 
 
 async def test_processes_count_together_and_alone_while_redis_is_away(
