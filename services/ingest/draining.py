@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -159,6 +160,10 @@ class Draining:
                 log.error("spool_not_drained", extra={"reason": str(refused)})
             if await lifecycle.wait_or_stop(wait, stop):
                 return None
+            if self._outlet.away:  # nobody else finds out: this is the loop that does
+                with suppress(Unavailable):
+                    await self._publisher.ping()
+                    self._outlet.regain()
         return None
 
     async def open_own(self) -> None:

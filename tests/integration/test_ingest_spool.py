@@ -5,7 +5,8 @@ import base64
 import json
 import resource
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,17 @@ COMPANY = 7
 TENANT = {"company_id": COMPANY, "webhook_user": "hook", "webhook_password": "secret"}
 HEADER = "Basic " + base64.b64encode(b"hook:secret").decode()
 SOON_S = 30.0
+
+
+@contextmanager
+def full_disk(instance: Instance, folder: Path) -> Iterator[None]:
+    """No file of the process may grow beyond what its spool has by now."""
+    process = instance.process.pid
+    unlimited = resource.prlimit(process, resource.RLIMIT_FSIZE)
+    largest = max(each.stat().st_size for each in spool_files(folder))
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (largest, unlimited[1]))
+    yield
+    resource.prlimit(process, resource.RLIMIT_FSIZE, unlimited)
 
 
 @dataclass
@@ -76,8 +88,12 @@ class Sender:
                 group.create_task(of(person))
 
 
-async def arrived(infra: Infra, prefix: str, expected: int) -> dict[str, list[str]]:
-    """The event ids by person, in the order of the log, once so many different ones are there."""
+async def arrived(
+    infra: Infra, prefix: str, expected: int, *, wanted: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """The event ids by person, in the order of the log, once so many different ones are there,
+    those that are wanted among them.
+    """
     consumer = AIOKafkaConsumer(
         f"{prefix}pipedrive.persons",
         bootstrap_servers=infra.kafka,
@@ -87,11 +103,13 @@ async def arrived(infra: Infra, prefix: str, expected: int) -> dict[str, list[st
     await consumer.start()
     try:
         async with asyncio.timeout(SOON_S):
-            while len({each for every in found.values() for each in every}) < expected:
+            seen: set[str] = set()
+            while len(seen) < expected or not seen.issuperset(wanted):
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     for record in records:
                         change = parse(PersonChange, record.value)
                         found[str(change.entity_id)].append(change.event_id)
+                        seen.add(change.event_id)
     finally:
         await consumer.stop()
     return found
@@ -185,31 +203,26 @@ async def test_a_full_spool_says_so_and_kafka_takes_what_it_has_no_room_for(
 async def test_a_disk_that_is_full_says_so_until_it_takes_what_it_refused(
     killable: Infra, topic_prefix: str, cluster: Cluster
 ) -> None:
-    """No file of the process may grow beyond what the spool has by then."""
     sender = Sender(cluster)
     await asyncio.to_thread(killable.kill, "kafka")
     try:
         instance = cluster.start("ingest")
         await cluster.ready(instance)
         await sender.send_some(instance, 5, PERSONS)
-        process = instance.process.pid
-        unlimited = resource.prlimit(process, resource.RLIMIT_FSIZE)
+
+        async def is_refused() -> bool:
+            return await sender.send(instance, "1", LONG) == 503
+
         for episode in (1, 2):
-            largest = max(each.stat().st_size for each in spool_files(cluster.folder))
-            resource.prlimit(process, resource.RLIMIT_FSIZE, (largest, unlimited[1]))
-
-            async def is_refused() -> bool:
-                return await sender.send(instance, "1", LONG) == 503
-
-            await until(is_refused)
-            for _ in range(2):
-                assert await sender.send(instance, "1", LONG) == 503
-                await tended(cluster, instance)
-                status, told = await readiness(cluster, instance)
-                assert status == 503
-                assert told["spool"].startswith("the spool: SQLITE_")
-            assert instance.log.read_text().count('"spool_refuses"') == episode
-            resource.prlimit(process, resource.RLIMIT_FSIZE, unlimited)
+            with full_disk(instance, cluster.folder):
+                await until(is_refused)
+                for _ in range(2):
+                    assert await sender.send(instance, "1", LONG) == 503
+                    await tended(cluster, instance)
+                    status, told = await readiness(cluster, instance)
+                    assert status == 503
+                    assert told["spool"].startswith("the spool: SQLITE_")
+                assert instance.log.read_text().count('"spool_refuses"') == episode
             await cluster.ready(instance)
             assert await sender.send(instance, "1", LONG) == 200
     finally:
@@ -252,6 +265,41 @@ async def test_kafka_away_from_the_start_and_a_crash_lose_nothing_and_keep_the_o
 
     await until(all_is_well)
     assert second.stop() == 0
+
+
+async def test_while_the_disk_is_full_kafka_takes_events_whenever_it_is_there(
+    killable: Infra, topic_prefix: str, cluster: Cluster
+) -> None:
+    """Though what waits in the spool cannot be taken out of it."""
+    sender = Sender(cluster)
+    await asyncio.to_thread(killable.kill, "kafka")
+    try:
+        instance = cluster.start("ingest")
+        await cluster.ready(instance)
+        await sender.send_some(instance, 5, PERSONS)
+
+        async def is_refused() -> bool:
+            return await sender.send(instance, "1", LONG) == 503
+
+        async def is_taken() -> bool:
+            return await sender.send(instance, "1", LONG) == 200
+
+        with full_disk(instance, cluster.folder):
+            await until(is_refused)
+            for _ in range(2):
+                await asyncio.to_thread(killable.start, "kafka")
+                await until(is_taken)
+                status, told = await readiness(cluster, instance)
+                assert status == 200
+                assert told["spool"].startswith("degraded: ")
+                await asyncio.to_thread(killable.kill, "kafka")
+                await until(is_refused)
+    finally:
+        await asyncio.to_thread(killable.start, "kafka")
+
+    # Kafka may have what it had not acked when it was killed, and the sender was refused.
+    taken = [event for events in sender.taken.values() for event in events]
+    await arrived(killable, topic_prefix, len(taken), wanted=taken)
 
 
 async def test_a_kafka_that_hangs_is_not_waited_for(
