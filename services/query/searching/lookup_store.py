@@ -110,8 +110,8 @@ SELECT queued.organization_id, o.name
 """
 
 
-GroupT = TypeVar("GroupT", bound=Hashable)
-Postings = defaultdict[tuple[GroupT, int], list[Piece]]
+NameT = TypeVar("NameT", bound=Hashable)
+Postings = defaultdict[tuple[NameT, int], list[Piece]]
 
 YIELD_ROWS: Final = 2000
 
@@ -179,10 +179,10 @@ async def beginning(
 
 
 async def postings(
-    conn: Connection, user: User, wanted: Mapping[GroupT, Iterable[Wanted]]
-) -> Postings[GroupT]:
+    conn: Connection, user: User, wanted: Mapping[NameT, Iterable[Wanted]]
+) -> Postings[NameT]:
     """What the words of each group have, by group and kind."""
-    found: Postings[GroupT] = defaultdict(list)
+    found: Postings[NameT] = defaultdict(list)
     groups = list(wanted)
     asked = [(number, *each) for number, group in enumerate(groups) for each in wanted[group]]
     if not asked:
