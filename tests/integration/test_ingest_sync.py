@@ -398,26 +398,6 @@ async def test_who_may_ask_for_what(cluster: Cluster) -> None:
             assert response.status == 401
 
 
-async def test_what_would_read_a_company_in_full_for_the_first_time_is_begun_by_admins_alone(
-    cluster: Cluster,
-) -> None:
-    async with connected(cluster, *SMALL) as (pipedrive, asking):
-        for asked in (None, {"mode": "incremental"}):
-            status, answer = await asking.call("POST", "/api/sync", asked, role=None)
-            assert (status, answer["code"]) == (403, "forbidden")
-            assert "never read in full" in answer["error"]
-        assert (await asking.call("GET", "/api/sync"))[1]["data"]["syncs"] == []
-
-        await pipedrive.turn("PATCH", "/faults", {"delay_s": 0.2, "methods": "GET"})
-        first = await asking.connect()
-        status, answer = await asking.call("POST", "/api/sync", role=None)
-        assert (status, answer["code"], answer["data"]["id"]) == (409, "sync_running", first)
-        await pipedrive.turn("PATCH", "/faults", {})
-        await asking.done(first)
-
-        assert (await asking.call("POST", "/api/sync", role=None))[0] == 202
-
-
 async def test_connecting_twice_leaves_one_webhook_and_those_of_others(cluster: Cluster) -> None:
     async with connected(cluster, *SMALL) as (pipedrive, asking):
         wanted = {"event_action": "*", "event_object": "*", "subscription_url": asking.ingest.url}

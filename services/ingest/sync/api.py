@@ -13,7 +13,6 @@ from services.ingest.sync import answers, connecting, connection_store, hooks, s
 from services.ingest.sync.connecting import Connecting, Store
 from services.ingest.sync.connection_store import Link
 from services.ingest.sync.steps import Mode
-from shared import db
 from shared.auth import Identity
 from shared.errors import Unavailable
 from shared.openapi import Endpoint
@@ -113,8 +112,6 @@ class SyncApi:
         except NotConnected as why:
             raise Refusal(409, "not_connected", why.sentence) from why
         async with self.store() as conn:
-            if not user.is_admin:
-                await _require_read(conn, user.company_id)
             cause = f"user {user.user_id}"
             found, is_own = await sync_store.ask(conn, user.company_id, asked.mode, cause)
         if is_own:
@@ -198,20 +195,6 @@ def _reported(
 def _require_admin(user: Identity) -> None:
     if not user.is_admin:
         raise Refusal(403, "forbidden", "Only an admin may do this.")
-
-
-async def _require_read(conn: db.Connection, company_id: int) -> None:
-    """Of a company that was never read in full, any sync reads all, and its schedule begins.
-
-    Raises:
-        Refused: nobody entitled to that has begun it.
-    """
-    link = await connection_store.link(conn, company_id)
-    if link is not None and link.since is not None:
-        return
-    if await sync_store.unfinished(conn, company_id) is None:
-        sentence = "This company was never read in full: an admin must connect or sync it first."
-        raise Refusal(403, "forbidden", sentence)
 
 
 def _conflict(sync_id: UUID) -> web.Response:

@@ -137,14 +137,9 @@ async def ask(conn: Connection, company_id: int, mode: Mode, cause: str) -> tupl
         made = await conn.fetchval(ASK, company_id, mode.value, cause)
         if made is not None:
             return _plain(made), True
-        held = await unfinished(conn, company_id)
+        held = await conn.fetchval(UNFINISHED, company_id)
         if held is not None:  # else it has ended in between
-            return held, False
-
-
-async def unfinished(conn: Connection, company_id: int) -> UUID | None:
-    found = await conn.fetchval(UNFINISHED, company_id)
-    return None if found is None else _plain(found)
+            return _plain(held), False
 
 
 async def make_full_due(conn: Connection, company_id: int, open_id: UUID) -> None:
