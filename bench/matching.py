@@ -1,4 +1,4 @@
-"""How well organizations are matched, through the product's own keys, score and decision table.
+"""How well organizations are matched, by the product's own keys, score, partition and questions.
 
     python -m bench.matching --names FILE [--distinct FILE] [--columns names|all] [--raw-labels]
 
@@ -9,6 +9,7 @@ the other columns where they say something, unless --columns wants one of both. 
 whatever links by itself is false.
 
 Candidates come from memory (bench/matching_candidates.py); the product takes them from Postgres.
+What is linked automatically is what the worker's partition unites, of all records at once.
 pg_trgm is measured on a Postgres that is started for it.
 """
 
@@ -16,6 +17,7 @@ import argparse
 import asyncio
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,11 +29,12 @@ from bench import matching_baselines as baselines
 from bench import matching_measure as measure
 from bench.matching_baselines import Best
 from bench.matching_candidates import Store
+from bench.matching_formed import wholes
 from bench.matching_measure import Figures
-from bench.matching_task import Arrival, Row, Task, build, names_only, profiled, read, says_more
-from services.orgs.matching import rarity, score, weights
-from services.orgs.matching.decide import decide
-from services.orgs.matching.decision import Decision, Outcome
+from bench.matching_task import Row, Task, build, names_only, profiled, read, says_more
+from services.orgs.matching import asking, score, weights
+from services.orgs.matching.profile import Profile
+from services.orgs.matching.rarity import Rarity
 from services.orgs.matching.score import Scored
 
 NAMES, ALL = "names", "all"
@@ -43,10 +46,13 @@ MARGIN = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the matcher says of each arrival."""
+    """What the matcher says of each arrival: the best candidate; the clusters that are stored in
+    the organization it goes into by itself; those that a person would be asked about.
+    """
 
     best: Sequence[Best]
-    decisions: Sequence[Decision]
+    linked: Sequence[frozenset[str]]
+    offered: Sequence[frozenset[str]]
     pairs: int
     pair_us: float
 
@@ -83,7 +89,9 @@ def main() -> None:
 
 def answered(task: Task) -> Answers:
     store = Store(profile for _, profile in task.stored)
-    common = rarity.of_names(each.name.words for each in store.profiles)
+    common = (
+        Rarity()
+    )  # what the product scores by: the tenant's own names change with each arrival
     near = [store.near(arrival.profile) for arrival in task.arrivals]
     begun = time.perf_counter()
     scored = [
@@ -92,8 +100,27 @@ def answered(task: Task) -> Answers:
     ]
     spent = time.perf_counter() - begun
     pairs = sum(map(len, near))
-    decisions = [decide(a.profile, c) for a, c in zip(task.arrivals, scored, strict=True)]
-    return Answers([_best(c) for c in scored], decisions, pairs, spent / max(pairs, 1) * 1e6)
+    linked = _linked(task)
+    offered = [
+        frozenset() if into else _offered(arrival.profile, others)
+        for arrival, others, into in zip(task.arrivals, near, linked, strict=True)
+    ]
+    us = spent / max(pairs, 1) * 1e6
+    return Answers([_best(each) for each in scored], linked, offered, pairs, us)
+
+
+def _linked(task: Task) -> list[frozenset[str]]:
+    stored = [profile for _, profile in task.stored]
+    numbers = wholes([*stored, *(arrival.profile for arrival in task.arrivals)])
+    held: defaultdict[int, set[str]] = defaultdict(set)
+    for profile, number in zip(stored, numbers, strict=False):
+        held[number].add(profile.organization)
+    return [frozenset(held.get(number, ())) for number in numbers[len(stored) :]]
+
+
+def _offered(arriving: Profile, near: Sequence[Profile]) -> frozenset[str]:
+    organizations = {each.ref: each.organization for each in near}
+    return frozenset(organizations[each.ref] for each in asking.asked(arriving, near, ()))
 
 
 def _best(scored: Sequence[Scored]) -> Best:
@@ -132,17 +159,21 @@ def _print_figures(name: str, found: Figures) -> None:
 
 
 def print_decisions(task: Task, answers: Answers, columns: str) -> None:
-    """The decision table at the product's own thresholds, on the half that is reported."""
+    """What the product does at its own thresholds, on the half that is reported."""
     half = [
-        pair for pair in zip(task.arrivals, answers.decisions, strict=True) if not pair[0].fitting
+        (arrival, linked, offered)
+        for arrival, linked, offered in zip(
+            task.arrivals, answers.linked, answers.offered, strict=True
+        )
+        if not arrival.fitting
     ]
-    linked = [pair for pair in half if pair[1].outcome is Outcome.LINK]
-    right = sum(_is_right(*pair) for pair in linked)
-    known = sum(arrival.known for arrival, _ in half)
+    known = sum(arrival.known for arrival, _, _ in half)
+    linked = [(arrival, into) for arrival, into, _ in half if into]
+    right = sum(arrival.known and into == {arrival.row.cluster} for arrival, into in linked)
     swallowed = sum(not arrival.known for arrival, _ in linked)
-    queued = [pair for pair in half if pair[1].outcome is Outcome.REVIEW]
-    offered = sum(_is_offered(*pair) for pair in queued)
-    print(f"\nby the decision table, {TITLES[columns]} ({columns})")
+    queued = [(arrival, offered) for arrival, _, offered in half if offered]
+    offered = sum(arrival.known and arrival.row.cluster in among for arrival, among in queued)
+    print(f"\nby the product's rules and thresholds, {TITLES[columns]} ({columns})")
     print(f"automatic precision  {right / max(len(linked), 1):.3f}")
     print(f"automatic recall     {right / max(known, 1):.3f}")
     print(f"new ones swallowed   {swallowed / max(len(half) - known, 1):.2%} automatically")
@@ -151,34 +182,24 @@ def print_decisions(task: Task, answers: Answers, columns: str) -> None:
     print(f"time per pair        {answers.pair_us:.1f} µs over {answers.pairs} pairs")
 
 
-def _is_right(arrival: Arrival, decision: Decision) -> bool:
-    return arrival.known and decision.organization == arrival.row.cluster
-
-
-def _is_offered(arrival: Arrival, decision: Decision) -> bool:
-    offered = {question.organization for question in decision.questions}
-    return arrival.known and arrival.row.cluster in offered
-
-
 def print_distinct(rows: Sequence[Row]) -> None:
-    """Different organizations arrive one by one at an empty store."""
+    """Different organizations; of each that stands alone, whether a person would be asked about it
+    and one that came before.
+    """
     begun = time.perf_counter()
     profiles = [profiled(row, row.cluster) for row in rows]
-    common = rarity.of_names(each.name.words for each in profiles)
+    numbers = wholes(profiles)
+    swallowed = len(profiles) - len(set(numbers))
     store = Store(())
-    swallowed = queued = 0
-    for arriving in profiles:
-        unplaced = replace(arriving, organization="")
-        decision = decide(
-            unplaced, [score.compared(unplaced, o, common) for o in store.near(unplaced)]
-        )
-        swallowed += decision.outcome is Outcome.LINK
-        queued += decision.outcome is Outcome.REVIEW
-        home = decision.organization or arriving.organization
-        store.add(replace(arriving, organization=home))
+    queued = 0
+    for profile, number in zip(profiles, numbers, strict=True):
+        placed = replace(profile, organization=str(number))
+        others = [o for o in store.near(placed) if o.organization != placed.organization]
+        queued += bool(_offered(placed, others))
+        store.add(placed)
     total = max(len(profiles), 1)
     spent = time.perf_counter() - begun
-    print(f"\n{total} different entities, one after another ({spent:.0f} s)")
+    print(f"\n{total} different entities ({spent:.0f} s)")
     print(f"swallowed automatically  {swallowed} = {swallowed / total:.3%}")
     print(f"queued for review        {queued} = {queued / total:.2%}")
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from services.orgs.matching import decide, decision, score
+from services.orgs.matching import decision, questions, score
 from services.orgs.matching.profile import Profile
 from services.orgs.matching.rarity import Rarity
 from services.orgs.matching.statement import Statement
@@ -45,10 +45,10 @@ def asked(
     rarity = Rarity()
     scored = [score.compared(asking, each, rarity) for each in candidates]
     verdicts = _verdicts(asking.ref, said)
-    questions = list(decide.questions(asking, scored, verdicts))
+    worth = list(questions.about(asking, scored, verdicts))
     for each in scored:
         if each.other.ref in standing:
-            questions += decide.questions(asking, [each], verdicts)
+            worth += questions.about(asking, [each], verdicts)
     features = {each.other.ref: each.features.named() for each in scored}
     return [
         Asked(
@@ -57,7 +57,7 @@ def asked(
             {name: value for name, value in features[question.ref].items() if value},
             question.reasons,
         )
-        for question in {question.ref: question for question in questions}.values()
+        for question in {question.ref: question for question in worth}.values()
     ]
 
 

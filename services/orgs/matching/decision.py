@@ -1,4 +1,4 @@
-"""What matching decides, and the verdicts of people that bind it. Values only. Pure."""
+"""By which rule records are one, and the verdicts of people that bind it. Values only. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,44 +6,12 @@ from enum import StrEnum
 
 
 class Rule(StrEnum):
-    """The letters of the decision table; a verdict stands above it."""
+    """The letters of the decision table by which records are linked; a verdict stands above it."""
 
     VERDICT = "verdict"
-    SAME_RECORD = "a"
     KEY_AND_EVIDENCE = "b"
     EQUAL_NAME = "c"
     SCORE = "d"
-    REVIEW = "e"
-    NEW = "f"
-
-
-class Outcome(StrEnum):
-    LINK = "link"
-    REVIEW = "create apart and ask"
-    CREATE = "create"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Asked of a person: does the arriving record belong to this organization."""
-
-    organization: str
-    ref: str
-    score: float
-    reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """`veto` tells what forbade linking to the best candidate. A link may come with questions."""
-
-    outcome: Outcome
-    rule: Rule
-    organization: str | None = None
-    score: float | None = None
-    reasons: tuple[str, ...] = ()
-    veto: tuple[str, ...] = ()
-    questions: tuple[Question, ...] = ()
 
 
 Pair = frozenset[str]

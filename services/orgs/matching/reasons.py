@@ -44,14 +44,6 @@ def evidence(found: Features) -> tuple[str, ...]:
     return _told(_EVIDENCE, found)
 
 
-def key_evidence(found: Features) -> tuple[str, ...]:
-    """What bears out an equal key: a postcode counts with its city only."""
-    told = dict(_EVIDENCE)
-    if not found.same_city:
-        del told["same_postcode"]
-    return _told(told, found)
-
-
 def similarity(found: Features, score: float) -> tuple[str, ...]:
     """What a reviewer reads first."""
     shared = f"Their names share {found.shared:.0%} of what their words tell; score {score:.2f}."
