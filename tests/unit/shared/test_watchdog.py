@@ -12,7 +12,7 @@ import asyncio, logging, time
 from shared import heart, lifecycle
 
 logging.basicConfig(format="%(message)s %(loops)s")
-heart.PATIENCE_S = 0.2
+heart.PATIENCE_S = 1.5
 
 async def hangs(stop):
     await asyncio.Event().wait()
@@ -25,7 +25,7 @@ async def waits(stop):
     stop.set()
 
 async def main():
-    await lifecycle.run({loops}, stop=asyncio.Event(), grace_s=0.1, stuck_s=0.2)
+    await lifecycle.run({loops}, stop=asyncio.Event(), grace_s=0.1, stuck_s=1.0)
 
 asyncio.run(main())
 """
@@ -47,6 +47,6 @@ def test_a_process_of_which_a_loop_is_stuck_ends_and_says_which(stuck: str) -> N
 
 
 def test_a_process_that_waits_does_not_end_by_itself() -> None:
-    process = ended("waits", waits_s=2)
+    process = ended("waits", waits_s=4)
 
     assert (process.returncode, process.stderr) == (0, "")
