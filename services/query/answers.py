@@ -14,6 +14,7 @@ import orjson
 from pydantic import Field
 
 from services.query import cursor
+from services.query.contact import SECOND
 from services.query.cursor import Key, OrganizationKey
 from shared.web import Json
 
@@ -225,4 +226,5 @@ def sync_status(row: Row | None) -> dict[str, Any]:
 
 
 def _instant(version: int) -> datetime:
-    return EPOCH + timedelta(microseconds=min(version, LAST_INSTANT_US))
+    """Its second: a sync's version is the end of one, and is to look as the webhook's in it."""
+    return EPOCH + timedelta(seconds=min(version, LAST_INSTANT_US) // SECOND)

@@ -167,6 +167,24 @@ def persons_of(rows: Iterable[Mapping[Key, Register]]) -> set[Key]:
     }
 
 
+def look_different(before: Mapping[Key, Contact], after: Mapping[Key, Contact]) -> set[Key]:
+    """Those of which a page would show it."""
+    return {key for key, row in after.items() if row.looks != before.get(key, UNKNOWN).looks}
+
+
+def persons_of_different(
+    before: Mapping[Key, Register], after: Mapping[Key, Register]
+) -> set[Key]:
+    """Whose activities, then or now, those are of which more than the stamp is another."""
+    found = {key for key, row in after.items() if not _is_same(before.get(key), row)}
+    sides = [{key: rows[key] for key in found & rows.keys()} for rows in (before, after)]
+    return persons_of(sides)
+
+
+def _is_same(was: Register | None, row: Register) -> bool:
+    return was is not None and (was.deleted, was.fields) == (row.deleted, row.fields)
+
+
 def contacts_after(batch: Batch, before: Mapping[Key, Contact]) -> dict[Key, Contact]:
     """The contacts that are not what they were."""
     rows: dict[Key, Contact] = {}

@@ -30,6 +30,9 @@ PERSON_FIELDS: Final = (
 )
 ACTIVITY_FIELDS: Final = ("person_id", "type", "subject", "done", "due_date", "add_time")
 
+SECOND: Final = 1_000_000
+"""In the unit of versions."""
+
 SAME_NAME: Final = frozenset({"owner_id", "name", "job_title", "add_time", "update_time"})
 
 
@@ -74,6 +77,23 @@ class Contact:
         """The person that counts in this one's place."""
         into: int | None = self.person.fields["merged_into"] if self.person.deleted else None
         return into
+
+    @property
+    def looks(self) -> tuple[Any, ...]:
+        """Equal where pages show the same: they show seconds, and a sync that tells again what a
+        webhook told knows no more of the moment.
+        """
+        said = self.person.stamp.version
+        newest = max(said, self.link.version, self.score.version, self.campaign.stamp.version)
+        return (
+            self.person.deleted,
+            *self.person.fields.values(),
+            self.link.organization_id,
+            *self.score[1:],
+            self.campaign.added,
+            said // SECOND,
+            newest // SECOND,
+        )
 
 
 UNKNOWN: Final = Contact(register.empty(PERSON_FIELDS), Link(), Score(), Campaign())

@@ -99,7 +99,8 @@ async def project(
     moves = batch.moves(before, after)
     joined = {Organization(s.company_id, s.organization_id) for s in moves.shares}
     await projection.lock_organizations(conn, facts.organizations, joined)
-    contacts = _shown(spoken_of | set(after), before, after)
+    showing = batch.persons_of_different(were, activities) | batch.look_different(before, after)
+    contacts = _shown(showing, before, after)
     tallied = await tally_store.activity_moves(conn, (before, after), (were, activities))
     await projection.write_contacts(conn, before, after)
     if activities:

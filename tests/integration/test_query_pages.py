@@ -10,6 +10,7 @@ import pytest
 
 from services.query import reading, store
 from services.query.batch import User
+from services.query.contact import SECOND
 from services.query.request import ListQuery, OrganizationsQuery
 from shared import db, ids
 from tests.support import query_facts as facts
@@ -191,23 +192,28 @@ async def test_a_contact_says_all_that_the_contract_names(pool: db.Pool) -> None
 @pytest.mark.parametrize(
     "newest",
     [
-        facts.person(1, 9, name="Ada"),
-        facts.link(1, 1, 9),
-        facts.score(1, 7, 9),
-        facts.campaign(1, 9, added=True),
+        facts.person(1, 9 * SECOND, name="Ada"),
+        facts.link(1, 1, 9 * SECOND),
+        facts.score(1, 7, 9 * SECOND),
+        facts.campaign(1, 9 * SECOND, added=True),
     ],
     ids=lambda told: told.topic,
 )
 async def test_a_contact_was_updated_when_the_newest_of_its_facts_was_said(
     pool: db.Pool, newest: Any
 ) -> None:
-    told = [facts.person(1, 1), facts.link(1, 2, 2), facts.score(1, 3, 3)]
-    later = [facts.activity(5, 20, person_id=1), facts.organization(1, 30), facts.score(1, 2, 2)]
+    s = SECOND
+    told = [facts.person(1, s), facts.link(1, 2, 2 * s), facts.score(1, 3, 3 * s)]
+    later = [
+        facts.activity(5, 20 * s, person_id=1),
+        facts.organization(1, 30 * s),
+        facts.score(1, 2, 2 * s),
+    ]
 
     await project(pool, [*told, newest, *later])
 
     (contact,) = (await page(pool))["contacts"]
-    assert contact["updatedAt"] == "1970-01-01T00:00:00.000009Z"
+    assert contact["updatedAt"] == "1970-01-01T00:00:09Z"
 
 
 async def test_the_newest_five_activities_count_those_of_merged_persons(pool: db.Pool) -> None:

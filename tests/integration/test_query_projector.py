@@ -161,6 +161,21 @@ async def test_an_activity_that_moves_affects_both_contacts_owners(pool: db.Pool
     assert users == {User(COMPANY, 7), User(COMPANY, 8)}
 
 
+async def test_what_is_told_again_with_another_moment_of_the_second_affects_nobody(
+    pool: db.Pool,
+) -> None:
+    """As a sync tells what a webhook told: under the end of the second."""
+    second, end = 1_700_000_000_123_000, 1_700_000_000_999_999
+    told = [facts.person(1, second, name="Ada"), facts.activity(50, second, person_id=1)]
+    again = [facts.person(1, end, name="Ada"), facts.activity(50, end, person_id=1)]
+    renamed = [facts.person(1, end + 1, name="Eve")]
+
+    assert await project(pool, told) == {User(COMPANY, 7)}
+    assert await project(pool, again) == set()
+    assert await pool.fetchval("SELECT version FROM contacts") == end
+    assert await project(pool, renamed) == {User(COMPANY, 7)}
+
+
 async def test_a_sync_status_affects_everyone_in_the_company(pool: db.Pool) -> None:
     assert await project(pool, [facts.status(1, "running")]) == {User(COMPANY, None)}
     assert await project(pool, [facts.status(1, "running")]) == set()
