@@ -31,10 +31,11 @@ Loop = Callable[[asyncio.Event], Awaitable[None]]
 T = TypeVar("T")
 
 FIRST_WAIT_S = 0.1
+LONGEST_WAIT_S = 5.0
 LOOK_S = 5.0
+"""Between the watchdog's looks, at most."""
 STUCK = 70
 """The exit code of a process that ended because it was stuck: EX_SOFTWARE of sysexits.h."""
-LONGEST_WAIT_S = 5.0
 
 
 GARBAGE_THRESHOLD = 50_000

@@ -86,7 +86,15 @@ class Page:
     served: Served
 
 
-Flight = tuple[Part, str, Now]
+class Flight(NamedTuple):
+    """A page that somebody reads, or looks for, under clean generations, which `tag` names."""
+
+    part: Part
+    name: str
+    now: Now
+    tag: bytes
+
+
 ReadPage = Callable[[], Awaitable[Read]]
 
 
@@ -132,19 +140,16 @@ class Cache:
             return await self._without_redis(read)
         if now.tag is None:
             return _read(await read(), Origin.STORE_DIRTY)
-        return await self._read_once(part, name, now, now.tag, read)
+        return await self._read_once(Flight(part, name, now, now.tag), read)
 
     async def _without_redis(self, read: ReadPage) -> Served:
         CACHE_ERRORS.labels("look").inc()
         return _read(await read(), Origin.STORE_CACHE_AWAY)
 
-    async def _read_once(
-        self, part: Part, name: str, now: Now, tag: bytes, read: ReadPage
-    ) -> Served:
-        flight = (part, name, now)
+    async def _read_once(self, flight: Flight, read: ReadPage) -> Served:
         task = self._reads.get(flight)
         if task is None:
-            filling = self._found_or_filled(part, name, now, tag, read)
+            filling = self._found_or_filled(flight, read)
             task = asyncio.get_running_loop().create_task(filling)
             self._reads[flight] = task
             task.add_done_callback(lambda done: self._landed(flight, done))
@@ -159,22 +164,21 @@ class Cache:
         run_id, answer = await self._wire.ask(self._looks.get(part) or self._remember(part))
         return Now(run_id, *answer)
 
-    async def _found_or_filled(
-        self, part: Part, name: str, now: Now, tag: bytes, read: ReadPage
-    ) -> Served:
+    async def _found_or_filled(self, flight: Flight, read: ReadPage) -> Served:
         try:
-            page = await self._fetch(part, name, now, tag)
+            page = await self._fetch(flight)
         except Unavailable:
             return await self._without_redis(read)
         if page is None:
-            return await self._fill(part, name, now, tag, read)
-        self._memory.put((part, name), page)
+            return await self._fill(flight, read)
+        self._memory.put((flight.part, flight.name), page)
         return page.served
 
-    async def _fetch(self, part: Part, name: str, now: Now, tag: bytes) -> Page | None:
+    async def _fetch(self, flight: Flight) -> Page | None:
         """The page that Redis holds, if it was read under these generations; null when it is to be
         read here. While another process reads it, it is waited for.
         """
+        part, name, now, tag = flight
         claim = self._keys.claiming(part.user, name, tag, SEPARATOR)
         give_up_at = time.monotonic() + WAIT_S
         for wait in itertools.chain(LOOKS_S, itertools.repeat(LOOKS_S[-1])):
@@ -216,7 +220,8 @@ class Cache:
             ]
         )
 
-    async def _fill(self, part: Part, name: str, now: Now, tag: bytes, read: ReadPage) -> Served:
+    async def _fill(self, flight: Flight, read: ReadPage) -> Served:
+        part, name, now, tag = flight
         claim = self._keys.claim(part.user, name)
         try:
             result = await read()

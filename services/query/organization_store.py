@@ -136,11 +136,10 @@ def key_of(row: Any) -> OrganizationKey:
 
 
 async def search(conn: Connection, user: User, text: str, part: Slice) -> Hits:
-    passed = part.passed
-    rows = await conn.fetch(SEARCH, *user, text, *part.after, passed, part.limit)
+    rows = await conn.fetch(SEARCH, *user, text, *part.after, part.passed, part.limit)
     wanted = [row["organization_id"] for row in rows]
-    if part.after == START and len(wanted) < part.limit and (wanted or not passed):
-        return Hits(passed + len(wanted), wanted)
+    if part.after == START and len(wanted) < part.limit and (wanted or not part.passed):
+        return Hits(part.passed + len(wanted), wanted)
     return Hits(await conn.fetchval(COUNT, *user, text), wanted)
 
 

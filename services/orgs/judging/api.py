@@ -33,8 +33,6 @@ TOGETHER = (
     "The rules or another verdict hold them together, so they are one organization still; other "
     "names or facts would part them."
 )
-
-
 GONE = "Nothing is left to part: what was merged, or what it went into, has been deleted since."
 
 

@@ -138,13 +138,10 @@ async def members(
     conn: Connection, user: User, organizations: Sequence[UUID], size: int
 ) -> dict[UUID, int]:
     """The slots of each organization's contacts."""
-    found = await lookup_store.postings(conn, user, _members(organizations))
-    return {each: bitmaps.joined(found[each, Kind.MEMBER], size) for each in organizations}
-
-
-def _members(organizations: Iterable[UUID]) -> dict[UUID, list[Wanted]]:
     kind = Kind.MEMBER
-    return {each: [Wanted(terms.member(each)[0], kind, kind)] for each in organizations}
+    wanted = {each: [Wanted(terms.member(each)[0], kind, kind)] for each in organizations}
+    found = await lookup_store.postings(conn, user, wanted)
+    return {each: bitmaps.joined(found[each, kind], size) for each in organizations}
 
 
 @dataclass(slots=True)

@@ -23,7 +23,6 @@ CODE: Final = 3
 _WORD: Final = re.compile(r"[a-z0-9]+")
 _NO_DIGIT: Final = re.compile(r"[^0-9]+")
 _TRUNK: Final = re.compile(r"\(\s*0\s*\)")
-_APOSTROPHE: Final = re.compile(r"['`]")
 _APOSTROPHES: Final = str.maketrans("", "", "'`")
 
 
@@ -53,8 +52,9 @@ def spans(text: str | None) -> list[Span]:
     if not text:
         return []
     text = text[:MOST_CHARACTERS]
-    if text.isascii() and not _APOSTROPHE.search(text):  # letter by letter it is ten times dearer
-        return list(_placed(text.lower(), range(len(text))))[:MOST_WORDS]
+    plain = folded(text)
+    if text.isascii() and len(plain) == len(text):  # letter by letter it is ten times dearer
+        return list(_placed(plain, range(len(plain))))[:MOST_WORDS]
     places: list[int] = []
     parts: list[str] = []
     for place, character in enumerate(text):
