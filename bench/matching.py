@@ -32,11 +32,12 @@ from bench.matching_candidates import Store
 from bench.matching_formed import wholes
 from bench.matching_measure import Figures
 from bench.matching_task import Row, Task, build, names_only, profiled, read, says_more
-from services.orgs.matching import asking, score, weights
+from services.orgs.matching import questions, score, weights
 from services.orgs.matching.profile import Profile
 from services.orgs.matching.rarity import Rarity
 from services.orgs.matching.score import Scored
 
+COMMON = Rarity()
 NAMES, ALL = "names", "all"
 TITLES = {NAMES: "this matcher", ALL: "with all columns"}
 BAR_PRECISION = 0.92
@@ -89,13 +90,10 @@ def main() -> None:
 
 def answered(task: Task) -> Answers:
     store = Store(profile for _, profile in task.stored)
-    common = (
-        Rarity()
-    )  # what the product scores by: the tenant's own names change with each arrival
     near = [store.near(arrival.profile) for arrival in task.arrivals]
     begun = time.perf_counter()
     scored = [
-        [score.compared(arrival.profile, other, common) for other in others]
+        _compared(arrival.profile, others)
         for arrival, others in zip(task.arrivals, near, strict=True)
     ]
     spent = time.perf_counter() - begun
@@ -103,7 +101,7 @@ def answered(task: Task) -> Answers:
     linked = _linked(task)
     offered = [
         frozenset() if into else _offered(arrival.profile, others)
-        for arrival, others, into in zip(task.arrivals, near, linked, strict=True)
+        for arrival, others, into in zip(task.arrivals, scored, linked, strict=True)
     ]
     us = spent / max(pairs, 1) * 1e6
     return Answers([_best(each) for each in scored], linked, offered, pairs, us)
@@ -118,9 +116,13 @@ def _linked(task: Task) -> list[frozenset[str]]:
     return [frozenset(held.get(number, ())) for number in numbers[len(stored) :]]
 
 
-def _offered(arriving: Profile, near: Sequence[Profile]) -> frozenset[str]:
-    organizations = {each.ref: each.organization for each in near}
-    return frozenset(organizations[each.ref] for each in asking.asked(arriving, near, ()))
+def _compared(one: Profile, others: Sequence[Profile]) -> list[Scored]:
+    """By what is common in business everywhere, as the product does."""
+    return [score.compared(one, other, COMMON) for other in others]
+
+
+def _offered(arriving: Profile, near: Sequence[Scored]) -> frozenset[str]:
+    return frozenset(each.organization for each in questions.about(arriving, near))
 
 
 def _best(scored: Sequence[Scored]) -> Best:
@@ -195,7 +197,7 @@ def print_distinct(rows: Sequence[Row]) -> None:
     for profile, number in zip(profiles, numbers, strict=True):
         placed = replace(profile, organization=str(number))
         others = [o for o in store.near(placed) if o.organization != placed.organization]
-        queued += bool(_offered(placed, others))
+        queued += bool(_offered(placed, _compared(placed, others)))
         store.add(placed)
     total = max(len(profiles), 1)
     spent = time.perf_counter() - begun
