@@ -147,6 +147,16 @@ async def readiness(cluster: Cluster, instance: Instance) -> tuple[int, dict[str
         return response.status, (await response.json())["data"]["dependencies"]
 
 
+async def assert_refusing(sender: Sender, instance: Instance, reason: str) -> None:
+    """It refuses, and is not ready, also after it was looked after; twice."""
+    for _ in range(2):
+        assert await sender.send(instance, "1", LONG) == 503
+        await tended(sender.cluster, instance)
+        status, told = await readiness(sender.cluster, instance)
+        assert status == 503
+        assert told["spool"].startswith(reason)
+
+
 def spool_files(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"spool/*/*/{CURRENT}/{NAME}*"))
 
@@ -181,12 +191,7 @@ async def test_a_full_spool_says_so_and_kafka_takes_what_it_has_no_room_for(
 
         await until(is_full)
         assert len(sender.taken["1"]) == 3
-        for _ in range(2):
-            assert await sender.send(instance, "1", LONG) == 503
-            await tended(cluster, instance)
-            status, told = await readiness(cluster, instance)
-            assert status == 503
-            assert told["spool"].startswith("the spool: full: it holds ")
+        await assert_refusing(sender, instance, "the spool: full: it holds ")
         assert instance.log.read_text().count('"spool_refuses"') == 1
     finally:
         await asyncio.to_thread(killable.start, "kafka")
@@ -216,12 +221,7 @@ async def test_a_disk_that_is_full_says_so_until_it_takes_what_it_refused(
         for episode in (1, 2):
             with full_disk(instance, cluster.folder):
                 await until(is_refused)
-                for _ in range(2):
-                    assert await sender.send(instance, "1", LONG) == 503
-                    await tended(cluster, instance)
-                    status, told = await readiness(cluster, instance)
-                    assert status == 503
-                    assert told["spool"].startswith("the spool: SQLITE_")
+                await assert_refusing(sender, instance, "the spool: SQLITE_")
                 assert instance.log.read_text().count('"spool_refuses"') == episode
             await cluster.ready(instance)
             assert await sender.send(instance, "1", LONG) == 200

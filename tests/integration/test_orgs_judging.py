@@ -598,14 +598,24 @@ async def test_keys_that_other_code_derived_are_derived_anew(
     assert await rederiving.rederive(pool) == 0
 
 
-async def test_the_id_of_a_deleted_organization_does_not_lead_to_one_called_another(
-    pool: db.Pool, client: Client
-) -> None:
+async def call_apart(pool: db.Pool, client: Client) -> None:
+    """7 and 9, of one name."""
     await tell(pool, an_org(7, "Acme", website="acme.de"), an_org(9, "Acme", website="acme.fr"))
     (review,) = await reviews(pool, client)
     await post(client, f"/reviews/{review['id']}", decision="separate")
+
+
+async def delete_without_its_domain(pool: db.Pool) -> None:
+    """So that nothing but what was said keeps 7 from 9."""
     await tell(pool, an_org(7, "Acme", website="", version=2))
     await tell(pool, an_org(7, None, version=3, action=Action.DELETE))
+
+
+async def test_the_id_of_a_deleted_organization_does_not_lead_to_one_called_another(
+    pool: db.Pool, client: Client
+) -> None:
+    await call_apart(pool, client)
+    await delete_without_its_domain(pool)
 
     status, _ = await get(client, f"/{org_id(7)}")
     sql = "SELECT merged_into FROM organizations WHERE organization_id = $1"
@@ -617,12 +627,9 @@ async def test_the_id_of_a_deleted_organization_leads_to_its_namesake_again_once
     pool: db.Pool, client: Client
 ) -> None:
     """A newer merge outweighs that they were called apart."""
-    await tell(pool, an_org(7, "Acme", website="acme.de"), an_org(9, "Acme", website="acme.fr"))
-    (review,) = await reviews(pool, client)
-    await post(client, f"/reviews/{review['id']}", decision="separate")
+    await call_apart(pool, client)
     merged, _ = await post(client, "/merges", winnerId=org_id(9), loserId=org_id(7))
-    await tell(pool, an_org(7, "Acme", website="", version=2))
-    await tell(pool, an_org(7, None, version=3, action=Action.DELETE))
+    await delete_without_its_domain(pool)
 
     assert merged == 200
     assert await home(client, 7) == org_id(9)

@@ -415,6 +415,9 @@ async def test_one_of_many_who_miss_the_same_page_reads_it_in_whatever_process(
 
         return await reader.names(between=between)
 
+    async def is_reading() -> bool:
+        return len(reads) == 1
+
     async with (
         place.writer() as writer,
         place.reader() as one,
@@ -425,7 +428,7 @@ async def test_one_of_many_who_miss_the_same_page_reads_it_in_whatever_process(
         await one.names(User(COMPANY, 8))  # the company's generation is there
         async with asyncio.TaskGroup() as group:
             first = [group.create_task(ask(one)) for _ in range(20)]
-            await until(lambda: _is_true(len(reads) == 1))
+            await until(is_reading)
             looks = await _looks(client)
             second = [group.create_task(ask(other)) for _ in range(20)]
             await until(lambda: _looked(client, looks + 2))
@@ -435,10 +438,6 @@ async def test_one_of_many_who_miss_the_same_page_reads_it_in_whatever_process(
     assert {task.result()[1] for task in first} == {Origin.STORE}
     assert {task.result()[1] for task in second} == {Origin.CACHE}
     assert [task.result()[0] for task in first + second] == [["Ada"]] * 40
-
-
-async def _is_true(value: bool) -> bool:
-    return value
 
 
 async def _looks(client: Redis) -> int:
