@@ -26,7 +26,7 @@ from tests.support.waiting import until
 
 BEFORE_S = 5.0
 QUIET_S = 2.0
-ARRIVE_S = 300.0
+ARRIVE_S = 900.0
 
 
 @dataclass

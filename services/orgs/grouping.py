@@ -94,8 +94,11 @@ def named(
     pipedrive_org_id: int | None,
     register: Register,
     home: UUID | None = None,
+    name_key: UUID | None = None,
 ) -> Record:
-    """The record with what others are compared with it by."""
+    """The record with what others are compared with it by. A key of its name that is known spares
+    the hashing, which is a third of the work.
+    """
     held = register.fields
     stated = Stated(
         held["name"],
@@ -105,8 +108,8 @@ def named(
         city=held["city"],
     )
     found = profile.of(stated, ref=record_id.hex, pipedrive_id=pipedrive_org_id)
-    name_key = names.key(company_id, found.name.normalized)
-    return Record(company_id, record_id, pipedrive_org_id, register, found, name_key, home)
+    key = name_key or names.key(company_id, found.name.normalized)
+    return Record(company_id, record_id, pipedrive_org_id, register, found, key, home)
 
 
 def partitioned(

@@ -152,6 +152,7 @@ def read(row: Any) -> Record:
         row["pipedrive_org_id"],
         rows.register(row, FIELDS),
         row["organization_id"],
+        row["name_key"] if row["keys_version"] == DERIVED_BY else None,
     )
 
 

@@ -61,7 +61,12 @@ def core_key(name: str | None) -> str:
 
 def numbers(name_words: tuple[str, ...]) -> frozenset[int]:
     """The numbers in a name, in digits or as Roman numerals after its first word."""
-    found = {int(digits) for word in name_words for digits in _DIGITS.findall(word)}
+    found = {
+        int(digits)
+        for word in name_words
+        if not word.isalpha()
+        for digits in _DIGITS.findall(word)
+    }
     found |= {_ROMAN[word] for word in name_words[1:] if word in _ROMAN}
     if len(name_words) > 1 and name_words[-1] in _ROMAN_AT_THE_END:
         found.add(_ROMAN_AT_THE_END[name_words[-1]])

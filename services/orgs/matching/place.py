@@ -42,7 +42,9 @@ def postcode(text: str | None) -> str | None:
     """Letters and digits only, without the country's letters and without leading zeros, which
     spreadsheets lose; three at least.
     """
-    compact = "".join(word for word in words.split(text or "") if word.isascii())
+    if not text:
+        return None
+    compact = "".join(word for word in words.split(text) if word.isascii())
     digits = compact.lstrip("abcdefghijklmnopqrstuvwxyz")
     if digits.isdigit() and len(compact) - len(digits) <= _PREFIXED:
         compact = digits.lstrip("0")
@@ -50,7 +52,7 @@ def postcode(text: str | None) -> str | None:
 
 
 def city(text: str | None) -> str | None:
-    return " ".join(words.split(text or "")) or None
+    return " ".join(words.split(text)) or None if text else None
 
 
 @cache

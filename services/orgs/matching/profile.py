@@ -74,5 +74,7 @@ def of(
 
 
 def phone(text: str | None) -> str | None:
-    digits = "".join(char for char in "".join(words.split(text or "")) if char.isdigit())
+    if not text:
+        return None
+    digits = "".join(char for char in "".join(words.split(text)) if char.isdigit())
     return digits[-_COMPARED_DIGITS:] if len(digits) >= _FEWEST_DIGITS else None

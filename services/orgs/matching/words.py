@@ -24,7 +24,8 @@ _FOREIGN_TO_WORDS = re.compile(r"[^a-z0-9]+")
 def split(name: str) -> tuple[str, ...]:
     """The words of a name; empty only if it has no letter and no digit."""
     text = name if name.isascii() else folded(name)
-    text = _AND.sub(" and ", text)
+    if "&" in text or "+" in text:
+        text = _AND.sub(" and ", text)
     if "." in text:
         text = _INITIALS.sub(_undotted, text)
     if "/" in text:
