@@ -157,10 +157,16 @@ def rate(value: object) -> float | None:
 
 
 def status(value: object, labels: Mapping[str, str]) -> int:
-    """The statuses that a custom field names, by word, by label or by option id, one or more."""
+    """The statuses that a custom field names, by word, by label or by option id, one or more:
+    version 1 writes several options as one text with commas.
+    """
     values = value if isinstance(value, list | tuple) else [value]
-    found = [text(each) or "" for each in values]
+    found = [text(named) or "" for each in values for named in (each, *_parts(each))]
     return _bits([labels.get(each, each.lower()) for each in found])
+
+
+def _parts(value: object) -> list[str]:
+    return value.split(",") if isinstance(value, str) else []
 
 
 def _bits(statuses: Any) -> int:

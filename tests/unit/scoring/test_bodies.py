@@ -88,6 +88,26 @@ def test_labels_of_a_lead_are_statuses() -> None:
 @pytest.mark.parametrize(
     ("said", "understood"),
     [
+        ([123, 456], bodies.QUALIFIED | bodies.CONTACTED),
+        ("123,456", bodies.QUALIFIED | bodies.CONTACTED),
+        ("789, 456", bodies.CONTACTED),
+        ("qualified, Contacted", bodies.QUALIFIED | bodies.CONTACTED),
+        ("hot, now", bodies.QUALIFIED),
+        ("1234,", 0),
+        ("", 0),
+    ],
+)
+def test_several_options_say_the_same_in_a_list_and_in_a_text_with_commas(
+    said: object, understood: int
+) -> None:
+    labels = {"123": "qualified", "456": "contacted", "hot, now": "qualified"}
+
+    assert bodies.status(said, labels) == understood
+
+
+@pytest.mark.parametrize(
+    ("said", "understood"),
+    [
         (0.6, 0.6),
         ("0.6", 0.6),
         ("0,6", 0.6),
