@@ -221,6 +221,63 @@ async def test_what_was_not_made_is_made_once_it_is_sure_that_it_was_not(
     assert len(service.people_called("Ann Other")) == 1
 
 
+async def test_what_was_made_is_found_however_many_were_made_after_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "SETTLED", timedelta(0))
+    monkeypatch.setattr(making, "LOOKED_AT", 2)
+    await _made_unheard(service)
+    for _ in range(5):
+        await service.double.account.create("person", {"name": "Somebody", "owner_id": 1001})
+
+    status, told = await service.send("POST", "/api/contacts", ANN, key="k")
+
+    assert status == 201
+    [person] = service.people_called("Ann Other")
+    assert told["data"]["pipedrivePersonId"] == str(person["id"])
+
+
+async def test_where_there_is_no_time_to_look_at_all_that_was_made_since_nothing_is_made(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "SETTLED", timedelta(0))
+    monkeypatch.setattr(making, "LOOKED_AT", 1)
+    await _made_unheard(service)
+    for _ in range(12):
+        await service.double.account.create("person", {"name": "Somebody", "owner_id": 1001})
+    service.double.server.faults = Faults(methods="GET", delay_s=0.3)
+
+    in_haste = await service.send("POST", "/api/contacts", ANN, key="k")
+    service.double.server.faults = Faults()
+    at_leisure = await service.send("POST", "/api/contacts", ANN, key="k")
+
+    assert (in_haste[0], in_haste[1]["code"]) == (503, "unsettled")
+    assert at_leisure[0] == 201
+    assert len(service.people_called("Ann Other")) == 1
+
+
+async def test_where_pipedrive_does_not_show_its_rows_nothing_is_made_again(
+    service: Service, store: db.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "SETTLED", timedelta(0))
+    await _made_unheard(service)
+    monkeypatch.setattr(service.double.server, "_api_token", "another")
+
+    refused = await service.send("POST", "/api/contacts", ANN, key="k")
+    still_open = await store.fetchval("SELECT count(*) FROM commands")
+
+    assert (refused[0], refused[1]["code"]) == (503, "unsettled")
+    assert still_open == 1
+
+
+async def _made_unheard(service: Service) -> None:
+    """By a request under `k` whose answer is lost, as is that of looking."""
+    service.double.server.faults = Faults(errors=1.0, after=1.0, at_most=2)
+    lost = await service.send("POST", "/api/contacts", ANN, key="k")
+    assert (lost[0], lost[1]["code"]) == (503, "unsettled")
+    service.double.server.faults = Faults()
+
+
 async def test_who_has_no_key_and_asks_again_after_silence_goes_on_with_the_first_request(
     service: Service,
 ) -> None:

@@ -1,7 +1,8 @@
 """Makes things in Pipedrive, each once.
 
-Rule 1: where the fate of a request is unknown, Pipedrive's newest rows are looked at before it is
-        asked again. They are listed, not searched: Pipedrive's search lags behind its lists.
+Rule 1: where the fate of a request is unknown, all of Pipedrive's rows that were added since are
+        looked at before it is asked again. They are listed, not searched: Pipedrive's search lags
+        behind its lists.
 Rule 2: a request that nobody answered may still be carried out: until enough time has passed, not
         finding its row says nothing.
 Rule 3: a row that another undertaking made is never taken for this one's.
@@ -9,6 +10,7 @@ Rule 3: a row that another undertaking made is never taken for this one's.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,9 +19,10 @@ from typing import Any, Final
 from services.ingest import body
 from services.ingest.commands import undertaking_store
 from services.ingest.commands.undertaking_store import Held, Undertaking
-from services.ingest.commands.wanted import Wanted
+from services.ingest.commands.wanted import Wanted, is_older
 from shared import db
 from shared.errors import Unavailable
+from shared.pipedrive import paging
 from shared.pipedrive.client import Pipedrive
 from shared.pipedrive.errors import Refused, Unsettled
 
@@ -30,7 +33,9 @@ Finds = Callable[[], Awaitable[dict[str, Any] | None]]
 
 SETTLED: Final = timedelta(seconds=20)
 LOOKED_AT: Final = 500
+"""Rows a page."""
 LOOK_S: Final = 3.0
+"""For a page; for all of them, as long as for making."""
 POLL_S: Final = 0.1
 
 
@@ -133,18 +138,47 @@ class Making:
         """Trouble in looking leaves it unknown."""
         try:
             return await self._look(pipedrive, it, wanted, sent_at)
-        except (Unavailable, Refused):
+        except Unavailable:
             return None
 
     async def _look(
         self, pipedrive: Pipedrive, it: Undertaking, wanted: Wanted, sent_at: datetime
     ) -> dict[str, Any] | None:
-        newest = {**wanted.filters, "sort_by": "id", "sort_direction": "desc", "limit": LOOKED_AT}
-        page = await pipedrive.page(wanted.path, newest, deadline_s=LOOK_S)
-        for row in map(storable, page.rows[::-1]):  # the first made is likeliest the first try's
+        """Null if it is not there.
+
+        Raises:
+            Unsettled: not all could be looked at, and it was not among the others.
+            Unavailable: there was no looking.
+        """
+        try:
+            newest, are_all = await self._newest(pipedrive, wanted, sent_at)
+        except Refused as refused:
+            raise Unsettled(f"Pipedrive: does not show its rows: {refused.sentence}") from refused
+        for row in map(storable, newest[::-1]):  # the first made is likeliest the first try's
             if wanted.is_made_by(row, sent_at) and await self._keep(it, row):
                 return row
+        if not are_all:
+            raise Unsettled(f"Pipedrive: more than {len(newest)} rows are newer than the request")
         return None
+
+    async def _newest(
+        self, pipedrive: Pipedrive, wanted: Wanted, sent_at: datetime
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """The rows added since then, newest first; and whether these are all."""
+        order = {"sort_by": "add_time", "sort_direction": "desc", "limit": LOOKED_AT}
+        asked = {**wanted.filters, **order}
+        found: list[dict[str, Any]] = []
+        mark: paging.Mark = None
+        due = time.monotonic() + self.deadline_s
+        while True:
+            there = paging.at(wanted.path, mark)
+            page = await pipedrive.page(wanted.path, {**asked, **there}, deadline_s=LOOK_S)
+            found += page.rows
+            mark = page.next
+            if mark is None or (page.rows and is_older(page.rows[-1], sent_at)):
+                return found, True
+            if time.monotonic() > due:
+                return found, False
 
     async def _keep(self, it: Undertaking, row: dict[str, Any]) -> bool:
         with db.errors():

@@ -32,11 +32,16 @@ class Wanted:
     is_shared: bool = False
 
     def is_made_by(self, row: Row, sent_at: datetime) -> bool:
-        added = _instant(row.get("add_time"))
-        if added is None or added < sent_at.replace(microsecond=0) - CLOCKS:
+        if _instant(row.get("add_time")) is None or is_older(row, sent_at):
             return False
         others = {"owner_id"} if self.is_shared else set()
         return all(_same(name, self.body[name], row) for name in self.body.keys() - others)
+
+
+def is_older(row: Row, sent_at: datetime) -> bool:
+    """Added before anything can have been that was sent then."""
+    added = _instant(row.get("add_time"))
+    return added is not None and added < sent_at.replace(microsecond=0) - CLOCKS
 
 
 def person(

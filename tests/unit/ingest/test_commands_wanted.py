@@ -106,6 +106,21 @@ def test_an_activity_names_its_person_as_a_participant() -> None:
     assert not call.is_made_by(row | {"done": False}, SENT)
 
 
+@pytest.mark.parametrize(
+    ("add_time", "expected"),
+    [
+        ("2026-01-02T03:02:04Z", True),
+        ("2026-01-02T03:02:05Z", False),
+        ("2026-01-02 03:02:04", True),
+        (None, False),
+    ],
+)
+def test_a_row_is_older_only_by_more_than_clocks_may_be_apart(
+    add_time: str | None, expected: bool
+) -> None:
+    assert wanted.is_older(a_row(add_time=add_time), SENT) is expected
+
+
 def test_an_organizations_address_may_come_back_in_other_words() -> None:
     acme = wanted.organization(
         name="Acme", owner_id=1, address="Main St 1", website="acme.example"
