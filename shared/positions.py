@@ -6,6 +6,8 @@ Rule 2: a partition is applied in its order, so of each the furthest position st
 Rule 3: what else must be seen follows from other services' reading these records, and stands
         nowhere yet: a token names the contacts that must have come to their organization.
 Rule 4: a token says nothing beside; what was not encoded here is refused.
+Rule 5: the answer says in a header whether it shows what the token names; a refusal says so, too,
+        for what is not found may be on its way.
 """
 
 import base64
@@ -22,6 +24,10 @@ MOST_CHARS: Final = 6_000
 """A token fits into the line of a request."""
 MOST_LINKED: Final = 10
 """Contacts in one token."""
+
+HEADER: Final = "X-After"
+SHOWN: Final = "shown"
+PENDING: Final = "pending"
 
 _SALT: Final = zlib.crc32(b"my500 after 2")
 _SUM_BYTES: Final = 4

@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from devstack.pipedrive.api.account import FIRST_WRITTEN_ID
 from devstack.pipedrive.api.faults import Faults
@@ -31,6 +35,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
+A_CONTACT = UUID(int=2)
 A_CALL = {"contactId": str(UUID(int=1)), "type": "call", "subject": "Hello"}
 ANN = {"name": "Ann Other", "email": "ann@acme.example", "phone": "+1 555 0100"}
 
@@ -502,6 +507,43 @@ async def test_a_command_waits_a_moment_for_kafka_to_be_back_and_names_its_posit
     assert told is not None
     [position] = decode(told).positions
     assert (await service.record_at(*position))["entity_id"] == "7"
+
+
+async def test_a_contact_on_its_way_to_query_is_waited_for_and_none_that_is_not(
+    infra: Infra, store_url: str, tmp_path: Path
+) -> None:
+    async with (
+        _query(shows := asyncio.Event()) as query_url,
+        servers.new_topics(infra) as prefix,
+        serving(infra, store_url, prefix, tmp_path, query_url=query_url) as one,
+    ):
+        asked = "POST", "/api/activities?after=token", {**A_CALL, "contactId": str(A_CONTACT)}
+        too_soon = await one.send(*asked, key="a call")
+        shows.set()
+        there = await one.send(*asked, key="a call")
+        nobodys = await one.send("POST", "/api/activities?after=token", A_CALL)
+
+    assert (too_soon[0], too_soon[1]["code"]) == (503, "unavailable")
+    assert (there[0], there[1]["data"]["contactId"]) == (201, str(A_CONTACT))
+    assert (nobodys[0], nobodys[1]["error"]) == (404, "You have no such contact.")
+
+
+@asynccontextmanager
+async def _query(shows: asyncio.Event) -> AsyncIterator[str]:
+    """A query service that knows of one contact, and shows it when it is told to."""
+
+    async def contact(request: web.Request) -> web.Response:
+        state = {"X-After": "shown" if shows.is_set() else "pending"}
+        if shows.is_set() and request.match_info["id"] == str(A_CONTACT):
+            told = {"id": str(A_CONTACT), "pipedrivePersonId": "1"}
+            return web.json_response({"success": True, "data": told}, headers=state)
+        no = {"success": False, "error": "You have no such contact.", "code": "not_found"}
+        return web.json_response(no, status=404, headers=state)
+
+    app = web.Application()
+    app.router.add_get("/api/contacts/{id}", contact)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/")
 
 
 async def test_twenty_new_contacts_at_once_are_twenty(service: Service) -> None:

@@ -120,6 +120,21 @@ async def test_after_two_seconds_there_is_an_answer_that_says_so(stage: Stage) -
     assert all(1.9 < took < 4 for *_, took in answers)
 
 
+async def test_who_is_refused_what_is_on_its_way_is_told_that_it_is(stage: Stage) -> None:
+    await commit(stage, 0, 5)
+    token = encode([Position("app.campaign", 3, 5)])
+    async with stage.instance() as one:
+        url = f"{one.url}/api/contacts/{facts.contact_id(1)}?after={token}"
+        too_soon = await ask(stage, url)
+        await commit(stage, 5, 6, facts.person(1))
+        there = await ask(stage, url)
+        elsewhere = await ask(stage, url.replace(facts.contact_id(1), facts.contact_id(2)))
+
+    assert (too_soon[0], too_soon[2]) == (404, "pending")
+    assert (there[0], there[2]) == (200, "shown")
+    assert (elsewhere[0], elsewhere[2]) == (404, "shown")
+
+
 @pytest.mark.parametrize("token", ["nonsense", "AAAA", "x" * 6_001])
 async def test_what_is_no_token_is_refused(stage: Stage, token: str) -> None:
     async with stage.instance() as one:

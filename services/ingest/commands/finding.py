@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.ingest.commands import wanted
-from services.ingest.commands.neighbours import Neighbours, Organization
+from services.ingest.commands.neighbours import NOT_FOUND, Neighbours, Organization
 from shared import ids
 from shared.pipedrive.client import Pipedrive
 from shared.pipedrive.errors import Refused as PipedriveRefused
@@ -19,7 +19,6 @@ from shared.web import Refused
 
 PATH: Final = "/v2/organizations"
 LOOKED_AT: Final = 5
-NOT_FOUND: Final = 404
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,12 @@ import aiohttp
 import orjson
 
 from shared.errors import Unavailable
+from shared.positions import HEADER, PENDING
 from shared.web import Refused
 
 DEADLINE_S: Final = 5.0
 AT_ONCE: Final = 16
+NOT_FOUND: Final = 404
 TOO_MANY: Final = 429
 
 
@@ -45,7 +47,7 @@ class Neighbours:
 
         Raises:
             Refused: 404, the user has no such contact.
-            Unavailable: query is away.
+            Unavailable: query is away, or does not show yet what `after` names.
         """
         url = f"{self.query_url}/api/contacts/{contact_id}"
         found = await self._ask("GET", url, token, params={"after": after} if after else None)
@@ -113,6 +115,8 @@ class Neighbours:
             told = orjson.loads(content)
         except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
             raise Unavailable(f"{url}: {type(error).__name__}") from error
+        if response.status == NOT_FOUND and response.headers.get(HEADER) == PENDING:
+            raise Unavailable(f"{url}: does not show yet what was done before")
         if 400 <= response.status < 500 and response.status != TOO_MANY:  # noqa: PLR2004
             raise Refused(
                 response.status,

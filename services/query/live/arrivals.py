@@ -18,7 +18,7 @@ from shared.errors import Unavailable
 from shared.kafka.offsets import Partition
 from shared.observability import AFTER
 from shared.openapi import Handler
-from shared.positions import Token
+from shared.positions import HEADER, PENDING, SHOWN, Token
 from shared.web import Refused, identity
 
 PATIENCE_S: Final = 2.0
@@ -27,11 +27,8 @@ WAITING: Final = 5_000
 
 AWAY_S: Final = 0.25
 
-SHOWN: Final = "shown"
-PENDING: Final = "pending"
 STATE: Final = web.RequestKey("after", str)
 """Where a request carries which of the two."""
-HEADER: Final = "X-After"
 
 OFFSETS: Final = """
 SELECT topic, partition, next_offset
@@ -126,7 +123,11 @@ class Arrivals:
         state = SHOWN if await self.is_applied(company_id, _wanted(request)) else PENDING
         AFTER.labels(state).inc()
         request[STATE] = state
-        response = await handler(request)
+        try:
+            response = await handler(request)
+        except Refused as refused:
+            refused.headers[HEADER] = state
+            raise
         if isinstance(response, web.Response):
             response.headers[HEADER] = state
         return response
