@@ -248,6 +248,24 @@ async def test_an_import_is_told_as_a_few_wishes_to_read_anew(stage: Stage) -> N
     assert len(client.events) < 6
 
 
+async def test_a_hundred_contacts_with_long_texts_are_told_to_a_reader_that_keeps_up(
+    stage: Stage,
+) -> None:
+    client = stage.client()
+    async with stage.instance() as instance, client.following(instance.url):
+        await first(client, 1)
+        subjects = [facts.activity(n, subject="Я" * 255, person_id=n // 5) for n in range(500)]
+        await stage.told(*[facts.person(n) for n in range(100)], *subjects)
+        names = await first(client, 101)
+        # By the connection that is there: the first was not cut off, and no second one opened.
+        await stage.told(facts.score(1, 7))
+        again = await first(client, 102)
+        await agrees(client, await stage.page())
+
+    assert names == ["reset", *["contact"] * 100]
+    assert again[101:] == ["contact"]
+
+
 async def test_a_reader_that_does_not_read_is_cut_off(stage: Stage) -> None:
     await stage.told(*[facts.person(n, name="x" * 5_000) for n in range(1, 60)])
     url = None

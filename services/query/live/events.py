@@ -3,6 +3,7 @@
 Rule 1: of what is told together only the last event carries an id: a connection that breaks in
         between is resumed before all of it.
 Rule 2: an id is a place in the log of changes. What is no id of ours is no place.
+Rule 3: what would be too long is a wish to read all anew.
 """
 
 import re
@@ -16,6 +17,8 @@ from services.query import answers
 
 RETRY: Final = b"retry: %d\n\n"
 MOST_ID_CHARS: Final = 4_000
+MOST_FRAME_BYTES: Final = 1024 * 1024
+"""Twice what a hundred contacts take whose subjects are as long as Pipedrive lets them be."""
 TOLD: Final = timedelta(minutes=10)
 """How old a place may be to go on from it."""
 _ID: Final = re.compile(
@@ -92,7 +95,8 @@ def frame(news: News, place: Place) -> bytes:
         return b""
     parts = [b"event: %b\ndata: %b\n" % (name, answers.dump(data)) for name, data in said]
     parts[-1] += b"id: %b\n" % encode(place).encode()
-    return b"\n".join(parts) + b"\n"
+    whole = b"\n".join(parts) + b"\n"
+    return whole if len(whole) <= MOST_FRAME_BYTES else frame(RESET, place)
 
 
 def beat(place: Place | None) -> bytes:

@@ -192,14 +192,15 @@ class Hub:
 
     def _tell(self, news: dict[User, News], place: Place) -> None:
         loop = asyncio.get_running_loop()
+        reset = live_events.frame(RESET, place)
         for user, said in news.items():
-            if said is RESET:
+            frame = live_events.frame(said, place)
+            if frame == reset:
                 self._owed.discard(user)
                 self._resets[user] = loop.time() + RESET_S
                 loop.call_later(RESET_S, self._wake.set)
             elif user in self._owed:
                 continue
-            frame = live_events.frame(said, place)
             for stream in [each for each in self._streams.get(user, ()) if each.joined]:
                 self._push(stream, frame)
 

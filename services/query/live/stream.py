@@ -1,9 +1,13 @@
 """One open stream: what waits to be sent on it, and whether it still may.
 
-Rule: a reader that does not keep up is cut off; it comes back with the last id it saw.
+Rule 1: a reader that does not keep up is cut off; it comes back with the last id it saw. Whoever
+        has taken all that was pushed before keeps up, however much comes at once.
+Rule 2: nothing is taken for quiet while something waits on it: a place is told after what leads
+        to it.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -12,6 +16,7 @@ from services.query.live.events import Place
 from shared.auth import Session
 
 MOST_WAITING_BYTES: Final = 256 * 1024
+"""Of more than one frame."""
 
 
 class Stream:
@@ -58,7 +63,7 @@ class Stream:
         """False when the stream was cut off instead: too much waits on it already."""
         if self.closed or not frame:
             return True
-        if self._waiting_bytes + len(frame) > MOST_WAITING_BYTES:
+        if self._waiting and self._waiting_bytes + len(frame) > MOST_WAITING_BYTES:
             self.close()
             self._cut_off()
             return False
@@ -76,11 +81,10 @@ class Stream:
     async def next(self, seconds: float) -> bytes:
         """What waits; nothing once the stream is closed, or the time is over."""
         if not self._waiting and not self.closed:
-            try:
+            # A push in the turn in which the time ends is among what waits all the same.
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._ready.wait()
-            except TimeoutError:
-                return b""
         content = b"".join(self._waiting)
         self._waiting.clear()
         self._waiting_bytes = 0

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.query.live import events as live_events
-from services.query.live.events import RESET, News, Place
+from services.query.live.events import MOST_FRAME_BYTES, RESET, News, Place
 
 EPOCH = UUID(int=7)
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -82,6 +82,17 @@ def test_no_news_are_no_frame_and_a_reset_says_nothing_else():
 
     assert live_events.frame(News(), place) == b""
     assert live_events.frame(RESET, place).startswith(b"event: reset\ndata: {}\nid: ")
+
+
+def test_what_would_be_too_long_is_a_wish_to_read_all_anew():
+    place = Place(EPOCH, AT, "5:9:")
+    fits, does_not = (
+        News(contacts=[{"name": "x" * length}])
+        for length in (MOST_FRAME_BYTES - 1_000, MOST_FRAME_BYTES)
+    )
+
+    assert live_events.frame(fits, place).startswith(b"event: contact\n")
+    assert live_events.frame(does_not, place) == live_events.frame(RESET, place)
 
 
 def test_a_beat_is_no_event_and_may_say_where_the_stream_stands():
