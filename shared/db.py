@@ -63,7 +63,11 @@ OUTAGES = (
     asyncpg.IdleInTransactionSessionTimeoutError,  # this process was frozen in the middle
     asyncpg.ReadOnlySQLTransactionError,  # a fail-over in progress
 )
-REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+REFUSALS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,  # too long for an index, nested too deep
+)
 
 
 @contextmanager

@@ -51,6 +51,8 @@ FINE_TIMESTAMPS: Final = (
     ("timestamp_milli", values.MILLISECOND),
 )
 NUMBERED: Final = frozenset(CHANGES) - {"lead"}
+LONGEST_ID: Final = 255
+"""Characters of an id that is no number; Pipedrive's have 36, and an index holds only so much."""
 
 
 class Told(NamedTuple):
@@ -234,7 +236,8 @@ def usable_id(entity: str, raw: Any) -> str | None:
     if entity in NUMBERED:
         found = values.reference(raw)
         return None if found is None else str(found)
-    return values.text(raw)
+    named = values.text(raw)
+    return None if named is None or len(named) > LONGEST_ID else named
 
 
 def _derived_id(told: Told, company_id: int, entity_id: str) -> str:

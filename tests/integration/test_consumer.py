@@ -416,6 +416,10 @@ async def test_a_store_ahead_of_its_log_refuses_to_go_on(
 def test_the_pool_turns_refusals_into_poison_and_outages_into_waits() -> None:
     with pytest.raises(Poison), db.errors():
         raise asyncpg.exceptions.DataError("invalid input")
+    with pytest.raises(Poison), db.errors():
+        raise asyncpg.exceptions.ProgramLimitExceededError("index row size exceeds the maximum")
+    with pytest.raises(Poison), db.errors():
+        raise asyncpg.exceptions.StatementTooComplexError("stack depth limit exceeded")
     with pytest.raises(Unavailable), db.errors():
         raise asyncpg.exceptions.DeadlockDetectedError("deadlock")
     with pytest.raises(KeyError), db.errors():

@@ -236,7 +236,17 @@ async def test_credentials_speak_for_their_own_company_only(service: Service) ->
     assert b"after" in (record.value or b"")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"data": {"id": 8}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b'{"data": {"id": 8}}',
+        pytest.param(body(entity="lead", entity_id="x" * 8_000), id="a lead's endless id"),
+    ],
+)
 async def test_what_cannot_be_read_is_put_aside_and_accepted(
     service: Service, content: bytes
 ) -> None:

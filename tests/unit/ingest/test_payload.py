@@ -182,6 +182,8 @@ def test_an_id_comes_as_text_as_a_number_or_only_in_the_entity() -> None:
     assert told(v2("person", PERSON, entity_id=None)).entity_id == "8"
     lead = "b1810230-6c0d-11ed-9826-a53d0eb706a5"
     assert told(v2("lead", {"id": lead}, entity_id=lead)).entity_id == lead
+    longest = "x" * 255
+    assert told(v2("lead", {"id": longest}, entity_id=longest)).entity_id == longest
 
 
 @pytest.mark.parametrize(
@@ -202,6 +204,8 @@ def test_an_id_comes_as_text_as_a_number_or_only_in_the_entity() -> None:
         v2("person", PERSON, entity_id="-1"),
         v2("person", {"name": "Ann"}, entity_id=None),
         v2("lead", {}, entity_id=""),
+        v2("lead", {}, entity_id="x" * 256),
+        v2("product", {}, entity_id="x" * 256),
         v2("person", "Ann"),
         v2("person", [1]),
         v2("person", PERSON, company_id="ours"),
