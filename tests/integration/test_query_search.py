@@ -14,11 +14,12 @@ from services.query.request import Filters
 from services.query.searching import reading
 from services.query.searching.indexer import Indexer
 from services.query.searching.request import SuggestQuery
-from shared import db
+from shared import db, topics
 from tests.support import search_truth
 from tests.support.query_facts import (
     COMPANY,
     campaign,
+    changed,
     contact_id,
     link,
     organization,
@@ -76,6 +77,32 @@ async def test_facets_count_the_hits(database_url: str):
         found = await searched(pool, OWNER, "example", facets="true")
 
         assert found["facets"] == facets_of(truth.rows)
+
+
+async def test_facets_count_organizations_that_only_queued_contacts_bring_up(database_url: str):
+    async with read_model(database_url) as pool:
+        several = range(12)
+        await project(
+            pool,
+            [organization(o, 1, name=f"Works {o:02}") for o in several]
+            + [person(n, name=f"Anna {n}") for n in range(36)]
+            + [link(n, n % 12) for n in range(36)],
+        )
+        await Indexer(pool, few=0).drain()
+        await project(
+            pool, [link(0, 11, 2), changed(topics.PERSONS, 11, 2, data={"name": "Anna"})]
+        )
+        truth = await search_truth.search(pool, OWNER, "anna")
+        counted = facets_of(truth.rows)
+
+        found = await searched(pool, OWNER, "anna", facets="true")
+
+        assert found["facets"] == counted | {"organizations": counted["organizations"][:10]}
+        assert found["facets"]["organizations"][0]["contacts"] == 4
+        async with snapshot(pool) as conn:
+            request = SuggestQuery(q="works", limit=3).request()
+            suggested = orjson.loads((await reading.suggest(conn, OWNER, request)).body + b"}")
+        assert [o["contacts"] for o in suggested["data"]["organizations"]] == [4, 3, 3]
 
 
 def facets_of(rows: Sequence[Any]) -> dict[str, Any]:

@@ -4,7 +4,10 @@ import asyncio
 from random import Random
 from typing import Any
 
-from services.query import batch, projector
+import pytest
+
+from services.query import batch, projection, projector
+from services.query.contact import Key
 from services.query.searching import bitmaps
 from services.query.searching.beginning import Beginnings
 from services.query.searching.bitmaps import CHUNK
@@ -12,6 +15,7 @@ from services.query.searching.indexer import Indexer
 from services.query.searching.lookup import MOST_PENDING
 from services.query.searching.terms import Kind
 from shared import db, ids, topics
+from shared.errors import Unavailable
 from shared.tenants import CustomFields
 from tests.support.query_facts import (
     COMPANY,
@@ -29,6 +33,15 @@ AGAIN = """
 INSERT INTO search_pending (company_id, owner_id, contact_id)
 SELECT $1, $2, $3 FROM generate_series(1, $4::int)
 """
+
+
+END_WHO_WAITS = """
+SELECT bool_or(pg_terminate_backend(pid))
+  FROM pg_locks
+ WHERE locktype = 'advisory' AND NOT granted
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+ANNA = ids.contact(COMPANY, 3)
 
 
 async def test_an_index_built_change_by_change_is_the_one_built_at_once(database_url: str):
@@ -92,6 +105,35 @@ async def test_one_contact_queued_again_and_again_hides_no_other_unsaid(database
         assert not found["pagination"]["totalIsExact"]
         await Indexer(pool, few=0).drain()
         await assert_agrees(pool, OWNER, "zora")
+
+
+async def test_a_contact_stays_queued_until_its_place_is_right(database_url: str):
+    """The indexer gave it a slot as it was moved; then the process that was to mend that died."""
+    me = [Key(COMPANY, 3)]
+    async with read_model(database_url) as pool:
+        await project(pool, [person(n, name=f"Anna {n}") for n in range(10)])
+        await Indexer(pool, few=0).drain()
+        await pool.execute("UPDATE search_slots SET score = 9 WHERE contact_id = $1", ANNA)
+        await pool.execute(AGAIN, COMPANY, OWNER.user_id, ANNA, 1)
+        async with pool.acquire() as conn, conn.transaction():
+            await projection.lock_persons(conn, me)
+            at_work = asyncio.create_task(Indexer(pool, few=0).round())
+
+            async def is_ended() -> bool:
+                return bool(await pool.fetchval(END_WHO_WAITS))
+
+            await until(is_ended)
+            with pytest.raises(Unavailable):
+                await at_work
+            found = await searched(pool, OWNER, "anna", warmness="7-10")
+            assert found["pagination"]["total"] == 0
+
+        await Indexer(pool, few=0).drain()
+
+        held = await pool.fetchval("SELECT score FROM search_slots WHERE contact_id = $1", ANNA)
+        assert held == 0
+        await assert_agrees(pool, OWNER, "anna")
+        assert await pool.fetchval("SELECT count(*) FROM search_pending") == 0
 
 
 async def test_a_user_gets_an_index_when_the_contacts_become_many(database_url: str):

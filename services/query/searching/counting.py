@@ -1,7 +1,7 @@
 """Counts hits by what they have in common: facets, and the organizations that may be meant."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -40,15 +40,15 @@ class Counted:
 
 
 async def facets(
-    picker: Picker, classes: Iterable[Class], queued: Iterable[Pending]
+    picker: Picker, classes: Iterable[Class], queued: Collection[Pending]
 ) -> dict[str, Any]:
     """Of the slots found, and of the queued contacts, which pass the filters already."""
     slots = picking.union(classes)
     is_much = slots.bit_count() > picking.MOST_COUNTED
     if is_much and picker.buckets.is_known:
-        counted = await _by_buckets(picker, slots)
+        counted = await _by_buckets(picker, slots, queued)
     else:
-        counted = await _by_rows(picker, slots, MOST_ORGANIZATIONS)
+        counted = await _by_rows(picker, slots, _most(MOST_ORGANIZATIONS, queued))
     _add_queued(queued, counted)
     contacts, names = counted.contacts, counted.names
     order = sorted(contacts, key=lambda o: (-contacts[o], names[o] or "", o))
@@ -61,6 +61,13 @@ async def facets(
         "inCampaign": dict(counted.in_campaign),
         "areExact": counted.are_exact,
     }
+
+
+def _most(most: int, queued: Collection[Pending]) -> int:
+    """How many organizations are counted to show `most`: all, while queued contacts are to be
+    added, which may belong to any of them.
+    """
+    return picking.MOST_COUNTED if queued else most
 
 
 async def _by_rows(picker: Picker, slots: int, most: int) -> Counted:
@@ -79,9 +86,9 @@ async def _by_rows(picker: Picker, slots: int, most: int) -> Counted:
     )
 
 
-async def _by_buckets(picker: Picker, slots: int) -> Counted:
+async def _by_buckets(picker: Picker, slots: int, queued: Iterable[Pending]) -> Counted:
     """Exactly: slots by their buckets, and those that moved one by one. Which organizations are
-    counted, a sample says.
+    counted, a sample says, and those of queued contacts are.
     """
     moved = await _by_rows(picker, slots & picker.buckets.moved, MOST_MOVED)
     warmness, in_campaign = moved.warmness, moved.in_campaign
@@ -97,6 +104,9 @@ async def _by_buckets(picker: Picker, slots: int) -> Counted:
     names = {each["organization_id"]: each["name"] for each in rows}
     for organization_id, _ in moved.contacts.most_common(MOST_ORGANIZATIONS):
         names[organization_id] = moved.names[organization_id]
+    for each in queued:
+        if each.document is not None and each.document.organization_id is not None:
+            names.setdefault(each.document.organization_id, each.organization_name)
     members = await lookup.members(picker.conn, picker.user, list(names), picker.size)
     contacts = Counter({o: moved.contacts[o] + (still & members[o]).bit_count() for o in names})
     return Counted(warmness, in_campaign, contacts, names, are_exact=True)
@@ -137,7 +147,9 @@ async def organizations_found(
             break
         counted = picking.sample(each.slots)
         times = each.slots.bit_count() / max(1, len(counted))
-        for row in await hits_store.organizations(conn, user, counted, ANY, most):
+        for row in await hits_store.organizations(
+            conn, user, counted, ANY, _most(most, found.pending)
+        ):
             organization_id = row["organization_id"]
             ranks.setdefault(organization_id, each.rank)
             contacts[organization_id] += round(row["contacts"] * times)

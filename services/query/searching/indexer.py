@@ -24,6 +24,7 @@ from services.query.searching import index_store, queue_store, terms
 from services.query.searching.beginning import Beginnings
 from services.query.searching.index_store import Counters, Current, Indexed
 from services.query.searching.postings import Chunk, Moves
+from services.query.searching.queue_store import Queued
 from services.query.searching.terms import Document, Term
 from shared import db, heart, lifecycle
 from shared.db import Connection
@@ -159,19 +160,25 @@ class Indexer:
                 await work.moved(sorted({slot for _, slot in moved}))
                 await queue_store.moved_done(conn, user, [entry for entry, _ in moved])
             await index_store.set_counters(conn, user, work.counters)
-            await queue_store.done(conn, user, entries)
+            late = [entry for entry in entries if entry.contact_id in work.misplaced]
+            await queue_store.done(conn, user, set(entries) - set(late))
         SEARCH_INDEXED.inc(len(contacts))
-        if work.misplaced:
-            await _refresh(conn, user, work.misplaced)
+        if late:
+            await _refresh(conn, user, sorted(work.misplaced), late)
         return self._batch in (len(entries), len(moved))
 
 
-async def _refresh(conn: Connection, user: User, contacts: Sequence[UUID]) -> None:
-    """Place contacts anew that were moved while they were given their slots."""
+async def _refresh(
+    conn: Connection, user: User, contacts: Sequence[UUID], entries: Iterable[Queued]
+) -> None:
+    """Place contacts anew that were moved while they were given their slots. Until then they stay
+    queued, and so are searched for by their rows.
+    """
     async with conn.transaction():
         persons = await index_store.persons(conn, user.company_id, contacts)
         await projection.lock_persons(conn, [Key(user.company_id, p) for p in persons])
         await index_store.refresh_slots(conn, user, contacts)
+        await queue_store.done(conn, user, entries)
 
 
 @dataclass(slots=True)
@@ -181,7 +188,7 @@ class Work:
     conn: Connection
     user: User
     counters: Counters
-    misplaced: list[UUID] = field(default_factory=list)
+    misplaced: set[UUID] = field(default_factory=set)
 
     async def contacts(self, wanted: Sequence[UUID]) -> set[UUID]:
         """Returns the organizations whose indexed name is not theirs."""
@@ -193,7 +200,7 @@ class Work:
         for number, contact_id in enumerate(wanted):
             before, after = held.get(contact_id), found.get(contact_id)
             if before is not None and after is not None and before.place != after.place:
-                self.misplaced.append(contact_id)
+                self.misplaced.add(contact_id)
             # The bucket of what is indexed already moves by `moved` alone.
             bucket = before.bucket if before else after.bucket if after else 0
             was, now = _terms(before, names, bucket), _terms(after, names, bucket)

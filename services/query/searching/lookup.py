@@ -253,8 +253,14 @@ class _Search:
         candidates = ranking.shared_by([by_group[g] for g in inner], len(inner))
         if edits:
             padded = [by_group[g] for g in sorted(terms.padded_grams(asked))]
-            near = ranking.shared_by(padded, matching.least_shared(asked, edits))
-            candidates |= near & bitmaps.joined(found[_LENGTH, Kind.LENGTH], size)
+            long_enough = bitmaps.joined(found[_LENGTH, Kind.LENGTH], size)
+            least = matching.least_shared(asked, edits)
+            near = ranking.shared_by(padded, least) & long_enough
+            while near.bit_count() > MOST_CANDIDATES:
+                self.is_exact = False
+                least += 1
+                near &= ranking.shared_by(padded, least)
+            candidates |= near
         return await self._checked_words(asked, bitmaps.slots(candidates))
 
     async def _checked_words(self, asked: str, candidates: Sequence[int]) -> dict[str, int]:

@@ -6,7 +6,8 @@ Rule 1: a token's level is that of the best word of the contact for it; a contac
 Rule 2: the middle of words and misspellings count only for a token that few contacts have as a
         word or a word's beginning.
 Rule 3: a misspelling is one edit from four letters on and two from eight on; an edit inserts,
-        drops or changes a letter, or swaps two neighbours. Words with digits have none.
+        drops or changes a letter, or swaps two neighbours. Words with digits have none. Of eight
+        letters, twice swapped, too little may be left to go by.
 """
 
 from collections.abc import Collection, Iterable
@@ -123,7 +124,7 @@ def least_shared(asked: str, edits: int) -> int:
     padded word's groups, a swap four.
     """
     found = len(terms.padded_grams(asked))
-    return max(2, found - 4) if edits == 1 else max(3, found - 7)
+    return max(2, found - 4) if edits == 1 else max(3, found - 8)
 
 
 def _shares_enough(asked: str, word: str, edits: int) -> bool:

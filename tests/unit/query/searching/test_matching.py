@@ -75,6 +75,18 @@ def test_one_changed_letter_is_always_found(word: str, place: int) -> None:
     assert matching.word_level(changed, word) in (matching.INSIDE, matching.NEAR)
 
 
+@pytest.mark.parametrize("word", ["charlotte", "alexander", "maximilian", "papadopoulos"])
+def test_a_long_word_is_found_with_two_pairs_of_letters_swapped(word: str) -> None:
+    for first in range(len(word) - 1):
+        for second in range(first + 2, len(word) - 1):
+            asked = _swapped(_swapped(word, first), second)
+            assert word.startswith(asked) or matching.word_level(asked, word) is not None, asked
+
+
+def _swapped(word: str, place: int) -> str:
+    return word[:place] + word[place + 1] + word[place] + word[place + 2 :]
+
+
 @given(st.lists(st.dictionaries(st.integers(0, 6), st.integers(0, 2**40), max_size=4), max_size=4))
 def test_classes_are_the_sums_of_best_levels(tokens: list[dict[int, int]]) -> None:
     found = ranking.classes(tokens)
