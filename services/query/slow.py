@@ -3,13 +3,15 @@
 Rule 1: nothing is asked of Postgres in the request's time: plans are fetched afterwards, one by
         one, and for each statement at most once a minute.
 Rule 2: the plan is estimated, not run: a slow statement is not repeated to be looked at.
+Rule 3: it is the plan by which the statement runs, made for whatever parameters (see `db.pool`),
+        not the one that Postgres would make for those it was asked with.
 """
 
 import asyncio
 import logging
 import time
 from collections import deque
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import asyncpg
 from asyncpg.connection import LoggedQuery
@@ -24,14 +26,16 @@ EVERY_S: Final = 60.0
 LOOK_S: Final = 0.5
 EXPLAIN_S: Final = 5.0
 
-EXPLAIN: Final = "EXPLAIN "
-NOT_OURS: Final = (EXPLAIN, "WITH RECURSIVE typeinfo_tree")
+PREPARE: Final = "PREPARE looked_at AS "
+EXPLAIN: Final = "EXPLAIN EXECUTE looked_at"
+FORGET: Final = "DEALLOCATE looked_at"
+NOT_OURS: Final = (PREPARE, EXPLAIN, FORGET, "WITH RECURSIVE typeinfo_tree")
 """How our own questions about plans begin, and the driver's about types."""
 
 
 class Slow(NamedTuple):
     statement: str
-    arguments: tuple[Any, ...]
+    parameters: int
     seconds: float
 
 
@@ -54,7 +58,7 @@ class SlowStatements:
         if now - self._told_at.get(record.query, -EVERY_S) < EVERY_S:
             return
         self._told_at[record.query] = now
-        self._waiting.append(Slow(record.query, tuple(record.args), record.elapsed))
+        self._waiting.append(Slow(record.query, len(record.args), record.elapsed))
 
     def teller(self, pool: db.Pool) -> lifecycle.Loop:
         """A loop that tells of what was heard."""
@@ -80,11 +84,14 @@ async def _tell(pool: db.Pool, slow: Slow) -> None:
 
 
 async def plan(pool: db.Pool, slow: Slow) -> str:
-    """The plan with these arguments, or why there is none."""
+    """The plan, or why there is none."""
+    values = ", ".join(["null"] * slow.parameters)  # any will do: the plan is for all
     try:
         with db.errors():
             async with db.leased(pool, seconds=EXPLAIN_S) as conn:
-                rows = await conn.fetch(EXPLAIN + slow.statement, *slow.arguments)
+                await conn.execute(PREPARE + slow.statement)
+                rows = await conn.fetch(f"{EXPLAIN}({values})" if values else EXPLAIN)
+                await conn.execute(FORGET)
     except (Unavailable, Poison, asyncpg.PostgresError) as trouble:
         return f"not to be had: {trouble}"
     return "\n".join(row[0] for row in rows)

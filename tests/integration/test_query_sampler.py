@@ -158,6 +158,7 @@ async def test_a_slow_statement_is_told_once_with_its_plan(
     (once,) = told(caplog, statement)
     assert once["seconds"] >= 0.1
     assert "using contacts_pkey" in once["plan"]
+    assert "contact_id = $1" in once["plan"]
 
 
 def told(caplog: pytest.LogCaptureFixture, statement: str) -> list[dict[str, Any]]:
