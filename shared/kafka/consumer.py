@@ -80,6 +80,10 @@ class Item:
     attempts: int
     outcome: events.Fact | Poison | None
 
+    @property
+    def place(self) -> tuple[Partition, int]:
+        return self.partition, self.offset
+
 
 class Consumer:
     """One member of a service's consumer group."""
@@ -104,6 +108,7 @@ class Consumer:
         self._passes_over = passes_over
         self._publisher = publisher
         self._limit = dead_letters.Limit(settings.dead_letter_limit)
+        self._aside: set[tuple[Partition, int]] = set()
         self._assignment = Assignment(pool)
         self._consumer: AIOKafkaConsumer | None = None
         self._progressed_at = time.monotonic()
@@ -229,6 +234,7 @@ class Consumer:
 
     async def _settle(self, items: list[Item], stop: asyncio.Event) -> None:
         """Apply all; if something in there is poison, halve until it stands alone."""
+        self._aside.clear()
         parts = [items]
         while parts and not stop.is_set():
             part = parts.pop()
@@ -299,6 +305,8 @@ class Consumer:
             RECORDS.labels(topic).inc(records)
 
     async def _put_aside(self, items: list[Item], stop: asyncio.Event) -> None:
+        """Each once, however often its batch is halved and tried again."""
+        items = [item for item in items if item.place not in self._aside]
         if not items:
             return
         if self._limit.stopped:
@@ -336,6 +344,7 @@ class Consumer:
                 for item in items
             ],
         )
+        self._aside.update(item.place for item in items)
 
     async def _hint(self, consumer: AIOKafkaConsumer) -> None:
         if time.monotonic() - self._hinted_at < HINT_EVERY_S:

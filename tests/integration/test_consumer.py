@@ -124,6 +124,7 @@ def numbers(count: int) -> list[str]:
 
 
 async def dead_letters(settings: StoreSettings, count: int) -> list[Any]:
+    """All there are, once there are so many."""
     consumer = AIOKafkaConsumer(
         physical(settings, "pipedrive.notes.dlq"),
         bootstrap_servers=settings.kafka_bootstrap_servers,
@@ -133,12 +134,17 @@ async def dead_letters(settings: StoreSettings, count: int) -> list[Any]:
     try:
         found: list[Any] = []
         async with asyncio.timeout(20):
-            while len(found) < count:
+            while len(found) < count or await behind(consumer):
                 batches = await consumer.getmany(timeout_ms=200)
                 found += [record for records in batches.values() for record in records]
         return found
     finally:
         await consumer.stop()
+
+
+async def behind(consumer: AIOKafkaConsumer) -> bool:
+    ends = await consumer.end_offsets(consumer.assignment())
+    return any([await consumer.position(each) < end for each, end in ends.items()])
 
 
 async def test_every_record_is_applied_once_and_the_offsets_say_so(
@@ -215,6 +221,30 @@ async def test_what_postgres_refuses_is_singled_out_of_its_batch(
     assert letter.key == b"1:37"
     assert await noted(pool) == [n for n in numbers(100) if n != "37"]
     assert await pool.fetchval("SELECT sum(next_offset) FROM consumer_offsets") == 100
+
+
+async def test_a_letter_is_written_once_however_often_its_batch_is_tried(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    tries = 0
+
+    async def apply(conn: db.Connection, facts: Sequence[Received]) -> None:
+        nonlocal tries
+        tries += 1
+        if tries <= 4:
+            raise Unavailable("something is away")
+        await note_down(conn, facts)
+
+    unreadable = Record(topics.NOTES.name, b"1:0", b"{broken")
+    notes = [a_note(n, "bad\x00text" if n == 5 else "")._replace(key=b"1:0") for n in range(8)]
+    await publisher.publish([*notes[:4], unreadable, *notes[4:]])
+
+    async with consuming(settings, pool, publisher, apply):
+        await until(has_noted(pool, 7))
+        letters = await dead_letters(settings, 2)
+
+    assert [letter.value for letter in letters] == [unreadable.value, notes[5].value]
+    assert await noted(pool) == [n for n in numbers(8) if n != "5"]
 
 
 async def test_an_outage_is_waited_out_and_nothing_is_skipped(
