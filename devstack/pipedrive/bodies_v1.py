@@ -162,6 +162,8 @@ def _organization(state: State, names: Names, hook: Hook) -> Body:
     flat = _party(state, names, hook)
     address = flat["address"] or {}
     flat["address"] = address.get("value")
+    if flat["industry"] is not None:
+        flat["industry"] = str(flat["industry"])  # an option's id, as version 1 writes it
     flat |= {f"address_{part}": address.get(part) for part in ADDRESS_PARTS}
     return flat | {"people_count": 0, "edit_name": True, "category_id": None}
 

@@ -22,6 +22,10 @@ LEAD_LABELS = {
     "contacted": "d2f4a6c8-3b5d-4e7f-9a1b-2c3d4e5f6071",
     "cold": "0a1b2c3d-4e5f-4061-8273-94a5b6c7d8e9",
 }
+INDUSTRIES = {
+    label: number for number, label in enumerate(dict.fromkeys(names.SECTORS.values()), start=1)
+}
+"""The options of the field, which an organization holds by their ids."""
 CURRENCIES = ("EUR", "EUR", "EUR", "USD", "GBP", "SEK")
 ACTIVITY_TYPES = ("call", "call", "email", "email", "meeting", "task", "lunch")
 
@@ -84,7 +88,7 @@ def organization(org_id: int, of: names.Firm, name: str, owner_id: int, rng: Ran
         "picture_id": None,
         "website": f"https://www.{names.site(of, name)}" if happens(rng, 0.6) else None,
         "linkedin": None,
-        "industry": of.industry if happens(rng, 0.5) else None,
+        "industry": INDUSTRIES[of.industry] if happens(rng, 0.5) else None,
         "annual_revenue": None,
         "employee_count": of.employees if happens(rng, 0.5) else None,
         "visible_to": "3",

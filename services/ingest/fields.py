@@ -6,6 +6,9 @@ Rule 2: a field whose names are all absent stays absent; present without a reada
 Rule 3: custom fields come as their plain values: of a typed object its value (money: the amount),
         else the option's or the linked object's id, else the list of option ids, else the start
         of a range. Version 1 writes options as text ("16") and version 2 as numbers (16).
+Rule 4: a field of Pipedrive's own whose value is one of its options (`OPTIONS`) is told by the
+        option's name. Bodies hold only its id: where nobody has put the name in its place (see
+        `sync.options`), the body says nothing about the field.
 """
 
 import re
@@ -108,6 +111,8 @@ FLAT: Final = {
     entity: tuple((ours, name, convert) for ours, names, convert in table for name in names)
     for entity, table in TABLES.items()
 }
+OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {"organization": ("industry",)}
+"""By entity, Pipedrive's names of those fields."""
 WITH_CUSTOM_FIELDS: Final = frozenset({"person", "organization", "deal", "lead"})
 SOFT_DELETED_BY_ACTIVE_FLAG: Final = frozenset({"person", "organization", "activity", "note"})
 
@@ -154,10 +159,19 @@ def custom_fields(raw: Raw) -> Fields | None:
     return flat or None
 
 
+def is_option_id(raw: Any) -> bool:
+    """Whether it is the id of an option, and not the name of one."""
+    found = values.inner(raw) if type(raw) is dict else raw
+    return type(found) in (int, float) or (type(found) is str and found.strip().isdecimal())
+
+
 def _organization(raw: Raw) -> Raw:
     """Spreads an address object over the flat names of version 1; no address has no parts.
     Bodies have a null country code beside an address with a country: it says nothing by itself.
     """
+    unnamed = [name for name in OPTIONS["organization"] if is_option_id(raw.get(name))]
+    if unnamed:
+        raw = {name: value for name, value in raw.items() if name not in unnamed}
     if raw.get("country_code", 0) is None:
         raw = {name: value for name, value in raw.items() if name != "country_code"}
     if "address" not in raw or "address_country" in raw:

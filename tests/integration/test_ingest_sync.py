@@ -642,6 +642,59 @@ async def test_what_webhooks_leave_out_is_fetched_soon_after(cluster: Cluster, l
         await until(has_a_title, every_s=0.5)
 
 
+async def test_an_industry_is_told_by_its_name_by_syncs_and_soon_after_a_webhook(
+    cluster: Cluster, log: Log, database_url: str
+) -> None:
+    async with connected(cluster, *SMALL, SYNC_COMPLETE_SECONDS="0.3") as (pipedrive, asking):
+        names = await _industries(pipedrive)
+        await asking.done(await asking.connect())
+        shown = await rows(pipedrive, "organizations")
+        number = next(iter(shown))
+
+        told = living(await log.read("pipedrive.organizations"), "organization")
+        assert any(row["industry"] for row in shown.values())
+        for each, row in shown.items():
+            assert told[each]["data"]["industry"] == names.get(row["industry"]), row
+
+        conn = await asyncpg.connect(database_url)
+        for forgotten in (False, True):  # an option may have come after the names were read
+            if forgotten:
+                await conn.execute("DELETE FROM ingest.field_options")
+            option = next(one for one in names if one != shown[number]["industry"])
+            body = {"industry": option}
+            await pipedrive.ask("PATCH", f"/v2/organizations/{number}", body)
+            shown[number]["industry"] = option
+
+            async def is_named(wanted: str = names[option]) -> bool:
+                events = await log.read("pipedrive.organizations")
+                return bool(_last_said(events, number, "industry") == wanted)
+
+            await until(is_named, every_s=0.5)
+        await conn.close()
+        events = await log.read("pipedrive.organizations")
+        assert not [e for e in events if e["data"] and _is_a_number(e["data"].get("industry"))]
+
+
+async def _industries(pipedrive: Double) -> dict[int, str]:
+    fields = await pipedrive.ask("GET", "/v2/organizationFields")
+    [industry] = [one for one in fields if one["field_code"] == "industry"]
+    return {one["id"]: one["label"] for one in industry["options"]}
+
+
+def _last_said(events: list[Row], number: str, field: str) -> Any:
+    said = [
+        event
+        for event in events
+        if event["entity_id"] == number and event["data"] and field in event["data"]
+    ]
+    newest_of = max(said, key=lambda event: (event["version"], event["event_id"]))
+    return newest_of["data"][field]
+
+
+def _is_a_number(said: Any) -> bool:
+    return said is not None and str(said).isdecimal()
+
+
 async def test_webhooks_are_taken_while_there_is_no_postgres(cluster: Cluster) -> None:
     async with double(cluster.folder, COMPANY, *SMALL) as pipedrive:
         cluster.write_tenants([a_connected_tenant(pipedrive)])

@@ -58,7 +58,7 @@ ORGANIZATION: Final = {
     "label_ids": "L",
     "website": "NS",
     "linkedin": "NS",
-    "industry": "NS",
+    "industry": "NI",
     "annual_revenue": "NI",
     "employee_count": "NI",
     "is_deleted": "B",

@@ -1,6 +1,7 @@
 """Webhook bodies, v1 and v2, as facts in one spelling: for the reference model only.
 
-Rule 1: a body says nothing about a field that it lacks.
+Rule 1: a body says nothing about a field that it lacks, nor about one of which it holds but the
+        id of an option.
 Rule 2: newest is by (microseconds of the meta timestamp, create < change < delete, event id).
 Rule 3: each field of an object has the value of the newest body that carried it.
 Rule 4: a merge told by its survivor tells the loser's death too, at the survivor's version.
@@ -18,6 +19,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RANK = {"create": 0, "change": 1, "delete": 2}
 V1_ACTION = {"added": "create", "updated": "change", "merged": "change", "deleted": "delete"}
 LINKS = frozenset({"org_id", "person_id", "owner_id", "organization_id", "deal_id"})
+OPTIONS = frozenset({"industry"})
 HASH_LENGTH = 40
 
 
@@ -122,7 +124,9 @@ def is_flagged_dead(entity: str, data: Body) -> bool:
 
 def _fields(data: Body) -> dict[str, Any]:
     found: dict[str, Any] = {
-        key: _id(value) if key in LINKS else value for key, value in data.items()
+        key: _id(value) if key in LINKS else value
+        for key, value in data.items()
+        if key not in OPTIONS or value is None or not str(value).isdecimal()
     }
     custom: Body = found.pop("custom_fields", None) or {}
     for key, value in custom.items():

@@ -144,7 +144,7 @@ class Organizations(_Table):
             "picture_id": None,
             "website": f"https://www.{firm.domain}",
             "linkedin": None,
-            "industry": firm.industry,
+            "industry": shapes.INDUSTRIES[firm.industry],
             "annual_revenue": None,
             "employee_count": firm.employees,
             "visible_to": "3",

@@ -23,7 +23,7 @@ OWN: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ("address", "Address", "address"),
         ("owner_id", "Owner", "user"),
         ("website", "Website", "varchar"),
-        ("industry", "Industry", "varchar"),
+        ("industry", "Industry", "enum"),
         ("employee_count", "Number of employees", "double"),
     ),
     "deal": (
@@ -42,6 +42,9 @@ OWN: Mapping[str, tuple[tuple[str, str, str], ...]] = {
 }
 STAGES = ("Qualified", "Contact made", "Demo scheduled", "Proposal made", "Negotiations")
 LONG_AGO = "2024-01-01 00:00:00"
+OPTIONS = {
+    "industry": [{"id": number, "label": label} for label, number in shapes.INDUSTRIES.items()]
+}
 CUSTOM_TYPES = {"response_rate": "double", "language": "varchar", "budget": "monetary"}
 
 
@@ -150,7 +153,7 @@ def _field(code: str, name: str, kind: str, *, is_custom: bool = False) -> Field
         "field_code": code,
         "description": None,
         "field_type": kind,
-        "options": None,
+        "options": OPTIONS.get(code),
         "subfields": None,
         "is_custom_field": is_custom,
         "is_optional_response_field": False,

@@ -102,6 +102,12 @@ def _activity_type(name: str, value: Any) -> Any:
     return value
 
 
+def _industry(name: str, value: Any) -> Any:
+    if value is not None and value not in shapes.INDUSTRIES.values():
+        raise Rejected(400, f"{name}: there is no option {value!r}")
+    return value
+
+
 FIELDS: Mapping[str, Mapping[str, Check]] = {
     "person": {
         "name": _text,
@@ -120,7 +126,7 @@ FIELDS: Mapping[str, Mapping[str, Check]] = {
         "label_ids": _ids,
         "address": _address,
         "website": _note,
-        "industry": _note,
+        "industry": _industry,
         "employee_count": _id,
         "custom_fields": _custom,
         "visible_to": _id,

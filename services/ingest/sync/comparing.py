@@ -2,6 +2,8 @@
 
 Rule 1: rows that cannot be read are counted and named, and stop nothing.
 Rule 2: a few rows at a time, so that webhooks in the same process do not wait for a page.
+Rule 3: the names of options are kept as the list that says them is read, and put into rows from
+        then on.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ from typing import Final, NamedTuple
 from services.ingest import payload, rows
 from services.ingest.payload import Json
 from services.ingest.rows import Row
-from services.ingest.sync import deciding, known_store, lists
+from services.ingest.sync import deciding, known_store, lists, option_store, options
 from services.ingest.sync.deciding import Known, News
 from services.ingest.sync.lists import List
 from shared.db import Connection
@@ -52,8 +54,11 @@ class Compared:
 async def compare(conn: Connection, company_id: int, read: Rows) -> Compared:
     found = Compared()
     readable: list[tuple[bytes, Row]] = []
+    await option_store.keep(conn, company_id, options.listed(read.of, read.raw))
+    names = await option_store.names(conn, company_id, read.of.entity)
     for start in range(0, len(read.raw), AT_ONCE):
-        readable += _readable(read, read.raw[start : start + AT_ONCE], found)
+        some = [options.named(raw, names) for raw in read.raw[start : start + AT_ONCE]]
+        readable += _readable(read, some, found)
         await asyncio.sleep(0)
     found.places = [place for place, _ in readable]
     known = await known_store.known(conn, company_id, read.of.entity, found.places)

@@ -5,17 +5,21 @@ Rule 2: a company of which a hundred rows in a row have none of the fields in RE
         alone until the next day: job titles, for one, exist only with contact sync.
 Rule 3: a sync of the company that is under way reads them anyway; so does the next delta, where
         fetching fails for good.
+Rule 4: where a row has an option that nobody has named yet, the names are read first, but once an
+        hour at most: an option that was deleted has no name any more.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from services.ingest import fields
-from services.ingest.sync import comparing, known_store, lists
+from services.ingest.payload import Json
+from services.ingest.sync import comparing, known_store, lists, option_store, options
 from services.ingest.sync.claim import claimed
 from services.ingest.sync.comparing import Rows
 from services.ingest.sync.hearing import LEFT_OUT
@@ -25,11 +29,13 @@ from services.ingest.sync.running import Parts
 from shared import db, heart, lifecycle
 from shared.errors import Poison, Unavailable
 from shared.pipedrive.budget import Purpose
+from shared.pipedrive.client import Pipedrive
 from shared.pipedrive.errors import Refused
 
 log = logging.getLogger(__name__)
 
 A_DAY_S: Final = 86_400.0
+AN_HOUR_S: Final = 3_600.0
 ENOUGH: Final = 100
 """Rows without any of the fields, before we believe that there are none."""
 COMPANIES = "SELECT DISTINCT company_id, entity FROM incomplete ORDER BY company_id, entity"
@@ -62,6 +68,7 @@ class Completer:
         self._parts = parts
         self._pool = pool
         self._hope = Hope()
+        self._names_read: dict[Whose, float] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         every_s = self._parts.settings.sync_complete_seconds
@@ -103,6 +110,7 @@ class Completer:
         ids = [lists.entity_id(place, is_number=True) for place in places]
         asked_at = datetime.now(UTC)
         page = await client.page(of.path, {"ids": ids, "limit": MOST_IDS})
+        await self._learn_names(conn, client, of, page.rows)
         have_more = [_has_more(of, row) for row in page.rows]
         self._hope.learn((company_id, of.entity), have_more, now=time.monotonic())
         with db.errors():
@@ -112,6 +120,30 @@ class Completer:
         with db.errors():
             await known_store.keep(conn, company_id, of.entity, found.known)
         return {of.place(each) for each in found.unsettled}
+
+    async def _learn_names(
+        self, conn: db.Connection, client: Pipedrive, of: List, rows: Sequence[Json]
+    ) -> None:
+        whose = (client.company_id, of.entity)
+        if time.monotonic() < self._names_read.get(whose, -AN_HOUR_S) + AN_HOUR_S:
+            return
+        with db.errors():
+            known = await option_store.names(conn, *whose)
+        if not options.are_unnamed(of.entity, rows, known):
+            return
+        try:
+            await _read_names(conn, client, lists.FIELDS_OF[of.entity])
+        except Refused as refused:  # the rest can be completed all the same
+            log.info("completing_failed", extra={"reason": refused.sentence})
+        self._names_read[whose] = time.monotonic()
+
+
+async def _read_names(conn: db.Connection, client: Pipedrive, of: List) -> None:
+    async with aclosing(client.pages(of.path)) as pages:
+        async for page in pages:
+            found = list(options.listed(of, page.rows))
+            with db.errors():
+                await option_store.keep(conn, client.company_id, found)
 
 
 def _has_more(of: List, row: dict[str, Any]) -> bool:

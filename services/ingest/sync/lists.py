@@ -65,10 +65,11 @@ class List:
 
 USERS: Final = List("users", "user", "/v1/users", Kind.WHOLE)
 LEAD_LABELS: Final = List("leadLabels", "leadLabel", "/v1/leadLabels", Kind.WHOLE)
-FIELDS: Final = tuple(
-    List(f"{of}Fields", f"{of}Field", f"/v2/{of}Fields", Kind.WHOLE, "field_code")
+FIELDS_OF: Final = {
+    of: List(f"{of}Fields", f"{of}Field", f"/v2/{of}Fields", Kind.WHOLE, "field_code")
     for of in ("person", "organization", "deal", "activity")
-)
+}
+FIELDS: Final = tuple(FIELDS_OF.values())
 ORGANIZATIONS: Final = List("organizations", "organization", "/v2/organizations")
 PERSONS: Final = List("persons", "person", "/v2/persons")
 DEALS: Final = List("deals", "deal", "/v2/deals")

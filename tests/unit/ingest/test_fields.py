@@ -102,6 +102,26 @@ def test_no_address_has_no_parts() -> None:
     assert found == {"address": None, "country": "EE", "city": None, "postcode": None}
 
 
+@pytest.mark.parametrize("said", [2, "2", 2.0, {"type": "enum", "id": 2}, {"value": "2"}])
+def test_the_id_of_an_option_says_nothing_about_the_industry(said: Any) -> None:
+    assert fields.read("organization", {"name": "Firm", "industry": said}) == {"name": "Firm"}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("Finance", "Finance"),
+        ({"type": "varchar", "value": "Finance"}, "Finance"),
+        ("3D Printing", "3D Printing"),
+        (None, None),
+        ("", None),
+        ({"type": "enum", "id": None}, None),
+    ],
+)
+def test_an_industry_in_words_or_none_is_told(said: Any, expected: str | None) -> None:
+    assert fields.read("organization", {"industry": said}) == {"industry": expected}
+
+
 def test_the_number_of_employees_is_the_size() -> None:
     assert fields.read("organization", {"employee_count": 250}) == {"size": "250"}
 
