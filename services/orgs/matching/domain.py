@@ -2,9 +2,12 @@
 
 Rule 1: the registrable domain counts (shop.acme.co.uk → acme.co.uk), by the public suffix list
         that comes with its package; the network is never asked.
-Rule 2: mail providers, social networks and hosts of other people's pages speak for nobody.
-Rule 3: what can't be a domain (an IP address, "localhost", free text) is none. Names reserved for
-        trials and for networks of one's own (acme.example, acme.local) are domains like others.
+Rule 2: mail providers, social networks and hosts of other people's pages speak for nobody, under
+        whichever suffix they have a house.
+Rule 3: what can't be a domain (an IP address, "localhost") is none. Names reserved for trials and
+        for networks of one's own (acme.example, acme.local) are domains like others.
+Rule 4: of several hosts in a row the first that speaks for somebody counts. A text that begins
+        with another word ("none, see acme.com") may name anybody's: it is none.
 """
 
 import re
@@ -13,43 +16,61 @@ from functools import cache, lru_cache
 from publicsuffixlist import PublicSuffixList
 
 # ruff: noqa: SIM905  a quote and a comma around each word would treble the page
+# ruff: noqa: RUF001  the commas of other scripts divide, too
 
 _SHARED = frozenset(
     # mail
-    "gmail.com googlemail.com outlook.com hotmail.com live.com msn.com yahoo.com ymail.com "
-    "rocketmail.com icloud.com me.com mac.com aol.com gmx.com gmx.de gmx.net gmx.at gmx.ch web.de "
-    "t-online.de freenet.de proton.me protonmail.com pm.me tutanota.com fastmail.com hey.com "
-    "zoho.com mail.com mail.ru inbox.ru list.ru bk.ru yandex.ru yandex.com rambler.ru ukr.net "
-    "qq.com foxmail.com 163.com 126.com sina.com sohu.com naver.com daum.net hanmail.net "
-    "orange.fr wanadoo.fr free.fr laposte.net sfr.fr libero.it virgilio.it tiscali.it alice.it "
-    "seznam.cz centrum.cz wp.pl o2.pl interia.pl onet.pl abv.bg bluewin.ch btinternet.com sky.com "
-    "comcast.net verizon.net att.net sbcglobal.net cox.net rediffmail.com uol.com.br bol.com.br "
-    "terra.com.br ziggo.nl kpnmail.nl telenet.be skynet.be telia.com online.no "
+    "me.com mac.com web.de t-online.de freenet.de proton.me pm.me hey.com mail.com mail.ru "
+    "mail.de mail.ee mail.bg inbox.ru inbox.lv inbox.lt list.ru bk.ru ukr.net i.ua meta.ua qq.com "
+    "163.com 126.com sina.com sina.cn sohu.com naver.com daum.net hanmail.net orange.fr free.fr "
+    "laposte.net sfr.fr neuf.fr libero.it alice.it tin.it seznam.cz centrum.cz email.cz azet.sk "
+    "wp.pl o2.pl op.pl interia.pl onet.pl freemail.hu citromail.hu abv.bg bluewin.ch hispeed.ch "
+    "aon.at btinternet.com sky.com ntlworld.com talktalk.net comcast.net verizon.net "
+    "att.net sbcglobal.net bellsouth.net charter.net cox.net earthlink.net "
+    "bigpond.com optusnet.com.au uol.com.br bol.com.br terra.com.br ig.com.br ziggo.nl "
+    "kpnmail.nl xs4all.nl planet.nl telenet.be skynet.be telia.com online.no walla.co.il "
     # people and pages
-    "facebook.com fb.com fb.me instagram.com twitter.com x.com linkedin.com lnkd.in xing.com "
-    "youtube.com youtu.be tiktok.com pinterest.com vk.com ok.ru weibo.com t.me telegram.me "
-    "whatsapp.com wa.me discord.com discord.gg reddit.com medium.com github.com gitlab.com "
-    "linktr.ee crunchbase.com bloomberg.com wikipedia.org yelp.com tripadvisor.com angel.co "
-    "booking.com etsy.com ebay.com amazon.com kickstarter.com google.com goo.gl bit.ly "
-    "tinyurl.com yellowpages.com trustpilot.com glassdoor.com indeed.com pipedrive.com "
+    "fb.com fb.me x.com lnkd.in xing.com youtu.be vk.com ok.ru weibo.com t.me telegram.me wa.me "
+    "discord.com discord.gg reddit.com medium.com github.com gitlab.com linktr.ee g.page "
+    "threads.net threads.com bsky.app crunchbase.com bloomberg.com angel.co booking.com "
+    "goo.gl bit.ly pipedrive.com "
     # hosts
-    "wix.com wixsite.com wordpress.com wordpress.org blogspot.com blogger.com weebly.com "
-    "squarespace.com godaddysites.com webflow.io jimdo.com jimdosite.com jimdofree.com "
-    "strikingly.com site123.me tumblr.com webnode.com business.site myshopify.com shopify.com "
-    "notion.site carrd.co tilda.ws ueniweb.com hubspot.com microsoft.com sharepoint.com "
+    "godaddysites.com webflow.io jimdosite.com jimdofree.com site123.me business.site notion.site "
+    "carrd.co tilda.ws ueniweb.com hubspot.com microsoft.com sharepoint.com "
     "example.com example.org example.net test.com".split()
 )
+_SHARED_EVERYWHERE = frozenset(
+    # mail
+    "gmail googlemail outlook hotmail live msn yahoo ymail rocketmail icloud aol gmx protonmail "
+    "tutanota fastmail zoho yandex rambler foxmail rediffmail wanadoo tiscali virgilio "
+    # people and pages
+    "facebook instagram twitter linkedin youtube tiktok pinterest whatsapp wikipedia yelp "
+    "tripadvisor etsy ebay amazon kickstarter google tinyurl yellowpages trustpilot glassdoor "
+    "indeed "
+    # hosts
+    "wix wixsite wordpress blogspot blogger weebly squarespace jimdo strikingly tumblr webnode "
+    "myshopify shopify".split()
+)
+"""Whose name before any public suffix is theirs: yahoo.fr, hotmail.co.uk, facebook.de."""
+
 _HOST = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|mailto:|//)?(?:[^/@?#]*@)?([^/:?#]+)", re.IGNORECASE)
 _LONGEST_HOST = 253
 _RESERVED = frozenset({"example", "test", "invalid", "local", "internal"})
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_BETWEEN = re.compile(r"(?<!:)(?<!:/)(?<!://)[\s,;|<>()\[\]\"'、，；]+")
+"""What divides hosts from one another; a blank after "https://" or "mailto:" does not."""
 
 
 def of(website_or_mail: str | None) -> str | None:
     """The registrable domain of a website or of a mail address, if it can speak for somebody."""
-    text = (website_or_mail or "").strip()
-    found = _HOST.match(text) if text else None
-    return _registrable(found.group(1).strip().rstrip(".").lower()) if found else None
+    for text in _BETWEEN.split(website_or_mail or ""):
+        found = _HOST.match(text)
+        if found is None:
+            continue
+        domain = _registrable(found.group(1).strip().rstrip(".").lower())
+        if domain is None or not _is_shared(domain):
+            return domain
+    return None
 
 
 @lru_cache(maxsize=16_384)
@@ -60,8 +81,14 @@ def _registrable(host: str) -> str | None:
         plain = host.encode("idna").decode("ascii")
     except UnicodeError:
         return None
-    domain = _suffixes().privatesuffix(plain) or _reserved(plain)
-    return None if domain is None or domain in _SHARED else domain
+    domain: str | None = _suffixes().privatesuffix(plain)
+    if domain is None:
+        return _reserved(plain)
+    return domain if _LABEL.fullmatch(domain.partition(".")[0]) else None
+
+
+def _is_shared(domain: str) -> bool:
+    return domain in _SHARED or domain.partition(".")[0] in _SHARED_EVERYWHERE
 
 
 def _is_address(host: str) -> bool:

@@ -73,7 +73,7 @@ def between(one: Profile, other: Profile, rarity: Rarity) -> Features:
         first_word=_first_word(left, right),
         letters=_letters(left, right),
         same_form=float(forms[0] == forms[1] and bool(forms[0].spelling)),
-        form_contradicts=float(forms[0].contradicts(forms[1])),
+        form_contradicts=float(left.forms_contradict(right)),
         form_on_one_side=float(bool(forms[0].spelling) != bool(forms[1].spelling)),
         same_numbers=numbers[0],
         numbers_differ=numbers[1],

@@ -38,6 +38,7 @@ FORMS: tuple[Row, ...] = (
     ("co", UNSAID, False, "co;company;and co;and company;cos;und co;et cie;cie;et compagnie"),
     ("llc", LLC, False, "llc;lc;limited liability company;limited liability co;pllc;"
      "professional limited liability company;l.l.c;dmcc;fze;fzco;fz llc;fzc"),
+    ("llc", LLC, True, "llc;limited liability company"),
     ("llp", PARTNERSHIP, False, "llp;limited liability partnership;rllp"),
     ("lp", PARTNERSHIP, False, "lp;limited partnership;lllp;limited liability limited partnership;"
      "slp;ilp"),
@@ -71,14 +72,15 @@ FORMS: tuple[Row, ...] = (
     ("snc", PARTNERSHIP, False, "snc;société en nom collectif"),
     ("scs", PARTNERSHIP, False, "scs;scsp;s.c.a;sca;secs;société en commandite simple;"
      "société en commandite par actions;société en commandite spéciale;société en commandite"),
-    ("sci", PARTNERSHIP, False, "sci;société civile immobilière;sccv;société civile"),
+    ("sci", PARTNERSHIP, True, "sci;société civile immobilière;sccv;société civile"),
     ("asbl", ASSOCIATION, True, "asbl;vzw;ivzw;aisbl"),
     ("gie", ASSOCIATION, False, "gie;eeig;eesv;ewiv"),
     # Dutch
     ("bv", PRIVATE, False, "b.v;besloten vennootschap;bvba;sprl;srl bv;bv srl;"
      "besloten vennootschap met beperkte aansprakelijkheid"),
     ("nv", PUBLIC, False, "n.v;naamloze vennootschap;nv sa;sa nv"),
-    ("cv", PARTNERSHIP, False, "c.v;commanditaire vennootschap;cvba;comm v;commv"),
+    ("cv", PARTNERSHIP, True, "c.v;commanditaire vennootschap"),
+    ("cv", PARTNERSHIP, False, "cvba;comm v;commv"),
     ("vof", PARTNERSHIP, True, "v.o.f;vennootschap onder firma"),
     ("stichting", FOUNDATION, True, "stichting"),
     # Spanish, Portuguese
@@ -158,7 +160,7 @@ FORMS: tuple[Row, ...] = (
     ("as", PUBLIC, False, "anonim şirketi;a.ş;anonim sirketi;t.a.ş;tas"),
     ("ltd", PRIVATE, False, "ltd şti;limited şirketi;ltd sti;limited sirketi;şti"),
     # Cyrillic
-    ("ooo", PRIVATE, True, "ооо;ooo;общество с ограниченной ответственностью;тов;tov;таа;"
+    ("ooo", PRIVATE | LLC, True, "ооо;ooo;общество с ограниченной ответственностью;тов;tov;таа;"
      "товариство з обмеженою відповідальністю;тоо;too;осоо;osoo;мчж;mchj;"
      "obshchestvo s ogranichennoi otvetstvennostyu"),
     ("ao", PUBLIC, True, "ао;пао;зао;оао;ao;pao;zao;oao;акционерное общество;прат;"

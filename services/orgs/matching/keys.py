@@ -15,18 +15,21 @@ from services.orgs import names
 from services.orgs.matching import legal_forms, words
 from services.orgs.matching.legal_forms import NO_FORM, LegalForm
 
-KEYS_VERSION = 2
+KEYS_VERSION = 3
 LONGEST_COMPARED = 500
 """Characters of a normalized name that is taken apart. Pipedrive and registers end at about 250;
 comparing takes time by the product of two names' words, while a tenant's lock is held.
 """
 
 _DIGITS = re.compile(r"\d{1,18}")
+_ROMAN_UNITS = ("", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix")
 _ROMAN = {
-    "ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9,
-    "xi": 11, "xii": 12, "xiii": 13, "xiv": 14, "xv": 15, "xvi": 16,
-    "xvii": 17, "xviii": 18, "xix": 19, "xx": 20,
-}  # fmt: skip
+    "x" * tens + units: tens * 10 + unit
+    for tens in range(4)
+    for unit, units in enumerate(_ROMAN_UNITS)
+    if tens + len(units) > 1
+}
+"""II to XXXIX; the next ones begin with letters that are as often a size or initials ("XL")."""
 _ROMAN_AT_THE_END = {"i": 1, "v": 5, "x": 10}
 """Single letters are numerals only as a name's last word: "Fund V", not "V Hotels"."""
 
@@ -38,6 +41,17 @@ class NameKeys:
     words: tuple[str, ...] = ()
     form: LegalForm = NO_FORM
     numbers: frozenset[int] = frozenset()
+    inner: LegalForm = NO_FORM
+    """A form that stands inside the name, and so is one of its words."""
+
+    def forms_contradict(self, other: "NameKeys") -> bool:
+        """A form inside counts where none is at the ends, and where it is not in both names."""
+        if self.form.kinds and other.form.kinds:
+            return self.form.contradicts(other.form)
+        if self.inner == other.inner:
+            return False
+        own, others = (name.form if name.form.kinds else name.inner for name in (self, other))
+        return own.contradicts(others)
 
 
 NO_NAME = NameKeys()
@@ -52,7 +66,8 @@ def of_name(name: str | None) -> NameKeys:
     rest, form = legal_forms.taken_off(words.split(_with_forms_apart(name)))
     if not rest:
         return NameKeys(normalized, normalized)
-    return NameKeys(normalized, " ".join(rest), rest, form, numbers(rest))
+    inner = legal_forms.inside(rest)
+    return NameKeys(normalized, " ".join(rest), rest, form, numbers(rest), inner)
 
 
 def core_key(name: str | None) -> str:

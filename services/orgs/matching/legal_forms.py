@@ -4,6 +4,8 @@ Rule 1: the longest form at the end goes first, then those that may stand before
         end is a form. The last word always stays: "Limited" alone is a name.
 Rule 2: the class is that of the last form of a known kind; kinds that can't be the same company
         contradict each other, an unsaid one contradicts none.
+Rule 3: a form inside a name ("Acme GmbH Berlin") is part of the name; of which kind it is counts
+        all the same.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,11 +39,14 @@ NO_FORM = LegalForm()
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """Forms by their words: at the end of a name, and the fewer ones before it."""
+    """Forms by their words: at the end of a name, and the fewer ones before it. `first` are the
+    words that forms of known kinds begin with.
+    """
 
     after: dict[tuple[str, ...], LegalForm]
     before: dict[tuple[str, ...], LegalForm]
     longest: int
+    first: frozenset[str]
 
 
 @cache
@@ -58,7 +63,8 @@ def known() -> Forms:
         written_words = words.split(term)
         if len("".join(written_words)) >= _SHORTEST_BORROWED:
             after.setdefault(written_words, LegalForm("".join(written_words)))
-    return Forms(after, before, max(map(len, after)))
+    first = frozenset(written[0] for written, form in after.items() if form.kinds)
+    return Forms(after, before, max(map(len, after)), first)
 
 
 def is_form(word: str) -> bool:
@@ -84,6 +90,20 @@ def taken_off(name_words: Sequence[str]) -> tuple[tuple[str, ...], LegalForm]:
             return rest, found
         rest = rest[cut:]
         found = _weightier(found, form)
+
+
+def inside(rest: tuple[str, ...]) -> LegalForm:
+    """The first form of a known kind within what is left of a name; of some in a row the last."""
+    forms = known()
+    found = NO_FORM
+    start = 1
+    while start < len(rest):
+        size, form = _at(rest, start, forms)
+        if not size and found.kinds:
+            break
+        found = form
+        start += size or 1
+    return found
 
 
 def spaced(text: str) -> str:
@@ -121,6 +141,15 @@ def _first(rest: tuple[str, ...], forms: Forms) -> tuple[int, LegalForm]:
         form = forms.before.get(rest[:size])
         if form is not None:
             return size, form
+    return 0, NO_FORM
+
+
+def _at(rest: tuple[str, ...], start: int, forms: Forms) -> tuple[int, LegalForm]:
+    if rest[start] in forms.first:
+        for size in range(min(forms.longest, len(rest) - start), 0, -1):
+            form = forms.after.get(rest[start : start + size])
+            if form is not None and form.kinds:
+                return size, form
     return 0, NO_FORM
 
 

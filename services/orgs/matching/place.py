@@ -3,6 +3,7 @@
 Rule 1: a country may come as a code of two or three letters, as a number or as a name in one of
         LANGUAGES; a name that means two countries in two languages means none.
 Rule 2: a country that is not understood is None, and contradicts nothing.
+Rule 3: letters set apart ("N/A", "s/d") are no code, unless people say a country so ("U.S.").
 """
 
 from collections.abc import Iterable
@@ -28,6 +29,7 @@ _SPOKEN = {
     "Republic of the Congo": "CG", "Slovak Republic": "SK",
 }  # fmt: skip
 _GROUPS = frozenset({"EU", "EZ", "UN", "XA", "XB", "ZZ", "QO"})
+_APART = frozenset("./")
 _PREFIXED = 2
 """Letters before a postcode's digits that only name the country ("D-10115", "CH-8001")."""
 
@@ -35,6 +37,8 @@ _PREFIXED = 2
 @lru_cache(maxsize=4_096)
 def country(text: str | None) -> str | None:
     spoken = " ".join(words.split(text or ""))
+    if text and len(spoken) == len("DE") and _APART & set(words.folded(text).strip(" .")):
+        return _spoken().get(spoken)
     return _countries().get(spoken) if spoken else None
 
 
@@ -64,11 +68,16 @@ def _countries() -> dict[str, str]:
             if code in known:
                 meanings.setdefault(" ".join(words.split(name)), set()).add(code)
     found = {name: next(iter(codes)) for name, codes in meanings.items() if len(codes) == 1}
-    found |= {" ".join(words.split(name)): code for name, code in _SPOKEN.items()}
+    found |= _spoken()
     for code, meant in get_global("territory_aliases").items():
         if len(meant) == 1 and meant[0] in known:
             found[str(code).lower()] = meant[0]
     return found | {code.lower(): code for code in known}
+
+
+@cache
+def _spoken() -> dict[str, str]:
+    return {" ".join(words.split(name)): code for name, code in _SPOKEN.items()}
 
 
 def _territories(language: str) -> Iterable[tuple[str, str]]:

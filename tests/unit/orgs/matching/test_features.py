@@ -130,7 +130,15 @@ def test_words_written_apart_are_the_words_written_as_one() -> None:
     ("one", "other", "feature"),
     [
         ("Acme GmbH", "Acme AG", "form_contradicts"),
+        ("Acme e.V. Berlin", "Acme GmbH Berlin", "form_contradicts"),
+        ("Acme GmbH Berlin", "Acme AG Berlin", "form_contradicts"),
+        ("Acme GmbH & Co. KG Berlin", "Acme GmbH Berlin", "form_contradicts"),
+        ("Acme e.V. Berlin", "Acme Berlin GmbH", "form_contradicts"),
+        ("SCI Dupontel", "SARL Dupontel", "form_contradicts"),
+        ("LLC Romashka", "JSC Romashka", "form_contradicts"),
+        ("CV Maju Jaya", "PT Maju Jaya", "form_contradicts"),
         ("Nord Fund II", "Nord Fund III", "numbers_differ"),
+        ("Nord Fund XXI LP", "Nord Fund XXII LP", "numbers_differ"),
         ("Nord Fund", "Nord Fund III", "number_on_one_side"),
     ],
 )
@@ -140,6 +148,21 @@ def test_forms_and_numbers_veto(one: str, other: str, feature: str) -> None:
     assert found.named()[feature] == 1.0
     assert reasons.vetoes(found)
     assert not reasons.contradictions(found)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Acme GmbH Berlin", "Acme Berlin GmbH"),
+        ("Acme Spa Resort", "Acme Spa Resort GmbH"),
+        ("Acme e.V. Berlin", "Acme Berlin"),
+        ("LLC Romashka", "OOO Romashka"),
+    ],
+)
+def test_forms_do_not_veto_where_one_is_unsaid_or_a_word_of_both(one: str, other: str) -> None:
+    found = features.between(a_profile(one), a_profile(other), NO_NAMES)
+
+    assert found.form_contradicts == 0.0
 
 
 def test_facts_agree_differ_or_say_nothing() -> None:

@@ -50,6 +50,39 @@ def test_names_lose_their_legal_form_their_script_and_their_accents(
     assert kind in found.form.kinds or not (kind or found.form.kinds)
 
 
+@pytest.mark.parametrize(
+    ("name", "core", "form"),
+    [
+        ("SCI Dupontel", "dupontel", "sci"),
+        ("LLC Romashka", "romashka", "llc"),
+        ("CV. Maju Jaya", "maju jaya", "cv"),
+        ("LC Waikiki", "lc waikiki", ""),
+    ],
+)
+def test_some_forms_also_lead(name: str, core: str, form: str) -> None:
+    found = keys.of_name(name)
+
+    assert (found.core, found.form.spelling) == (core, form)
+
+
+@pytest.mark.parametrize(
+    ("name", "core", "inner"),
+    [
+        ("Zyntalis e.V. Berlin", "zyntalis ev berlin", "ev"),
+        ("Zyntalis GmbH & Co. KG Berlin", "zyntalis gmbh and co kg berlin", "kg"),
+        ("Zyntalis AG Berlin GmbH", "zyntalis ag berlin", "ag"),
+        ("Zyntalis Corp. PLC Class A", "zyntalis corp plc class a", "plc"),
+        ("Zyntalis GmbH Berlin AG Bonn", "zyntalis gmbh berlin ag bonn", "gmbh"),
+        ("AG Zyntalis", "ag zyntalis", ""),
+        ("Zyntalis & Co. Berlin", "zyntalis and co berlin", ""),
+    ],
+)
+def test_a_form_inside_a_name_stays_and_is_known(name: str, core: str, inner: str) -> None:
+    found = keys.of_name(name)
+
+    assert (found.core, found.inner.spelling) == (core, inner)
+
+
 def test_a_name_is_taken_apart_up_to_the_longest_that_is_compared() -> None:
     longest = "n" * (keys.LONGEST_COMPARED - len("acme  gmbh")) + " Acme GmbH"
 
@@ -91,6 +124,12 @@ def test_what_has_no_letter_and_no_digit_has_no_key(name: str | None) -> None:
         ("3M Deutschland", {3}),
         ("Studio 54 Berlin 2", {54, 2}),
         ("Mix Media", set()),
+        ("Nordlicht Fund XXI LP", {21}),
+        ("Nordlicht Fund XXXIX", {39}),
+        ("Nordlicht X", {10}),
+        ("Nordlicht XL", set()),
+        ("Nordlicht IIX VX", set()),
+        ("XXX Nordlicht", set()),
         ("٣ نجوم", {3}),
     ],
 )

@@ -4,6 +4,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -83,6 +84,24 @@ def test_alike_names_link_only_with_a_fact_beside_them() -> None:
 
     assert len(groups(a_member(1, one, **site), a_member(2, other, **site))) == 1
     assert len(groups(a_member(1, one, **site), a_member(2, other))) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Zyntalis e.V. Berlin", "Zyntalis GmbH Berlin"),
+        ("Zyntalis GmbH Berlin", "Zyntalis AG Berlin"),
+        ("Zyntalis GmbH & Co. KG Berlin", "Zyntalis GmbH Berlin"),
+        ("SCI Dupontel", "SARL Dupontel"),
+        ("LLC Romashka", "JSC Romashka"),
+        ("CV Maju Jaya", "PT Maju Jaya"),
+        ("Blackwater Capital Fund XXI LP", "Blackwater Capital Fund XXII LP"),
+    ],
+)
+def test_forms_and_numbers_keep_alike_names_of_one_domain_apart(one: str, other: str) -> None:
+    site = {"website": "zyntalis.com"}
+
+    assert len(groups(a_member(1, one, **site), a_member(2, other, **site))) == 2
 
 
 def test_a_crowd_of_one_domain_bears_nothing_out() -> None:

@@ -21,6 +21,18 @@ def test_a_country_is_known_as_people_say_it(spelling: str, code: str) -> None:
     assert place.country(spelling) == code
 
 
+@pytest.mark.parametrize("spelling", ["N/A", "n.a.", "n. a.", "s/d", "S.D.", "N\uff0fA"])
+def test_letters_set_apart_are_no_code(spelling: str) -> None:
+    assert place.country(spelling) is None
+
+
+@pytest.mark.parametrize(
+    ("spelling", "code"), [("NA", "NA"), ("de.", "DE"), ("U.S.", "US"), ("U. K.", "GB")]
+)
+def test_codes_and_what_people_say_are_countries(spelling: str, code: str) -> None:
+    assert place.country(spelling) == code
+
+
 @pytest.mark.parametrize("spelling", [None, "", "Atlantis", "EU", "??"])
 def test_what_is_no_country_is_none(spelling: str | None) -> None:
     assert place.country(spelling) is None
