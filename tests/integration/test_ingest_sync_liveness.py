@@ -20,10 +20,11 @@ from services.ingest.sync.sync_store import Sync
 from shared import db, heart, service
 from shared.kafka.publisher import Publisher, Record
 from shared.tenants import Tenants
-from tests.integration.test_liveness import is_stuck, running
+from tests.integration.test_liveness import is_stuck
 from tests.support import proxy
 from tests.support.commands import COMPANY, a_tenant, double
 from tests.support.infra import Infra
+from tests.support.loops import running
 from tests.support.proxy import Weather
 from tests.support.waiting import until
 

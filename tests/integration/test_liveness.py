@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from devstack import ports
-from shared import db, heart, lifecycle, outbox, service, topics
+from shared import db, heart, outbox, service, topics
 from shared.app import preparing
 from shared.kafka import consumer as consuming
 from shared.kafka.consumer import Apply, Consumer, Received
@@ -24,6 +24,7 @@ from tests.integration.test_consumer import TABLE, a_note, note_down
 from tests.support import proxy
 from tests.support.cluster import Cluster, variables
 from tests.support.infra import Infra
+from tests.support.loops import running
 from tests.support.pipe import COMPANY, a_tenant
 from tests.support.proxy import Weather
 from tests.support.waiting import answers, until
@@ -31,19 +32,6 @@ from tests.support.waiting import answers, until
 pytestmark = pytest.mark.integration
 
 SCHEMA = "noted"
-
-
-@asynccontextmanager
-async def running(*loops: lifecycle.Loop) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    tasks = [asyncio.ensure_future(lifecycle.attended(loop, stop)) for loop in loops]
-    try:
-        yield
-    finally:
-        stop.set()
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 @asynccontextmanager

@@ -20,13 +20,14 @@ from services.ingest.sync.comparing import Compared, Rows
 from services.ingest.sync.hearing import LEFT_OUT
 from services.ingest.sync.known_store import Stretch
 from services.ingest.sync.lists import Kind, List
+from services.ingest.sync.offsets import Place
 from services.ingest.sync.progress import Progress
 from services.ingest.sync.status import Status
 from shared import db, heart, lifecycle
 from shared.kafka.publisher import Publisher
 from shared.observability import SYNC_ROWS
 from shared.pipedrive import costs
-from shared.pipedrive.client import Page, Pipedrive
+from shared.pipedrive.client import MOST_PER_PAGE, Page, Pipedrive
 from shared.pipedrive.errors import Refused
 
 OVERLAP: Final = timedelta(minutes=2)
@@ -191,7 +192,11 @@ class Reader:
         one has come.
         """
         asked_at = datetime.now(UTC)
-        async with aclosing(self.source.client.pages(of.path, params, start=start)) as pages:
+        if of.kind is Kind.OFFSET:
+            shown = self._by_offset(of, params)
+        else:
+            shown = self.source.client.pages(of.path, params, start=start)
+        async with aclosing(shown) as pages:
             async for page in pages:
                 heart.beat()
                 came_at = datetime.now(UTC)
@@ -200,6 +205,12 @@ class Reader:
                 self._spend(of)
                 yield page, asked_at
                 asked_at = came_at
+
+    async def _by_offset(self, of: List, params: lists.Params) -> AsyncGenerator[Page, None]:
+        place = Place(sorted_by=str(params["sort"]).split()[0])
+        while place.start is not None:
+            asked = {"limit": MOST_PER_PAGE, **params, "start": place.start}
+            yield place.handed_on(await self.source.client.page(of.path, asked))
 
     async def _by_ids(self, of: List, ids: Sequence[str]) -> list[Any]:
         if of.kind is Kind.NUMBERED:

@@ -1,0 +1,133 @@
+"""A company of the double whose syncs run in this process, one at a time, when asked for."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from uuid import UUID
+
+import orjson
+from pydantic import SecretStr
+
+from devstack.pipedrive.api.double import Double
+from devstack.pipedrive.world import Sizes
+from services.ingest.settings import IngestSettings
+from services.ingest.sync import role, sync_store
+from services.ingest.sync.runner import Runner
+from services.ingest.sync.steps import Mode
+from services.ingest.sync.sync_store import Sync
+from shared import service
+from shared.kafka.publisher import Publisher, Record
+from shared.tenants import Tenants
+from shared.topics import SYNC_STATUS
+from tests.support.commands import COMPANY, a_tenant, double
+from tests.support.infra import Infra
+from tests.support.loops import running
+from tests.support.waiting import until
+
+SIZES = Sizes(2, 4, 2, 1.0)
+A_USER = "user 1"
+
+
+class Told(Publisher):
+    """Keeps what was published, syncs' states apart, and fails once with what it is given."""
+
+    states: list[str]
+    events: list[dict[str, object]]
+    trouble: Exception | None
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        if self.trouble is not None:
+            trouble, self.trouble = self.trouble, None
+            raise trouble
+        await super().publish(records)
+        for record in records:
+            said = orjson.loads(record.value or b"")
+            if record.topic == SYNC_STATUS.name:
+                self.states.append(said["state"])
+            else:
+                self.events.append(said)
+
+    def ids(self, entity: str) -> set[str]:
+        """Of which rows something was published."""
+        return {str(each["entity_id"]) for each in self.events if each["entity"] == entity}
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Connected, and synchronised when it is asked for."""
+
+    sync: role.Sync
+    told: Told
+    double: Double
+    ended: list[Sync] = field(default_factory=list)
+
+    async def syncs(self, cause: str, mode: Mode = Mode.INCREMENTAL) -> str:
+        """How it ended."""
+        sync_id = await self.begins(cause, mode)
+        await until(lambda: self._has_ended(sync_id), 30)
+        return self.ended[-1].state
+
+    async def begins(self, cause: str, mode: Mode = Mode.INCREMENTAL) -> UUID:
+        async with self.sync.store() as conn:
+            sync_id, is_own = await sync_store.ask(conn, COMPANY, mode, cause)
+        assert is_own
+        return sync_id
+
+    async def stands(self, sync_id: UUID) -> Sync:
+        async with self.sync.store() as conn:
+            found = await sync_store.one(conn, COMPANY, sync_id)
+        assert found is not None
+        return found
+
+    async def _has_ended(self, sync_id: UUID) -> bool:
+        found = await self.stands(sync_id)
+        if found.finished_at is None:
+            return False
+        self.ended.append(found)
+        return True
+
+    async def last_told(self, state: str) -> None:
+        async def is_told() -> bool:
+            return self.told.states[-1:] == [state]
+
+        await until(is_told, 10)
+
+
+@asynccontextmanager
+async def company(
+    servers: Infra, database_url: str, redis_url: str, topic_prefix: str, folder: Path
+) -> AsyncIterator[Company]:
+    """That was read in full."""
+    settings = IngestSettings(
+        kafka_bootstrap_servers=servers.kafka,
+        kafka_topic_prefix=topic_prefix,
+        kafka_partitions=1,
+        DATABASE_URL=SecretStr(database_url),
+        redis_url=SecretStr(redis_url),
+        tenants_file=folder / "tenants.json",
+        spool_dir=folder / "spool",
+    )
+    async with double(sizes=SIZES) as pipedrive:
+        settings.tenants_file.write_text(json.dumps([a_tenant(pipedrive.url)]))
+        async with _synchronised(settings, pipedrive) as made:
+            assert await made.syncs(A_USER, Mode.FULL) == "done"
+            await made.last_told("idle")
+            yield made
+
+
+@asynccontextmanager
+async def _synchronised(settings: IngestSettings, pipedrive: Double) -> AsyncIterator[Company]:
+    stop = asyncio.Event()
+    async with (
+        role.assembled(settings, Tenants(settings.tenants_file)) as sync,
+        Told(settings, deadline_s=20) as told,
+    ):
+        told.states, told.events, told.trouble = [], [], None
+        await sync.prepare(stop)
+        await service.prepare_topics(settings, role.TOPICS, stop)
+        parts = replace(sync.parts, publisher=told)
+        async with running(Runner(parts, sync.pool).run):
+            yield Company(sync, told, pipedrive)
