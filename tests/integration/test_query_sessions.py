@@ -11,6 +11,9 @@ from redis import Redis
 
 from services.query.batch import User
 from services.query.limits import Limits, Rate
+from services.query.live.pruning import Pruner
+from services.query.sessions import store as access_store
+from services.query.sessions.access import UserKey
 from shared import auth, topics
 from shared.auth import Identity, Session
 from shared.events import parse
@@ -200,6 +203,28 @@ async def test_a_revocation_is_in_the_log_and_the_log_alone_brings_it_back(stage
     assert after == before
 
 
+async def test_a_revocation_is_in_force_for_an_hour_longer_than_its_token_by_postgres_clock(
+    stage: Stage,
+) -> None:
+    await stage.pool.execute(
+        """
+        INSERT INTO revocations (company_id, user_id, token_id, revoked_at, expires_at)
+        SELECT $1, 7, token_id, now(), now() - ago
+          FROM (VALUES ('young', interval '59 minutes'), ('old', interval '61 minutes'))
+               AS token (token_id, ago)
+        """,
+        COMPANY,
+    )
+
+    async with stage.pool.acquire() as conn:
+        denied = (await access_store.denials(conn)).tokens
+        await Pruner(stage.pool).prune()
+        left = await conn.fetch("SELECT token_id FROM revocations")
+
+    assert denied == {(UserKey(COMPANY, 7), "young")}
+    assert [row["token_id"] for row in left] == ["young"]
+
+
 async def test_a_token_is_written_down_when_it_is_seen(stage: Stage) -> None:
     client = stage.client(iat=int(time.time()))
     async with stage.instance() as one:
@@ -247,6 +272,19 @@ async def test_where_users_are_signed_in_is_read_within_their_rate(stage: Stage)
         found = [await status(client, one.url, "/api/sessions") for _ in range(3)]
 
     assert found == [200, 200, 429]
+
+
+async def test_who_a_user_is_is_read_within_their_rate_and_told_from_redis_beyond_it(
+    stage: Stage,
+) -> None:
+    client = stage.client()
+    async with stage.instance(Limits(Rate(0.001, burst=1))) as one:
+        kept = [await status(client, one.url, "/api/me") for _ in range(3)]
+        with Redis.from_url(stage.redis_url) as redis:
+            redis.delete(stage.keys.user(User(COMPANY, 7)))
+        missed = await status(client, one.url, "/api/me")
+
+    assert (kept, missed) == ([200, 200, 200], 429)
 
 
 async def test_the_users_record_is_kept_in_redis_and_replaced_at_once(stage: Stage) -> None:

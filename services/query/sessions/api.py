@@ -91,9 +91,7 @@ class SessionsApi:
         unknown = {404: "There is no such session"}
         malformed = {400: "A parameter or the body is malformed"}
         return [
-            Endpoint(
-                "GET", "/api/me", self.me, "Who I am", {200: Me, **SIGNED, 503: NO_ROOM[503]}
-            ),
+            Endpoint("GET", "/api/me", self.me, "Who I am", {200: Me, **SIGNED, **NO_ROOM}),
             Endpoint(
                 "GET",
                 "/api/sessions",
@@ -123,7 +121,7 @@ class SessionsApi:
     async def me(self, request: web.Request) -> web.Response:
         own = session(request)
         who = own.identity
-        record = await self._people.record(User(who.company_id, who.user_id))
+        record = await self._record(User(who.company_id, who.user_id))
         found = Me(
             id=str(who.user_id),
             company_id=str(who.company_id),
@@ -134,6 +132,13 @@ class SessionsApi:
             expires_at=access.instant(own.expires_at),
         )
         return answer(found.model_dump(by_alias=True))
+
+    async def _record(self, user: User) -> dict[str, Any]:
+        kept = await self._people.kept(user)
+        if kept is not None:
+            return kept
+        async with self._parts.room(user):
+            return await self._people.read(user)
 
     async def sessions(self, request: web.Request) -> web.Response:
         own = session(request)

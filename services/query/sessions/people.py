@@ -49,15 +49,19 @@ class People:
         self._has_missed = False
         self._wake = asyncio.Event()
 
-    async def record(self, user: User) -> dict[str, Any]:
-        """Raises:
-        Unavailable: it is not in Redis, and Postgres is away.
-        """
+    async def kept(self, user: User) -> dict[str, Any] | None:
+        """The record as Redis holds it; null where it does not, or is away."""
+        held = None
         with contextlib.suppress(Unavailable):
             held = await self._wire.call("HGET", self._keys.user(user), "r")
-            if held is not None:
-                known: dict[str, Any] = orjson.loads(held)
-                return known
+        return orjson.loads(held) if held is not None else None
+
+    async def read(self, user: User) -> dict[str, Any]:
+        """The record as Postgres holds it, which is kept.
+
+        Raises:
+            Unavailable: Postgres is away.
+        """
         found, puts = await self._read([user])
         with contextlib.suppress(Unavailable):  # the next who asks reads Postgres
             await self._wire.call_all(puts)

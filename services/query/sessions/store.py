@@ -1,6 +1,8 @@
 """SQL of users, revocations and sessions. Every function takes a connection; none commits.
 
-Rule: whatever decides who may read is told to every process at the commit that changes it.
+Rule 1: whatever decides who may read is told to every process at the commit that changes it.
+Rule 2: a revocation outlives its token by an hour: Postgres forgets by its own clock, and whether
+        a token has expired is judged by another.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,7 +60,7 @@ INACTIVE = "SELECT company_id, user_id FROM users WHERE deleted OR NOT active"
 REVOKED = """
 SELECT company_id, user_id, token_id, extract(epoch FROM revoked_at)::float8 AS revoked_at
   FROM revocations
- WHERE expires_at IS NULL OR expires_at > now()
+ WHERE expires_at IS NULL OR expires_at > now() - interval '1 hour'
 """
 
 RECORD_SESSIONS = """
@@ -92,7 +94,7 @@ SELECT user_id, expires_at
 """
 
 PRUNE_SESSIONS = "DELETE FROM sessions WHERE expires_at < now()"
-PRUNE_REVOCATIONS = "DELETE FROM revocations WHERE expires_at < now()"
+PRUNE_REVOCATIONS = "DELETE FROM revocations WHERE expires_at < now() - interval '1 hour'"
 
 
 class Seen(NamedTuple):
