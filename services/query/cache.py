@@ -9,6 +9,8 @@ Rule 4: of those who miss the same page under the same generations, one reads, i
         redeem ends by itself, and another reads.
 Rule 5: while Postgres is away nothing newer can be read: the last page kept, until its time is
         up, is served marked stale.
+Rule 6: a page's time is counted by Redis and, in a process, by a clock that nobody sets: however
+        far the machines' clocks are apart, it ends when it was to end where it was kept first.
 """
 
 import asyncio
@@ -58,7 +60,7 @@ class Origin(StrEnum):
 
 
 class Served(NamedTuple):
-    """`tag` names the generations it was read under; `kept_at` is a wall clock's second."""
+    """`tag` names the generations it was read under; `kept_at` is a second of `time.monotonic`."""
 
     content: Content
     origin: Origin
@@ -78,12 +80,15 @@ def _read(read: Read, origin: Origin) -> Served:
 @dataclass(frozen=True, slots=True)
 class Page:
     """As it is served from the cache. `now` are the generations it was read under, clean, or null
-    where they are not known; `until` is a wall clock's second.
+    where they are not known.
     """
 
     now: Now | None
-    until: float
     served: Served
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() - self.served.kept_at >= PAGE_S
 
 
 class Flight(NamedTuple):
@@ -131,7 +136,7 @@ class Cache:
         held = self._memory.get((part, name))
         try:
             now = await self._look(part)
-            if held is not None and held.now == now and held.until > time.time():
+            if held is not None and held.now == now and not held.is_over:
                 return held.served
             if not now.is_complete:
                 await self._begin(part)
@@ -161,8 +166,8 @@ class Cache:
             task.exception()  # read here: whoever asked may be gone
 
     async def _look(self, part: Part) -> Now:
-        run_id, answer = await self._wire.ask(self._looks.get(part) or self._remember(part))
-        return Now(run_id, *answer)
+        run, answer = await self._wire.ask(self._looks.get(part) or self._remember(part))
+        return Now(run, *answer)
 
     async def _found_or_filled(self, flight: Flight, read: ReadPage) -> Served:
         try:
@@ -184,7 +189,8 @@ class Cache:
         for wait in itertools.chain(LOOKS_S, itertools.repeat(LOOKS_S[-1])):
             answer = await self._wire.call(*claim)
             if answer not in (READ, WAIT):
-                return _unpacked(answer, now)
+                value, left_ms = answer
+                return _unpacked(value, left_ms, now)
             if answer == READ or time.monotonic() > give_up_at:
                 break
             await asyncio.sleep(wait)
@@ -194,10 +200,12 @@ class Cache:
         """The page kept last, whatever has changed since."""
         page = self._memory.get((part, name))
         with contextlib.suppress(Unavailable):
-            value = await self._wire.call("GET", self._keys.page(part.user, name))
+            key = self._keys.page(part.user, name)
+            value, left_ms = await self._wire.call_all([("GET", key), ("PTTL", key)])
             if value is not None:
-                page = max(filter(None, (page, _unpacked(value, None))), key=lambda p: p.until)
-        if page is None or page.until <= time.time():
+                held = _unpacked(value, left_ms, None)
+                page = max(filter(None, (page, held)), key=lambda each: each.served.kept_at)
+        if page is None or page.is_over:
             return None
         return page.served._replace(origin=Origin.STALE, etag=None)
 
@@ -234,11 +242,9 @@ class Cache:
         mark = hashlib.blake2b(tag + name.encode(), digest_size=12).hexdigest()
         # Weak: what ends an answer tells of its request, so no two are the same in every byte.
         etag = f'W/"{mark}"'
-        kept_at = time.time()
-        until = kept_at + PAGE_S
-        served = Served(Content(result.body), Origin.CACHE, etag, tag, kept_at)
-        self._memory.put((part, name), Page(now, until, served))
-        value = SEPARATOR.join((tag, etag.encode(), repr(until).encode(), result.body))
+        served = Served(Content(result.body), Origin.CACHE, etag, tag, time.monotonic())
+        self._memory.put((part, name), Page(now, served))
+        value = SEPARATOR.join((tag, etag.encode(), result.body))
         await self._tell(
             ("SET", self._keys.page(part.user, name), value, "EX", PAGE_S), ("DEL", claim)
         )
@@ -249,12 +255,11 @@ class Cache:
             await self._wire.call_all(list(commands))
 
 
-def _unpacked(value: bytes, now: Now | None) -> Page:
-    """A page as it lies in Redis, seen under the generations `now`."""
-    tag, etag, until, body = value.split(SEPARATOR, 3)
-    kept_at = float(until) - PAGE_S
-    served = Served(Content(body), Origin.CACHE, etag.decode(), tag, kept_at)
-    return Page(now, float(until), served)
+def _unpacked(value: bytes, left_ms: int, now: Now | None) -> Page:
+    """A page as it lies in Redis, for so long yet, seen under the generations `now`."""
+    tag, etag, body = value.split(SEPARATOR, 2)
+    kept_at = time.monotonic() + left_ms / 1000 - PAGE_S
+    return Page(now, Served(Content(body), Origin.CACHE, etag.decode(), tag, kept_at))
 
 
 class Memory:

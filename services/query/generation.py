@@ -51,7 +51,7 @@ CLAIM: Final = """
 local head = ARGV[1] .. ARGV[2]
 local page = redis.call('GET', KEYS[1])
 if page and string.sub(page, 1, #head) == head then
-    return page
+    return {page, redis.call('PTTL', KEYS[1])}
 end
 local claim = redis.call('GET', KEYS[2])
 if claim == ARGV[1] then
@@ -123,7 +123,9 @@ class Keys:
         return f"my500:{self.store_id}:u:*"
 
     def claiming(self, user: User, name: str, tag: bytes, separator: bytes) -> tuple[Any, ...]:
-        """Answers the page kept under the tag; else `READ`: it is claimed; `WAIT`: by another."""
+        """Answers the page kept under the tag and the milliseconds it has left; else `READ`: it is
+        claimed; `WAIT`: by another.
+        """
         keys = (self.page(user, name), self.claim(user, name))
         return ("EVAL", CLAIM, 2, *keys, tag, separator, CLAIM_MS)
 
@@ -149,7 +151,7 @@ def _name(user: User) -> str:
 class Now(NamedTuple):
     """The generations as one look at Redis found them."""
 
-    run_id: bytes
+    run: bytes
     epoch: bytes | None
     company: bytes | None
     part: bytes | None
@@ -165,4 +167,4 @@ class Now(NamedTuple):
             return None
         if any(each.startswith(DIRTY) for each in (self.epoch, self.company, self.part)):
             return None
-        return b"/".join((self.run_id, self.epoch, self.company, self.part))
+        return b"/".join((self.run, self.epoch, self.company, self.part))

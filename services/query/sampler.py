@@ -98,7 +98,7 @@ class Sampler:
         return found if is_current else None
 
     def _tell(self, sample: Sample) -> None:
-        age = max(0.0, time.time() - sample.served.kept_at)
+        age = time.monotonic() - sample.served.kept_at
         STALE_PAGES.labels(sample.route).inc()
         STALE_PAGE_AGE.observe(age)
         log.error("stale_page", extra={"route": sample.route, "page": sample.name, "age_s": age})

@@ -6,8 +6,9 @@ Rule 2: an answer that takes longer than the deadline ends the connection: every
         waits on it is `Unavailable`. From then on nobody waits: a server that does not answer is
         tried again each moment, beside the commands, which are `Unavailable` at once until one
         attempt has succeeded.
-Rule 3: a connection knows which run of the server it reached. What another run held may be older
-        than what this one would have held, so nothing is believed across runs.
+Rule 3: a connection knows which run of the server it reached, and since which promotion. What
+        another run held may be older than what this one would have held, and so may what a server
+        held before others took its place for a while: nothing is believed across either.
 
 The usual client spends several times as much processor time on a command as this does, and the
 client's processor time is what limits how many cached pages a process serves.
@@ -37,7 +38,7 @@ class _Line(asyncio.Protocol):
     """An open connection."""
 
     def __init__(self) -> None:
-        self.run_id = b""
+        self.run = b""
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
         self._transport: asyncio.Transport | None = None
@@ -148,11 +149,6 @@ class Wire:
         if self._line is not None:
             self._line.close("closing")
 
-    @property
-    def run_id(self) -> bytes:
-        """Names the server's run that the open connection reaches."""
-        return self._line.run_id if self._line is not None else b""
-
     async def call(self, *command: Any) -> Answer:
         """Raises:
         Unavailable: no connection, no answer in time, or the server refuses.
@@ -171,7 +167,7 @@ class Wire:
         line = self._line
         if line is None or line.closed:
             line = await self._connected()
-        return line.run_id, await line.share(command)
+        return line.run, await line.share(command)
 
     async def call_all(self, commands: list[tuple[Any, ...]]) -> list[Answer]:
         """In one round trip.
@@ -254,7 +250,7 @@ class Wire:
             await line.send(("AUTH", user, password) if user else ("AUTH", password))
         if number := self._to.get("db"):
             await line.send(("SELECT", number))
-        about: bytes = await line.send(("INFO", "server"))
-        for entry in about.splitlines():
-            if entry.startswith(b"run_id:"):
-                line.run_id = entry.removeprefix(b"run_id:")
+        asked = [line.send(("INFO", section)) for section in ("server", "replication")]
+        told = b"".join([await each for each in asked])
+        named = dict(entry.split(b":", 1) for entry in told.splitlines() if b":" in entry)
+        line.run = b"%b:%b" % (named.get(b"run_id", b""), named.get(b"master_replid", b""))

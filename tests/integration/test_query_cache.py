@@ -390,6 +390,28 @@ async def test_a_redis_that_started_again_with_older_keys_is_not_believed(
     assert away == ["new"]
 
 
+async def test_a_redis_that_was_replaced_for_a_while_is_not_believed(
+    killable: Infra, database_url: str
+) -> None:
+    url = on_database(killable.redis, "0")
+    async with read_model(database_url) as pool, Redis.from_url(url) as client:
+        place = Place(pool, Keys(await projection.store_id(pool)), url)
+        async with place.writer() as writer, place.reader() as before:
+            await writer.apply(named("old", 1))
+            await before.names()
+        async with place.reader() as beside:
+            beside_it = await beside.names()
+
+        await client.replicaof("127.0.0.1", "1")
+        await client.replicaof("NO", "ONE")  # type: ignore[arg-type]  # typed as a port
+
+        async with place.reader() as after:
+            after_it = await after.names()
+
+    assert beside_it == (["old"], Origin.CACHE)
+    assert after_it == (["old"], Origin.STORE)
+
+
 async def dumped(url: str) -> Sequence[tuple[bytes, bytes]]:
     async with Redis.from_url(url) as client:
         kept = [(key, await client.dump(key)) async for key in client.scan_iter()]
@@ -467,6 +489,25 @@ async def test_a_page_whose_reader_died_is_read_by_another_soon(place: Place) ->
             assert await other.names() == (["Ada"], Origin.STORE)
 
     assert (answer, again) == (READ, WAIT)
+
+
+async def test_a_page_that_was_taken_over_ends_where_it_was_to_end(place: Place) -> None:
+    async with (
+        place.writer() as writer,
+        place.reader() as one,
+        place.reader() as other,
+        Redis.from_url(place.redis_url) as client,
+    ):
+        await writer.apply(named("Ada", 1))
+        await one.names()
+        await client.pexpire(place.keys.page(ME, ASKED.name), 2_000)
+
+        assert await other.names() == (["Ada"], Origin.CACHE)
+
+        async def is_over() -> bool:
+            return (await other.names())[1] is Origin.STORE
+
+        await until(is_over)
 
 
 async def test_who_fails_to_read_a_page_leaves_it_to_others_at_once(place: Place) -> None:
