@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
@@ -130,7 +131,7 @@ def _front(ingest_url: str | None) -> Handler:
     """The page at `/`. It may speak to ingest, too, where what users do is asked for."""
 
     async def front(request: web.Request) -> web.StreamResponse:
-        policy = f"{POLICY} {_ingest(request, ingest_url) or ''}"
+        policy = f"{POLICY} {_origin(_ingest(request, ingest_url) or '')}"
         return web.FileResponse(FRONT, headers={"Content-Security-Policy": policy})
 
     return front
@@ -151,3 +152,9 @@ def _ingest(request: web.Request, url: str | None) -> str | None:
         return url.rstrip("/")
     host = HOST.fullmatch(request.headers.get(hdrs.HOST, ""))
     return f"{request.scheme}://{host[1]}:{INGEST_PORT}" if host else None
+
+
+def _origin(url: str) -> str:
+    """A path in a policy would stand for that address alone, and for none below it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if url else ""

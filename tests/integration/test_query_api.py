@@ -7,11 +7,16 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from pydantic import SecretStr
 
+from services.query import api
 from services.query.limits import Limits, Rate
+from shared.app import Health
+from shared.auth import Authenticator
 from tests.support import query_door
 from tests.support import query_facts as facts
-from tests.support.cluster import token
+from tests.support.cluster import SECRET, token
 from tests.support.query_door import Door
 from tests.support.query_facts import COMPANY
 
@@ -259,6 +264,20 @@ async def test_the_page_is_told_where_users_act_and_may_speak_to_it(door: Door) 
 
     assert told["data"] == {"ingestUrl": ours}
     assert f"connect-src 'self' {ours}" in page.headers["Content-Security-Policy"]
+
+
+async def test_the_page_may_speak_to_all_addresses_of_an_ingest_below_a_path(door: Door) -> None:
+    url = "https://example.com:8443/hooks/"
+    app = api.application(
+        door.parts, Health({}), Authenticator(SecretStr(SECRET), None), ingest_url=url
+    )
+    async with TestClient(TestServer(app)) as client:
+        told = await (await client.get("/front.json")).json()
+        page = await client.get("/")
+
+    assert told["data"] == {"ingestUrl": "https://example.com:8443/hooks"}
+    policy = page.headers["Content-Security-Policy"]
+    assert policy.endswith("connect-src 'self' https://example.com:8443")
 
 
 @pytest.mark.parametrize("host", ["a b", "x:999999", "", "evil.example; script-src *", "ünï"])
