@@ -40,11 +40,12 @@ def _event(topic: Topic) -> str:
     kept = "compacted: the newest state of a key" if topic.compacted else "whole, for ever"
     readers = ", ".join(topic.consumers) or "nobody yet"
     fact = topic.model.__name__.replace("[", " of ").replace("]", "")
+    writers = " and ".join(topic.producers)
     return "\n".join(
         [
             f"### `{topic.name}`",
             "",
-            f"{fact}. Written by {topic.producer}, read by {readers}. Key `{topic.key}`.",
+            f"{fact}. Written by {writers}, read by {readers}. Key `{topic.key}`.",
             f"Kept {kept}. Poison goes to `{topics.dead_letters_of(topic.name)}`.",
             "",
             "```json",

@@ -18,6 +18,11 @@ def organization(company_id: int, pipedrive_org_id: int) -> UUID:
     return uuid5(NAMESPACE_URL, f"{company_id}:org:{pipedrive_org_id}")
 
 
+def made_for(company_id: int, pipedrive_org_id: int, organization_id: UUID) -> UUID:
+    """The verdict that an organization in Pipedrive is the one of ours that it was made for."""
+    return uuid5(NAMESPACE_URL, f"{company_id}:org:{pipedrive_org_id}:for:{organization_id}")
+
+
 def made_organization(company_id: int, normalized_name: str) -> UUID:
     """The record a user made under a name: two users who make it at once make the same one."""
     return uuid5(NAMESPACE_URL, f"{company_id}:org:name:{normalized_name}")

@@ -18,10 +18,17 @@ class Topic:
     consumers: tuple[str, ...]
     key: str
     compacted: bool = False
+    also_from: tuple[str, ...] = ()
+
+    @property
+    def producers(self) -> tuple[str, ...]:
+        return (self.producer, *self.also_from)
 
 
-def _log(name: str, model: Any, producer: str, *consumers: str) -> Topic:
-    return Topic(name, model, producer, consumers, "company_id:entity_id")
+def _log(
+    name: str, model: Any, producer: str, *consumers: str, also_from: tuple[str, ...] = ()
+) -> Topic:
+    return Topic(name, model, producer, consumers, "company_id:entity_id", also_from=also_from)
 
 
 PERSONS = _log("pipedrive.persons", events.PersonChange, "ingest", "orgs", "scoring", "query")
@@ -36,7 +43,11 @@ NOTES = _log("pipedrive.notes", events.NoteChange, "ingest")
 OTHER = _log("pipedrive.other", events.OtherChange, "ingest")
 APP_ORGANIZATIONS = _log("app.organizations", events.OrganizationChange, "orgs", "orgs")
 APP_ORGANIZATION_VERDICTS = _log(
-    "app.organization-verdicts", events.OrganizationVerdictChange, "orgs", "orgs"
+    "app.organization-verdicts",
+    events.OrganizationVerdictChange,
+    "orgs",
+    "orgs",
+    also_from=("ingest",),
 )
 APP_CAMPAIGN = _log("app.campaign", events.CampaignChange, "ingest", "query")
 APP_SESSIONS = _log("app.sessions", events.SessionChange, "query", "query")

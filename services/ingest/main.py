@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 ROLES = ("api", sync_role.ROLE)
 PRODUCER_S = 5.0
 """Until a producer is given up. No webhook waits that long: the spool takes it before."""
-TOPICS = tuple(topic for topic in ALL if topic.producer == "ingest")
+TOPICS = tuple(topic for topic in ALL if "ingest" in topic.producers)
 
 
 async def main(arguments: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import orjson
 import pytest
 
@@ -20,6 +21,7 @@ SIZE = ("--contacts", "10", "--organizations", "5", "--burst", "0", "--daily-tok
 OWNER = "1001"
 NOBODY = "00000000-0000-5000-8000-000000000000"
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
+LONG_AGO = "UPDATE ingest.undertakings SET begun_at = begun_at - interval '11 minutes'"
 
 
 class Acting:
@@ -62,6 +64,14 @@ class Acting:
             assert response.status == 201, await response.text()
             return (await response.json())["data"]
 
+    async def let_time_pass(self) -> None:
+        """Until orgs must know by itself what was made in Pipedrive."""
+        store = await asyncpg.connect(self.cluster.environment["DATABASE_URL"])
+        try:
+            await store.execute(LONG_AGO)
+        finally:
+            await store.close()
+
     async def tell(self, entity: str, row: dict[str, Any]) -> None:
         """By a webhook."""
         body = histories.a_webhook(company_id=COMPANY, entity=entity, data=row)
@@ -81,6 +91,24 @@ class Acting:
 
         await until(is_known)
         return str(told["data"]["id"])
+
+    async def stands_in(self, made: dict[str, Any]) -> dict[str, Any]:
+        """The organization that the answer named, once it has the contact and one of Pipedrive."""
+        url = f"{self.services['orgs'].url}/api/organizations/{made['organizationId']}"
+        told: Any = None
+
+        async def is_there() -> bool:
+            nonlocal told
+            status, told = await self.cluster.get(url, COMPANY, OWNER)
+            contact = (await self.page(made["after"]))[made["id"]]
+            assert status == 200, told
+            return bool(
+                told["data"]["pipedriveOrgId"] and contact["organizationId"] == told["data"]["id"]
+            )
+
+        await until(is_there)
+        found: dict[str, Any] = told["data"]
+        return found
 
     async def page(self, after: str) -> dict[str, dict[str, Any]]:
         """The owner's contacts by id, once what was done is in them."""
@@ -209,16 +237,18 @@ async def test_an_organization_that_stands_in_pipedrive_untold_is_not_made_again
         await until(is_linked)
 
 
-async def test_an_organization_that_is_known_to_be_another_is_not_taken_for_it(
-    cluster: Cluster,
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_an_organization_that_is_another_is_not_taken_for_the_one_asked_for(
+    cluster: Cluster, *, is_told: bool
 ) -> None:
     async with acting(cluster) as users:
         ours = await users.of_orgs({"name": "Twin Ltd", "website": "https://ours.example"})
         theirs = await users.pipedrive.ask(
             "POST", "/v2/organizations", {"name": "Twin Ltd", "website": "https://theirs.example"}
         )
-        await users.tell("organization", theirs)
-        assert await users.known_as(theirs["id"]) != ours["id"]
+        if is_told:
+            await users.tell("organization", theirs)
+            assert await users.known_as(theirs["id"]) != ours["id"]
 
         made = await users.done(
             "POST", "/api/contacts", {"name": "Ann", "organizationId": ours["id"]}
@@ -227,6 +257,34 @@ async def test_an_organization_that_is_known_to_be_another_is_not_taken_for_it(
         person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
         assert person["org_id"] != theirs["id"]
         assert len(await users.organizations_called("Twin Ltd")) == 2
+
+
+async def test_a_contact_of_a_contested_name_stands_in_the_organization_of_the_answer(
+    cluster: Cluster,
+) -> None:
+    async with acting(cluster) as users:
+        for website in ("acme.de", "acme.com"):
+            row = {"name": "Acme", "website": f"https://{website}"}
+            there = await users.pipedrive.ask("POST", "/v2/organizations", row)
+            await users.tell("organization", there)
+            await users.known_as(there["id"])
+
+        people = []
+        for name in ("Ann", "Bob"):
+            made = await users.done(
+                "POST", "/api/contacts", {"name": name, "organizationName": "Acme"}
+            )
+            people.append(made)
+            await users.stands_in(made)
+            await users.let_time_pass()
+
+        rows = [
+            await users.pipedrive.ask("GET", f"/v2/persons/{one['pipedrivePersonId']}")
+            for one in people
+        ]
+        assert len({row["org_id"] for row in rows}) == 1
+        assert len(await users.organizations_called("Acme")) == 3
+        assert (await users.stands_in(people[0]))["contactCount"] == 2
 
 
 async def test_whatever_was_made_without_an_answer_is_found_and_not_made_again(

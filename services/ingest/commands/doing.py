@@ -61,7 +61,7 @@ class Doing:
     async def make_contact(self, caller: Caller, asked: WantedContact) -> MadeContact:
         pipedrive = self.clients.of(caller.company_id)
         organization = await self._organization(caller, asked)
-        org_id, records = await self._org_id(pipedrive, caller, organization)
+        org_id = await self._org_id(pipedrive, caller, organization)
         person = wanted.person(
             name=asked.name,
             email=asked.email,
@@ -75,7 +75,7 @@ class Doing:
         row = await self.making.once(pipedrive, it, person)
         told = telling.row_record("person", row, caller.company_id, datetime.now(UTC))
         contact_id = ids.contact(caller.company_id, row["id"])
-        after = await self.telling.tell([*records, told], [contact_id] if organization else ())
+        after = await self.telling.tell([told], [contact_id] if organization else ())
         return MadeContact(
             id=contact_id,
             pipedrive_person_id=str(row["id"]),
@@ -136,12 +136,12 @@ class Doing:
 
     async def _org_id(
         self, pipedrive: Pipedrive, caller: Caller, organization: Organization | None
-    ) -> tuple[int | None, list[Record]]:
-        """Its id in Pipedrive, where it is made if it is not there; and what to tell of that: of
-        one that was there nobody has told us.
+    ) -> int | None:
+        """Its id in Pipedrive, where it is made if it is not there. That is told before anything
+        else is done: orgs must know whose row it is whatever becomes of the command.
         """
         if organization is None or organization.pipedrive_org_id is not None:
-            return organization and organization.pipedrive_org_id, []
+            return organization and organization.pipedrive_org_id
         body = wanted.organization(
             name=organization.name,
             owner_id=caller.user_id,
@@ -158,5 +158,16 @@ class Doing:
             counts_for=KNOWN_TO_ORGS,
             instead=partial(finding.organization, organization),
         )
-        now = datetime.now(UTC)
-        return row["id"], [telling.row_record("organization", row, caller.company_id, now)]
+        await self.telling.pass_on(_of_organization(caller, organization, row))
+        return int(row["id"])
+
+
+def _of_organization(
+    caller: Caller, organization: Organization, row: dict[str, Any]
+) -> list[Record]:
+    """What to tell of its row in Pipedrive; of one that was there nobody has told us."""
+    company_id, ours, now = caller.company_id, organization.organization_id, datetime.now(UTC)
+    return [
+        telling.row_record("organization", row, company_id, now),
+        telling.made_for_record(ours, row, company_id, caller.user_id, now),
+    ]

@@ -2,13 +2,16 @@
 
 Rule 1: its name is the one asked for, in the spelling that Pipedrive tidies it to.
 Rule 2: what orgs knows as part of another organization is not it, whatever its name: people or
-        evidence keep the two apart.
+        evidence keep the two apart. Nor is one of which orgs does not know yet, but whose website
+        is elsewhere: what is taken is told to be ours, and stays so.
 Rule 3: Pipedrive's search may lag, and may be forbidden to the token; what it does not show is
         made. An outage is none of these: nothing is made before Pipedrive has been asked.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from services.ingest.commands import wanted
 from services.ingest.commands.neighbours import NOT_FOUND, Neighbours, Organization
@@ -40,7 +43,8 @@ class Finding:
             for org_id in await self._called(ours.name):
                 if await self._may_be(org_id, ours):
                     row = await self.pipedrive.get(f"{PATH}/{org_id}", deadline_s=self.deadline_s)
-                    return row if isinstance(row, dict) and not row.get("is_deleted") else None
+                    if isinstance(row, dict) and _serves(row, ours):
+                        return row
         except PipedriveRefused:
             return None
         return None
@@ -67,3 +71,23 @@ class Finding:
                 return True
             raise
         return known.organization_id == ours.organization_id
+
+
+def _serves(row: Mapping[str, Any], ours: Organization) -> bool:
+    theirs, own = _host(row.get("website")), _host(ours.website)
+    are_one = not (theirs and own) or _is_within(theirs, own) or _is_within(own, theirs)
+    return are_one and not row.get("is_deleted")
+
+
+def _is_within(host: str, other: str) -> bool:
+    return f".{host}".endswith(f".{other}")
+
+
+def _host(website: Any) -> str:
+    """Empty where nothing names one."""
+    text = website.strip().lower() if isinstance(website, str) else ""
+    try:
+        host = urlsplit(text if "//" in text else f"//{text}").hostname
+    except ValueError:
+        return ""
+    return (host or "").removeprefix("www.")

@@ -4,6 +4,9 @@ Rule 1: a row that Pipedrive answered with counts as written at the **start** of
         webhook of the same change, and of every later one, counts as written after it.
 Rule 2: while Kafka is away the spool takes it, and nobody can be told where it will stand. Unlike
         a webhook's sender, a user is better served by waiting a moment than by not being told.
+Rule 3: what stands in Pipedrive for an organization of ours is told to be that one, by a verdict:
+        where a name is contested, no name and no fact would say so. It is as old as the row, so
+        what people say of the two counts more; told again it is the same.
 """
 
 import logging
@@ -12,13 +15,22 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from services.ingest import payload, rows
 from services.ingest.outlet import Outlet
-from shared import topics
+from services.ingest.rows import Row
+from shared import ids, topics
 from shared.errors import Unavailable
-from shared.events import Action, CampaignChange, CampaignMembership, Source, dump
+from shared.events import (
+    Action,
+    CampaignChange,
+    CampaignMembership,
+    OrganizationVerdict,
+    OrganizationVerdictChange,
+    Source,
+    dump,
+)
 from shared.kafka.publisher import Publisher, Record
 from shared.positions import encode
 
@@ -27,6 +39,7 @@ log = logging.getLogger(__name__)
 SECOND_US: Final = 1_000_000
 PATIENCE_S: Final = 2.0
 """A process that has just started, or missed an ack by a little, finds Kafka within this."""
+MADE_FOR: Final = "It stands in Pipedrive for this organization, which a user made here."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +59,67 @@ class Telling:
                 return encode(await self.publisher.place(records), linked)
             except Unavailable as outage:
                 log.warning("command_spooled", extra={"reason": str(outage)})
-        await self.outlet.publish(records)
+        await self.pass_on(records)
         return None
+
+    async def pass_on(self, records: Sequence[Record]) -> None:
+        """Of which nobody needs to know where they stand.
+
+        Raises:
+            Unavailable: neither Kafka nor the spool takes them.
+        """
+        await self.outlet.publish(records)
 
 
 def row_record(entity: str, raw: dict[str, Any], company_id: int, now: datetime) -> Record:
     """What a row that Pipedrive has just made says."""
     row = rows.read(entity, raw)._replace(action=Action.CREATE.value)
-    written_us = row.version(now) // SECOND_US * SECOND_US
     told = rows.envelope(
-        row, company_id=company_id, version=written_us, turn=0, now=now, source=Source.APP
+        row,
+        company_id=company_id,
+        version=_begun_us(row, now),
+        turn=0,
+        now=now,
+        source=Source.APP,
     )
     key = b"%d:%s" % (company_id, row.entity_id.encode())
     return Record(topics.OF_ENTITY[entity].name, key, payload.dump(told))
+
+
+def made_for_record(
+    organization_id: UUID, raw: dict[str, Any], company_id: int, user_id: int, now: datetime
+) -> Record:
+    """That an organization's row stands for one of ours (rule 3)."""
+    row = rows.read("organization", raw)
+    org_id = int(row.entity_id)
+    record_id = ids.organization(company_id, org_id)
+    verdict_id = ids.made_for(company_id, org_id, organization_id)
+    change = OrganizationVerdictChange(
+        event_id=str(uuid5(verdict_id, str(user_id))),
+        company_id=company_id,
+        entity="organization_verdict",
+        entity_id=str(verdict_id),
+        action=Action.CREATE,
+        version=_begun_us(row, now),
+        occurred_at=now,
+        received_at=now,
+        source=Source.APP,
+        data=OrganizationVerdict(
+            decision="same",
+            left_records=(record_id,),
+            right_records=(organization_id,),
+            left_id=record_id,
+            right_id=organization_id,
+            decided_by=user_id,
+            reason=MADE_FOR,
+        ),
+    )
+    return Record(topics.APP_ORGANIZATION_VERDICTS.name, change.key, dump(change))
+
+
+def _begun_us(row: Row, now: datetime) -> int:
+    """The start of the second in which a row was written (rule 1)."""
+    return row.version(now) // SECOND_US * SECOND_US
 
 
 def campaign_record(company_id: int, person_id: int, *, added: bool) -> Record:

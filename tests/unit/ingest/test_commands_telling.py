@@ -1,0 +1,38 @@
+"""What commands say of an organization that stands in Pipedrive for one of ours."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from services.ingest.commands import telling
+from shared import events, ids, topics
+from shared.events import OrganizationVerdictChange
+
+COMPANY = 7001
+OURS = UUID(int=5)
+NOW = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
+ROW = {"id": 8, "name": "Acme", "owner_id": 1001, "add_time": "2026-01-02T03:04:05Z"}
+
+
+def told(user_id: int = 1001, *, later: timedelta = timedelta()) -> OrganizationVerdictChange:
+    record = telling.made_for_record(OURS, ROW, COMPANY, user_id, NOW + later)
+    assert record.topic == topics.APP_ORGANIZATION_VERDICTS.name
+    return events.parse(OrganizationVerdictChange, record.value)
+
+
+def test_pipedrives_row_is_said_to_be_the_organization_it_was_made_for():
+    said = told()
+
+    theirs = ids.organization(COMPANY, 8)
+    assert said.data is not None
+    assert (said.data.decision, said.data.decided_by) == ("same", 1001)
+    assert (said.data.left_records, said.data.right_records) == ((theirs,), (OURS,))
+
+
+def test_what_people_say_of_the_two_counts_as_later():
+    assert told().version == NOW.timestamp() * 1_000_000 - 1_000_000
+
+
+def test_told_again_it_is_the_same_event_and_by_another_user_another():
+    assert told(later=timedelta(minutes=9)).stamp == told().stamp
+    assert told(1002).stamp != told().stamp
+    assert told(1002).entity_id == told().entity_id
