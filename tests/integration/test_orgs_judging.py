@@ -294,6 +294,24 @@ async def test_pipedrives_merge_takes_what_people_said_along(
     assert await home(client, 2) == org_id(1)
 
 
+async def test_what_was_said_of_two_that_pipedrive_merged_since_neither_parts_nor_hides(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Nordwind Logistics"), an_org(2, "Nordwind Logistic"))
+    await tell(pool, an_org(3, "Nordwind Logistic"))
+    (review,) = await reviews(pool, client)
+    await post(client, f"/reviews/{review['id']}", decision="separate")
+
+    gone = {"version": 5, "action": Action.DELETE, "merged_into": "2"}
+    await tell(pool, an_org(1, None, **gone))
+    assert {await home(client, n) for n in (1, 2, 3)} == {org_id(2)}
+
+    await tell(pool, an_org(2, "Nordwind Logistic", version=6, website="nordwind.de"))
+    await tell(pool, an_org(3, "Nordwind Logistic", version=6, website="nordwind.fr"))
+    (contradicted,) = await reviews(pool, client)
+    assert sides(contradicted) == {org_id(2), org_id(3)}
+
+
 async def test_undoing_what_the_rules_hold_together_says_so(pool: db.Pool, client: Client) -> None:
     await tell(pool, an_org(1, "Alpha"), an_org(2, "Omega"))
     _, done = await post(client, "/merges", winnerId=org_id(1), loserId=org_id(2))

@@ -114,16 +114,14 @@ def _said(
     def heirs(refs: Iterable[UUID]) -> frozenset[UUID]:
         return frozenset(_heir(company_id, records, entity_of, ref) for ref in refs)
 
-    return [
-        (
-            (row["decided"], verdict_id),
-            row["decision"] == "same",
-            heirs(row["left_records"]),
-            heirs(row["right_records"]),
-        )
-        for verdict_id, row in verdicts.items()
-        if row["decision"] and not row["withdrawn"]
-    ]
+    said = []
+    for verdict_id, row in verdicts.items():
+        if row["decision"] and not row["withdrawn"]:
+            same = row["decision"] == "same"
+            left, right = heirs(row["left_records"]), heirs(row["right_records"])
+            one = frozenset() if same else left & right  # which is not parted from itself
+            said.append(((row["decided"], verdict_id), same, left - one, right - one))
+    return said
 
 
 def _heir(

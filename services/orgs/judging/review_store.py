@@ -1,7 +1,8 @@
 """SQL of the questions to people. Every function takes the caller's connection; none commits.
 
 Rule 1: a question is open while both records live in different organizations, and nobody said
-        that they, or records of the same name in the same organizations, are not the same.
+        that they, or records of the same name in the same organizations, are not the same. Who
+        became the other side, merged into it in Pipedrive, was not said to be another than it.
 Rule 2: of the questions about two organizations the best is shown.
 Rule 3: a question about one record, whether it is what it was, is open until it is answered.
 """
@@ -63,7 +64,18 @@ SELECT q.review_id, q.one, q.other, q.score, q.told,
           AND (r.name_key IS NOT DISTINCT FROM b.name_key OR r.deleted)
         WHERE v.company_id = q.company_id AND v.decision = 'distinct'
           AND v.withdrawn IS NOT TRUE AND NOT v.deleted
-          AND (l.record_id = ANY (v.left_records)) <> (r.record_id = ANY (v.left_records)))
+          AND (l.record_id = ANY (v.left_records)) <> (r.record_id = ANY (v.left_records))
+          AND NOT EXISTS (
+              SELECT
+                FROM records s
+                JOIN (VALUES (l.record_id, l.organization_id, l.deleted),
+                             (r.record_id, r.organization_id, r.deleted))
+                     AS e (record_id, home, deleted)
+                  ON s.organization_id = e.home AND (s.deleted OR e.deleted)
+               WHERE s.company_id = v.company_id
+                 AND s.record_id = ANY (v.left_records || v.right_records)
+                 AND (s.record_id = ANY (v.left_records))
+                     <> (e.record_id = ANY (v.left_records))))
 """
 
 PAGE = f"""

@@ -3,7 +3,8 @@
 Rule 1: what was said last comes first; of two that can't both hold, the newer holds.
 Rule 2: "distinct" falls only to a newer "same" that names a record of either side: that "A is B"
         and "B is C" were said does not make A the same as C against "A is not C".
-Rule 3: a record that was merged away in Pipedrive is spoken of as the one it became.
+Rule 3: a record that was merged away in Pipedrive is spoken of as the one it became. Nothing is
+        distinct from itself: what came to stand on both sides stands on neither.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,11 +30,17 @@ class Statement(NamedTuple):
 
 
 def resolved(said: Iterable[Statement], heirs: Mapping[Ref, Ref]) -> list[Statement]:
-    """The statements about the records that stand for those named."""
-    return [
-        each._replace(left=_heirs(each.left, heirs), right=_heirs(each.right, heirs))
-        for each in said
-    ]
+    """The statements about the records that stand for those named, without those that part
+    nothing any more.
+    """
+    found: list[Statement] = []
+    for each in said:
+        left, right = _heirs(each.left, heirs), _heirs(each.right, heirs)
+        if each.same:
+            found.append(each._replace(left=left, right=right))
+        elif left - right and right - left:
+            found.append(each._replace(left=left - right, right=right - left))
+    return found
 
 
 def _heirs(refs: frozenset[Ref], heirs: Mapping[Ref, Ref]) -> frozenset[Ref]:

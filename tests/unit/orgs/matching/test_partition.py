@@ -145,6 +145,19 @@ def test_same_and_same_do_not_outweigh_distinct() -> None:
     assert groups(*members, people=people) == {frozenset({1}), frozenset({2, 3})}
 
 
+def test_nothing_is_distinct_from_what_pipedrive_merged_it_into() -> None:
+    """1 became 2: what was said of the two parts 2 from nobody, and 3 only from what 1 was not."""
+    members = dict([a_member(2), a_member(3)])
+    heirs = {ref(1): ref(2)}
+
+    for right in ({2}, {2, 3}):
+        people = statement.resolved([said(False, {1}, right)], heirs)
+        assert numbers(partition.partition(members, people)) == {frozenset({2, 3})}
+
+    parted = statement.resolved([said(False, {1, 4}, {2, 3})], heirs)
+    assert [(each.left, each.right) for each in parted] == [({ref(4)}, {ref(3)})]
+
+
 def test_the_newer_of_two_verdicts_about_the_same_records_holds() -> None:
     members = (a_member(1, "A"), a_member(2, "B"))
     merged, parted = said(True, {1}, {2}, 2), said(False, {1}, {2}, 1)
