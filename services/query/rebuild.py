@@ -16,6 +16,7 @@ from services.query.main import CONSUMED, MIGRATIONS, SCHEMA
 from services.query.projector import project
 from services.query.searching import beginning
 from services.query.searching.indexer import FEW, Indexer
+from services.query.sessions.store import LATEST_HOLDS
 from services.query.settings import QuerySettings
 from services.query.wire import Wire
 from shared import db, lifecycle
@@ -30,6 +31,8 @@ CARRY: Final = (
     "UPDATE query_next.store SET store_id = live.store_id FROM query.store AS live",
     # Who is signed in where is in no log.
     "INSERT INTO query_next.sessions SELECT * FROM query.sessions ON CONFLICT DO NOTHING",
+    # What was revoked a moment ago is in force, though nobody may have read it in the log yet.
+    "INSERT INTO query_next.revocations AS held SELECT * FROM query.revocations" + LATEST_HOLDS,  # noqa: S608  constants
     # Streams begin anew, by the epoch of the store that was built: what it told is told to nobody.
     "TRUNCATE query_next.live_changes",
 )

@@ -1,10 +1,15 @@
-"""What a rebuild holds while it builds."""
+"""What a rebuild holds while it builds, and what it brings over."""
 
+import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from services.query.main import MIGRATIONS
+from services.query.rebuild import CARRY
+from shared import service
 from shared.rebuild.command import Alone
 from shared.rebuild.plan import Plan
 from shared.settings import StoreSettings
@@ -50,6 +55,37 @@ async def test_a_rebuild_stays_alone_through_a_restart_of_postgres(
         first.let_go()
         second.let_go()
         await conn.close()
+
+
+async def test_who_was_revoked_in_the_store_that_is_replaced_is_revoked_in_the_one_that_follows(
+    database_url: str,
+) -> None:
+    for schema in ("query", "query_next"):
+        await service.prepare_store(database_url, schema, MIGRATIONS, asyncio.Event())
+    early, late = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
+    conn = await asyncpg.connect(database_url)
+    try:
+        for schema, rows in {
+            "query": [
+                (1, 7, "a", late, late),
+                (1, 7, "b", early, None),
+                (1, 7, "c", early, early),
+            ],
+            "query_next": [(1, 7, "b", early, late), (1, 7, "c", late, late)],
+        }.items():
+            await conn.copy_records_to_table("revocations", schema_name=schema, records=rows)
+
+        for statement in CARRY:
+            await conn.execute(statement)
+
+        found = await conn.fetch("SELECT * FROM query_next.revocations ORDER BY token_id")
+    finally:
+        await conn.close()
+    assert [tuple(row) for row in found] == [
+        (1, 7, "a", late, late),
+        (1, 7, "b", early, None),
+        (1, 7, "c", late, late),
+    ]
 
 
 async def holds(alone: Alone) -> bool:

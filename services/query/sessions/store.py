@@ -41,7 +41,14 @@ SELECT *
 """
 
 # The latest of each: in whatever order they come, and however often, the end is the same.
-REVOKE = """
+LATEST_HOLDS = """
+    ON CONFLICT (company_id, user_id, token_id) DO UPDATE
+   SET revoked_at = greatest(held.revoked_at, EXCLUDED.revoked_at),
+       expires_at = CASE WHEN held.expires_at IS NOT NULL AND EXCLUDED.expires_at IS NOT NULL
+                         THEN greatest(held.expires_at, EXCLUDED.expires_at) END
+"""
+
+REVOKE = f"""
 INSERT INTO revocations AS held (company_id, user_id, token_id, revoked_at, expires_at)
 SELECT company_id, user_id, token_id, max(revoked_at),
        CASE WHEN bool_and(expires_at IS NOT NULL) THEN max(expires_at) END
@@ -49,11 +56,7 @@ SELECT company_id, user_id, token_id, max(revoked_at),
        AS said (company_id, user_id, token_id, revoked_at, expires_at)
  GROUP BY company_id, user_id, token_id
  ORDER BY company_id, user_id, token_id
-    ON CONFLICT (company_id, user_id, token_id) DO UPDATE
-   SET revoked_at = greatest(held.revoked_at, EXCLUDED.revoked_at),
-       expires_at = CASE WHEN held.expires_at IS NOT NULL AND EXCLUDED.expires_at IS NOT NULL
-                         THEN greatest(held.expires_at, EXCLUDED.expires_at) END
-"""
+{LATEST_HOLDS}"""  # noqa: S608  constants
 
 INACTIVE = "SELECT company_id, user_id FROM users WHERE deleted OR NOT active"
 
