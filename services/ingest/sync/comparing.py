@@ -81,7 +81,7 @@ def _readable(
             row = rows.read(read.of.entity, body)
             yield read.of.place(row.entity_id), row
         except Poison as why:
-            named = str(body.get("id"))[:40]
+            named = str(body.get("id"))[:40] or "''"  # no id at all stands for a whole list
             found.failures.append({"list": read.of.name, "id": named, "error": str(why)})
 
 

@@ -13,6 +13,8 @@ from services.ingest.sync.steps import Step
 from services.ingest.sync.sync_store import Sync
 
 MOST_ERRORS: Final = 100
+WHOLE: Final = ""
+"""In place of a row's id."""
 
 
 @dataclass(slots=True)
@@ -65,6 +67,17 @@ class Progress:
         """Only the first are kept; all are counted."""
         kept = (self.sync.errors + errors)[:MOST_ERRORS]
         self.sync = replace(self.sync, errors=kept)
+
+    def refuse(self, of: List, sentence: str) -> None:
+        """The whole list. It is told before the rows, so that it is always kept."""
+        error = {"list": of.name, "id": WHOLE, "error": sentence}
+        self.sync = replace(self.sync, errors=[error, *self.sync.errors][:MOST_ERRORS])
+        self.count(of, failed=1)
+
+    @property
+    def refused(self) -> set[str]:
+        """The names of such lists."""
+        return {error["list"] for error in self.sync.errors if error["id"] == WHOLE}
 
     def changed(self) -> int:
         return sum(of["changed"] for of in self.sync.counts.values())

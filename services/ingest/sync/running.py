@@ -3,7 +3,8 @@
 Rule 1: what passes by waiting is waited out with the sync kept open: a moment for trouble on the
         way, until midnight for the day's tokens. What never works ends it, or the one list that
         is refused.
-Rule 2: only a sync that came to its end moves the moment from which the next delta reads.
+Rule 2: only a sync that came to its end moves the moments from which the next delta reads, and of
+        a list only if it read that one.
 """
 
 import asyncio
@@ -15,8 +16,9 @@ from typing import Final
 from uuid import UUID
 
 from services.ingest.settings import IngestSettings
-from services.ingest.sync import schedule, sync_store, vanishing
+from services.ingest.sync import schedule, sync_store, vanishing, windows
 from services.ingest.sync.claim import claimed
+from services.ingest.sync.lists import List
 from services.ingest.sync.progress import Progress
 from services.ingest.sync.reading import Reader, Source, Stopped
 from services.ingest.sync.status import Status
@@ -120,9 +122,7 @@ class Run:
             if refused.status in NOTHING_WORKS:
                 raise
             log.warning("sync_list_refused", extra={"list": step.of.name})
-            error = {"list": step.of.name, "id": "", "error": refused.sentence}
-            self._progress.fail([error])
-            self._progress.count(step.of, failed=1)
+            self._progress.refuse(step.of, refused.sentence)
 
     async def _retried(self, reader: Reader, act: Callable[[], Awaitable[None]]) -> None:
         """Whatever stops it for a moment: as long as it gets on in between."""
@@ -145,7 +145,7 @@ class Run:
                 return
 
     async def _act(self, reader: Reader, step: Step) -> None:
-        since = self._sync.since
+        since = self._since(step.of)
         match step.act:
             case Act.WHOLE:
                 await reader.whole(step.of)
@@ -162,6 +162,10 @@ class Run:
             case _:
                 raise AssertionError("a delta has a beginning")
 
+    def _since(self, of: List) -> datetime | None:
+        sync = self._sync
+        return sync.since and windows.begins(of, sync.since, sync.behind or {})
+
     async def _complete(self, status: Status) -> None:
         """Told before it is written down: who dies in between tells it twice."""
         now = datetime.now(UTC)
@@ -170,6 +174,9 @@ class Run:
         heart.beat()
         is_full = sync.reads is Mode.FULL
         settings = self._parts.settings
+        left = windows.left_behind(
+            self._plan(), self._progress.refused, sync.since, sync.behind or {}
+        )
         with db.own(self._conn):
             async with self._conn.transaction():
                 await sync_store.advance(self._conn, sync)
@@ -177,6 +184,7 @@ class Run:
                     self._conn,
                     sync.company_id,
                     since=sync.started_at or now,
+                    behind=left,
                     incremental_due=schedule.next_incremental(now, settings),
                     full_due=schedule.next_full(now, settings) if is_full else None,
                 )

@@ -11,9 +11,11 @@ from services.ingest.sync.steps import Mode
 from shared.db import Connection
 
 COLUMNS = """
-id, company_id, mode, cause, state, since, mark, counts, errors, tokens, reason, due_at,
+id, company_id, mode, cause, state, since, behind, mark, counts, errors, tokens, reason, due_at,
 created_at, started_at, finished_at
 """
+
+OF_SYNCS = ", ".join(f"syncs.{name.strip()}" for name in COLUMNS.split(","))
 
 CONNECT = "INSERT INTO connections (company_id) VALUES ($1) ON CONFLICT DO NOTHING"
 
@@ -53,11 +55,12 @@ NEWEST = f"SELECT {COLUMNS} FROM syncs WHERE company_id = $1 ORDER BY created_at
 START = f"""
 UPDATE syncs
    SET state = 'running', reason = NULL, started_at = coalesce(started_at, clock_timestamp()),
-       since = coalesce(syncs.since, connections.since)
+       since = coalesce(syncs.since, connections.since),
+       behind = coalesce(syncs.behind, connections.behind)
   FROM connections
  WHERE syncs.id = $1 AND syncs.finished_at IS NULL
    AND connections.company_id = syncs.company_id
-RETURNING {COLUMNS.replace("company_id", "syncs.company_id").replace("since", "syncs.since")}
+RETURNING {OF_SYNCS}
 """  # noqa: S608  constant
 
 ADVANCE = """
@@ -74,7 +77,7 @@ RETURNING finished_at
 # The next delta begins where this sync did: what changed since then it may have missed.
 COMPLETED = """
 UPDATE connections
-   SET since = $2, incremental_due = $3, full_due = coalesce($4, full_due)
+   SET since = $2, behind = $3, incremental_due = $4, full_due = coalesce($5, full_due)
  WHERE company_id = $1
 """
 
@@ -105,6 +108,7 @@ class Sync:
     cause: str
     state: str
     since: datetime | None
+    behind: dict[str, str] | None
     mark: dict[str, Any]
     counts: dict[str, dict[str, int]]
     errors: list[dict[str, str]]
@@ -190,10 +194,11 @@ async def completed(
     company_id: int,
     *,
     since: datetime,
+    behind: dict[str, str],
     incremental_due: datetime,
     full_due: datetime | None,
 ) -> None:
-    await conn.execute(COMPLETED, company_id, since, incremental_due, full_due)
+    await conn.execute(COMPLETED, company_id, since, behind, incremental_due, full_due)
 
 
 async def postpone(conn: Connection, company_id: int, until: datetime) -> None:

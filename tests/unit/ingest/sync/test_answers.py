@@ -26,6 +26,7 @@ def a_sync(**changes: object) -> Sync:
         cause="connect",
         state="running",
         since=None,
+        behind=None,
         mark={"step": "walk persons"},
         counts=counts,
         errors=[],

@@ -1,0 +1,39 @@
+"""From which moment on what changed in each list is read. Pure.
+
+Rule 1: it is the beginning of the last sync that read the list to its end: what changed since then
+        that one may have missed.
+Rule 2: for most lists that was the last sync. One that was refused to us then, or is not read
+        every time, is behind; its moment stays, and holds up no other.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Final
+
+from services.ingest.sync.lists import List
+from services.ingest.sync.steps import WHOLE_DELTA, Act, Step
+
+CHANGING: Final = tuple(step.of for step in WHOLE_DELTA if step.act is Act.DELTA)
+READING: Final = frozenset({Act.DELTA, Act.WALK})
+
+Behind = Mapping[str, str]
+"""Moments by the names of the lists, as they are stored."""
+
+
+def begins(of: List, since: datetime, behind: Behind) -> datetime:
+    held = behind.get(of.name)
+    return since if held is None else min(since, datetime.fromisoformat(held))
+
+
+def left_behind(
+    steps: Collection[Step], refused: Collection[str], since: datetime | None, behind: Behind
+) -> dict[str, str]:
+    """The lists that a sync of these steps did not read to their end, and where each is. A company
+    that was never read in full has no such moment.
+    """
+    read = {step.of.name for step in steps if step.act in READING} - set(refused)
+    if since is None:
+        return {}
+    return {
+        of.name: begins(of, since, behind).isoformat() for of in CHANGING if of.name not in read
+    }
