@@ -10,6 +10,9 @@ Rule 2: after a 429, and when the headers say that nothing is left, nobody calls
         until the burst is over: who goes on is banned by the firewall before Pipedrive.
 Rule 3: nothing but a 429 is tried again here. A write whose answer is missing is `Unsettled`.
 Rule 4: the token travels in a header, to the company's own host alone: no redirect is followed.
+Rule 5: before a token is used for anything else Pipedrive is asked whose it is, once a process:
+        with one of another company neither would be read what is that company's, nor written.
+        Only an answer that names another one proves it.
 """
 
 import asyncio
@@ -18,24 +21,37 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final, Self
 
 import aiohttp
+from pydantic import SecretStr
 
 from shared.observability import PIPEDRIVE_CALLS, PIPEDRIVE_SECONDS
-from shared.pipedrive import costs, paging, reading
+from shared.pipedrive import costs, owner, paging, reading
 from shared.pipedrive.budget import Budget, Purpose
-from shared.pipedrive.errors import NotConnected, Unavailable, Unsettled
+from shared.pipedrive.errors import (
+    NotConnected,
+    NotOfTheCompany,
+    Refused,
+    Unavailable,
+    Unsettled,
+)
+from shared.pipedrive.owner import Owner
 from shared.pipedrive.pace import Pace, Paces
 from shared.pipedrive.paging import Page
 from shared.pipedrive.reading import Answer, Verdict
+from shared.pipedrive.standing import Standing
 from shared.tenants import Tenant, Tenants
 
 __all__ = ["Clients", "Page", "Pipedrive"]
 
 Params = Mapping[str, Any]
+Credential = tuple[SecretStr | None, str | None]
+"""A token and the host that it goes to."""
 
 DEADLINE_S: Final = 10.0
 CONNECT_S: Final = 3.0
 CONNECTIONS: Final = 16
 MOST_PER_PAGE: Final = 500
+OUT_OF_ORDER: Final = frozenset({401, 402})
+"""The token or the account is not accepted, whatever is asked for."""
 
 
 class Pipedrive:
@@ -48,6 +64,7 @@ class Pipedrive:
         budget: Budget,
         *,
         paces: Paces,
+        standing: Standing,
         purpose: Purpose = Purpose.INTERACTIVE,
     ) -> None:
         if tenant.api_token is None or not tenant.api_domain:
@@ -60,6 +77,24 @@ class Pipedrive:
         self._headers = {"x-api-token": tenant.api_token.get_secret_value()}
         self._budget = budget
         self._paces = paces
+        self._standing = standing
+
+    async def owner(self, *, deadline_s: float = DEADLINE_S) -> Owner:
+        """Whose the token is by now; as far as Pipedrive says so.
+
+        Raises:
+            NotOfTheCompany: another company's. Else as `get`.
+        """
+        try:
+            due = time.monotonic() + deadline_s
+            found = owner.read((await self._called("GET", owner.PATH, due)).get("data"))
+        except Refused as refused:
+            if refused.status in OUT_OF_ORDER:
+                raise
+            found = owner.UNTOLD  # it is not for us to ask, which proves nothing
+        self._standing.is_ours = found.company_id in (None, self.company_id)
+        self._require_ours()
+        return found
 
     async def get(
         self, path: str, params: Params | None = None, *, deadline_s: float = DEADLINE_S
@@ -140,9 +175,28 @@ class Pipedrive:
         deadline_s: float = DEADLINE_S,
     ) -> dict[str, Any]:
         """The whole envelope of an answer."""
+        due = time.monotonic() + deadline_s
+        if self._standing.is_ours is None:
+            async with self._standing.turn(due):
+                if self._standing.is_ours is None:
+                    await self.owner(deadline_s=due - time.monotonic())
+        self._require_ours()
+        return await self._called(method, path, due, params, body)
+
+    def _require_ours(self) -> None:
+        if not self._standing.is_ours:
+            raise NotOfTheCompany(self.company_id)
+
+    async def _called(
+        self,
+        method: str,
+        path: str,
+        due: float,
+        params: Params | None = None,
+        body: Params | None = None,
+    ) -> dict[str, Any]:
         called = costs.call(method, path)
         pace = self._paces.of(is_search=called.is_search)
-        due = time.monotonic() + deadline_s
         while True:
             async with pace.turn(due):
                 await self._budget.take(self.company_id, called.tokens, self.purpose)
@@ -212,6 +266,7 @@ class Clients:
         self._session: aiohttp.ClientSession | None = None
         self._made: dict[tuple[int, Purpose], tuple[Tenant, Pipedrive]] = {}
         self._paces: dict[int, Paces] = {}
+        self._standings: dict[int, tuple[Credential, Standing]] = {}
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS)
@@ -237,9 +292,24 @@ class Clients:
         made = self._made.get((company_id, purpose))
         if made is None or made[0] is not tenant:
             paces = self._paces.setdefault(company_id, Paces())
-            client = Pipedrive(self._session, tenant, self._budget, paces=paces, purpose=purpose)
+            client = Pipedrive(
+                self._session,
+                tenant,
+                self._budget,
+                paces=paces,
+                standing=self._standing(tenant),
+                purpose=purpose,
+            )
             made = self._made[company_id, purpose] = tenant, client
         return made[1]
+
+    def _standing(self, tenant: Tenant) -> Standing:
+        """What was learned of a token holds as long as the file has that token."""
+        credential = tenant.api_token, tenant.api_domain
+        held = self._standings.get(tenant.company_id)
+        if held is None or held[0] != credential:
+            held = self._standings[tenant.company_id] = credential, Standing()
+        return held[1]
 
 
 def _broken(method: str, what: str) -> Unavailable:

@@ -14,6 +14,7 @@ __all__ = [
     "BurstSpent",
     "DaySpent",
     "NotConnected",
+    "NotOfTheCompany",
     "Refused",
     "Unavailable",
     "Unsettled",
@@ -63,4 +64,16 @@ class NotConnected(Refused):
     def __init__(self, company_id: int) -> None:
         super().__init__(
             409, f"Company {company_id} is not connected to Pipedrive: it has no API token."
+        )
+
+
+class NotOfTheCompany(NotConnected):
+    """The token that the tenants file has for the company speaks for another one."""
+
+    def __init__(self, company_id: int) -> None:
+        Refused.__init__(
+            self,
+            409,
+            f"The API token of company {company_id} in the tenants file belongs to another "
+            "company in Pipedrive.",
         )

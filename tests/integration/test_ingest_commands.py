@@ -458,6 +458,7 @@ async def test_an_organization_that_one_user_made_unheard_is_found_by_the_next_w
     monkeypatch.setattr(making, "SETTLED", timedelta(0))
     async with Clients(Tenants(service.settings.tenants_file), service.budget) as clients:
         pipedrive, once = clients.of(COMPANY), Making(store, DEADLINE_S).once
+        await pipedrive.owner()
         service.double.server.faults = Faults(errors=1.0, after=1.0, at_most=2)  # its look, too
         with pytest.raises(Unsettled):
             await once(pipedrive, it, an_organization(owner_id=1001))

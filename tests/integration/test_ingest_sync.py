@@ -368,16 +368,48 @@ async def test_a_token_that_is_not_accepted_fails_the_sync_in_words(cluster: Clu
         wrong = {**a_connected_tenant(pipedrive), "api_token": "wrong"}
         cluster.write_tenants([wrong, a_tenant(FOREIGN)])
 
-        async def is_refused() -> bool:
-            status, _ = await asking.call("POST", "/api/sync", {"mode": "full"})
-            assert status in (202, 409)
-            _, listed = await asking.call("GET", "/api/sync")
-            return any(one["state"] == "failed" for one in listed["data"]["syncs"])
+        assert await _reason_of_failure(asking) == "Pipedrive does not accept the API token."
 
-        await until(is_refused, every_s=0.3)
+
+async def _reason_of_failure(asking: Asking) -> Any:
+    """Why a sync fails, as soon as ingest has read the tenants file."""
+    reasons: list[Any] = []
+
+    async def is_refused() -> bool:
+        status, _ = await asking.call("POST", "/api/sync", {"mode": "full"})
+        assert status in (202, 409)
         _, listed = await asking.call("GET", "/api/sync")
-        failed = next(one for one in listed["data"]["syncs"] if one["state"] == "failed")
-        assert failed["reason"] == "Pipedrive does not accept the API token."
+        syncs = listed["data"]["syncs"]
+        reasons.extend(one["reason"] for one in syncs if one["state"] == "failed")
+        return bool(reasons)
+
+    await until(is_refused, every_s=0.3)
+    return reasons[0]
+
+
+async def test_with_the_token_of_another_company_a_sync_fails_in_words_and_tells_nothing(
+    cluster: Cluster, log: Log
+) -> None:
+    elsewhere = cluster.folder / "theirs"
+    elsewhere.mkdir()
+    async with (
+        connected(cluster, *SMALL) as (ours, asking),
+        double(elsewhere, FOREIGN, *SMALL) as theirs,
+    ):
+        await asking.done(await asking.connect())
+        told = len(await log.read(*TOPICS))
+        theirs_before = await theirs.hooks()
+        cluster.write_tenants(
+            [a_connected_tenant(theirs), a_connected_tenant(ours, company_id=FOREIGN)]
+        )
+
+        reason = await _reason_of_failure(asking)
+        status, answer = await asking.call("POST", "/api/connection", {"url": asking.ingest.url})
+
+        assert "belongs to another company" in reason
+        assert (status, answer["code"], answer["error"]) == (409, "not_connected", reason)
+        assert len(await log.read(*TOPICS)) == told
+        assert await theirs.hooks() == theirs_before
 
 
 async def test_who_may_ask_for_what(cluster: Cluster) -> None:

@@ -25,16 +25,19 @@ from shared.pipedrive.errors import (
     BurstSpent,
     DaySpent,
     NotConnected,
+    NotOfTheCompany,
     Refused,
     Unavailable,
     Unsettled,
 )
+from shared.pipedrive.owner import UNTOLD
 from shared.tenants import Tenants
 from tests.support.commands import API_TOKEN, COMPANY, a_tenant, double
 
 pytestmark = pytest.mark.integration
 
 SIZES = Sizes(2, 20, 8, 10.0)
+OTHER = 7002
 NOBODY = "redis://127.0.0.1:1/0"
 LISTS = (
     "/v2/persons",
@@ -125,7 +128,7 @@ async def test_hundreds_of_calls_at_once_are_never_too_many(tmp_path: Path) -> N
 async def test_a_burst_that_others_used_up_is_waited_out(tmp_path: Path) -> None:
     async with together(tmp_path, limits=Rules(burst=5, daily_tokens=None)) as found:
         async with Budget(None) as own, Clients(_tenants(tmp_path), own) as others:
-            for _ in range(5):
+            for _ in range(4):  # and one that asks whose the token is
                 await others.of(COMPANY).get("/v2/persons/1")
         began = time.monotonic()
 
@@ -208,13 +211,14 @@ async def test_sync_stops_at_its_share_and_leaves_the_rest_to_users(
             await found.client.get("/v2/persons")
 
         usage = await found.budget.usage(COMPANY)
-        assert (usage.limit, usage.used_by_sync, usage.used) == (100, 30, 91)
-        assert found.double.server.limits.tokens_used == 91
+        assert (usage.limit, usage.used_by_sync, usage.used) == (100, 30, 93)
+        assert found.double.server.limits.tokens_used == 93
 
 
 async def test_sync_leaves_a_part_of_the_day_alone_whoever_used_the_rest(tmp_path: Path) -> None:
     rules = Rules(burst=None, daily_tokens=1000)
     async with together(tmp_path, limits=rules) as found:
+        await found.client.owner()
         found.double.server.limits.tokens_used = 960
         sync = found.clients.of(COMPANY, Purpose.SYNC)
         await sync.get("/v2/persons/1")
@@ -272,6 +276,7 @@ async def test_a_broken_answer_to_a_read_is_an_outage_and_to_a_write_leaves_it_o
     tmp_path: Path, fault: str
 ) -> None:
     async with together(tmp_path) as found:
+        await found.client.owner()
         found.double.server.faults = Faults(**{fault: 1.0})
 
         with pytest.raises(Unavailable) as read:
@@ -331,6 +336,51 @@ async def test_a_wrong_token_is_refused_and_stands_in_no_log(
     assert "a-stolen-token" not in caplog.text
     assert API_TOKEN not in caplog.text
     assert "a-stolen-token" not in repr(told.value)
+
+
+async def test_with_a_token_of_another_company_nothing_is_asked_but_whose_it_is(
+    tmp_path: Path,
+) -> None:
+    async with together(tmp_path) as found:
+        (tmp_path / "tenants.json").write_text(json.dumps([a_tenant(found.double.url, OTHER)]))
+        async with Budget(None) as own, Clients(_tenants(tmp_path), own) as others:
+            for purpose in Purpose:
+                with pytest.raises(NotOfTheCompany, match="belongs to another company") as told:
+                    await others.of(OTHER, purpose).get("/v2/persons/1")
+            with pytest.raises(NotOfTheCompany):
+                await others.of(OTHER).post("/v2/persons", {"name": "Ann"})
+
+        assert told.value.status == 409
+        assert found.double.server.requests == 1
+
+
+async def test_whose_a_token_is_is_asked_once_by_all_that_call_at_once(tmp_path: Path) -> None:
+    async with together(tmp_path) as found:
+        clients = [found.clients.of(COMPANY, purpose) for purpose in Purpose]
+        async with asyncio.TaskGroup() as group:
+            for client in clients * 5:
+                group.create_task(client.get("/v2/persons/1"))
+        assert found.double.server.requests == 1 + 5 * len(clients)
+
+        another = a_tenant(found.double.url, OTHER, webhook_user="another")
+        (tmp_path / "tenants.json").write_text(json.dumps([a_tenant(found.double.url), another]))
+        tenants = _tenants(tmp_path)
+        async with Budget(None) as own, Clients(tenants, own) as others:
+            for _ in range(2):
+                await others.of(COMPANY).get("/v2/persons/1")
+                (tmp_path / "tenants.json").write_text(json.dumps([a_tenant(found.double.url)]))
+                tenants.reload()
+        assert found.double.server.requests == 1 + 5 * len(clients) + 3
+
+
+async def test_a_pipedrive_that_does_not_say_whose_the_token_is_stops_nothing(
+    tmp_path: Path,
+) -> None:
+    async with together(tmp_path) as found:
+        found.double.account.tables["user"].purge(found.double.account.user_id)
+
+        assert await found.client.owner() == UNTOLD
+        assert (await found.client.get("/v2/persons/1"))["id"] == 1
 
 
 async def test_a_company_without_a_token_is_not_connected(tmp_path: Path) -> None:
