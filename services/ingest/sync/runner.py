@@ -91,7 +91,7 @@ class Runner:
         due = schedule.next_incremental(datetime.now(UTC), self._parts.settings)
         with db.errors():
             async with self._pool.acquire() as conn, conn.transaction():
-                await sync_store.postpone(conn, company_id, due)
+                await sync_store.postpone(conn, company_id, sync_id, due)
                 await sync_store.end(conn, sync_id, "failed", "Something went wrong on our side.")
 
     async def _say_so(self, company_id: int, sync_id: UUID, stop: asyncio.Event) -> None:

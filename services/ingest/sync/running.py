@@ -195,15 +195,16 @@ class Run:
 
     async def _fail(self, status: Status, reason: str) -> None:
         log.error("sync_failed", extra={"reason": reason})
-        await status.failed(self._sync)
+        sync = self._sync
+        await status.failed(sync)
         heart.beat()
         due = schedule.next_incremental(datetime.now(UTC), self._parts.settings)
         with db.own(self._conn):
             async with self._conn.transaction():
-                await sync_store.advance(self._conn, self._sync)
-                await sync_store.postpone(self._conn, self._sync.company_id, due)
-                await sync_store.end(self._conn, self._sync.id, "failed", reason)
-        SYNCS.labels(self._sync.mode.value, "failed").inc()
+                await sync_store.advance(self._conn, sync)
+                await sync_store.postpone(self._conn, sync.company_id, sync.id, due)
+                await sync_store.end(self._conn, sync.id, "failed", reason)
+        SYNCS.labels(sync.mode.value, "failed").inc()
 
     async def _wait(self, reason: str, until: datetime) -> None:
         log.warning("sync_waits", extra={"reason": reason, "until": until.isoformat()})

@@ -81,11 +81,14 @@ UPDATE connections
  WHERE company_id = $1
 """
 
+# Only a sync that read all in full was the night's.
 POSTPONE = """
 UPDATE connections
-   SET incremental_due = $2,
-       full_due = CASE WHEN full_due <= now() THEN full_due + interval '1 day' ELSE full_due END
- WHERE company_id = $1
+   SET incremental_due = $3,
+       full_due = CASE WHEN full_due <= now() AND (syncs.mode = 'full' OR syncs.since IS NULL)
+                       THEN full_due + interval '1 day' ELSE full_due END
+  FROM syncs
+ WHERE connections.company_id = $1 AND syncs.id = $2
 """
 
 LAST_COMPLETED = """
@@ -201,9 +204,9 @@ async def completed(
     await conn.execute(COMPLETED, company_id, since, behind, incremental_due, full_due)
 
 
-async def postpone(conn: Connection, company_id: int, until: datetime) -> None:
+async def postpone(conn: Connection, company_id: int, failed_id: UUID, until: datetime) -> None:
     """After a failure, which the next try by the clock need not repeat at once."""
-    await conn.execute(POSTPONE, company_id, until)
+    await conn.execute(POSTPONE, company_id, failed_id, until)
 
 
 async def last_completed(conn: Connection, company_id: int) -> datetime | None:
