@@ -1,18 +1,23 @@
 """What the pages are told of a company's sync, when one fails and the next finds nothing."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from services.ingest.sync import status
+from services.ingest.sync import answers, status
 from services.ingest.sync.schedule import BY_THE_CLOCK
 from shared.errors import Poison
+from shared.pipedrive.errors import BurstSpent
 from tests.support import synchronised
 from tests.support.infra import Infra
 from tests.support.synchronised import A_USER, Company
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+NOW = datetime.now(UTC)
 
 
 @pytest.fixture
@@ -52,6 +57,26 @@ async def test_a_failure_is_told_and_so_is_its_end_though_nothing_was_found_in_t
     assert await company.syncs(BY_THE_CLOCK) == "done"
 
     await company.last_told("idle")
+
+
+async def test_a_sync_that_waits_for_the_burst_says_until_when(company: Company) -> None:
+    company.told.trouble = BurstSpent(1.5)
+    sync_id = await company.begins(A_USER)
+
+    async def waits() -> bool:
+        return (await company.stands(sync_id)).state == "waiting"
+
+    async def is_done() -> bool:
+        return (await company.stands(sync_id)).state == "done"
+
+    await until(waits)
+    told = answers.sync(await company.stands(sync_id), NOW)
+    await until(is_done)
+    afterwards = answers.sync(await company.stands(sync_id), NOW)
+
+    assert "burst" in told["reason"]
+    assert told["waitingUntil"] > told["startedAt"]
+    assert (afterwards["reason"], afterwards["waitingUntil"]) == (None, None)
 
 
 async def test_whoever_dies_before_writing_down_that_idle_was_told_tells_it_again(

@@ -139,10 +139,20 @@ class Run:
                 if tries >= TRIES or self._conn.is_closed():
                     raise
                 log.info("sync_waits", extra={"reason": str(outage)})
-                after = outage.retry_after_s if isinstance(outage, BurstSpent) else wait
-                await reader.pause(after)
+                if isinstance(outage, BurstSpent):
+                    await self._hold(reader, outage)
+                else:
+                    await reader.pause(wait)
             else:
                 return
+
+    async def _hold(self, reader: Reader, spent: BurstSpent) -> None:
+        """Wait for the burst, and say so meanwhile as of the day's tokens."""
+        until = datetime.now(UTC) + timedelta(seconds=spent.retry_after_s)
+        await self._note_wait(str(spent), until)
+        await reader.pause(spent.retry_after_s)
+        with db.own(self._conn):
+            await sync_store.start(self._conn, self._sync.id)
 
     async def _act(self, reader: Reader, step: Step) -> None:
         since = self._since(step.of)
@@ -208,6 +218,9 @@ class Run:
 
     async def _wait(self, reason: str, until: datetime) -> None:
         log.warning("sync_waits", extra={"reason": reason, "until": until.isoformat()})
+        await self._note_wait(reason, until)
+
+    async def _note_wait(self, reason: str, until: datetime) -> None:
         heart.beat()
         with db.own(self._conn):
             await sync_store.advance(self._conn, self._sync)
