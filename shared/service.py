@@ -40,6 +40,16 @@ async def prepare_topics(
     )
 
 
+def making(settings: Settings, *topics: Topic) -> lifecycle.Loop:
+    """A loop that makes topics beside a process which serves before Kafka is there, and without."""
+
+    async def make_topics(stop: asyncio.Event) -> None:
+        await prepare_topics(settings, topics, stop)
+        await lifecycle.idle(stop)
+
+    return make_topics
+
+
 async def prepare_store(dsn: str, schema: str, migrations: Path, stop: asyncio.Event) -> None:
     """Bring the schema up to date, waiting for Postgres as long as it takes."""
     folders = (MIGRATIONS, migrations)

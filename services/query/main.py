@@ -92,7 +92,7 @@ async def main(arguments: Sequence[str]) -> None:
                 loops += [*_watching(settings, parts), slow.teller(pool)]
                 live = _live(settings, People(pool, wire, Keys(store_id)), parts, publisher)
                 await lifecycle.persist(live.sessions.load, stop, what="sessions")
-                loops += live.loops(dsn, SCHEMA)
+                loops += [*live.loops(dsn, SCHEMA), service.making(settings, topics.APP_SESSIONS)]
                 authenticator = Authenticator(
                     settings.jwt_secret, settings.jwt_jwks_file, live.sessions.why
                 )

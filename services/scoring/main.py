@@ -64,6 +64,7 @@ async def main(arguments: Sequence[str]) -> None:
             if "api" in roles:
                 endpoints += WeightsApi(pool, tenants, publisher).endpoints()
                 endpoints += Api(pool, tenants).endpoints()
+                loops.append(service.making(settings, topics.APP_SCORING_WEIGHTS))
             loops.append(_http(settings, endpoints, Health(pings)))
             async with preparing(title=TITLE, host=settings.host, port=settings.port):
                 if roles != {"api"}:

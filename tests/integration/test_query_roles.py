@@ -11,7 +11,7 @@ from shared.kafka.consumer import Received
 from shared.kafka.publisher import Publisher, Record
 from shared.settings import Settings
 from tests.support import query_facts as facts
-from tests.support.cluster import Cluster, variables
+from tests.support.cluster import Cluster, token, variables
 from tests.support.infra import Infra
 from tests.support.query_facts import COMPANY
 from tests.support.waiting import until
@@ -52,6 +52,20 @@ async def test_a_service_without_redis_is_ready_and_says_so(
 
     assert said["postgres"] == "ok"
     assert said["redis"].startswith("away, pages are read from Postgres")
+
+
+async def test_a_session_is_ended_though_no_projector_ever_ran(cluster: Cluster) -> None:
+    api = cluster.start("query", "api")
+    await cluster.ready(api)
+    headers = {"Authorization": f"Bearer {token(COMPANY, '7', jti='a')}"}
+
+    async def is_ended() -> bool:
+        address = f"{api.url}/api/sessions/revoke"
+        async with cluster.http.post(address, json={"jti": "b"}, headers=headers) as response:
+            assert response.status in (200, 503), await response.text()
+            return response.status == 200
+
+    await until(is_ended, 60)
 
 
 async def test_what_the_topics_say_is_on_the_page(

@@ -93,6 +93,18 @@ async def test_two_workers_a_ticker_and_an_api_apart(
     assert [instance.stop() for instance in (api, *others)] == [0, 0, 0, 0]
 
 
+async def test_weights_are_decided_though_no_worker_ever_ran(cluster: Cluster) -> None:
+    api = cluster.start("scoring", "api")
+    await cluster.ready(api)
+
+    async def is_decided() -> bool:
+        status = await asked_to_decide(cluster, api, {"organization": 5})
+        assert status in (201, 503)
+        return status == 201
+
+    await until(is_decided, 60)
+
+
 async def test_a_rescoring_goes_on_where_a_killed_ticker_left_it(
     cluster: Cluster, database_url: str, tmp_path: Path
 ) -> None:
@@ -123,11 +135,15 @@ async def test_a_rescoring_goes_on_where_a_killed_ticker_left_it(
 
 
 async def decide(cluster: Cluster, api: Instance, weights: dict[str, int]) -> None:
+    assert await asked_to_decide(cluster, api, weights) == 201
+
+
+async def asked_to_decide(cluster: Cluster, api: Instance, weights: dict[str, int]) -> int:
     headers = {"Authorization": f"Bearer {token(COMPANY, '5', role='admin')}"}
     body = {"weights": weights, "reason": "To see."}
     address = f"{api.url}/api/scoring/weights"
     async with cluster.http.post(address, json=body, headers=headers) as response:
-        assert response.status == 201, await response.text()
+        return response.status
 
 
 async def rescoring(cluster: Cluster, api: Instance) -> Any:
