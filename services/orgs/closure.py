@@ -141,11 +141,16 @@ class _Closing:
 
     async def _spoken_of(self, frontier: Iterable[Record]) -> set[OrgKey]:
         """All records that people named together with these, and those they became."""
-        keys = {record.key for record in frontier if record.company_id not in self.silent}
-        said = await verdict_store.naming(self.conn, keys)
-        fresh = [v for v in said if v.key not in self.verdicts and v.statement is not None]
-        named = {(v.company_id, ref) for v in fresh for ref in v.refs}
-        for verdict in fresh:
+        heard = {r.key: r for r in frontier if r.company_id not in self.silent}
+        unsaved = {
+            (record.company_id, record.pipedrive_org_id)
+            for key, record in heard.items()
+            if key not in self.stored and record.pipedrive_org_id is not None
+        }
+        said = await verdict_store.naming(self.conn, heard.keys(), unsaved)
+        unheard = [v for v in said if v.key not in self.verdicts and v.statement is not None]
+        named = {(v.company_id, ref) for v in unheard for ref in v.refs}
+        for verdict in unheard:
             if verdict.statement is not None:
                 self.verdicts[verdict.key] = verdict.company_id, verdict.statement
         await self._load(named)

@@ -281,14 +281,16 @@ async def test_a_merge_outlives_deletion_and_renaming_of_what_it_named(
     assert await home(client, 3) == org_id(1)
 
 
+@pytest.mark.parametrize("is_survivor_first", [True, False])
 async def test_pipedrives_merge_takes_what_people_said_along(
-    pool: db.Pool, client: Client
+    pool: db.Pool, client: Client, *, is_survivor_first: bool
 ) -> None:
-    await tell(pool, an_org(1, "Alpha"), an_org(2, "Omega"), an_org(3, "Third"))
+    await tell(pool, an_org(1, "Alpha"), an_org(2, "Omega"))
     await post(client, "/merges", winnerId=org_id(1), loserId=org_id(2))
 
-    gone = {"version": 5, "action": Action.DELETE, "merged_into": "3"}
-    await tell(pool, an_org(2, None, **gone))
+    told = [an_org(3, "Third"), an_org(2, None, version=5, action=Action.DELETE, merged_into="3")]
+    for fact in told if is_survivor_first else reversed(told):
+        await tell(pool, fact)
 
     assert await home(client, 3) == org_id(1)
     assert await home(client, 2) == org_id(1)

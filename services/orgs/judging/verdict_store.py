@@ -9,7 +9,7 @@ from uuid import UUID
 
 from services.orgs import rows
 from services.orgs.effects import OrgKey
-from services.orgs.folding import VERDICT_FIELDS
+from services.orgs.folding import VERDICT_FIELDS, Key
 from services.orgs.matching.statement import Statement
 from shared import db
 from shared.register import Register, Stamp
@@ -63,18 +63,24 @@ SELECT k.company_id
  WHERE EXISTS (SELECT FROM verdicts v WHERE v.company_id = k.company_id)
 """
 
-# A record is also spoken of by the names of those that were merged into it in Pipedrive.
+# A record is also spoken of by the names of those that were merged into it in Pipedrive, be it
+# before it was heard of itself.
 NAMING = """
 WITH asked AS (
     SELECT * FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, record_id)),
+roots AS (
+    SELECT * FROM unnest($3::bigint[], $4::bigint[]) AS k (company_id, root)
+     UNION
+    SELECT s.company_id, s.pipedrive_org_id
+      FROM asked
+      JOIN records s USING (company_id, record_id)),
 known AS (
     SELECT company_id, record_id FROM asked
      UNION
-    SELECT s.company_id, l.record_id
-      FROM asked
-      JOIN records s USING (company_id, record_id)
+    SELECT m.company_id, l.record_id
+      FROM roots
       JOIN merges m
-        ON m.company_id = s.company_id AND m.kind = 'organization' AND m.root = s.pipedrive_org_id
+        ON m.company_id = roots.company_id AND m.kind = 'organization' AND m.root = roots.root
       JOIN records l ON l.company_id = m.company_id AND l.pipedrive_org_id = m.loser)
 SELECT v.*
   FROM (SELECT DISTINCT company_id, verdict_id
@@ -182,11 +188,16 @@ async def spoken_of_in(conn: db.Connection, companies: Collection[int]) -> set[i
     return {row[0] for row in await conn.fetch(SPOKEN_OF_IN, list(companies))}
 
 
-async def naming(conn: db.Connection | db.Pool, records: Collection[OrgKey]) -> list[Verdict]:
-    """All that was said about records, and about what was merged into them in Pipedrive."""
+async def naming(
+    conn: db.Connection | db.Pool, records: Collection[OrgKey], unsaved: Collection[Key] = ()
+) -> list[Verdict]:
+    """All that was said about records, and about what was merged into them in Pipedrive. `unsaved`
+    are the Pipedrive ids of those among them that have no row yet.
+    """
     if not records:
         return []
-    return [_verdict(row) for row in await conn.fetch(NAMING, *db.columns(list(records), 2))]
+    asked = (*db.columns(list(records), 2), *db.columns(list(unsaved), 2))
+    return [_verdict(row) for row in await conn.fetch(NAMING, *asked)]
 
 
 async def one(conn: db.Connection | db.Pool, company_id: int, verdict_id: UUID) -> Verdict | None:
