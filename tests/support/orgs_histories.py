@@ -138,6 +138,8 @@ def _verdict(rng: Random, number: int) -> Received:
         decision="same" if which % 3 else "distinct",
         left_records=tuple(named[:1]),
         right_records=tuple(named[1:]),
+        left_id=named[0],
+        right_id=named[1],
         decided_by=which,
     )
     envelope |= {"version": which * 7, "event_id": f"said-{which}"}

@@ -40,6 +40,7 @@ SELECT company_id, verdict_id, version, rank, event_id, deleted, lag, decision,
    SET version = EXCLUDED.version, rank = EXCLUDED.rank, event_id = EXCLUDED.event_id,
        deleted = EXCLUDED.deleted, lag = EXCLUDED.lag, decision = EXCLUDED.decision,
        left_records = EXCLUDED.left_records, right_records = EXCLUDED.right_records,
+       left_id = EXCLUDED.left_id, right_id = EXCLUDED.right_id,
        decided_by = EXCLUDED.decided_by, reason = EXCLUDED.reason, score = EXCLUDED.score,
        matcher_version = EXCLUDED.matcher_version, review_id = EXCLUDED.review_id,
        withdrawn = EXCLUDED.withdrawn, withdrawn_by = EXCLUDED.withdrawn_by
