@@ -9,11 +9,12 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from shared import observability, topics
@@ -23,7 +24,7 @@ from shared.topics import Topic
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "tests" / "unit" / "shared" / "golden"
 SERVICES = ("ingest", "orgs", "scoring", "query")
-LOG_CALL = re.compile(r'\blog\.(debug|info|warning|error|exception)\(\s*"(\w+)"')
+LOG_CALL = re.compile(r'\blog\.(debug|info|warning|error|exception|critical)\(\s*"(\w+)"')
 
 
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -88,30 +89,49 @@ def variables(name: str, field: Any) -> list[str]:
 
 
 def settings() -> str:
-    readers: dict[str, list[str]] = {}
-    facts: dict[str, tuple[str, str]] = {}
+    """A variable is told once, with what differs between its readers told of each."""
+    defaults: dict[str, dict[str, str]] = {}
+    meanings: dict[str, dict[str, str]] = {}
+    replaced: dict[str, list[str]] = {}
     for service, model in settings_classes().items():
         for name, field in model.model_fields.items():
+            *before, last = variables(name, field)
+            meaning = field.description or ""
             default = "required" if field.is_required() else f"`{_shown(field.get_default())}`"
-            for variable in variables(name, field):
-                readers.setdefault(variable, []).append(
-                    f"{service}: {default}" if variable == "PORT" else service
-                )
-                shown = "per service" if variable == "PORT" else default
-                facts[variable] = shown, field.description or name.replace("_", " ")
+            defaults.setdefault(last, {})[service] = default
+            meanings.setdefault(last, {})[service] = meaning
+            for variable in before:
+                defaults[variable] = {service: f"that of `{last}`"}
+                meanings[variable] = {service: meaning}
+                replaced.setdefault(last, []).append(f"`{variable}`")
+    for variable, names in replaced.items():
+        instead = f"in place of each of {', '.join(names)} that is not set"
+        meanings[variable] = dict.fromkeys(meanings[variable], instead)
     rows = (
-        (f"`{variable}`", facts[variable][0], _readers(variable, readers), facts[variable][1])
-        for variable in sorted(facts)
+        (f"`{variable}`", _told(defaults[variable]), _readers(meanings[variable]), _told(told))
+        for variable, told in sorted(meanings.items())
     )
     return _table(("variable", "default", "read by", "meaning"), rows)
 
 
-def _readers(variable: str, readers: dict[str, list[str]]) -> str:
-    named = readers[variable]
-    return "all" if len(named) == len(SERVICES) and variable != "PORT" else ", ".join(named)
+def _readers(told: Mapping[str, str]) -> str:
+    return "all" if len(told) == len(SERVICES) else ", ".join(told)
+
+
+def _told(by_service: Mapping[str, str]) -> str:
+    """What is told by all of them, once; else by whom what is told."""
+    tellers: dict[str, list[str]] = {}
+    for service, told in by_service.items():
+        tellers.setdefault(told, []).append(service)
+    if len(tellers) == 1:
+        return next(iter(tellers))
+    return "; ".join(f"{', '.join(who)}: {told}" for told, who in tellers.items())
 
 
 def _shown(default: object) -> str:
+    """What stands in the code is no secret, wherever it may stand otherwise."""
+    if isinstance(default, SecretStr):
+        return default.get_secret_value()
     return "" if default is None else str(default)
 
 

@@ -41,7 +41,7 @@ async def prepare_topics(
 
 
 def making(settings: Settings, *topics: Topic) -> lifecycle.Loop:
-    """A loop that makes topics beside a process which serves before Kafka is there, and without."""
+    """A loop, for a process that serves before Kafka is there, and without it."""
 
     async def make_topics(stop: asyncio.Event) -> None:
         await prepare_topics(settings, topics, stop)

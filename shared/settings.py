@@ -56,4 +56,9 @@ class StoreSettings(Settings):
     dead_letter_limit: int = Field(
         100, ge=1, description="dead letters within 5 minutes that stop the line"
     )
-    pool_size: int = Field(10, ge=2, description="Postgres connections of one process")
+    pool_size: int = Field(
+        10,
+        ge=2,
+        description="most Postgres connections of a pool; a process has two pools, and a few "
+        "connections beside them",
+    )

@@ -31,13 +31,17 @@ def _log(
     return Topic(name, model, producer, consumers, "company_id:entity_id", also_from=also_from)
 
 
-PERSONS = _log("pipedrive.persons", events.PersonChange, "ingest", "orgs", "scoring", "query")
-ORGANIZATIONS = _log("pipedrive.organizations", events.OrganizationChange, "ingest", "orgs")
-DEALS = _log("pipedrive.deals", events.DealChange, "ingest", "scoring")
-ACTIVITIES = _log(
-    "pipedrive.activities", events.ActivityChange, "ingest", "orgs", "scoring", "query"
+PERSONS = _log(
+    "pipedrive.persons", events.PersonChange, "ingest", "ingest", "orgs", "scoring", "query"
 )
-LEADS = _log("pipedrive.leads", events.LeadChange, "ingest", "scoring")
+ORGANIZATIONS = _log(
+    "pipedrive.organizations", events.OrganizationChange, "ingest", "ingest", "orgs"
+)
+DEALS = _log("pipedrive.deals", events.DealChange, "ingest", "ingest", "scoring")
+ACTIVITIES = _log(
+    "pipedrive.activities", events.ActivityChange, "ingest", "ingest", "orgs", "scoring", "query"
+)
+LEADS = _log("pipedrive.leads", events.LeadChange, "ingest", "ingest", "scoring")
 USERS = _log("pipedrive.users", events.UserChange, "ingest", "query")
 NOTES = _log("pipedrive.notes", events.NoteChange, "ingest")
 OTHER = _log("pipedrive.other", events.OtherChange, "ingest")

@@ -1,6 +1,22 @@
 """The documentation's tables are the code's."""
 
+import re
+from collections.abc import Iterable
+
 from devstack import documents
+from services.ingest.sync import hearing
+from services.orgs import main as orgs
+from services.query import main as query
+from services.scoring import main as scoring
+from shared import topics
+from shared.topics import Topic
+
+READ = {
+    "ingest": hearing.TOPICS,
+    "orgs": orgs.CONSUMED,
+    "scoring": scoring.CONSUMED,
+    "query": query.CONSUMED,
+}
 
 
 def test_the_tables_of_the_documents_are_those_of_the_code() -> None:
@@ -8,6 +24,33 @@ def test_the_tables_of_the_documents_are_those_of_the_code() -> None:
         text = (documents.ROOT / path).read_text()
 
         assert documents.regenerated(text, name, content()) == text, "run `make docs`"
+
+
+def test_a_topic_names_those_who_read_it() -> None:
+    for topic in topics.ALL:
+        readers = {service for service, read in READ.items() if topic.name in _names(read)}
+
+        assert set(topic.consumers) == readers, topic.name
+
+
+def _names(read: Iterable[Topic]) -> set[str]:
+    return {topic.name for topic in read}
+
+
+def test_what_differs_between_services_is_told_of_each_and_the_rest_once() -> None:
+    rows = [line.split(" | ") for line in documents.settings().splitlines()[2:]]
+    told = {name.strip("| `"): rest for name, *rest in rows}
+
+    assert told["POOL_SIZE"][:2] == ["`10`", "all"]
+    assert told["PORT"][0] == "ingest: `8081`; orgs: `8082`; scoring: `8083`; query: `8080`"
+    assert told["QUERY_DATABASE_URL"][0] == "that of `DATABASE_URL`"
+    assert told["DATABASE_URL"][:2] == ["`postgresql://localhost:5432/my500`", "all"]
+    assert "`QUERY_DATABASE_URL`" in told["DATABASE_URL"][2]
+    assert {"ingest", "query"} <= set(re.findall(r"(\w+): ", told["REDIS_URL"][2]))
+
+
+def test_logs_of_every_level_are_in_the_table() -> None:
+    assert "| `stuck` | critical | `shared/lifecycle.py` |" in documents.logs()
 
 
 def test_every_setting_says_what_it_means() -> None:
