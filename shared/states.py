@@ -14,8 +14,9 @@ from shared.events import Fact, Id, Instant, key
 class OrganizationState(Fact):
     """One real organization as orgs holds it now; `version` grows with each publication.
 
-    `deleted` once no record is left in it; `merged_into` is then where its records went, if they
-    went together. `last_activity` is the newest moment of a done activity.
+    `deleted` if its id is that of a record which stands in another, or nowhere; `merged_into` is
+    then the organization that the id leads to, if any. `last_activity` is the newest moment of a
+    done activity.
     """
 
     version: int

@@ -25,14 +25,16 @@ class Move(NamedTuple):
 
 @dataclass(slots=True)
 class Effects:
-    """`now_us` is the least version that this batch publishes."""
+    """`now_us` is the least version that this batch publishes; `vacant` are ids that no living
+    organization has, and where they lead, if that follows from the batch alone.
+    """
 
     now_us: int
     links: dict[Key, Move] = field(default_factory=dict)
     counts: Counter[OrgKey] = field(default_factory=Counter)
     touched: set[OrgKey] = field(default_factory=set)
     shown: dict[OrgKey, Shown] = field(default_factory=dict)
-    vacant: set[OrgKey] = field(default_factory=set)
+    vacant: dict[OrgKey, UUID | None] = field(default_factory=dict)
     stale_contacts: set[Key] = field(default_factory=set)
     stale_records: set[Key] = field(default_factory=set)
 

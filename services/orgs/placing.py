@@ -92,7 +92,7 @@ async def settle(
     rehomed = _rehomed(placed, before)
     ends = {*roots, *_numbers_of(rehomed)}
     taken = await record_store.take_along(conn, ends)
-    effects.vacant |= {(r.company_id, r.record_id) for r in taken}
+    effects.vacant |= {(r.company_id, r.record_id): r.joined for r in taken}
     effects.stale_records |= _numbers(r for r in placed.values() if r.key not in before)
     await _move_contacts(conn, (*rehomed, *taken), effects)
 
@@ -169,12 +169,13 @@ def _placed(block: Block, effects: Effects) -> Records:
         for key, record in records.items()
     }
     for key in records:
-        effects.vacant.add(key)
+        effects.vacant[key] = None
         effects.shown.pop(key, None)
     for group in grouping.partitioned(records.values(), block.said, block.crowded):
         key = (group.company_id, group.organization_id)
         effects.shown[key] = grouping.shown(group.records, group.organization_id)
-        effects.vacant.discard(key)
+        effects.vacant |= dict.fromkeys((r.key for r in group.records), group.organization_id)
+        del effects.vacant[key]
         placed |= {r.key: r._replace(home=group.organization_id) for r in group.records}
     return placed
 

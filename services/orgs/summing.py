@@ -1,7 +1,8 @@
 """Settles what organizations show after a batch, and queues what others are told.
 
 Rule 1: an organization is published when anything that it shows changed, and only then.
-Rule 2: an id without living records is published once more as deleted, with where it leads.
+Rule 2: an id that is no living organization's is published as deleted, with where it leads. One
+        that leads nowhere is published only to take back what was published of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,9 +21,9 @@ async def settle(conn: db.Connection, effects: Effects) -> None:
     keys = effects.concerned()
     if keys:
         loaded = await organization_store.load(conn, keys)
-        vacant = [k for k in effects.vacant if loaded[k].row is not None]
-        successors = await succession.of(conn, vacant)
-        changed = _changed(loaded, successors, effects)
+        unknown = [key for key, into in effects.vacant.items() if into is None]
+        effects.vacant |= await succession.of(conn, unknown)
+        changed = _changed(loaded, effects)
         await _save(conn, changed, loaded)
         await typeahead.keep(conn, changed, loaded)
         await outbox.put(conn, topics.ORG_STATES, map(_state, changed))
@@ -50,18 +51,14 @@ def _looks_same(before: Organization, after: Organization) -> bool:
     )
 
 
-def _changed(
-    loaded: Mapping[OrgKey, Loaded],
-    successors: Mapping[OrgKey, UUID | None],
-    effects: Effects,
-) -> Sequence[Organization]:
+def _changed(loaded: Mapping[OrgKey, Loaded], effects: Effects) -> Sequence[Organization]:
     changed: list[Organization] = []
     for key, (row, newest_moment) in loaded.items():
         before = row or Organization(*key, Shown(), deleted=True)
         published = max(before.published + 1, effects.now_us)
         count = before.contact_count + effects.counts[key]
         if key in effects.vacant:
-            into = successors.get(key)
+            into = effects.vacant[key]
             after = Organization(*key, Shown(), count, None, True, into, published)
         elif (shown := effects.shown.get(key)) is not None:
             after = Organization(*key, shown, count, newest_moment, published=published)
@@ -69,7 +66,8 @@ def _changed(
             after = before._replace(
                 contact_count=count, last_activity=newest_moment, published=published
             )
-        if after[:-1] != before[:-1] and not (row is None and after.deleted):
+        is_nobodys = row is None and after.deleted and after.merged_into is None
+        if after[:-1] != before[:-1] and not is_nobodys:
             changed.append(after)
     return changed
 

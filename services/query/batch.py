@@ -85,6 +85,15 @@ class Batch:
                 keys.add(Key(key.company_id, into))
         return keys
 
+    def changed_organizations(self) -> set[Organization]:
+        """The organizations the facts speak of, those that their ids lead to among them."""
+        led = {
+            Organization(said.company_id, said.merged_into)
+            for said in self.organizations.values()
+            if said.merged_into is not None
+        }
+        return led | self.organizations.keys()
+
 
 def sort(facts: Iterable[tuple[str, Any]], custom_of: CustomFieldsOf) -> Batch:
     """Raises:

@@ -126,7 +126,8 @@ RETURNING new.company_id, new.organization_id,
            new.website, new.address, new.country, new.city, new.contact_count, new.last_activity)
           AS shows_differently,
           old.deleted IS NOT FALSE AND NOT new.deleted AS appears,
-          (old.deleted, old.name) IS DISTINCT FROM (new.deleted, new.name) AS is_renamed
+          (old.deleted, old.name) IS DISTINCT FROM (new.deleted, new.name) AS is_renamed,
+          old.merged_into AS led_to, new.merged_into AS leads_to
 """
 
 USERS_OF_ORGANIZATIONS = """
@@ -168,12 +169,16 @@ SELECT number
 
 
 class MovedOrganization(NamedTuple):
-    """`appears`: it did not show before. `is_renamed`: nor did it under this name."""
+    """`appears`: it did not show before. `is_renamed`: nor did it under this name. `led_to` and
+    `leads_to` are the organizations that its id stood and stands for, if it is none itself.
+    """
 
     company_id: int
     organization_id: UUID
     appears: bool
     is_renamed: bool
+    led_to: UUID | None
+    leads_to: UUID | None
 
 
 async def lock_persons(conn: Connection, keys: Iterable[Key]) -> None:
@@ -293,7 +298,12 @@ async def write_organizations(
     written = await conn.fetch(WRITE_ORGANIZATIONS, *columns(rows, 15))
     return [
         MovedOrganization(
-            row["company_id"], row["organization_id"], row["appears"], row["is_renamed"]
+            row["company_id"],
+            row["organization_id"],
+            row["appears"],
+            row["is_renamed"],
+            row["led_to"],
+            row["leads_to"],
         )
         for row in written
         if row["shows_differently"]
@@ -301,8 +311,17 @@ async def write_organizations(
 
 
 async def seen_by(conn: Connection, organizations: Sequence[MovedOrganization]) -> list[Seen]:
-    """By whom these organizations are seen."""
-    rows = await conn.fetch(USERS_OF_ORGANIZATIONS, *columns([o[:3] for o in organizations], 3))
+    """By whom these organizations are seen, or those that their ids stand for: who asks for the
+    contacts of such an id is shown theirs.
+    """
+    moved = [(o.company_id, o.organization_id, o.appears) for o in organizations]
+    moved += [
+        (o.company_id, into, False)
+        for o in organizations
+        for into in {o.led_to, o.leads_to}
+        if into is not None
+    ]
+    rows = await conn.fetch(USERS_OF_ORGANIZATIONS, *columns(moved, 3))
     return [
         Seen(User(row["company_id"], row["owner_id"]), row["organization_id"], row["appears"])
         for row in rows

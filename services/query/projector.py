@@ -98,7 +98,7 @@ async def project(
     after = batch.contacts_after(facts, before)
     moves = batch.moves(before, after)
     joined = {Organization(s.company_id, s.organization_id) for s in moves.shares}
-    await projection.lock_organizations(conn, facts.organizations, joined)
+    await projection.lock_organizations(conn, facts.changed_organizations(), joined)
     showing = batch.persons_of_different(were, activities) | batch.look_different(before, after)
     contacts = _shown(showing, before, after)
     tallied = await tally_store.activity_moves(conn, (before, after), (were, activities))

@@ -57,9 +57,11 @@ TABLES = {
 
 def is_former(table: str, line: str) -> bool:
     """What was there for a while: counters that went up and down again, ids that were an
-    organization's. Which there are follows from where batches were cut.
+    organization's and lead nowhere. Which there are follows from where batches were cut.
     """
-    return '"contacts": 0' in line or (table == "organizations" and '"deleted": true' in line)
+    if table == "organizations":
+        return '"deleted": true' in line and '"merged_into": null' in line
+    return '"contacts": 0' in line
 
 
 def without_last_score(line: str) -> str:

@@ -129,6 +129,31 @@ async def test_a_change_of_an_organization_affects_the_owners_of_its_contacts(
     assert said_again == set()
 
 
+async def test_an_id_that_leads_to_an_organization_affects_the_owners_of_its_contacts(
+    pool: db.Pool,
+) -> None:
+    """Their pages of that id had nobody in them."""
+    await project(
+        pool,
+        [
+            *(facts.person(number, owner_id=6 + number) for number in (1, 2)),
+            *(facts.link(number, number) for number in (1, 2)),
+            *(facts.organization(number) for number in (1, 2)),
+        ],
+    )
+    first, second = (facts.organization_id(number) for number in (1, 2))
+
+    led = await project(pool, [facts.organization(9, 1, deleted=True, merged_into=first)])
+    again = await project(pool, [facts.organization(9, 2, deleted=True, merged_into=first)])
+    elsewhere = await project(pool, [facts.organization(9, 3, deleted=True, merged_into=second)])
+    nowhere = await project(pool, [facts.organization(9, 4, deleted=True)])
+
+    assert led == {User(COMPANY, 7)}
+    assert again == set()
+    assert elsewhere == {User(COMPANY, 7), User(COMPANY, 8)}
+    assert nowhere == {User(COMPANY, 8)}
+
+
 async def test_an_activity_of_a_merged_person_affects_the_survivors_owner(pool: db.Pool) -> None:
     await project(
         pool,
