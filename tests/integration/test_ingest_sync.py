@@ -597,6 +597,35 @@ async def test_a_webhook_that_was_switched_off_or_deleted_is_made_anew_and_what_
         assert "hook" in {one["cause"] for one in answer["data"]["syncs"]}
 
 
+async def test_how_the_webhook_is_is_asked_of_pipedrive_seldom_by_all_processes_together(
+    cluster: Cluster, database_url: str
+) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        await asking.done(await asking.connect())
+        other = Asking(cluster, cluster.start("ingest", "api"))
+        await other.ready()
+        [hook] = await pipedrive.hooks()
+        requests = (await pipedrive.turn("GET"))["requests"]
+
+        for each in (asking, other, asking, other):
+            _, fresh = await each.call("GET", "/api/connection", role=None)
+            assert fresh["data"]["webhook"]["id"] == hook["id"]
+            assert fresh["data"]["webhookSeenAt"] is not None
+        assert (await pipedrive.turn("GET"))["requests"] == requests
+
+        await pipedrive.turn("PATCH", f"/webhooks/{hook['id']}", {"is_active": False})
+        conn = await asyncpg.connect(database_url)
+        await conn.execute("UPDATE ingest.connections SET hook_asked_at = '-infinity'")
+        await conn.close()
+        for each in (asking, other, asking, other):
+            _, told = await each.call("GET", "/api/connection", role=None)
+            assert told["data"]["problem"] == "Pipedrive has switched the webhook off."
+            assert told["data"]["webhook"]["isActive"] is False
+            assert told["data"]["webhookSeenAt"] > fresh["data"]["webhookSeenAt"]
+        whose_and_which = 2 + 1  # whose the token is, by a process that has not asked yet, too
+        assert (await pipedrive.turn("GET"))["requests"] <= requests + whose_and_which
+
+
 async def test_a_webhook_is_made_anew_also_where_the_user_has_as_many_as_pipedrive_allows(
     cluster: Cluster,
 ) -> None:

@@ -6,8 +6,10 @@ PATCH /_double/faults           {"delay_s", "errors", "cut", "garbage", "html", 
 PATCH /_double/limits           {"burst", "daily_tokens", "blocked_after", "blocked_s",
 "tokens_used"}: the others stay
 PATCH /_double/webhooks         {"dropped": share, "duplicated": share, "delayed": share}
-PATCH /_double/webhooks/{id}    {"is_active": bool} or {"banned": true} or {"deleted": true}
-PATCH /_double/sight            {"shows_deleted": bool, "hidden": {"person": [1, 2]}}
+PATCH /_double/webhooks/{id}    {"is_active": bool} or {"user_id": 1002}, or {"banned": true} or
+{"deleted": true}
+PATCH /_double/sight            {"shows_deleted": bool, "hidden": {"person": [1, 2]}} or
+{"is_admin": bool}
 POST  /_double/purge            {"person": [1, 2]}: gone without a trace
 POST  /_double/happen           {"events": n}: so many live changes, as fast as they go
 GET   /_double/bodies?version=  every change so far as a webhook's body, if it remembers
@@ -93,12 +95,14 @@ class Control:
         if given.get("banned"):
             hooks.ban(hook_id)
         hook.is_active = given.get("is_active", hook.is_active)
+        hook.user_id = given.get("user_id", hook.user_id)
         return _json(hook.shown())
 
     async def _sight(self, request: web.Request) -> web.Response:
         given: dict[str, Any] = await request.json()
         sight = self._account.sight
         sight.shows_deleted = given.get("shows_deleted", sight.shows_deleted)
+        sight.is_admin = given.get("is_admin", sight.is_admin)
         for entity, ids in given.get("hidden", {}).items():
             sight.hidden[entity] = set(ids)
         return _json({})

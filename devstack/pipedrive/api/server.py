@@ -213,8 +213,9 @@ class Server:
         if found is None:
             raise Rejected(404, "User not found")
         is_me = user_id == self.account.user_id
-        access = [{"app": "global", "admin": True, "permission_set_id": "1"}] if is_me else []
-        return rows.user(found) | {"is_you": is_me, "is_admin": int(is_me), "access": access}
+        is_admin = is_me and self.account.sight.is_admin
+        access = [{"app": "global", "admin": is_admin, "permission_set_id": "1"}] if is_me else []
+        return rows.user(found) | {"is_you": is_me, "is_admin": int(is_admin), "access": access}
 
     # Writing
 

@@ -20,6 +20,7 @@ from shared.pipedrive.budget import Usage
 from shared.web import Json
 
 SHORTEST_S: Final = 0.1
+NOT_CONNECTED: Final = "No webhook of ours has been registered: connect the company."
 
 
 class Request(Json):
@@ -116,6 +117,7 @@ class ConnectionTold(Json):
 
     connected: bool
     webhook: HookTold | None
+    webhook_seen_at: datetime | None = Field(description="when Pipedrive showed it so")
     problem: str | None = Field(description="what is wrong with the webhook, in words")
     last_event_at: datetime | None
     lag_ms: int | None = Field(description="of that event, from the change to us")
@@ -182,13 +184,13 @@ def hook(shown: dict[str, Any]) -> HookTold:
     )
 
 
-def connection(
-    link: Link | None, told: HookTold | None, problem: str | None, usage: Usage, last: Any
-) -> dict[str, Any]:
+def connection(link: Link | None, usage: Usage, last: datetime | None) -> dict[str, Any]:
+    is_connected = link is not None and link.hook_url is not None
     return ConnectionTold(
-        connected=link is not None and link.hook_url is not None,
-        webhook=told,
-        problem=problem,
+        connected=is_connected,
+        webhook=hook(link.hook_shown) if link and link.hook_shown else None,
+        webhook_seen_at=link.hook_shown_at if link else None,
+        problem=link.hook_problem if link and is_connected else NOT_CONNECTED,
         last_event_at=link.last_event_at if link else None,
         lag_ms=link.last_lag_ms if link else None,
         tokens=TokensTold(

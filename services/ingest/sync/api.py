@@ -1,9 +1,8 @@
 """What users ask of the sync, and admins of the connection to Pipedrive."""
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Final
 from uuid import UUID
 
 import orjson
@@ -22,25 +21,12 @@ from shared.web import Refused as Refusal
 from shared.web import answer, body, identity, raw
 
 SHOWN: Final = 50
-REPORTED_S: Final = 20.0
-"""Pipedrive takes ten tokens to say how the webhooks are: not for every reload of a page."""
+REPORTED_S: Final = 300.0
+"""Pipedrive takes twelve tokens to say how the webhook is: not for every reload of a page."""
 UNSIGNED: Final = "There is no valid token"
 NOT_ADMIN: Final = "Only an admin may do this"
 NOT_CONNECTED: Final = "The tenants file has no API token of the company"
 RUNNING: Final = "A sync is open already: its id is in `data`"
-
-
-class Report(NamedTuple):
-    """The company's webhooks, when Pipedrive told so by the steady clock, and which of them was
-    ours then.
-    """
-
-    at: float
-    ours: int | None
-    hooks: list[dict[str, Any]]
-
-    def serves(self, link: Link) -> bool:
-        return self.ours == link.hook_id and self.at >= time.monotonic() - REPORTED_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +36,6 @@ class SyncApi:
     store: Store
     budget: Budget
     connecting: Connecting
-    reported: dict[int, Report] = field(default_factory=dict)
 
     def endpoints(self) -> list[Endpoint]:
         return [
@@ -160,36 +145,27 @@ class SyncApi:
         async with self.store() as conn:
             link = await connection_store.link(conn, company_id)
             last = await sync_store.last_completed(conn, company_id)
-        told, problem = await self._hook(company_id, link)
+            is_to_ask = await connection_store.is_to_ask(conn, company_id, REPORTED_S)
+        if is_to_ask and link is not None and link.hook_id is not None:
+            link = await self._asked(company_id, link.hook_id)
         usage = await self.budget.usage(company_id)
-        return answer(answers.connection(link, told, problem, usage, last))
+        return answer(answers.connection(link, usage, last))
 
-    async def _hook(
-        self, company_id: int, link: Link | None
-    ) -> tuple[answers.HookTold | None, str | None]:
-        """As Pipedrive reports it, and what is wrong with it."""
-        if link is None or link.hook_url is None:
-            return None, "No webhook of ours has been registered: connect the company."
-        known = self.reported.get(company_id)
-        if known is None or not known.serves(link):
-            try:
-                shown = await hooks.listed(self.connecting.parts.clients.of(company_id))
-            except (Unavailable, Refused) as why:
-                return None, f"Pipedrive does not tell: {why}"
-            known = Report(time.monotonic(), link.hook_id, shown)
-            self.reported[company_id] = known
-        return _reported(known.hooks, link)
-
-
-def _reported(
-    shown: list[dict[str, Any]], link: Link
-) -> tuple[answers.HookTold | None, str | None]:
-    for each in shown:
-        if each.get("id") == link.hook_id:
-            told = answers.hook(each)
-            is_well = told.is_active and told.remove_time is None
-            return told, None if is_well else "Pipedrive has switched the webhook off."
-    return None, "Pipedrive has deleted the webhook; it will be registered anew."
+    async def _asked(self, company_id: int, hook_id: int) -> Link | None:
+        """The connection with what Pipedrive says of the webhook now, or why it does not."""
+        report, trouble = None, ""
+        try:
+            report = await hooks.reported(self.connecting.parts.clients.of(company_id), hook_id)
+        except Unavailable as why:
+            trouble = f"Pipedrive does not tell: {why}"
+        except Refused as why:
+            trouble = why.sentence
+        async with self.store() as conn:
+            if report is not None:
+                await connection_store.keep_report(conn, company_id, hook_id, report)
+            else:
+                await connection_store.keep_trouble(conn, company_id, hook_id, trouble)
+            return await connection_store.link(conn, company_id)
 
 
 def _require_admin(user: Identity) -> None:

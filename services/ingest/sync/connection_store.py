@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple
 
 from shared.db import Connection
 
 CONNECTION = """
-SELECT company_id, since, incremental_due, full_due, hook_id, hook_url, hook_digest, last_event_at,
-       last_lag_ms
+SELECT company_id, since, incremental_due, full_due, hook_id, hook_url, hook_digest, hook_shown,
+       hook_shown_at, hook_problem, last_event_at, last_lag_ms
   FROM connections
  WHERE company_id = $1
 """
@@ -30,6 +31,24 @@ VALUES ($1, $2, $3, $4, now())
        hook_digest = EXCLUDED.hook_digest, hook_checked_at = EXCLUDED.hook_checked_at
 """
 
+# Whoever gets the row asks Pipedrive; all others answer what was last said.
+TO_ASK = """
+UPDATE connections
+   SET hook_asked_at = now()
+ WHERE company_id = $1 AND hook_url IS NOT NULL
+   AND hook_asked_at < now() - make_interval(secs => $2)
+RETURNING true
+"""
+
+# Not of a webhook that has been replaced meanwhile.
+REPORT = """
+UPDATE connections
+   SET hook_shown = $3, hook_problem = $4, hook_shown_at = now(), hook_asked_at = now()
+ WHERE company_id = $1 AND hook_id = $2
+"""
+
+TROUBLE = "UPDATE connections SET hook_problem = $3 WHERE company_id = $1 AND hook_id = $2"
+
 READ_FROM = """
 UPDATE connections SET since = least(since, last_event_at)
  WHERE company_id = $1 AND since IS NOT NULL
@@ -38,6 +57,13 @@ UPDATE connections SET since = least(since, last_event_at)
 TOLD_IDLE = "SELECT told_idle FROM connections WHERE company_id = $1"
 
 NOTE_TOLD_IDLE = "UPDATE connections SET told_idle = $2 WHERE company_id = $1"
+
+
+class Report(NamedTuple):
+    """What Pipedrive shows of our webhook, null where it is not there; and what is wrong."""
+
+    shown: dict[str, Any] | None
+    problem: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +77,9 @@ class Link:
     hook_id: int | None
     hook_url: str | None
     hook_digest: bytes | None
+    hook_shown: dict[str, Any] | None
+    hook_shown_at: datetime | None
+    hook_problem: str | None
     last_event_at: datetime | None
     last_lag_ms: int | None
 
@@ -74,6 +103,20 @@ async def keep_hook(
     conn: Connection, company_id: int, hook_id: int, url: str, digest: bytes
 ) -> None:
     await conn.execute(HOOK, company_id, hook_id, url, digest)
+
+
+async def is_to_ask(conn: Connection, company_id: int, every_s: float) -> bool:
+    """Whether the caller is to ask Pipedrive about the webhook: nobody has for so long."""
+    return bool(await conn.fetchval(TO_ASK, company_id, every_s))
+
+
+async def keep_report(conn: Connection, company_id: int, hook_id: int, report: Report) -> None:
+    await conn.execute(REPORT, company_id, hook_id, report.shown, report.problem)
+
+
+async def keep_trouble(conn: Connection, company_id: int, hook_id: int, problem: str) -> None:
+    """Pipedrive did not say; what it said before is kept."""
+    await conn.execute(TROUBLE, company_id, hook_id, problem)
 
 
 async def read_from_last_event(conn: Connection, company_id: int) -> None:

@@ -7,20 +7,23 @@ Rule 2: ours is the one of our URL, or whose id we wrote down. Whoever connects 
         those of our name at another URL; the watcher does not: they may be another installation's.
 Rule 3: Pipedrive shows credentials encrypted, so whether they are ours still is known by their
         digest, taken when the webhook was made.
+Rule 4: it belongs to the token's user: what the owner of a webhook cannot see it does not tell,
+        and one whose owner was deactivated tells nothing, while it is shown as active.
 """
 
 import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from services.ingest import values
 from services.ingest.sync import connection_store
-from services.ingest.sync.connection_store import Link
+from services.ingest.sync.connection_store import Link, Report
 from shared import db
 from shared.pipedrive.client import Pipedrive
 from shared.pipedrive.errors import Refused
+from shared.pipedrive.owner import Owner
 from shared.tenants import Tenant
 
 log = logging.getLogger(__name__)
@@ -30,8 +33,30 @@ DOOR: Final = "/webhooks/pipedrive"
 NAME: Final = "My-500"
 VERSION: Final = "2.0"
 EVERYTHING: Final = "*"
+FORBIDDEN: Final = 403
 NOT_FOUND: Final = 404
 UNPROCESSABLE: Final = 422
+SHOWN: Final = (
+    "id",
+    "subscription_url",
+    "version",
+    "is_active",
+    "last_delivery_time",
+    "last_http_status",
+    "remove_time",
+    "remove_reason",
+)
+"""What is kept of a webhook as Pipedrive shows it."""
+
+Hook = dict[str, Any]
+
+
+class Wanted(NamedTuple):
+    """What our webhook must be."""
+
+    url: str
+    owner: Owner
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +76,34 @@ def digest(tenant: Tenant) -> bytes:
     return hashlib.sha256(said.encode()).digest()
 
 
-async def listed(client: Pipedrive) -> list[dict[str, Any]]:
+async def listed(client: Pipedrive) -> list[Hook]:
     """All webhooks of the company that the token may see."""
     found = await client.get(PATH)
     return [hook for hook in found or () if isinstance(hook, dict)]
+
+
+async def reported(client: Pipedrive, hook_id: int | None) -> Report:
+    """What Pipedrive says of the webhook now."""
+    owner = await client.owner()
+    shown = next((hook for hook in await listed(client) if _id(hook) == hook_id), None)
+    return report(shown, owner)
+
+
+def report(shown: Hook | None, owner: Owner) -> Report:
+    """With what is wrong, in words."""
+    if shown is None:
+        return Report(None, "Pipedrive has deleted the webhook; it will be registered anew.")
+    problem = None
+    if values.flag(shown.get("is_active")) is not True or shown.get("remove_time"):
+        problem = "Pipedrive has switched the webhook off."
+    elif not _is_of(owner, shown):
+        problem = "The webhook is not of the API token's user; it will be registered anew."
+    elif owner.is_admin is False:
+        problem = (
+            "The API token's user is no admin: what that user cannot see in Pipedrive is neither "
+            "read nor told by the webhook."
+        )
+    return Report({name: shown.get(name) for name in SHOWN}, problem)
 
 
 async def ensure(
@@ -72,42 +121,58 @@ async def ensure(
     """
     with db.errors():
         link = await connection_store.link(conn, tenant.company_id)
+    wanted = Wanted(url, await client.owner(), digest(tenant))
     hooks = await listed(client)
     ours = [hook for hook in hooks if _is_ours(hook, link, url, takes_over=takes_over)]
-    wrong = _reason(ours, link, tenant, url)
-    kept = next((hook for hook in ours if _suits(hook, url)), None) if wrong is None else None
-    hook_id = _id(kept) if kept is not None else await _made(client, tenant, url, ours)
+    wrong = _reason(ours, link, wanted)
+    if wrong is None:
+        hook = next(each for each in ours if _suits(each, wanted))
+    else:
+        hook = await _made(client, tenant, url, ours)
+    hook_id = _id(hook)
     with db.errors():
-        await connection_store.keep_hook(conn, tenant.company_id, hook_id, url, digest(tenant))
-    for hook in ours:
-        if _id(hook) != hook_id:
-            await _delete(client, _id(hook))
+        of = tenant.company_id
+        await connection_store.keep_hook(conn, of, hook_id, url, wanted.digest)
+        await connection_store.keep_report(conn, of, hook_id, report(hook, wanted.owner))
+    for stale in ours:
+        if _id(stale) != hook_id:
+            await _delete(client, _id(stale))
     if wrong is not None:
         log.warning("hook_registered", extra={"hook_id": hook_id, "reason": wrong})
     return Registered(hook_id, wrong)
 
 
-def _is_ours(hook: dict[str, Any], link: Link | None, url: str, *, takes_over: bool) -> bool:
+def _is_ours(hook: Hook, link: Link | None, url: str, *, takes_over: bool) -> bool:
     if hook.get("subscription_url") == url or (link is not None and _id(hook) == link.hook_id):
         return True
     return takes_over and hook.get("name") == NAME
 
 
-def _reason(
-    ours: Sequence[dict[str, Any]], link: Link | None, tenant: Tenant, url: str
-) -> str | None:
+def _reason(ours: Sequence[Hook], link: Link | None, wanted: Wanted) -> str | None:
     """Why the webhook has to be made anew; null if one of ours is as it should be."""
     if not ours:
         return "missing"
-    suiting = [hook for hook in ours if _suits(hook, url)]
+    suiting = [hook for hook in ours if _listens(hook, wanted.url)]
     if not suiting:
         return "switched_off_or_different"
-    if link is None or link.hook_digest != digest(tenant):
+    if not any(_is_of(wanted.owner, hook) for hook in suiting):
+        return "owner"
+    if link is None or link.hook_digest != wanted.digest:
         return "credentials"
     return None
 
 
-def _suits(hook: dict[str, Any], url: str) -> bool:
+def _suits(hook: Hook, wanted: Wanted) -> bool:
+    return _listens(hook, wanted.url) and _is_of(wanted.owner, hook)
+
+
+def _is_of(owner: Owner, hook: Hook) -> bool:
+    """Whether it is the user's, as far as both are known."""
+    user_id = values.reference(hook.get("user_id"))
+    return user_id is None or owner.user_id is None or user_id == owner.user_id
+
+
+def _listens(hook: Hook, url: str) -> bool:
     return (
         hook.get("subscription_url") == url
         and values.flag(hook.get("is_active")) is True
@@ -118,14 +183,12 @@ def _suits(hook: dict[str, Any], url: str) -> bool:
     )
 
 
-def _id(hook: dict[str, Any]) -> int:
+def _id(hook: Hook) -> int:
     found = values.reference(hook.get("id"))
     return -1 if found is None else found
 
 
-async def _made(
-    client: Pipedrive, tenant: Tenant, url: str, stale: Sequence[dict[str, Any]]
-) -> int:
+async def _made(client: Pipedrive, tenant: Tenant, url: str, stale: Sequence[Hook]) -> Hook:
     """Of the stale ones those that hear nothing anyway go first."""
     room = sorted(stale, key=lambda hook: values.flag(hook.get("is_active")) is True)
     for hook in room:
@@ -144,7 +207,7 @@ def _is_limit(refused: Refused) -> bool:
     return refused.status == UNPROCESSABLE and "limit" in refused.sentence.lower()
 
 
-async def _register(client: Pipedrive, tenant: Tenant, url: str) -> int:
+async def _register(client: Pipedrive, tenant: Tenant, url: str) -> Hook:
     made = await client.post(
         PATH,
         {
@@ -157,12 +220,14 @@ async def _register(client: Pipedrive, tenant: Tenant, url: str) -> int:
             "name": NAME,
         },
     )
-    return _id(made or {})
+    return made if isinstance(made, dict) else {}
 
 
 async def _delete(client: Pipedrive, hook_id: int) -> None:
     try:
         await client.delete(f"{PATH}/{hook_id}")
     except Refused as refused:
-        if refused.status != NOT_FOUND:  # gone already is what we want
+        if refused.status == FORBIDDEN:  # another user's: what comes twice does no harm
+            log.warning("hook_stays", extra={"hook_id": hook_id, "reason": refused.sentence})
+        elif refused.status != NOT_FOUND:  # gone already is what we want
             raise

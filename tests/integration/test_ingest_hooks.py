@@ -1,0 +1,161 @@
+"""Our webhook at the double: whose it must be, and what is told of it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from devstack.pipedrive.api.double import Double
+from devstack.pipedrive.world import Sizes
+from services.ingest.sync import SCHEMA, connection_store, hooks, role
+from services.ingest.sync.connection_store import Link
+from services.ingest.sync.hooks import Registered
+from shared import db, service
+from shared.pipedrive.budget import Budget
+from shared.pipedrive.client import Clients, Pipedrive
+from shared.tenants import Tenants
+from tests.support.commands import COMPANY, a_tenant, double
+
+pytestmark = pytest.mark.integration
+
+ANOTHER_USER = 1002
+SOON_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    double: Double
+    client: Pipedrive
+    conn: db.Connection
+    tenants: Tenants
+    url: str
+
+    async def ensure(self) -> Registered:
+        return await hooks.ensure(self.client, self.conn, self.tenants.get(COMPANY), self.url)
+
+    async def link(self) -> Link:
+        found = await connection_store.link(self.conn, COMPANY)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+async def conn(database_url: str) -> AsyncIterator[db.Connection]:
+    await service.prepare_store(database_url, SCHEMA, role.MIGRATIONS, asyncio.Event())
+    made = await db.connect(database_url, SCHEMA)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def company(conn: db.Connection, tmp_path: Path) -> AsyncIterator[Company]:
+    async def take(_: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", hooks.DOOR, take)
+    async with AsyncExitStack() as held:
+        server = await held.enter_async_context(TestServer(app))
+        pipedrive = await held.enter_async_context(double(sizes=Sizes(2, 1, 1, 0.0)))
+        (tmp_path / "tenants.json").write_text(json.dumps([a_tenant(pipedrive.url)]))
+        tenants = Tenants(tmp_path / "tenants.json")
+        budget = await held.enter_async_context(Budget(None))
+        clients = await held.enter_async_context(Clients(tenants, budget))
+        url = hooks.door(str(server.make_url("")))
+        yield Company(pipedrive, clients.of(COMPANY), conn, tenants, url)
+
+
+async def test_a_webhook_of_another_user_than_the_tokens_is_made_anew(company: Company) -> None:
+    first = await company.ensure()
+    assert await company.ensure() == Registered(first.hook_id, None)
+    [hook] = company.double.account.hooks.all()
+    hook.user_id = ANOTHER_USER  # be it deactivated, the webhook is shown as active
+
+    again = await company.ensure()
+
+    [hook] = company.double.account.hooks.all()
+    assert again == Registered(hook.hook_id, "owner")
+    assert hook.hook_id != first.hook_id
+    assert hook.user_id == company.double.account.user_id
+    assert await company.ensure() == Registered(hook.hook_id, None)
+
+
+async def test_where_pipedrive_does_not_say_whose_the_token_is_any_owner_will_do(
+    company: Company,
+) -> None:
+    first = await company.ensure()
+    company.double.account.tables["user"].purge(company.double.account.user_id)
+    [hook] = company.double.account.hooks.all()
+    hook.user_id = ANOTHER_USER
+
+    assert await company.ensure() == Registered(first.hook_id, None)
+    assert (await company.link()).hook_problem is None
+
+
+async def test_that_the_tokens_user_is_no_admin_is_told_and_stops_nothing(
+    company: Company,
+) -> None:
+    company.double.account.sight.is_admin = False
+
+    made = await company.ensure()
+
+    link = await company.link()
+    assert link.hook_problem is not None
+    assert "is no admin" in link.hook_problem
+    company.double.account.sight.is_admin = True
+    assert await company.ensure() == Registered(made.hook_id, None)
+    assert (await company.link()).hook_problem is None
+
+
+async def test_what_pipedrive_says_of_the_webhook_is_kept_without_its_credentials(
+    company: Company,
+) -> None:
+    made = await company.ensure()
+
+    link = await company.link()
+
+    assert link.hook_shown is not None
+    assert link.hook_shown_at is not None
+    assert link.hook_shown["id"] == made.hook_id
+    assert link.hook_shown.keys() == set(hooks.SHOWN)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"is_active": False}, "switched the webhook off"),
+        ({"user_id": ANOTHER_USER}, "not of the API token's user"),
+    ],
+)
+async def test_what_is_wrong_with_the_webhook_is_said_in_words(
+    company: Company, change: dict[str, object], problem: str
+) -> None:
+    made = await company.ensure()
+    for name, value in change.items():
+        setattr(company.double.account.hooks.all()[0], name, value)
+
+    told = await hooks.reported(company.client, made.hook_id)
+
+    assert told.shown is not None
+    assert problem in (told.problem or "")
+    company.double.account.hooks.delete(made.hook_id)
+    gone = await hooks.reported(company.client, made.hook_id)
+    assert gone.shown is None
+    assert "has deleted" in (gone.problem or "")
+
+
+async def test_one_of_all_that_want_to_know_asks_pipedrive(company: Company) -> None:
+    assert not await connection_store.is_to_ask(company.conn, COMPANY, SOON_S)
+    await company.ensure()
+    assert not await connection_store.is_to_ask(company.conn, COMPANY, SOON_S)
+
+    await company.conn.execute("UPDATE connections SET hook_asked_at = now() - interval '301 s'")
+
+    asked = [await connection_store.is_to_ask(company.conn, COMPANY, SOON_S) for _ in range(3)]
+    assert asked == [True, False, False]
