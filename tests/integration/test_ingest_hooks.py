@@ -1,4 +1,4 @@
-"""Our webhook at the double: whose it must be, and what is told of it."""
+"""Our webhook at the double: whose it must be, what is told of it, when it is looked at."""
 
 import asyncio
 import json
@@ -25,7 +25,9 @@ from tests.support.commands import COMPANY, a_tenant, double
 pytestmark = pytest.mark.integration
 
 ANOTHER_USER = 1002
+USUAL_S = 900.0
 SOON_S = 300.0
+OURS, OTHERS = b"ours", b"another's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,12 @@ class Company:
         found = await connection_store.link(self.conn, COMPANY)
         assert found is not None
         return found
+
+    async def to_check(self, digest: bytes, *, differing_s: float) -> list[int]:
+        digests = {COMPANY: digest, 1: OTHERS}
+        return await connection_store.to_check(
+            self.conn, USUAL_S, digests, differing_s=differing_s
+        )
 
 
 @pytest.fixture
@@ -159,3 +167,19 @@ async def test_one_of_all_that_want_to_know_asks_pipedrive(company: Company) -> 
 
     asked = [await connection_store.is_to_ask(company.conn, COMPANY, SOON_S) for _ in range(3)]
     assert asked == [True, False, False]
+
+
+async def test_a_webhook_with_other_credentials_than_the_present_ones_does_not_wait(
+    company: Company,
+) -> None:
+    await company.ensure()
+    ours = hooks.digest(company.tenants.get(COMPANY))
+
+    assert await company.to_check(ours, differing_s=0) == []
+    assert await company.to_check(OURS, differing_s=SOON_S) == []
+    assert await company.to_check(OURS, differing_s=0) == [COMPANY]
+    await company.conn.execute("UPDATE connections SET hook_checked_at = now() - interval '301 s'")
+    assert await company.to_check(ours, differing_s=SOON_S) == []
+    assert await company.to_check(OURS, differing_s=SOON_S) == [COMPANY]
+    await company.conn.execute("UPDATE connections SET hook_checked_at = now() - interval '901 s'")
+    assert await company.to_check(ours, differing_s=SOON_S) == [COMPANY]

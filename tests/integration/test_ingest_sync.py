@@ -597,6 +597,24 @@ async def test_a_webhook_that_was_switched_off_or_deleted_is_made_anew_and_what_
         assert "hook" in {one["cause"] for one in answer["data"]["syncs"]}
 
 
+async def test_a_password_that_was_changed_in_the_tenants_file_is_brought_to_pipedrive_at_once(
+    cluster: Cluster,
+) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        await asking.done(await asking.connect())
+        [hook] = await pipedrive.hooks()
+        tenant = {**a_connected_tenant(pipedrive), "webhook_password": "another"}
+        cluster.write_tenants([tenant, a_tenant(FOREIGN)])
+
+        async def is_another() -> bool:
+            return hook["id"] not in {one["id"] for one in await pipedrive.hooks()}
+
+        await until(is_another, 20, every_s=0.2)
+        await pipedrive.ask("POST", "/v2/persons", {"name": "Ann Other"})
+        [hook] = await pipedrive.hooks()
+        assert hook["last_http_status"] == 200
+
+
 async def test_how_the_webhook_is_is_asked_of_pipedrive_seldom_by_all_processes_together(
     cluster: Cluster, database_url: str
 ) -> None:

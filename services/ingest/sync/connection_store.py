@@ -1,5 +1,6 @@
 """SQL of the companies that are connected, and of the webhook that we have at Pipedrive."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -17,10 +18,14 @@ ANY = "SELECT EXISTS (SELECT FROM connections)"
 
 # Whoever gets the row looks; all others find that it has just been looked at.
 TO_CHECK = """
-UPDATE connections
+UPDATE connections AS held
    SET hook_checked_at = now()
- WHERE hook_url IS NOT NULL AND hook_checked_at < now() - make_interval(secs => $1)
-RETURNING company_id
+  FROM connections AS same
+  LEFT JOIN unnest($3::bigint[], $4::bytea[]) AS given (company_id, digest) USING (company_id)
+ WHERE held.company_id = same.company_id AND held.hook_url IS NOT NULL
+   AND held.hook_checked_at < now() - make_interval(
+       secs => CASE WHEN given.digest <> held.hook_digest THEN $2::float8 ELSE $1::float8 END)
+RETURNING held.company_id
 """
 
 HOOK = """
@@ -94,9 +99,16 @@ async def are_any(conn: Connection) -> bool:
     return found
 
 
-async def to_check(conn: Connection, every_s: float) -> list[int]:
-    """Companies whose webhook nobody has looked at for so long; they count as looked at."""
-    return [row["company_id"] for row in await conn.fetch(TO_CHECK, every_s)]
+async def to_check(
+    conn: Connection, every_s: float, digests: Mapping[int, bytes], *, differing_s: float
+) -> list[int]:
+    """Companies whose webhook nobody has looked at for so long; they count as looked at.
+    `differing_s` is how long where the webhook was made with other credentials than the present
+    ones, of which `digests` are.
+    """
+    given = list(digests), list(digests.values())
+    rows = await conn.fetch(TO_CHECK, every_s, differing_s, *given)
+    return [row["company_id"] for row in rows]
 
 
 async def keep_hook(

@@ -3,10 +3,13 @@
 Rule 1: what was lost meanwhile is read by a delta that begins at the last event that came.
 Rule 2: looking and mending take a few calls and go on beyond sync's share of the day: a webhook
         that is gone until midnight loses more than the share saves. The delta waits for its share.
+Rule 3: credentials that were changed in the tenants file are brought to Pipedrive at once: until
+        then what it sends is refused. What fails is tried again after some minutes.
 """
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 from services.ingest.sync import connection_store, hooks, sync_store
@@ -17,11 +20,12 @@ from shared import db, heart, lifecycle
 from shared.errors import Unavailable
 from shared.observability import HOOKS_MENDED
 from shared.pipedrive.errors import Refused
-from shared.tenants import Tenants
+from shared.tenants import Tenant, Tenants
 
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.0
+AGAIN_S: Final = 300.0
 CAUSE: Final = "hook"
 
 
@@ -30,6 +34,8 @@ class Watcher:
         self._parts = parts
         self._pool = pool
         self._tenants = tenants
+        self._seen: Mapping[int, Tenant] | None = None
+        self._digests: dict[int, bytes] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         while not await lifecycle.wait_or_stop(LOOK_S, stop):
@@ -38,8 +44,7 @@ class Watcher:
     async def _round(self) -> None:
         with db.errors():
             async with self._pool.acquire() as conn:
-                every_s = self._parts.settings.hook_check_seconds
-                companies = await connection_store.to_check(conn, every_s)
+                companies = await self._due(conn)
         for company_id in companies:
             heart.beat()
             try:
@@ -48,6 +53,19 @@ class Watcher:
                 log.warning(
                     "hook_check_failed", extra={"company_id": company_id, "reason": str(trouble)}
                 )
+
+    async def _due(self, conn: db.Connection) -> list[int]:
+        """Once after each change of the tenants file, credentials that differ do not wait."""
+        tenants, every_s = self._tenants.all(), self._parts.settings.hook_check_seconds
+        is_news = tenants is not self._seen
+        if is_news:
+            self._digests = {one: hooks.digest(tenant) for one, tenant in tenants.items()}
+        differing_s = 0.0 if is_news else min(every_s, AGAIN_S)
+        found = await connection_store.to_check(
+            conn, every_s, self._digests, differing_s=differing_s
+        )
+        self._seen = tenants
+        return found
 
     async def _check(self, company_id: int) -> None:
         """A sync that holds the company does not keep the webhook from being looked at: both only
