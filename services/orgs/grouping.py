@@ -3,7 +3,7 @@
 Rule 1: which living records of a tenant belong together is said by `matching.partition`, of a
         block as a whole, so order of arrival cannot show.
 Rule 2: the organization's id is that of the lowest Pipedrive id among them, else of the record a
-        user made; records that people merged into others come last.
+        user made; where people merged, among those that should keep it (`matching.claiming`).
 Rule 3: each field comes from what a user of ours typed, else from the newest record that has it,
         of equally new ones from the one that says most; empty never overwrites.
 """
@@ -119,24 +119,27 @@ def partitioned(
 ) -> list[Group]:
     """The organizations that the living records of a block form. `said` is by tenant."""
     living: dict[int, dict[UUID, Record]] = {}
+    gone: dict[int, set[UUID]] = {}
     for record in block:
         if record.lives:
             living.setdefault(record.company_id, {})[record.record_id] = record
+        else:
+            gone.setdefault(record.company_id, set()).add(record.record_id)
     groups: list[Group] = []
     for company_id, records in living.items():
         formed = partition.partition(
             {ref: record.profile for ref, record in records.items()},
             (said or {}).get(company_id, ()),
             frozenset(key for company, key in crowded if company == company_id),
+            frozenset(gone.get(company_id, ())),
         )
         groups += [_group(company_id, found, records) for found in formed.groups]
     return groups
 
 
 def _group(company_id: int, found: partition.Together, of: Mapping[UUID, Record]) -> Group:
-    records = [of[ref] for ref in found.refs]
-    claiming = [record for record in records if record.record_id not in found.lost]
-    return Group(company_id, min(claiming or records, key=_claim).record_id, records)
+    first = min((of[ref] for ref in found.claiming), key=_claim)
+    return Group(company_id, first.record_id, [of[ref] for ref in found.refs])
 
 
 def shown(records: Sequence[Record], organization_id: UUID | None = None) -> Shown:

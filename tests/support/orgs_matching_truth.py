@@ -4,7 +4,7 @@ Rule: nothing of the service's code is used but the normalized name. Of names it
 in CORES; whether two of these are alike is said there, so no score is needed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 from uuid import UUID
@@ -23,28 +23,36 @@ DOMAINS = {"https://www.acme.com/x": "acme.com", "acme.com": "acme.com", "beta.o
 COUNTRIES = {"DE": "DE", "Germany": "DE", "FR": "FR"}
 
 Row = Mapping[str, Any]
-Whole = frozenset[UUID]
+Whole = frozenset[Hashable]
+"""Of records, and of what stands for those that are gone or were another."""
+Wall = tuple[Any, Whole, Whole]
+Merge = tuple[Whole, Whole]
 
 
 class Sorting:
     """Wholes that grow, from each record alone."""
 
-    def __init__(self, records: Mapping[UUID, Row], walls: list[tuple[Whole, Whole]]) -> None:
-        self.records = records
+    def __init__(
+        self, records: Mapping[UUID, Row], walls: Sequence[Wall], gone: Iterable[UUID]
+    ) -> None:
+        self.records: Mapping[Any, Row] = records
         self.walls = walls
-        self.wholes: set[Whole] = {frozenset((ref,)) for ref in records}
+        self.wholes: set[Whole] = {frozenset((ref,)) for ref in (*records, *gone)}
 
-    def touched(self, refs: Iterable[UUID]) -> set[Whole]:
+    def touched(self, refs: Iterable[Hashable]) -> set[Whole]:
         return {whole for whole in self.wholes if whole & frozenset(refs)}
 
     def breaks_a_wall(self, refs: Whole) -> bool:
-        return any(refs & left and refs & right for left, right in self.walls)
+        return any(refs & left and refs & right for _, left, right in self.walls)
 
     def agrees(self, wholes: set[Whole]) -> bool:
         if len(wholes) == 1:
             return True
         for known in (domain, country):
-            said = [{known(self.records[ref]) for ref in whole} - {None} for whole in wholes]
+            said = [
+                {known(self.records[ref]) for ref in whole if ref in self.records} - {None}
+                for whole in wholes
+            ]
             if any(a and b and not a & b for a, b in combinations(said, 2)):
                 return False
         return not self.breaks_a_wall(frozenset().union(*wholes))
@@ -65,27 +73,65 @@ class Sorting:
 
 
 def sort(
-    records: Mapping[UUID, Row], said: Iterable[tuple[Any, bool, Whole, Whole]]
+    records: Mapping[UUID, Row],
+    said: Iterable[tuple[Any, bool, Whole, Whole]],
+    gone: Iterable[UUID],
 ) -> list[tuple[Whole, Whole]]:
-    """Each organization's records, and which of them were merged into others. `said` is (when,
-    same, left, right).
+    """Each organization's records, and which of them may give it its id. `said` is (when, same,
+    left, right); `gone` are the records that live no more.
     """
     newest = sorted(said, key=lambda one: one[0], reverse=True)
-    sorting = Sorting(records, [(left, right) for _, left, right in standing(newest)])
-    lost: set[UUID] = set()
+    sorting = Sorting(records, standing(newest), gone)
+    merges: list[Merge] = []
     for _, same, left, right in newest:
-        touched = sorting.touched(left | right)
-        if same and not sorting.breaks_a_wall(frozenset().union(*touched)):
-            lost |= right - left
-            if touched:
-                sorting.unite(touched)
+        if same:
+            _merge(sorting, merges, left, right)
     sorting.stage(_meeting(records, _borne_out))
     sorting.stage(_meeting(records, lambda row: [normalized(row)] if normalized(row) else []))
     sorting.stage(_alike(records))
-    return [(whole, whole & lost) for whole in sorting.wholes]
+    return [
+        (living, _claiming(living, [m for m in merges if (m[0] | m[1]) & whole]))
+        for whole in sorting.wholes
+        if (living := whole & frozenset(records))
+    ]
 
 
-def standing(said: Iterable[tuple[Any, bool, Whole, Whole]]) -> list[tuple[Any, Whole, Whole]]:
+def _merge(sorting: Sorting, merges: list[Merge], left: Whole, right: Whole) -> None:
+    """Unless it breaks a wall; who is not what it was does not come along."""
+    was: dict[Hashable, Hashable] = {}
+    for when, one, others in sorting.walls:
+        if len(one) == 1 and one <= left | right and others & (left | right):
+            was |= {ref: ("was", ref, when) for ref in one if sorting.touched(one)}
+    left, right = (frozenset(was.get(ref, ref) for ref in side) for side in (left, right))
+    sorting.wholes |= {
+        frozenset((ghost,)) for ghost in was.values() if not sorting.touched([ghost])
+    }
+    touched = sorting.touched(left | right)
+    if not sorting.breaks_a_wall(frozenset().union(*touched)):
+        merges.append((left, right))
+        if touched:
+            sorting.unite(touched)
+
+
+def _claiming(living: Whole, merges: Sequence[Merge]) -> Whole:
+    """Winners of the newest merge that has one who lost to nobody, else all of those, else all."""
+    above: set[tuple[Hashable, Hashable]] = set()
+    lost: set[Hashable] = set()
+    for left, right in merges:
+        turned = {loser for loser in right if any((loser, winner) in above for winner in left)}
+        beaten = right - left - turned
+        above |= {(winner, loser) for winner in left for loser in beaten}
+        for _ in range(len(above)):
+            above |= {(a, d) for a, b in above for c, d in above if b == c}
+        if left & living:
+            lost |= beaten
+    for left, right in merges:
+        if right and left & living - lost:
+            return left & living - lost
+    return living - lost or living
+
+
+def standing(said: Iterable[tuple[Any, bool, Whole, Whole]]) -> list[Wall]:
     """What keeps records apart: (when, left, right)."""
     newest = sorted(said, key=lambda one: one[0], reverse=True)
     return [

@@ -136,9 +136,10 @@ def _groups(
     """Each organization's id and records."""
     entity_of = {_record_id(company_id, entity_id): entity_id for entity_id in records}
     living = {ref: records[e] for ref, e in entity_of.items() if not records[e]["deleted"]}
+    gone = entity_of.keys() - living.keys()
     found = []
-    for refs, lost in sort(living, _said(company_id, records, verdicts)):
-        lead = min(refs - lost or refs, key=lambda ref: (_order(entity_of[ref]), ref))
+    for refs, claiming in sort(living, _said(company_id, records, verdicts), gone):
+        lead = min(claiming, key=lambda ref: (_order(entity_of[ref]), ref))
         found.append((lead, [entity_of[ref] for ref in refs]))
     return found
 

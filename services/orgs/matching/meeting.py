@@ -5,11 +5,13 @@ Rule 1: who is linked without a person shares a key: a name, a core key with a f
 Rule 2: a crowd of more than CROWD living records tells nothing about any two of them.
 """
 
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import lru_cache
 
 from services.orgs.matching import reasons, score, weights
 from services.orgs.matching.profile import Profile
 from services.orgs.matching.rarity import COMMON, Rarity
+from services.orgs.matching.statement import Ref
 
 CROWD = 20
 LONGEST = 200
@@ -72,3 +74,14 @@ def likeness(one: Profile, other: Profile) -> float | None:
     if reasons.vetoes(found.features) or not reasons.evidence(found.features):
         return None
     return found.score
+
+
+def met(
+    members: Mapping[Ref, Profile], keys_of: Callable[[Profile], Iterable[Hashable]]
+) -> list[frozenset[Ref]]:
+    """Those who share a key."""
+    found: dict[Hashable, list[Ref]] = {}
+    for ref, profile in members.items():
+        for key in keys_of(profile):
+            found.setdefault(key, []).append(ref)
+    return [frozenset(refs) for refs in found.values() if len(refs) > 1]

@@ -9,18 +9,18 @@ Rule 1: records unite only if nothing in the whole they would form contradicts: 
         two countries, no wall between them. Where something does, all that the stage would have
         united there stays apart: there is no telling who belongs to which side.
 Rule 2: what people called the same does not contradict itself any more.
+Rule 3: what they called the same stays so through a record that is gone, or is not what it was:
+        something without a fact stands for it, which walls part as they part the record.
 """
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from services.orgs.matching import meeting, statement, weights
+from services.orgs.matching import alike, claiming, meeting, statement
 from services.orgs.matching.decision import Rule
 from services.orgs.matching.profile import Profile
 from services.orgs.matching.statement import Ref, Statement
-
-Crowded = Collection[meeting.Key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """The records of one organization. `lost` are those that people merged into others."""
+    """The records of one organization, and those that may give it its id."""
 
     refs: frozenset[Ref]
-    lost: frozenset[Ref] = frozenset()
+    claiming: frozenset[Ref]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +49,19 @@ class Partition:
 def partition(
     members: Mapping[Ref, Profile],
     said: Iterable[Statement] = (),
-    crowded: Crowded = frozenset(),
+    crowded: Collection[meeting.Key] = frozenset(),
+    gone: frozenset[Ref] = frozenset(),
 ) -> Partition:
+    """`gone` are records that were there."""
     newest = statement.newest_first(said)
-    forming = _Forming(members, statement.walls(newest))
-    lost = forming.obey([each for each in newest if each.same])
-    forming.join([Link(Rule.KEY_AND_EVIDENCE, refs) for refs in _met(members, meeting.borne_out)])
-    forming.join([Link(Rule.EQUAL_NAME, refs) for refs in _met(members, _name)])
-    forming.join(_alike(members, crowded))
-    groups = [Together(refs, lost & refs) for refs in forming.groups()]
-    return Partition(groups, forming.links)
+    forming = _Forming(members, statement.walls(newest), gone)
+    forming.obey([each for each in newest if each.same])
+    borne_out = meeting.met(members, meeting.borne_out)
+    forming.join([Link(Rule.KEY_AND_EVIDENCE, refs) for refs in borne_out])
+    forming.join([Link(Rule.EQUAL_NAME, refs) for refs in meeting.met(members, _name)])
+    near = alike.pairs(members, crowded)
+    forming.join([Link(Rule.SCORE, pair, likeness) for pair, likeness in near])
+    return Partition(forming.groups(), forming.links)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +75,17 @@ class _Unit:
 
 @dataclass(slots=True)
 class _Forming:
-    """Units that grow; `home` names each record's."""
+    """Units that grow; `home` names each record's, and of what stands for one. `obeyed` are the
+    merges that hold, newest first.
+    """
 
     members: Mapping[Ref, Profile]
     walls: Sequence[Statement]
+    gone: frozenset[Ref]
     units: dict[Ref, _Unit] = field(init=False)
     home: dict[Ref, Ref] = field(init=False)
     links: list[Link] = field(default_factory=list)
+    obeyed: list[Statement] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         named = frozenset().union(*(wall.refs for wall in self.walls))
@@ -88,21 +95,44 @@ class _Forming:
         }
         self.home = {ref: ref for ref in self.members}
 
-    def groups(self) -> list[frozenset[Ref]]:
-        return [unit.refs for unit in self.units.values()]
+    def groups(self) -> list[Together]:
+        merges: dict[Ref, list[Statement]] = {}
+        for each in self.obeyed:
+            merges.setdefault(self.home[min(each.refs & self.home.keys())], []).append(each)
+        found: list[Together] = []
+        some_stand_in = len(self.home) > len(self.members)
+        for home, unit in self.units.items():
+            refs = self._living(unit.refs) if some_stand_in else unit.refs
+            if refs:
+                found.append(Together(refs, claiming.among(refs, merges.get(home, ()))))
+        return found
 
-    def obey(self, same: Iterable[Statement]) -> frozenset[Ref]:
-        """Unite what people called the same; return the sides that lost."""
-        lost: frozenset[Ref] = frozenset()
-        for each in same:
+    def obey(self, same: Sequence[Statement]) -> None:
+        """Unite what people called the same."""
+        self._stand_in({ref for each in same for ref in each.refs & self.gone})
+        for said in same:
+            each = statement.as_it_was(said, self.walls, self.home)
+            self._stand_in(each.refs - said.refs)
             homes = {self.home[ref] for ref in each.refs if ref in self.home}
-            if self._is_walled(homes):
+            if not homes or self._is_walled(homes):
                 continue
-            lost |= each.right - each.left
+            self.obeyed.append(each)
             if len(homes) > 1:
-                refs = each.refs & self.members.keys()
-                self._unite(homes, [Link(Rule.VERDICT, refs)])
-        return lost
+                named = self._living(each.refs)
+                whole = self._unite(homes, ())
+                refs = named if len(named) > 1 else self._living(whole)
+                self.links.append(Link(Rule.VERDICT, refs))
+
+    def _stand_in(self, refs: Iterable[Ref]) -> None:
+        """Something without a fact for each."""
+        for ref in refs:
+            if ref not in self.home:
+                walled = frozenset(ref for wall in self.walls if ref in wall.refs)
+                self.units[ref] = _Unit(frozenset((ref,)), frozenset(), frozenset(), walled)
+                self.home[ref] = ref
+
+    def _living(self, refs: frozenset[Ref]) -> frozenset[Ref]:
+        return frozenset(ref for ref in refs if ref in self.members)
 
     def join(self, links: Sequence[Link]) -> None:
         """Unite by links of one stage, all or none of those that would form one whole."""
@@ -116,7 +146,7 @@ class _Forming:
     def _homes(self, link: Link) -> set[Ref]:
         return {self.home[ref] for ref in link.refs}
 
-    def _unite(self, homes: Iterable[Ref], links: Iterable[Link]) -> None:
+    def _unite(self, homes: Iterable[Ref], links: Iterable[Link]) -> frozenset[Ref]:
         units = [self.units.pop(home) for home in homes]
         whole = _Unit(
             frozenset().union(*(unit.refs for unit in units)),
@@ -128,6 +158,7 @@ class _Forming:
         self.units[lead] = whole
         self.home |= dict.fromkeys(whole.refs, lead)
         self.links += links
+        return whole.refs
 
     def _is_sound(self, homes: Collection[Ref]) -> bool:
         if len(homes) == 1:
@@ -157,16 +188,6 @@ def _name(found: Profile) -> tuple[Hashable, ...]:
     return (found.name.normalized,) if found.name.normalized else ()
 
 
-def _met(
-    members: Mapping[Ref, Profile], keys_of: Callable[[Profile], Iterable[Hashable]]
-) -> list[frozenset[Ref]]:
-    met: dict[Hashable, list[Ref]] = {}
-    for ref, profile in members.items():
-        for key in keys_of(profile):
-            met.setdefault(key, []).append(ref)
-    return [frozenset(refs) for refs in met.values() if len(refs) > 1]
-
-
 def _wholes(
     links: Sequence[tuple[set[Ref], Link]],
 ) -> list[tuple[set[Ref], list[Link]]]:
@@ -183,59 +204,3 @@ def _wholes(
         at |= dict.fromkeys(whole, len(wholes))
         wholes.append((whole, joining))
     return [each for each in wholes if each[0]]
-
-
-def _alike(members: Mapping[Ref, Profile], crowded: Crowded) -> list[Link]:
-    """Pairs of rule d. A third record as like to one of the two as the other is tears them apart,
-    unless it is like both.
-    """
-    near = _near(members, crowded)
-    return [
-        Link(Rule.SCORE, frozenset((one, other)), score)
-        for one, others in near.items()
-        for other, score in others.items()
-        if one < other
-        and score >= weights.AUTOMATIC
-        and not _is_torn(members, near, one, other)
-        and not _is_torn(members, near, other, one)
-    ]
-
-
-def _near(members: Mapping[Ref, Profile], crowded: Crowded) -> Mapping[Ref, Mapping[Ref, float]]:
-    near: dict[Ref, dict[Ref, float]] = {}
-    for refs in _met(members, lambda found: set(meeting.crowds(found)) - set(crowded)):
-        for one, other in combinations(refs, 2):
-            if other not in near.get(one, ()):
-                score = meeting.likeness(members[one], members[other])
-                if score is not None:
-                    near.setdefault(one, {})[other] = score
-                    near.setdefault(other, {})[one] = score
-    return near
-
-
-def _is_torn(
-    members: Mapping[Ref, Profile],
-    near: Mapping[Ref, Mapping[Ref, float]],
-    one: Ref,
-    other: Ref,
-) -> bool:
-    least = near[one][other] - weights.CLOSE
-    return any(
-        score >= least and rival != other and not _stand_together(members, near, rival, other)
-        for rival, score in near[one].items()
-    )
-
-
-def _stand_together(
-    members: Mapping[Ref, Profile],
-    near: Mapping[Ref, Mapping[Ref, float]],
-    one: Ref,
-    other: Ref,
-) -> bool:
-    if near[one].get(other, 0.0) >= weights.AUTOMATIC:
-        return True
-    names = members[one].name, members[other].name
-    return names[0].normalized == names[1].normalized or (names[0].core, names[0].form) == (
-        names[1].core,
-        names[1].form,
-    )

@@ -3,11 +3,13 @@
 Rule 1: what was said last comes first; of two that can't both hold, the newer holds.
 Rule 2: "distinct" falls only to a newer "same" that names a record of either side: that "A is B"
         and "B is C" were said does not make A the same as C against "A is not C".
-Rule 3: a record that was merged away in Pipedrive is spoken of as the one it became. Nothing is
+Rule 3: where a newer "distinct" takes one record out of those that a "same" names, the others
+        stay one, with what that record was.
+Rule 4: a record that was merged away in Pipedrive is spoken of as the one it became. Nothing is
         distinct from itself: what came to stand on both sides stands on neither.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -49,6 +51,23 @@ def _heirs(refs: frozenset[Ref], heirs: Mapping[Ref, Ref]) -> frozenset[Ref]:
 
 def newest_first(said: Iterable[Statement]) -> list[Statement]:
     return sorted(said, key=lambda each: each[:3], reverse=True)
+
+
+def as_it_was(said: Statement, walls: Sequence[Statement], known: Collection[Ref]) -> Statement:
+    """A "same" that speaks of what records were, where walls took them out of it: the verdict
+    that did so stands for what such a record was until then. `walls` come newest first.
+    """
+    former = {
+        ref: wall.verdict_id
+        for wall in walls
+        if len(wall.left) == 1 and wall.left <= said.refs and wall.right & said.refs
+        for ref in wall.left
+        if ref in known
+    }
+    if not former:
+        return said
+    left, right = (frozenset(former.get(ref, ref) for ref in side) for side in said[4:])
+    return said._replace(left=left, right=right)
 
 
 def walls(newest: Sequence[Statement]) -> list[Statement]:

@@ -100,6 +100,19 @@ def test_who_was_merged_into_another_gives_neither_id_nor_number() -> None:
     assert grouping.shown(group.records, group.organization_id).pipedrive_org_id == 2
 
 
+def test_merges_into_a_record_hold_after_it_was_deleted() -> None:
+    records = [a_record(1, name="A", deleted=True), a_record(2, name="B"), a_record(3, name="C")]
+    won, *lost = (frozenset({record.record_id}) for record in records)
+    merges = [
+        Statement(at, "e", next(iter(loser)), True, won, loser) for at, loser in enumerate(lost)
+    ]
+
+    (group,) = grouping.partitioned(records, {COMPANY: merges})
+
+    assert group.organization_id == ids.organization(COMPANY, 2)
+    assert {record.pipedrive_org_id for record in group.records} == {2, 3}
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 30), st.sampled_from("ab.")), unique_by=lambda p: p[0]),
     st.randoms(use_true_random=False),

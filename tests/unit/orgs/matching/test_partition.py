@@ -12,6 +12,8 @@ from services.orgs.matching import meeting, partition, profile, statement
 from services.orgs.matching.partition import Partition
 from services.orgs.matching.profile import Profile, Stated
 from services.orgs.matching.statement import Statement
+from tests.support.orgs_histories import SPELLINGS, TELLING
+from tests.support.orgs_matching_truth import sort
 
 Ref = UUID
 
@@ -34,8 +36,12 @@ def numbers(found: Partition) -> set[frozenset[int]]:
     return {frozenset(each.int for each in group.refs) for group in found.groups}
 
 
-def groups(*members: tuple[Ref, Profile], people: tuple[Statement, ...] = ()) -> set[Any]:
-    return numbers(partition.partition(dict(members), people))
+def groups(
+    *members: tuple[Ref, Profile],
+    people: tuple[Statement, ...] = (),
+    gone: frozenset[Ref] = frozenset(),
+) -> set[Any]:
+    return numbers(partition.partition(dict(members), people, gone=gone))
 
 
 def test_equal_names_are_one_organization() -> None:
@@ -173,6 +179,43 @@ def test_a_verdict_reaches_past_records_that_are_gone() -> None:
     assert found == {frozenset({2, 3})}
 
 
+@pytest.mark.parametrize("first", [said(True, {1, 2}, {3}), said(True, {3}, {1, 2})])
+def test_who_is_called_another_than_it_was_leaves_alone(first: Statement) -> None:
+    """1 and 2 were of one name, and 3 was merged with them, before 2 became something else."""
+    members = (a_member(1), a_member(2, "Quantum"), a_member(3, "Omega"))
+    left = said(False, {2}, {1, 3}, 2)
+
+    assert groups(*members, people=(first, left)) == {frozenset({1, 3}), frozenset({2})}
+    again = said(True, {1, 3}, {2}, 3)
+    assert groups(*members, people=(first, left, again)) == {frozenset({1, 2, 3})}
+
+
+def test_who_is_called_another_leaves_together_what_was_one_through_it() -> None:
+    members = (a_member(1, "Alpha"), a_member(2, "Quantum"), a_member(3, "Omega"))
+    merges = (said(True, {1}, {2}, 1), said(True, {2}, {3}, 2))
+    later = said(True, {2}, {4}, 4), a_member(4, "Delta")
+
+    people = (*merges, said(False, {2}, {1, 3}, 3))
+    assert groups(*members, people=people) == {frozenset({1, 3}), frozenset({2})}
+    assert groups(*members, later[1], people=(*people, later[0])) == {
+        frozenset({1, 3}),
+        frozenset({2, 4}),
+    }
+
+
+def test_merges_into_one_that_is_gone_hold_among_the_others() -> None:
+    members = (a_member(2, "B"), a_member(3, "C"), a_member(4, "D"))
+    people = (said(True, {1}, {2}, 1), said(True, {1}, {3}, 2))
+    apart = said(False, {1}, {4}, 3), said(True, {3}, {4}, 4)
+    gone = frozenset({ref(1)})
+
+    assert groups(*members, people=people, gone=gone) == {frozenset({2, 3}), frozenset({4})}
+    assert len(groups(*members, people=(*people, *apart), gone=gone)) == 2
+    assert len(groups(*members, people=people)) == 3
+    links = partition.partition(dict(members), people, gone=gone).links
+    assert [link.refs for link in links][-1] == {ref(2), ref(3)}
+
+
 NAMES = ("Acme", "ACME!", "Acme GmbH", "The Acme", "Zyntalis Bio", "Zyntalys Bio", "…", "Ä")
 facts = st.fixed_dictionaries(
     {
@@ -183,14 +226,13 @@ facts = st.fixed_dictionaries(
         "city": st.sampled_from((None, "Berlin")),
     }
 )
-verdicts = st.lists(
-    st.tuples(
-        st.booleans(),
-        st.sets(st.integers(1, 9), min_size=1, max_size=3),
-        st.sets(st.integers(1, 9), min_size=1, max_size=3),
-    ).filter(lambda v: not v[1] & v[2]),
-    max_size=4,
-)
+verdict = st.tuples(
+    st.booleans(),
+    st.sets(st.integers(1, 9), min_size=1, max_size=3),
+    st.sets(st.integers(1, 9), min_size=1, max_size=3),
+).filter(lambda v: not v[1] & v[2])
+verdicts = st.lists(verdict, max_size=4)
+many_verdicts = st.lists(verdict, max_size=9)
 
 
 def made(stated: list[dict[str, Any]]) -> list[tuple[Ref, Profile]]:
@@ -213,8 +255,9 @@ def test_the_order_of_records_and_verdicts_does_not_matter(
     rng.shuffle(statements)
 
     assert numbers(partition.partition(dict(members), statements)) == numbers(expected)
-    assert {(g.refs, g.lost) for g in partition.partition(dict(members), statements).groups} == {
-        (g.refs, g.lost) for g in expected.groups
+    found = partition.partition(dict(members), statements)
+    assert {(g.refs, g.claiming) for g in found.groups} == {
+        (g.refs, g.claiming) for g in expected.groups
     }
 
 
@@ -278,6 +321,29 @@ def test_records_that_share_no_key_do_not_change_each_others_organizations(
     beside = numbers(partition.partition(members | dict([stranger]), told(people)))
 
     assert beside == alone | {frozenset({50})}
+
+
+ROWS = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(SPELLINGS),
+        **{name: st.sampled_from(told) for name, told in TELLING.items()},
+    }
+)
+
+
+@settings(max_examples=500)
+@given(st.dictionaries(st.integers(1, 9), ROWS, max_size=9), many_verdicts)
+def test_it_is_what_is_worked_out_slowly(stated: dict[int, Any], people: list[Any]) -> None:
+    """Of nine records one is not known at all, and those that are not stated are gone."""
+    members = dict(a_member(number, **each) for number, each in stated.items())
+    rows = {ref(number): each for number, each in stated.items()}
+    gone = frozenset(ref(number) for number in range(1, 9) if number not in stated)
+    statements = told(people)
+
+    found = partition.partition(members, statements, gone=gone)
+    expected = sort(rows, [(s[:3], *s[3:]) for s in statements], gone)
+
+    assert {(group.refs, group.claiming) for group in found.groups} == set(expected)
 
 
 @given(facts, facts)

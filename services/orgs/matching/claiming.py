@@ -1,0 +1,48 @@
+"""Which of an organization's records may give it its id. Pure.
+
+Rule 1: who merges says whose id stays: it is a winner's of the newest merge that has one who lost
+        to nobody. Later merges of the losers, and what comes by the rules, change nothing.
+Rule 2: a merge that a newer one turned round is lost by nobody, nor is one whose winners are gone.
+Rule 3: where no merge says it, it is anyone's who did not lose; where all lost, anyone's.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from services.orgs.matching.statement import Ref, Statement
+
+
+def among(refs: frozenset[Ref], merges: Sequence[Statement]) -> frozenset[Ref]:
+    """`merges`, newest first, are those that hold among the records and who was one of them."""
+    lost = _lost(refs, merges)
+    for each in merges:
+        winners = (each.left & refs) - lost
+        if each.right and winners:
+            return winners
+    return (refs - lost) or refs
+
+
+def _lost(refs: frozenset[Ref], merges: Sequence[Statement]) -> frozenset[Ref]:
+    lost: frozenset[Ref] = frozenset()
+    winners: frozenset[Ref] = frozenset()
+    over: dict[Ref, list[frozenset[Ref]]] = {}
+    for each in merges:
+        beaten = each.right - each.left
+        if beaten & winners:
+            beaten -= _above(each.left, over)
+        for ref in beaten:
+            over.setdefault(ref, []).append(each.left)
+        winners |= each.left
+        if each.left & refs:
+            lost |= beaten
+    return lost
+
+
+def _above(left: frozenset[Ref], over: Mapping[Ref, Sequence[frozenset[Ref]]]) -> set[Ref]:
+    """Who won over one of them, or over who did."""
+    found: set[Ref] = set()
+    looking = list(left)
+    while looking:
+        for winners in over.get(looking.pop(), ()):
+            looking += winners - found
+            found |= winners
+    return found

@@ -1,0 +1,53 @@
+from uuid import UUID
+
+import pytest
+
+from services.orgs.matching import claiming
+from services.orgs.matching.statement import Ref, Statement
+
+
+def refs(*numbers: int) -> frozenset[Ref]:
+    return frozenset(UUID(int=number) for number in numbers)
+
+
+def merged(*pairs: tuple[set[int], set[int]]) -> list[Statement]:
+    """Winners and losers, the newest first."""
+    return [
+        Statement(-at, "e", UUID(int=at), True, refs(*winners), refs(*losers))
+        for at, (winners, losers) in enumerate(pairs)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("merges", "whole", "expected"),
+    [
+        ([], {1, 2}, {1, 2}),
+        ([({2}, {1})], {1, 2}, {2}),
+        ([({2, 3}, {4})], {1, 2, 3, 4}, {2, 3}),
+        ([({3}, {2}), ({1}, {2})], {1, 2, 3}, {3}),
+        ([({9}, {5}), ({5}, {7})], {5, 6, 7, 9}, {9}),
+        ([({1}, {2}), ({3}, {1})], {1, 2, 3}, {3}),
+        ([({2}, {1}), ({1}, {2})], {1, 2}, {2}),
+        ([({2}, {3}), ({3}, {1}), ({1}, {2})], {1, 2, 3}, {2}),
+        ([({1}, {2})], {2, 3}, {2, 3}),
+        ([({1}, {3}), ({1, 4}, {2})], {2, 3, 4, 5}, {4}),
+        ([({1}, set()), ({2}, {3})], {1, 2, 3}, {2}),
+    ],
+    ids=[
+        "nobody merged",
+        "the winner, though not the lowest",
+        "a winner, though another came by the rules",
+        "of two who won over one, who did so last",
+        "the winner over who had won, whoever came by the rules",
+        "who won over who won later",
+        "turned round",
+        "turned round through a third",
+        "the winner is gone",
+        "some winners are gone",
+        "what was only called what it was has won nothing",
+    ],
+)
+def test_the_id_is_a_winners_who_lost_to_nobody(
+    merges: list[tuple[set[int], set[int]]], whole: set[int], expected: set[int]
+) -> None:
+    assert claiming.among(refs(*whole), merged(*merges)) == refs(*expected)
