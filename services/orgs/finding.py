@@ -6,7 +6,8 @@ Rule 2: creators of one core key wait for one another, in this process and acros
         one of them makes it and the others find it.
 Rule 3: what a user made is in the log before it is in the store, so a rebuild has it; the worker
         that meets it there again changes nothing.
-Rule 4: one record a user made for each name; another only where its domain or country contradicts.
+Rule 4: one record a user made for each name. Who states a domain or a country as well means it
+        only if it stands with those who may have them: else there is another record for these.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from services.orgs import (
 )
 from services.orgs.answers import Match, WantedOrganization
 from services.orgs.grouping import Record as Held
-from services.orgs.matching import explaining, partition, reasons
+from services.orgs.matching import explaining, partition
 from services.orgs.matching.explaining import Why
 from services.orgs.organization_store import Organization
 from services.orgs.placing import NEW_RECORD
@@ -91,17 +92,16 @@ class Finder:
 
 
 async def _sought(conn: db.Connection, company_id: int, wanted: WantedOrganization) -> Held:
-    """What is wanted as a record: the one made under the name, if there is one that agrees."""
+    """What is wanted as a record: one that was made for the like, if there is one."""
     normalized = names.normalized(wanted.name)
-    sought = _described(company_id, normalized, wanted)
-    held = (await record_store.load(conn, [sought.key])).get(sought.key)
-    if held is None or not held.lives:
-        return sought
-    if not reasons.profiles_contradict(held.profile, sought.profile):
-        return held
-    facts = f"{sought.profile.domain or ''} {sought.profile.country or ''}"
-    other = _described(company_id, f"{normalized}\n{facts}", wanted)
-    return (await record_store.load(conn, [other.key])).get(other.key) or other
+    by_name = _described(company_id, normalized, wanted)
+    facts = f"{by_name.profile.domain or ''} {by_name.profile.country or ''}"
+    by_facts = _described(company_id, f"{normalized}\n{facts}", wanted)
+    stored = await record_store.load(conn, [by_name.key, by_facts.key])
+    made = {key: record for key, record in stored.items() if record.lives}
+    if by_facts.key in made or by_name.key not in made:
+        return made.get(by_facts.key, by_name)
+    return made[by_name.key] if facts.isspace() else by_facts
 
 
 async def _is_taken(conn: db.Connection, sought: Held) -> bool:

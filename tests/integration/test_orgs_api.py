@@ -221,6 +221,49 @@ async def test_the_same_name_at_another_domain_is_made_beside_it_once(
     )
 
 
+@pytest.mark.parametrize(
+    ("known", "wanted", "is_found"),
+    [
+        ({"website": "acme.de"}, {"website": "acme.fr"}, False),
+        ({"country": "DE"}, {"country": "France"}, False),
+        ({"website": "acme.de"}, {"website": "www.acme.de"}, True),
+        ({"website": "acme.de"}, {"country": "France"}, True),
+        ({"website": "acme.de"}, {}, True),
+    ],
+)
+async def test_what_pipedrive_knows_of_what_a_user_made_tells_whether_it_is_found(
+    client: Client, pool: db.Pool, known: dict[str, str], wanted: dict[str, str], *, is_found: bool
+) -> None:
+    await post(client, name="Acme")
+    theirs = Organization(name="Acme", **known)
+    await tell(pool, told_of(1, "Acme", data=theirs))
+
+    status, told = await post(client, name="Acme", **wanted)
+    again, same = await post(client, name="Acme", **wanted)
+
+    assert (status, again) == ((200, 200) if is_found else (201, 200))
+    assert (told["data"]["id"] == str(ids.organization(OURS, 1))) is is_found
+    assert same["data"]["id"] == told["data"]["id"]
+
+
+async def test_what_a_user_made_of_a_contested_name_is_not_taken_for_who_has_the_domain(
+    client: Client, pool: db.Pool
+) -> None:
+    await tell(pool, told_of(1, "Acme", website="acme.de"), told_of(2, "Acme", website="acme.com"))
+    _, beside = await post(client, name="Acme")
+
+    found = {
+        website: (await post(client, name="Acme", website=website))[1]["data"]["id"]
+        for website in ("acme.de", "acme.com", "")
+    }
+
+    assert found == {
+        "acme.de": str(ids.organization(OURS, 1)),
+        "acme.com": str(ids.organization(OURS, 2)),
+        "": beside["data"]["id"],
+    }
+
+
 async def test_what_was_made_is_in_the_log_and_meeting_it_there_changes_nothing(
     client: Client, pool: db.Pool, settings: OrgsSettings
 ) -> None:
