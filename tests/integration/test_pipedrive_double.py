@@ -256,6 +256,19 @@ async def test_a_request_may_be_carried_out_though_its_answer_is_lost() -> None:
         assert [one["item"]["name"] for one in found["items"]] == ["Unheard"]
 
 
+async def test_a_lead_that_was_deleted_is_not_shown_for_it_has_no_mark() -> None:
+    async with api() as pipedrive:
+        lead = (await pipedrive.data("GET", "/api/v1/leads"))[0]
+        await pipedrive.ask("PATCH", "/_double/sight", {"shows_deleted": True})
+        await pipedrive.data("DELETE", f"/api/v1/leads/{lead['id']}")
+
+        status, told = await pipedrive.ask("GET", f"/api/v1/leads/{lead['id']}")
+        listed = await pipedrive.data("GET", "/api/v1/leads")
+
+        assert (status, told["error"]) == (404, "Lead not found")
+        assert lead["id"] not in {row["id"] for row in listed}
+
+
 async def test_hidden_deleted_and_purged_are_three_things() -> None:
     async with api() as pipedrive:
         await pipedrive.ask("PATCH", "/_double/sight", {"hidden": {"person": [1]}})

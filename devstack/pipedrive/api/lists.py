@@ -3,7 +3,7 @@
 Rule 1: a list leaves out what is deleted, archived (it has lists of its own) or hidden from the
         token's user; `ids` leaves out the ids it does not find.
 Rule 2: deals that were deleted are listed where their status is asked for, nothing else deleted
-        is, unless the double was told to show it.
+        is, unless the double was told to show it; and of leads none, which have no mark.
 Rule 3: `updated_since` is inclusive, and never meets a row without an update time.
 """
 
@@ -13,6 +13,7 @@ from itertools import islice
 
 from devstack.pipedrive.api import asking
 from devstack.pipedrive.api.asking import Asked
+from devstack.pipedrive.api.rows import UNMARKED
 from devstack.pipedrive.api.tables import Key, Order, Table
 from devstack.pipedrive.changes import Id, State
 
@@ -116,7 +117,7 @@ def _suits(table: Table, row_id: Id, asked: Asked, sight: Sight, *, archived: bo
         return False
     if state.get("gone"):
         is_asked_for = table.entity == "deal" and "deleted" in asked.filters.get("status", "")
-        return is_asked_for or sight.shows_deleted
+        return is_asked_for or (sight.shows_deleted and table.entity not in UNMARKED)
     return all(_matches(state, name, wanted) for name, wanted in asked.filters.items())
 
 

@@ -23,6 +23,8 @@ ADDRESS_PARTS = (
     "subpremise",
     "postal_code",
 )
+UNMARKED = frozenset({"lead"})
+"""Kinds whose rows do not say that they are deleted."""
 DEAL_NULLS = ("local_won_date", "local_lost_date", "local_close_date", "acv", "arr", "mrr")
 
 

@@ -20,6 +20,7 @@ from devstack.pipedrive.api.asking import Rejected
 from devstack.pipedrive.api.faults import Fault, Faults
 from devstack.pipedrive.api.hooks import WrongFields
 from devstack.pipedrive.api.limits import Limits
+from devstack.pipedrive.api.rows import UNMARKED
 from devstack.pipedrive.api.tables import Order
 from devstack.pipedrive.changes import Entity, Id
 from shared.pipedrive import costs
@@ -163,10 +164,13 @@ class Server:
 
     def _one(self, entity: Entity) -> Handler:
         async def one(request: web.Request) -> web.Response:
-            """Shows what was deleted, marked as such; what the user may not see is forbidden."""
+            """Shows what was deleted, marked as such, but for leads, which have no mark; what the
+            user may not see is forbidden.
+            """
             row_id = _id(entity, request)
             table = self.account.tables[entity]
-            if table.get(row_id) is None:
+            state = table.get(row_id)
+            if state is None or (entity in UNMARKED and state.get("gone")):
                 raise Rejected(404, f"{entity.capitalize()} not found")
             if self.account.sight.is_hidden(entity, row_id):
                 raise Rejected(403, f"You do not have permission to see this {entity}")
