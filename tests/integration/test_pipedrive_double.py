@@ -211,6 +211,26 @@ async def test_a_webhook_without_success_for_three_days_is_deleted() -> None:
         await until(is_deleted)
 
 
+async def test_a_webhook_hears_nothing_of_what_its_user_cannot_see() -> None:
+    async with api() as pipedrive, receiving() as (receiver, url):
+        await pipedrive.hook(url)
+        await pipedrive.hook(url, user_id=1002)
+        await pipedrive.ask("PATCH", "/_double/sight", {"hidden": {"person": [1]}})
+
+        await pipedrive.data("PATCH", "/api/v2/persons/1", {"name": "Hidden"})
+        await pipedrive.data("PATCH", "/api/v2/persons/2", {"name": "Seen"})
+        await receiver.has(3)
+
+        hooks = pipedrive.double.account.hooks
+        told = [(one["meta"]["webhook_id"], one["data"]["name"]) for one in receiver.bodies]
+        of_the_token, of_another = (str(one.hook_id) for one in hooks.all())
+        assert sorted(told) == [
+            (of_the_token, "Seen"),
+            (of_another, "Hidden"),
+            (of_another, "Seen"),
+        ]
+
+
 async def test_the_screws_drop_webhooks_and_switch_them_off() -> None:
     async with api() as pipedrive, receiving() as (receiver, url):
         hook = await pipedrive.hook(url)

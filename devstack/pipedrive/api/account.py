@@ -93,11 +93,16 @@ class Account:
 
     async def tell(self, change: Change) -> None:
         self.witness(change)
-        await self.hooks.tell(change)
+        await self.hooks.tell(change, unseen_by=self._unseen_by(change))
 
     async def told(self, change: Change) -> None:
         """Somebody else delivers this change: the other webhooks hear of it."""
-        await self.hooks.tell(change, besides=self.pushed_hook)
+        unseen_by = self._unseen_by(change)
+        await self.hooks.tell(change, besides=self.pushed_hook, unseen_by=unseen_by)
+
+    def _unseen_by(self, change: Change) -> int | None:
+        is_hidden = self.sight.is_hidden(change.entity, change.entity_id)
+        return self.user_id if is_hidden else None
 
     # What the API writes
 

@@ -4,6 +4,7 @@ Rule 1: each has the rules of delivery to itself: retries, bans, and its own cre
 Rule 2: without a success for three days it is deleted. One that was switched off is listed, and
         hears nothing.
 Rule 3: at most 40 of one user; a URL that cannot be reached is refused when it is registered.
+Rule 4: one hears nothing of what its user cannot see.
 """
 
 import asyncio
@@ -165,16 +166,20 @@ class Hooks:
             running.cancel()
         return self._hooks.pop(hook_id, None) is not None
 
-    async def tell(self, change: Change, *, besides: int | None = None) -> None:
+    async def tell(
+        self, change: Change, *, besides: int | None = None, unseen_by: int | None = None
+    ) -> None:
         """Push the change to every hook that wants it; returns when that is under way.
 
-        `besides` is a hook that hears of it by other means.
+        `besides` is a hook that hears of it by other means, `unseen_by` a user who cannot see the
+        object.
         """
         if self.dropped and self._rng.random() < self.dropped:
             self.lost += 1
             return
         for hook, sender in list(self._hooks.values()):
-            if hook.hook_id != besides and hook.wants(change):
+            is_hidden = hook.user_id == unseen_by
+            if hook.hook_id != besides and not is_hidden and hook.wants(change):
                 told = Hook(self.company_id, self.user_ids, hook.hook_id, self._seed)
                 body = v2(change, told) if hook.version == "2.0" else v1(change, told)
                 await sender.push(body, lambda _: None)
