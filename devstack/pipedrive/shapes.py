@@ -97,11 +97,12 @@ def organization(org_id: int, of: names.Firm, name: str, owner_id: int, rng: Ran
 
 
 def address(of: names.Firm) -> Shape:
-    text = f"{of.street}, {of.city}, {of.country}"
+    """As somebody wrote it, and as a map has it."""
+    written = f"{of.street}, {of.city}"
     number = of.street.rsplit(" ", 1)
     return {
-        "value": text,
-        "formatted_address": text,
+        "value": written,
+        "formatted_address": f"{written}, {of.country}",
         "country": of.country,
         "locality": of.city,
         "sublocality": "",

@@ -51,7 +51,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "organization": (
         *_same(values.text, "name", "industry", "website"),
         ("size", ("employee_count",), values.text),
-        ("address", ("address_formatted_address", "address"), values.text),
+        ("address", ("address", "address_formatted_address"), values.text),
         ("country", ("address_country", "country_code"), values.text),
         ("city", ("address_locality",), values.text),
         ("postcode", ("address_postal_code",), values.text),

@@ -209,7 +209,7 @@ ORGANIZATION_FIELDS: Mapping[str, Any] = {
     "industry": lambda row: row.get("industry"),
     "size": size,
     "website": lambda row: row.get("website"),
-    "address": lambda row: part(row, "formatted_address", "value"),
+    "address": lambda row: part(row, "value", "formatted_address"),
     "country": lambda row: part(row, "country") or row.get("country_code"),
     "city": lambda row: part(row, "locality"),
 }

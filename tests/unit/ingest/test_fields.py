@@ -80,7 +80,7 @@ def test_an_address_is_spread_whether_it_is_text_or_an_object() -> None:
         }
     }
     expected = {
-        "address": "Pikk 1, 10123 Tallinn, Estonia",
+        "address": "Pikk 1, Tallinn",
         "country": "Estonia",
         "city": "Tallinn",
         "postcode": "10123",
@@ -88,6 +88,21 @@ def test_an_address_is_spread_whether_it_is_text_or_an_object() -> None:
 
     assert fields.read("organization", flat) == expected
     assert fields.read("organization", nested) == expected
+
+
+def test_an_address_is_told_as_it_was_written_wherever_it_is_told_with_another_spelling() -> None:
+    """REST of version 2 has the written one alone."""
+    written, formatted = "Pikk 1, Tallinn", "Pikk 1, 10123 Tallinn, Estonia"
+    bodies: list[dict[str, Any]] = [
+        {"address": {"value": written}},
+        {"address": {"value": written, "formatted_address": formatted}},
+        {"address": written, "address_formatted_address": formatted},
+        {"address_formatted_address": formatted, "address": written},
+    ]
+
+    assert {fields.read("organization", body)["address"] for body in bodies} == {written}
+    without = {"address": "", "address_formatted_address": formatted}
+    assert fields.read("organization", without)["address"] == formatted
 
 
 def test_an_address_as_mere_text_says_nothing_about_its_parts() -> None:
