@@ -218,10 +218,11 @@ EntityT = TypeVar("EntityT", bound=Fact)
 
 class OrganizationVerdict(Fact):
     """What a user said about organizations' records, by their ids: those of both sides are one
-    organization ("same"; the left side's id stays), or the sides are not ("distinct"). Withdrawing
-    it is a change of it. `left_id` and `right_id` are the organizations as the user saw them;
-    `score`, `matcher_version` and `review_id` tell what was answered. What is made in Pipedrive
-    for an organization that a user made here is said to be that one in the user's name.
+    organization ("same"; the left side's id stays, unless it is the only side), or the sides are
+    not ("distinct"). Withdrawing it is a change of it. `left_id` and `right_id` are the
+    organizations as the user saw them; `score`, `matcher_version` and `review_id` tell what was
+    answered. What is made in Pipedrive for an organization that a user made here is said to be
+    that one in the user's name.
     """
 
     decision: Literal["same", "distinct"] | None = None

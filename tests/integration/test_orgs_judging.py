@@ -17,7 +17,7 @@ from services.orgs.settings import OrgsSettings
 from shared import db, ids, service, topics
 from shared.app import Health, application
 from shared.auth import Authenticator
-from shared.events import Action, OrganizationVerdictChange, parse
+from shared.events import Action, OrganizationVerdict, OrganizationVerdictChange, parse
 from shared.kafka.consumer import Received
 from shared.kafka.publisher import Publisher
 from tests.support.orgs_facts import OURS, SECRET, THEIRS, a_person, an_org, bearer, records_in
@@ -324,6 +324,42 @@ async def test_undoing_what_the_rules_hold_together_says_so(pool: db.Pool, clien
     assert undone["data"]["together"] is True
     assert undone["data"]["organizationIds"] == [org_id(1)]
     assert undone["data"]["reason"].startswith("The rules or another verdict hold them together")
+
+
+async def test_what_was_made_in_pipedrive_for_one_of_a_contested_name_is_that_one(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Acme", website="acme.de"), an_org(2, "Acme", website="acme.com"))
+    _, beside = await post(client, "", name="Acme")
+    made_id = UUID(beside["data"]["id"])
+
+    await tell(pool, an_org(9, "Acme"), a_person(5, 9), made_for(made_id, 9))
+    _, shown = await get(client, f"/{made_id}")
+    _, merges = await get(client, "/merges")
+    (happened,) = shown["data"]["history"]
+    _, undone = await post(client, f"/merges/{happened['verdictId']}/undo")
+
+    assert (shown["data"]["id"], shown["data"]["contactCount"]) == (org_id(9), 1)
+    assert [await home(client, number) for number in (1, 2)] == [org_id(1), org_id(2)]
+    assert merges["data"]["merges"] == []
+    assert undone["data"]["reason"] == "They are apart again."
+    assert set(undone["data"]["organizationIds"]) == {org_id(9), str(made_id)}
+
+
+def made_for(organization_id: UUID, number: int) -> Received:
+    """What a command says that made one in Pipedrive."""
+    said = OrganizationVerdict(
+        decision="same",
+        left_records=(ids.organization(OURS, number), organization_id),
+        right_records=(),
+        decided_by=1,
+    )
+    change = dict(an_org(number, None).fact) | {
+        "entity": "organization_verdict",
+        "entity_id": str(ids.made_for(OURS, number, organization_id)),
+        "data": said,
+    }
+    return Received(topics.APP_ORGANIZATION_VERDICTS.name, OrganizationVerdictChange(**change))
 
 
 @pytest.mark.parametrize(("gone", "left"), [((2,), [1]), ((1,), [2]), ((1, 2), [])])

@@ -5,8 +5,9 @@ Rule 1: a row that Pipedrive answered with counts as written at the **start** of
 Rule 2: while Kafka is away the spool takes it, and nobody can be told where it will stand. Unlike
         a webhook's sender, a user is better served by waiting a moment than by not being told.
 Rule 3: what stands in Pipedrive for an organization of ours is told to be that one, by a verdict:
-        where a name is contested, no name and no fact would say so. It is as old as the row, so
-        what people say of the two counts more; told again it is the same.
+        where a name is contested, no name and no fact would say so. Neither loses its id by it.
+        It is as old as the row, so what people say of the two counts more; told again it is the
+        same.
 """
 
 import logging
@@ -106,10 +107,9 @@ def made_for_record(
         source=Source.APP,
         data=OrganizationVerdict(
             decision="same",
-            left_records=(record_id,),
-            right_records=(organization_id,),
-            left_id=record_id,
-            right_id=organization_id,
+            left_records=(record_id, organization_id),
+            right_records=(),
+            left_id=organization_id,
             decided_by=user_id,
             reason=MADE_FOR,
         ),

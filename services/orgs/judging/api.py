@@ -92,7 +92,7 @@ def _reviews(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
 def _what_came_of(undone: Undone) -> str:
     if undone.verdict.is_about_one:
         return ASKED_AGAIN
-    if not undone.left or not undone.right:
+    if not all(undone.sides):
         return GONE
     return TOGETHER if len(undone.homes) == 1 else APART
 

@@ -7,7 +7,7 @@ Rule 2: who said it, when, why, and what the matcher held of it is kept with it.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,15 +44,14 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """`left` and `right` are the organizations that what is left of each side belongs to."""
+    """`sides` are the organizations that what is left of each side belongs to."""
 
     verdict: Verdict
-    left: frozenset[UUID]
-    right: frozenset[UUID]
+    sides: Sequence[frozenset[UUID]]
 
     @property
     def homes(self) -> frozenset[UUID]:
-        return self.left | self.right
+        return frozenset().union(*self.sides)
 
 
 class Judge:
@@ -136,11 +135,10 @@ class Judge:
             keys = [(company_id, ref) for ref in verdict.refs]
             after = await record_store.load(conn, keys)
             homes = {ref: record.home for (_, ref), record in after.items() if record.home}
-            left, right = (
-                frozenset(homes[ref] for ref in verdict.field(side) or () if ref in homes)
-                for side in ("left_records", "right_records")
+            return Undone(
+                verdict,
+                [frozenset(homes[ref] for ref in side if ref in homes) for side in verdict.sides],
             )
-            return Undone(verdict, left, right)
 
     @asynccontextmanager
     async def _turn(self, asker: Identity) -> AsyncIterator[db.Connection]:

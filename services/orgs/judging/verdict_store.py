@@ -127,6 +127,12 @@ class Verdict(NamedTuple):
         return [*(self.field("left_records") or ()), *(self.field("right_records") or ())]
 
     @property
+    def sides(self) -> list[list[UUID]]:
+        """What it speaks of as one or as two; where nothing stands against it, each by itself."""
+        left, right = self.field("left_records") or [], self.field("right_records") or []
+        return [left, right] if right else [[ref] for ref in left]
+
+    @property
     def is_about_one(self) -> bool:
         """Whether it says of one record that it is, or is not, what it was."""
         return (

@@ -25,7 +25,7 @@ def test_pipedrives_row_is_said_to_be_the_organization_it_was_made_for():
     theirs = ids.organization(COMPANY, 8)
     assert said.data is not None
     assert (said.data.decision, said.data.decided_by) == ("same", 1001)
-    assert (said.data.left_records, said.data.right_records) == ((theirs,), (OURS,))
+    assert (said.data.left_records, said.data.right_records) == ((theirs, OURS), ())
 
 
 def test_what_people_say_of_the_two_counts_as_later():
