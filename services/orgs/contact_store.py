@@ -1,6 +1,7 @@
 """SQL of the contacts. Every function takes the caller's connection; none commits."""
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -41,17 +42,22 @@ RETURNING c.company_id, c.person_id, old.organization_id AS left_id, new.organiz
           joined_id, c.published
 """
 
-# Also those that name what was merged into the records in Pipedrive.
-CONTACTS_OF = """
-SELECT count(*)
-  FROM contacts
- WHERE company_id = $1 AND organization_id = ANY ($2::uuid[]) AND NOT deleted
-   AND org_id IN (SELECT k.number FROM unnest($3::bigint[]) AS k (number)
-                   UNION
-                  SELECT m.loser
-                    FROM unnest($3::bigint[]) AS k (number)
-                    JOIN merges m
-                      ON m.company_id = $1 AND m.kind = 'organization' AND m.root = k.number)
+# Also what names what was merged into the records in Pipedrive.
+THEIRS = """
+WITH named AS (
+    SELECT k.number FROM unnest($3::bigint[]) AS k (number)
+     UNION
+    SELECT m.loser
+      FROM unnest($3::bigint[]) AS k (number)
+      JOIN merges m ON m.company_id = $1 AND m.kind = 'organization' AND m.root = k.number)
+SELECT linked.contacts, greatest(linked.newest, told.newest) AS newest_moment
+  FROM (SELECT count(*) AS contacts, max(c.last_moment) AS newest
+          FROM contacts c
+         WHERE c.company_id = $1 AND c.organization_id = ANY ($2::uuid[]) AND NOT c.deleted
+           AND c.org_id IN (SELECT number FROM named)) AS linked,
+       (SELECT max(r.last_moment) AS newest
+          FROM records r
+         WHERE r.company_id = $1 AND r.pipedrive_org_id IN (SELECT number FROM named)) AS told
 """
 
 
@@ -63,6 +69,15 @@ class Contact(NamedTuple):
     register: Register
     organization_id: UUID | None
     published: int
+
+
+class Theirs(NamedTuple):
+    """How many living contacts belong where they do through some records, and the newest moment
+    of these contacts and records.
+    """
+
+    contacts: int
+    newest_moment: datetime | None
 
 
 async def load(conn: db.Connection, keys: Collection[Key]) -> dict[Key, Contact]:
@@ -104,12 +119,12 @@ async def relink(
     return [Move(*row) for row in found]
 
 
-async def contacts_of(conn: db.Connection, records: Collection[Record]) -> int:
-    """How many living contacts belong where they do through these records of one tenant."""
+async def theirs(conn: db.Connection, records: Collection[Record]) -> Theirs:
+    """Of records of one tenant."""
     numbers = [r.pipedrive_org_id for r in records if r.pipedrive_org_id is not None]
     if not numbers:
-        return 0
+        return Theirs(0, None)
     company_id = next(iter(records)).company_id
     homes = [r.home for r in records if r.home is not None]
-    found: int = await conn.fetchval(CONTACTS_OF, company_id, homes, numbers)
-    return found
+    [row] = await conn.fetch(THEIRS, company_id, homes, numbers)
+    return Theirs(*row)

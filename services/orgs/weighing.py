@@ -5,6 +5,7 @@ Rule 1: a verdict speaks of records, so it lasts whatever becomes of organizatio
         it. What is there by another merge goes along by that merge, and leaves when it is undone.
 Rule 2: a merge outweighs what was said against it, by naming those records too.
 Rule 3: what is shown before a merge comes from the partition that the merge would bring.
+Rule 4: the worker does not wait for who judges: what it deletes meanwhile is judged no more.
 """
 
 import time
@@ -36,8 +37,9 @@ class Sides:
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """What a merge would bring: the survivor's records, and what would come to it."""
+    """What a merge would bring: the survivor, its records, and what would come to it."""
 
+    survivor: Organization
     records: Sequence[Record]
     moving: Sequence[Record]
     contacts: int
@@ -58,12 +60,16 @@ def standing(organization: Organization) -> tuple[int, bool, int, bytes]:
 async def sides(
     conn: db.Connection, winner: tuple[Organization, UUID], loser: tuple[Organization, UUID]
 ) -> Sides:
-    """Each side with the record that stands for it."""
+    """Each side with the record that stands for it.
+
+    Raises:
+        Refused: 409, they are one already, too large to name, or not what they were any more.
+    """
     company_id = winner[0].company_id
     homes = (winner[0].organization_id, loser[0].organization_id)
     if homes[0] == homes[1]:
         raise Refused(409, "already_one", "They are one organization already.")
-    held = [await _living(conn, company_id, home) for home in homes]
+    held = [await _living(conn, home, ref) for home, ref in (winner, loser)]
     if sum(map(len, held)) > MOST_RECORDS:
         sentence = f"They have more than {MOST_RECORDS} records together."
         raise Refused(409, "too_many_records", sentence)
@@ -76,20 +82,33 @@ async def sides(
 
 
 def _by_rule(block: closure.Block, said: Sequence[Statement], ref: UUID) -> frozenset[UUID]:
-    """The records that would be together with one if nobody had merged anything."""
-    record = next(r for r in block.after.values() if r.record_id == ref)
+    """The records that would be together with one if nobody had merged anything.
+
+    Raises:
+        Refused: 409, it lives no more.
+    """
     distinct = [each for each in said if not each.same]
+    companies = {record.company_id for record in block.after.values()}
     groups = grouping.partitioned(
-        block.after.values(), {record.company_id: distinct}, block.crowded
+        block.after.values(), dict.fromkeys(companies, distinct), block.crowded
     )
-    return next(refs for g in groups if ref in (refs := frozenset(r.record_id for r in g.records)))
+    for group in groups:
+        refs = frozenset(record.record_id for record in group.records)
+        if ref in refs:
+            return refs
+    raise _changed_meanwhile()
+
+
+def _changed_meanwhile() -> Refused:
+    sentence = "One of them was changed or deleted just now. Look at them again."
+    return Refused(409, "changed_meanwhile", sentence)
 
 
 async def held(
     conn: db.Connection, home: Organization, ref: UUID
 ) -> tuple[closure.Block, frozenset[UUID]]:
     """What of an organization is together with one of its records by what people said alone."""
-    living = await _living(conn, home.company_id, home.organization_id)
+    living = await _living(conn, home, ref)
     block = await closure.block(conn, {}, {}, {(home.company_id, each) for each in living})
     said = block.said.get(home.company_id, [])
     return block, living - _by_rule(block, said, ref)
@@ -122,11 +141,17 @@ async def organization(
     return found
 
 
-async def _living(
-    conn: db.Connection | db.Pool, company_id: int, organization_id: UUID
-) -> frozenset[UUID]:
-    records = await record_store.of_organization(conn, company_id, organization_id)
-    return frozenset(record.record_id for record in records if record.lives)
+async def _living(conn: db.Connection, home: Organization, ref: UUID) -> frozenset[UUID]:
+    """Its records, one among them.
+
+    Raises:
+        Refused: 409, that one is not.
+    """
+    records = await record_store.of_organization(conn, home.company_id, home.organization_id)
+    living = frozenset(record.record_id for record in records if record.lives)
+    if ref not in living:
+        raise _changed_meanwhile()
+    return living
 
 
 async def prospect(conn: db.Connection, of: Sides) -> Prospect:
@@ -139,8 +164,15 @@ async def prospect(conn: db.Connection, of: Sides) -> Prospect:
     groups = grouping.partitioned(
         block.after.values(), {company_id: [*said, merged]}, block.crowded
     )
-    records = next(g.records for g in groups if any(r.record_id in of.winning for r in g.records))
-    moving = [record for record in records if record.home != of.winner.organization_id]
+    whole = next(g for g in groups if any(r.record_id in of.winning for r in g.records))
+    moving = [record for record in whole.records if record.home != of.winner.organization_id]
     walls = {s.verdict_id for s in said if not s.same and _parts(s, of.winning, of.losing)}
-    contacts = await contact_store.contacts_of(conn, moving)
-    return Prospect(records, moving, contacts, sorted(walls))
+    theirs = await contact_store.theirs(conn, whole.records)
+    survivor = of.winner._replace(
+        organization_id=whole.organization_id,
+        shown=grouping.shown(whole.records, whole.organization_id),
+        contact_count=theirs.contacts,
+        last_activity=theirs.newest_moment,
+    )
+    coming = await contact_store.theirs(conn, moving)
+    return Prospect(survivor, whole.records, moving, coming.contacts, sorted(walls))

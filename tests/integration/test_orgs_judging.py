@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,7 +10,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
-from services.orgs import api, applying, rederiving
+from services.orgs import api, applying, closure, record_store, rederiving
 from services.orgs.candidate_store import OF_A_WORD
 from services.orgs.judging import asking
 from services.orgs.main import MIGRATIONS, SERVICE
@@ -20,7 +21,17 @@ from shared.auth import Authenticator
 from shared.events import Action, OrganizationVerdict, OrganizationVerdictChange, parse
 from shared.kafka.consumer import Received
 from shared.kafka.publisher import Publisher
-from tests.support.orgs_facts import OURS, SECRET, THEIRS, a_person, an_org, bearer, records_in
+from tests.support.orgs_facts import (
+    NOW,
+    OURS,
+    SECRET,
+    THEIRS,
+    a_person,
+    an_activity,
+    an_org,
+    bearer,
+    records_in,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -233,6 +244,66 @@ async def test_a_merge_is_seen_before_it_is_done_and_can_be_taken_back(
     (merge,) = listed["data"]["merges"]
     assert (merge["mergedBy"], merge["undoneBy"], merge["reason"]) == ("1", "1", "same owners")
     assert merge["undone"] is True
+
+
+@pytest.mark.parametrize("winner", [2, 3])
+@pytest.mark.parametrize(
+    "newest", [{"person_id": 5}, {"person_id": 6}, {"org_id": 3}, {"org_id": 8}, {"person_id": 7}]
+)
+async def test_a_merge_is_shown_before_as_it_is_after(
+    pool: db.Pool, client: Client, winner: int, newest: dict[str, int]
+) -> None:
+    """Also what stands with neither side before: 4, which is of their name, and its contact."""
+    await tell(pool, an_org(2, "Acme", website="acme.de"), an_org(3, "Acme", website="acme.com"))
+    await tell(pool, an_org(4, "Acme"), an_org(8, "Lost"))
+    gone = {"version": 5, "action": Action.DELETE, "merged_into": "3"}
+    await tell(pool, an_org(8, None, **gone))
+    await tell(pool, a_person(5, 2), a_person(6, 3), a_person(7, 4), a_person(9, 8))
+    day = timedelta(days=1)
+    of_each = [{"person_id": 5}, {"org_id": 2}, {"person_id": 6}, newest]
+    await tell(pool, *(an_activity(n, NOW + n * day, **of) for n, of in enumerate(of_each)))
+    wanted = {"winnerId": org_id(winner), "loserId": org_id(5 - winner)}
+
+    _, seen = await post(client, "/merges", **wanted, dryRun=True)
+    _, done = await post(client, "/merges", **wanted)
+
+    assert done["data"]["organization"]["lastActivity"] == "2026-01-04T00:00:00Z"
+    assert done["data"]["organization"]["contactCount"] == 4
+    told = {"id": done["data"]["id"], "dryRun": False}
+    assert seen["data"] | told == done["data"]
+
+
+@pytest.mark.parametrize("gone", [1, 2])
+@pytest.mark.parametrize("before", [(record_store, "of_organization"), (closure, "block")])
+@pytest.mark.parametrize("asks", ["merges", "reviews"])
+async def test_what_is_deleted_while_a_user_judges_it_is_judged_no_more(
+    pool: db.Pool,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    gone: int,
+    before: tuple[Any, str],
+    asks: str,
+) -> None:
+    await tell(pool, an_org(1, "Nordwind Logistics"), an_org(2, "Nordwind Logistic"))
+    (review,) = await reviews(pool, client)
+    looks = getattr(*before)
+
+    async def looks_too_late(*given: Any) -> Any:
+        monkeypatch.undo()
+        await tell(pool, an_org(gone, None, version=2, action=Action.DELETE))
+        return await looks(*given)
+
+    monkeypatch.setattr(*before, looks_too_late)
+
+    status, refused = (
+        await post(client, f"/reviews/{review['id']}", decision="merge")
+        if asks == "reviews"
+        else await post(client, "/merges", winnerId=org_id(1), loserId=org_id(2))
+    )
+
+    assert (status, refused["code"]) == (409, "changed_meanwhile")
+    assert refused["error"] == "One of them was changed or deleted just now. Look at them again."
+    assert await pool.fetchval("SELECT count(*) FROM verdicts") == 0
 
 
 async def test_chains_of_merges_come_apart_in_any_order(pool: db.Pool, client: Client) -> None:

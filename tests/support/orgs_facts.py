@@ -10,6 +10,8 @@ from services.orgs.settings import OrgsSettings
 from shared import topics
 from shared.events import (
     Action,
+    Activity,
+    ActivityChange,
     Organization,
     OrganizationChange,
     Person,
@@ -59,6 +61,16 @@ def a_person(
     change = _envelope("person", number, version, company_id)
     person = Person(name="Ada", org_id=org_id)
     return Received(topics.PERSONS.name, PersonChange(**change, data=person))
+
+
+def an_activity(
+    number: int, done_at: datetime, *, person_id: int | None = None, org_id: int | None = None
+) -> Received:
+    """One that was done."""
+    change = _envelope("activity", number, 1, OURS)
+    told = {"person_id": person_id, "org_id": org_id, "marked_as_done_time": done_at}
+    activity = Activity(done=True, **told)
+    return Received(topics.ACTIVITIES.name, ActivityChange(**change, data=activity))
 
 
 async def records_in(settings: OrgsSettings, topic: str) -> list[bytes]:

@@ -190,29 +190,24 @@ def features(review: Review) -> list[FeatureAnswer]:
 
 def merged(done: Merged) -> MergeAnswer:
     prospect, sides = done.prospect, done.sides
-    winner_id = sides.winner.organization_id
-    shown = grouping.shown(prospect.records, winner_id)
     sources = grouping.sources(prospect.records)
     fields = {
         name: FieldAnswer(
-            value=getattr(shown, name),
+            value=getattr(prospect.survivor.shown, name),
             record_id=plain(sources[name]) if name in sources else None,
         )
         for name in grouping.SHOWN_FIELDS
     }
-    survivor = done.survivor or sides.winner._replace(
-        shown=shown, contact_count=sides.winner.contact_count + prospect.contacts
-    )
     return MergeAnswer(
         id=None if done.merge_id is None else plain(done.merge_id),
         dry_run=done.merge_id is None,
-        winner_id=plain(winner_id),
+        winner_id=plain(sides.winner.organization_id),
         loser_id=plain(sides.loser.organization_id),
         moves=Moves(contacts=prospect.contacts, records=len(prospect.moving)),
         moving=[record(each) for each in prospect.moving[:100]],
         fields=fields,
         overrides=[plain(each) for each in prospect.overridden],
-        organization=answers.organization(survivor),
+        organization=answers.organization(done.survivor or prospect.survivor),
     )
 
 

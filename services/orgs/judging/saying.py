@@ -114,7 +114,7 @@ class Judge:
         is_another = decision == "separate"
         sides = Sides(home, home, own, by_word if is_another else frozenset(), block)
         said = _said("distinct" if is_another else "same", asker, sides, review=review)
-        return await self._done(conn, asker, said, sides, Prospect((), (), 0, ()))
+        return await self._done(conn, asker, said, sides, Prospect(home, (), (), 0, ()))
 
     async def undo(self, asker: Identity, merge_id: UUID) -> Undone:
         """Take a merge back.
