@@ -125,7 +125,9 @@ def _telling_organization(rng: Random, number: int) -> Received:
 
 
 def _verdict(rng: Random, number: int) -> Received:
-    """Said once, at a version of its own; withdrawn at another, or told of withdrawn alone."""
+    """Said once, at a version of its own; withdrawn at another, or told of withdrawn alone. One
+    says of all on one side that they are the same.
+    """
     which = rng.randrange(1, 7)
     envelope = _envelope(rng, number, "organization_verdict", UUID(int=which))
     envelope |= {"action": Action.CHANGE, "source": Source.APP}
@@ -134,10 +136,11 @@ def _verdict(rng: Random, number: int) -> Received:
         return _judged(OrganizationVerdictChange(**envelope, data=data))
     said = Random(which)  # noqa: S311  as above
     named = [_named(envelope["company_id"], n) for n in said.sample(range(10), said.randint(2, 4))]
+    sided = len(named) if which == 4 else 1
     data = OrganizationVerdict(
         decision="same" if which % 3 else "distinct",
-        left_records=tuple(named[:1]),
-        right_records=tuple(named[1:]),
+        left_records=tuple(named[:sided]),
+        right_records=tuple(named[sided:]),
         left_id=named[0],
         right_id=named[1],
         decided_by=which,
