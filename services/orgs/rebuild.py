@@ -11,10 +11,11 @@ from services.orgs import applying
 from services.orgs.main import CONSUMED, MIGRATIONS, SERVICE
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
-from shared import db, lifecycle
+from shared import db, lifecycle, topics
 from shared.observability import configure_logs
 from shared.rebuild import command
 from shared.rebuild.plan import Plan
+from shared.rebuild.versions import Versions
 
 # A state that changes while this runs has another place by then, and stays.
 SAME_ORGANIZATIONS: Final = """
@@ -45,24 +46,22 @@ DELETE FROM orgs_next.outbox AS told
        ) AS same
  WHERE told.place = same.place
 """
-# Ids that were an organization's for a while, between two batches, still answer. Which they are
-# follows from when batches were cut, not from the log.
-KEEP_FORMER_IDS: Final = """
-INSERT INTO orgs_next.organizations
-SELECT held.*
-  FROM orgs.organizations AS held
- WHERE held.deleted
-    ON CONFLICT DO NOTHING
-"""
-# Other code may group otherwise: what lives no more is told, once its row says so, too.
+VERSIONS: Final = (
+    Versions(SERVICE, "organizations", "organization_id", "uuid", topics.ORG_STATES),
+    Versions(SERVICE, "contacts", "person_id", "bigint", topics.CONTACT_LINKS),
+)
+# Other code may group otherwise. What has no row where all was read lives no more, and leads
+# nowhere: that is told, once its row says so, too.
 END_OTHERS: Final = """
 WITH ended AS (
-    INSERT INTO orgs_next.organizations AS kept (company_id, organization_id, contact_count,
-                                                 deleted, published)
+    INSERT INTO orgs_next.organizations (company_id, organization_id, contact_count, deleted,
+                                         published)
     SELECT company_id, organization_id, 0, true, published + 1
-      FROM orgs.organizations
-     WHERE NOT deleted
-        ON CONFLICT DO NOTHING
+      FROM orgs.organizations AS held
+     WHERE (NOT deleted OR merged_into IS NOT NULL)
+       AND NOT EXISTS (SELECT FROM orgs_next.organizations AS built
+                        WHERE built.company_id = held.company_id
+                          AND built.organization_id = held.organization_id)
     RETURNING company_id, organization_id, published
 )
 INSERT INTO orgs_next.outbox (topic, key, payload)
@@ -71,6 +70,15 @@ SELECT 'orgs.organizations', convert_to(company_id || ':' || organization_id, 'U
                                      'organization_id', organization_id, 'deleted', true)::text,
                   'UTF8')
   FROM ended
+"""
+# Ids that were an organization's for a while, between two batches, and lead nowhere. Which they
+# are follows from when batches were cut, not from the log. They may come back: versions go on.
+KEEP_FORMER_IDS: Final = """
+INSERT INTO orgs_next.organizations
+SELECT held.*
+  FROM orgs.organizations AS held
+ WHERE held.deleted
+    ON CONFLICT DO NOTHING
 """
 
 # People go on with the questions they have, while the worker looks through all records once more.
@@ -95,8 +103,13 @@ def plan(settings: OrgsSettings) -> Plan:
         CONSUMED,
         applying.apply,
         loops=_loops,
-        told=(SAME_ORGANIZATIONS, SAME_LINKS),
-        carry=(KEEP_FORMER_IDS, END_OTHERS, KEEP_QUESTIONS),
+        told=(SAME_ORGANIZATIONS, SAME_LINKS, *(each.level for each in VERSIONS)),
+        carry=(
+            *(each.beyond for each in VERSIONS),
+            END_OTHERS,
+            KEEP_FORMER_IDS,
+            KEEP_QUESTIONS,
+        ),
     )
 
 

@@ -43,7 +43,9 @@ class ContactScore(Json):
 
 
 class ChangeCause(Json):
-    """`kind` is `event`, `time`, `weights` or `rates`; an event is named by its topic and id."""
+    """`kind` is `event`, `time`, `weights`, `rates` or, where the store was built anew by other
+    code or settings, `rebuild`. An event is named by its topic and id.
+    """
 
     kind: str
     topic: str | None

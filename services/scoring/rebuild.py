@@ -1,7 +1,8 @@
 """How the warmness store is rebuilt: `python -m services.scoring rebuild`.
 
 Scores follow from the log, the time and the rates; how they came to be does not: the history of
-changes is brought over as it is, and what the building wrote of its own is dropped.
+changes is brought over as it is, and what the building wrote of its own is dropped. Where a score
+is another than it was, other code or settings read the log: the rebuild is the cause then.
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,11 @@ from services.scoring.main import CONSUMED, MIGRATIONS, SERVICE
 from services.scoring.rescoring import Rescorer
 from services.scoring.settings import ScoringSettings
 from services.scoring.ticker import Ticker
-from shared import db, lifecycle
+from shared import db, lifecycle, topics
 from shared.observability import configure_logs
 from shared.rebuild import command
 from shared.rebuild.plan import Plan
+from shared.rebuild.versions import Versions
 from shared.tenants import Tenants
 
 # Scores rest on the rates in force, not on those of the file.
@@ -68,6 +70,24 @@ END $$
 """,
     "ALTER TABLE scoring.score_changes SET SCHEMA scoring_next",
 )
+VERSIONS: Final = Versions(SERVICE, "contacts", "person_id", "bigint", topics.SCORES)
+# Of what waits to be told, once the history is here and no version is one that it has already.
+# What time alone changed in the live store meanwhile, the one that is built comes to by itself.
+TELL_DIFFERENCES: Final = """
+INSERT INTO scoring_next.score_changes (
+       company_id, person_id, at, version, old_score, new_score, points, cause, weights_version)
+SELECT company_id, person_id, statement_timestamp(), built.published, held.score, built.score,
+       built.points, 'rebuild',
+       (SELECT count(*) + 1 FROM scoring_next.decided_weights AS decided
+         WHERE decided.company_id = built.company_id)
+  FROM scoring_next.outbox AS waiting
+  JOIN scoring_next.contacts AS built
+    ON built.company_id = split_part(convert_from(waiting.key, 'UTF8'), ':', 1)::bigint
+   AND built.person_id = split_part(convert_from(waiting.key, 'UTF8'), ':', 2)::bigint
+  LEFT JOIN scoring.contacts AS held USING (company_id, person_id)
+ WHERE waiting.topic = 'scoring.scores'
+   AND built.score IS NOT NULL AND built.score IS DISTINCT FROM held.score
+"""
 ALL_RESCORED: Final = "SELECT NOT EXISTS (SELECT FROM rescorings WHERE finished_at IS NULL)"
 
 
@@ -94,8 +114,14 @@ def plan(settings: ScoringSettings) -> Plan:
         loops=loops,
         settled=_is_rescored,
         begin=(SAME_RATES,),
-        told=(SAME_SCORES,),
-        carry=(RESCORE_FOR_RATES, SAME_RATES, *KEEP_HISTORY),
+        told=(SAME_SCORES, VERSIONS.level),
+        carry=(
+            RESCORE_FOR_RATES,
+            SAME_RATES,
+            *KEEP_HISTORY,
+            VERSIONS.beyond,
+            TELL_DIFFERENCES,
+        ),
     )
 
 

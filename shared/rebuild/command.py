@@ -131,6 +131,7 @@ async def _until_switched(plan: Plan, alone: Alone, build: Building) -> Waited:
                 await schemas.analyze(conn, plan.next)
                 for statement in plan.told:
                     await conn.execute(statement)
+                await schemas.analyze_outbox(conn, plan.next)
                 return await switch(conn, plan, build)
         except (NotYet, Unavailable, *db.OUTAGES) as reason:
             _say(f"not switched yet: {reason}")

@@ -25,10 +25,11 @@ class Plan:
     that is built.
 
     `begin` runs when the store is made, and again when its building is resumed. `told` takes out
-    of the outbox that is built what the live store has told already; each statement may run any
-    number of times, beside the building. `carry` runs in the transaction of the switch and brings
-    over what no log holds. `around` is entered right before that transaction ends, and left after.
-    `settled` says whether `loops` have done what the log asked for.
+    of the outbox that is built what the live store has told already, and gives it the version that
+    it was told under; each statement may run any number of times, beside the building. `carry`
+    runs in the transaction of the switch and brings over what no log holds. `around` is entered
+    right before that transaction ends, and left after. `settled` says whether `loops` have done
+    what the log asked for.
     """
 
     service: str

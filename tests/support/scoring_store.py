@@ -120,12 +120,15 @@ class Store:
 
 @asynccontextmanager
 async def store(
-    database_url: str, folder: Path, settings: Sequence[dict[str, Any]] = ()
+    database_url: str,
+    folder: Path,
+    settings: Sequence[dict[str, Any]] = (),
+    schema: str = SERVICE,
 ) -> AsyncIterator[Store]:
     file = folder / "tenants.json"
     file.write_bytes(orjson.dumps(list(settings)))
-    await service.prepare_store(database_url, SERVICE, MIGRATIONS, asyncio.Event())
-    async with db.pool(database_url, SERVICE, size=6, durable=False) as pool:
+    await service.prepare_store(database_url, schema, MIGRATIONS, asyncio.Event())
+    async with db.pool(database_url, schema, size=6, durable=False) as pool:
         yield Store(pool, Tenants(file))
 
 
