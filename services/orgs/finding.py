@@ -137,6 +137,7 @@ def _why(block: closure.Block, sought: Held) -> Why | None:
         members,
         block.said.get(sought.company_id, ()),
         frozenset(key for _, key in block.crowded),
+        frozenset(record.record_id for record in block.after.values() if not record.lives),
     )
     return explaining.why(sought.record_id, formed, members)
 

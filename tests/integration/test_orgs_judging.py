@@ -324,6 +324,35 @@ async def test_chains_of_merges_come_apart_in_any_order(pool: db.Pool, client: C
     assert [await home(client, n) for n in (1, 2, 3, 4)] == [org_id(n) for n in (1, 2, 3, 4)]
 
 
+async def test_the_winners_id_stays_whatever_comes_with_the_loser(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, *(an_org(n, f"{word} Works") for n, word in ((5, "A"), (7, "B"), (9, "C"))))
+    await post(client, "/merges", winnerId=org_id(5), loserId=org_id(7))
+    await tell(pool, an_org(6, "B Works"), an_org(3, "C Works"))
+    assert await home(client, 6) == org_id(5)
+
+    _, done = await post(client, "/merges", winnerId=org_id(3), loserId=org_id(5))
+    await tell(pool, an_org(2, "C Works"))
+
+    assert done["data"]["winnerId"] == done["data"]["organization"]["id"] == org_id(3)
+    assert {await home(client, n) for n in (2, 3, 5, 6, 7, 9)} == {org_id(3)}
+
+
+async def test_merges_into_an_organization_outlive_it(pool: db.Pool, client: Client) -> None:
+    await tell(pool, an_org(1, "A Works"))
+    await tell(pool, an_org(2, "Acme", website="acme.de"), an_org(3, "Acme", website="acme.fr"))
+    for loser in (2, 3):
+        await post(client, "/merges", winnerId=org_id(1), loserId=org_id(loser))
+
+    await tell(pool, an_org(1, None, version=2, action=Action.DELETE))
+    status, found = await post(client, "", name="Acme")
+
+    assert [await home(client, n) for n in (2, 3)] == [org_id(2), org_id(2)]
+    assert (status, found["data"]["id"]) == (200, org_id(2))
+    assert await pool.fetchval("SELECT count(*) FROM records") == 3
+
+
 async def test_a_persons_merge_outweighs_what_was_said_before(
     pool: db.Pool, client: Client
 ) -> None:
@@ -690,6 +719,20 @@ async def test_a_reused_id_leaves_those_whom_only_people_held_it_with(
     _, details = await get(client, f"/{org_id(2)}")
     assert details["data"]["contactCount"] == 1
     assert "reused" in {one["kind"] for one in details["data"]["history"]}
+
+
+async def test_a_reused_id_takes_nobody_along(pool: db.Pool, client: Client) -> None:
+    site = {"website": "zanzibar.com"}
+    await tell(pool, an_org(1, "Zanzibar Ferries", **site), an_org(2, "Zanzibar Ferries", **site))
+    await tell(pool, an_org(3, "Omega"))
+    await post(client, "/merges", winnerId=org_id(1), loserId=org_id(3))
+    await tell(pool, an_org(2, "Quantum Boats", website="quantum.io", version=2))
+    assert {await home(client, n) for n in (1, 2, 3)} == {org_id(1)}
+
+    (renamed,) = [one for one in await reviews(pool, client) if one["kind"] == "renamed"]
+    await post(client, f"/reviews/{renamed['id']}", decision="separate")
+
+    assert [await home(client, n) for n in (1, 2, 3)] == [org_id(1), org_id(2), org_id(1)]
 
 
 @pytest.mark.parametrize("batches", [1, 2])

@@ -83,9 +83,12 @@ def sort(
     newest = sorted(said, key=lambda one: one[0], reverse=True)
     sorting = Sorting(records, standing(newest), gone)
     merges: list[Merge] = []
-    for _, same, left, right in newest:
+    later: list[Wall] = []
+    for when, same, left, right in newest:
         if same:
-            _merge(sorting, merges, left, right)
+            _merge(sorting, merges, (left, right), later)
+        else:
+            later.append((when, left, right))
     sorting.stage(_meeting(records, _borne_out))
     sorting.stage(_meeting(records, lambda row: [normalized(row)] if normalized(row) else []))
     sorting.stage(_alike(records))
@@ -96,16 +99,19 @@ def sort(
     ]
 
 
-def _merge(sorting: Sorting, merges: list[Merge], left: Whole, right: Whole) -> None:
-    """Unless it breaks a wall; who is not what it was does not come along."""
+def _merge(sorting: Sorting, merges: list[Merge], merge: Merge, later: Sequence[Wall]) -> None:
+    """Unless it breaks a wall; who was called another than the others since does not come along,
+    but what it was does.
+    """
     was: dict[Hashable, Hashable] = {}
-    for when, one, others in sorting.walls:
-        if len(one) == 1 and one <= left | right and others & (left | right):
-            was |= {ref: ("was", ref, when) for ref in one if sorting.touched(one)}
-    left, right = (frozenset(was.get(ref, ref) for ref in side) for side in (left, right))
-    sorting.wholes |= {
-        frozenset((ghost,)) for ghost in was.values() if not sorting.touched([ghost])
-    }
+    for when, one, others in later:
+        if all(side & (merge[0] | merge[1]) for side in (one, others)):
+            if len(one) > 1:
+                return
+            was |= {ref: ("was", when) for ref in one if sorting.touched(one)}
+    left, right = (frozenset(was.get(ref, ref) for ref in side) for side in merge)
+    ghosts = [ghost for ghost in was.values() if not sorting.touched([ghost])]
+    sorting.wholes |= {frozenset((ghost,)) for ghost in ghosts}
     touched = sorting.touched(left | right)
     if not sorting.breaks_a_wall(frozenset().union(*touched)):
         merges.append((left, right))
@@ -114,7 +120,9 @@ def _merge(sorting: Sorting, merges: list[Merge], left: Whole, right: Whole) -> 
 
 
 def _claiming(living: Whole, merges: Sequence[Merge]) -> Whole:
-    """Winners of the newest merge that has one who lost to nobody, else all of those, else all."""
+    """Winners of the newest merge that has one who lost to nobody, of those the winners of the
+    next that has one of them, and so on; else all who did not lose, else all.
+    """
     above: set[tuple[Hashable, Hashable]] = set()
     lost: set[Hashable] = set()
     for left, right in merges:
@@ -125,10 +133,13 @@ def _claiming(living: Whole, merges: Sequence[Merge]) -> Whole:
             above |= {(a, d) for a, b in above for c, d in above if b == c}
         if left & living:
             lost |= beaten
-    for left, right in merges:
-        if right and left & living - lost:
-            return left & living - lost
-    return living - lost or living
+    winners = [left & living - lost for left, right in merges if right and left & living - lost]
+    if not winners:
+        return living - lost or living
+    while len(winners) > 1:
+        first, second, *older = winners
+        winners = [first & second or first, *older]
+    return winners[0]
 
 
 def standing(said: Iterable[tuple[Any, bool, Whole, Whole]]) -> list[Wall]:

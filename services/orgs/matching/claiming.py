@@ -1,7 +1,8 @@
 """Which of an organization's records may give it its id. Pure.
 
 Rule 1: who merges says whose id stays: it is a winner's of the newest merge that has one who lost
-        to nobody. Later merges of the losers, and what comes by the rules, change nothing.
+        to nobody; of several, theirs of whom older merges say so too. What comes by the rules, or
+        with a loser, changes nothing.
 Rule 2: a merge that a newer one turned round is lost by nobody, nor is one whose winners are gone.
 Rule 3: where no merge says it, it is anyone's who did not lose; where all lost, anyone's.
 """
@@ -14,11 +15,12 @@ from services.orgs.matching.statement import Ref, Statement
 def among(refs: frozenset[Ref], merges: Sequence[Statement]) -> frozenset[Ref]:
     """`merges`, newest first, are those that hold among the records and who was one of them."""
     lost = _lost(refs, merges)
+    found: frozenset[Ref] = frozenset()
     for each in merges:
-        winners = (each.left & refs) - lost
-        if each.right and winners:
-            return winners
-    return (refs - lost) or refs
+        if each.right:
+            winners = (each.left & refs) - lost
+            found = (found & winners) or found or winners
+    return found or (refs - lost) or refs
 
 
 def _lost(refs: frozenset[Ref], merges: Sequence[Statement]) -> frozenset[Ref]:

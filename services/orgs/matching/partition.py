@@ -54,8 +54,9 @@ def partition(
 ) -> Partition:
     """`gone` are records that were there."""
     newest = statement.newest_first(said)
-    forming = _Forming(members, statement.walls(newest), gone)
-    forming.obey([each for each in newest if each.same])
+    was = frozenset(each.verdict_id for each in newest if not each.same)
+    forming = _Forming(members, statement.walls(newest), gone | was)
+    forming.obey(statement.merges(newest, members.keys() | gone))
     borne_out = meeting.met(members, meeting.borne_out)
     forming.join([Link(Rule.KEY_AND_EVIDENCE, refs) for refs in borne_out])
     forming.join([Link(Rule.EQUAL_NAME, refs) for refs in meeting.met(members, _name)])
@@ -75,8 +76,8 @@ class _Unit:
 
 @dataclass(slots=True)
 class _Forming:
-    """Units that grow; `home` names each record's, and of what stands for one. `obeyed` are the
-    merges that hold, newest first.
+    """Units that grow; `home` names each record's, also where something stands for what is `gone`.
+    `obeyed` are the merges that hold, newest first.
     """
 
     members: Mapping[Ref, Profile]
@@ -109,10 +110,11 @@ class _Forming:
 
     def obey(self, same: Sequence[Statement]) -> None:
         """Unite what people called the same."""
-        self._stand_in({ref for each in same for ref in each.refs & self.gone})
-        for said in same:
-            each = statement.as_it_was(said, self.walls, self.home)
-            self._stand_in(each.refs - said.refs)
+        for ref in {ref for each in same for ref in each.refs & self.gone}:
+            walled = frozenset(ref for wall in self.walls if ref in wall.refs)
+            self.units[ref] = _Unit(frozenset((ref,)), frozenset(), frozenset(), walled)
+            self.home[ref] = ref
+        for each in same:
             homes = {self.home[ref] for ref in each.refs if ref in self.home}
             if not homes or self._is_walled(homes):
                 continue
@@ -122,14 +124,6 @@ class _Forming:
                 whole = self._unite(homes, ())
                 refs = named if len(named) > 1 else self._living(whole)
                 self.links.append(Link(Rule.VERDICT, refs))
-
-    def _stand_in(self, refs: Iterable[Ref]) -> None:
-        """Something without a fact for each."""
-        for ref in refs:
-            if ref not in self.home:
-                walled = frozenset(ref for wall in self.walls if ref in wall.refs)
-                self.units[ref] = _Unit(frozenset((ref,)), frozenset(), frozenset(), walled)
-                self.home[ref] = ref
 
     def _living(self, refs: frozenset[Ref]) -> frozenset[Ref]:
         return frozenset(ref for ref in refs if ref in self.members)

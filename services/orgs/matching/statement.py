@@ -4,7 +4,7 @@ Rule 1: what was said last comes first; of two that can't both hold, the newer h
 Rule 2: "distinct" falls only to a newer "same" that names a record of either side: that "A is B"
         and "B is C" were said does not make A the same as C against "A is not C".
 Rule 3: where a newer "distinct" takes one record out of those that a "same" names, the others
-        stay one, with what that record was.
+        stay one, with what that record was; who is called the same as it then, is so anew.
 Rule 4: a record that was merged away in Pipedrive is spoken of as the one it became. Nothing is
         distinct from itself: what came to stand on both sides stands on neither.
 """
@@ -36,38 +36,25 @@ def resolved(said: Iterable[Statement], heirs: Mapping[Ref, Ref]) -> list[Statem
     nothing any more.
     """
     found: list[Statement] = []
-    for each in said:
-        left, right = _heirs(each.left, heirs), _heirs(each.right, heirs)
+    for told in said:
+        each = _of_heirs(told, heirs)
+        left, right = each.left - each.right, each.right - each.left
         if each.same:
+            found.append(each)
+        elif left and right:
             found.append(each._replace(left=left, right=right))
-        elif left - right and right - left:
-            found.append(each._replace(left=left - right, right=right - left))
     return found
 
 
-def _heirs(refs: frozenset[Ref], heirs: Mapping[Ref, Ref]) -> frozenset[Ref]:
-    return frozenset(heirs.get(ref, ref) for ref in refs)
+def _of_heirs(said: Statement, heirs: Mapping[Ref, Ref]) -> Statement:
+    if heirs.keys().isdisjoint(said.refs):
+        return said
+    left, right = (frozenset(heirs.get(ref, ref) for ref in side) for side in said[4:])
+    return said._replace(left=left, right=right)
 
 
 def newest_first(said: Iterable[Statement]) -> list[Statement]:
     return sorted(said, key=lambda each: each[:3], reverse=True)
-
-
-def as_it_was(said: Statement, walls: Sequence[Statement], known: Collection[Ref]) -> Statement:
-    """A "same" that speaks of what records were, where walls took them out of it: the verdict
-    that did so stands for what such a record was until then. `walls` come newest first.
-    """
-    former = {
-        ref: wall.verdict_id
-        for wall in walls
-        if len(wall.left) == 1 and wall.left <= said.refs and wall.right & said.refs
-        for ref in wall.left
-        if ref in known
-    }
-    if not former:
-        return said
-    left, right = (frozenset(former.get(ref, ref) for ref in side) for side in said[4:])
-    return said._replace(left=left, right=right)
 
 
 def walls(newest: Sequence[Statement]) -> list[Statement]:
@@ -79,4 +66,21 @@ def walls(newest: Sequence[Statement]) -> list[Statement]:
             same.append(each)
         elif not any(s.refs & each.left and s.refs & each.right for s in same):
             found.append(each)
+    return found
+
+
+def merges(newest: Sequence[Statement], known: Collection[Ref]) -> list[Statement]:
+    """What is "same", as far as what was said later leaves it. Takes and gives the newest first.
+    The verdict that a known record is another than it was stands for what it was.
+    """
+    later: list[Statement] = []
+    found: list[Statement] = []
+    for each in newest:
+        if not each.same:
+            later.append(each)
+            continue
+        parting = [other for other in later if other.left & each.refs and other.right & each.refs]
+        if all(len(other.left) == 1 for other in parting):
+            former = {ref: o.verdict_id for o in parting for ref in o.left if ref in known}
+            found.append(_of_heirs(each, former))
     return found

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from services.orgs import grouping
@@ -81,9 +81,12 @@ def test_the_sum_of_linked_contacts_is_conserved_by_merging_and_taking_it_back(
 def test_the_order_in_which_people_merge_does_not_matter(
     told: list[Any], held: list[int], merges: list[tuple[int, int]], rng: Random
 ) -> None:
-    """But for whose id stays, where one lost to several or the rules united more."""
+    """But for whose id stays, where one lost to several or the rules united more. Nobody wins, by
+    others, over who won over it.
+    """
     block = records(told)
-    merges = [pair for pair in merges if max(pair) <= len(told)]
+    ranked = [sorted(pair, key=lambda n: n * 3 % 8) for pair in merges if max(pair) <= len(told)]
+    merges = [(winner, loser) for winner, loser in ranked]
     otherwise = merges.copy()
     rng.shuffle(otherwise)
 
@@ -94,6 +97,32 @@ def test_the_order_in_which_people_merge_does_not_matter(
     lost_once = len({loser for _, loser in merges}) == len(merges)
     if lost_once and len(linked(block, [], held)) == len(block) == len(one) + len(merges):
         assert one == other
+
+
+@settings(max_examples=300)
+@given(bodies, sayings, st.data())
+def test_an_organization_that_wins_keeps_its_id(
+    told: list[Any], people: list[Any], data: Any
+) -> None:
+    """A merge names of each side what the rules unite with who gives it its id."""
+    block = records(told)
+    statements = [said(version, *each) for version, each in enumerate(people)]
+    walls = [each for each in statements if not each.same]
+    held = {g.organization_id: g.records for g in grouping.partitioned(block, {OURS: statements})}
+    assume(len(held) > 1)
+    sides = data.draw(st.permutations(sorted(held)))[:2]
+
+    named = []
+    for side in sides:
+        found = grouping.partitioned(block, {OURS: walls})
+        ruled = next(g.records for g in found if side in {r.record_id for r in g.records})
+        inside = {r.record_id for r in held[side]}
+        called_apart = frozenset().union(*(wall.refs for wall in walls))
+        named.append(frozenset(inside & ({r.record_id for r in ruled} | called_apart)))
+    merge = Statement(99, "e", UUID(int=1), True, *named)
+    groups = grouping.partitioned(block, {OURS: [*statements, merge]})
+
+    assert any(g.organization_id == sides[0] and len(g.records) > 1 for g in groups)
 
 
 @settings(max_examples=150)
