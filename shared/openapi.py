@@ -29,6 +29,12 @@ SECURITY = {
     "basic": {"type": "http", "scheme": "basic"},
 }
 
+READING = {
+    408: "The body did not arrive in time",
+    413: "The body is larger than this service takes",
+}
+"""What reading a body can end in, wherever there is one."""
+
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <link rel="stylesheet" href="/docs/swagger-ui.css"></head>
@@ -93,11 +99,12 @@ def _models(endpoints: Sequence[Endpoint]) -> set[type[BaseModel]]:
 
 
 def _operation(endpoint: Endpoint, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    answers = endpoint.answers if endpoint.body is None else {**READING, **endpoint.answers}
     operation: dict[str, Any] = {
         "summary": endpoint.summary,
         "operationId": endpoint.handler.__name__,
         "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
-        "responses": {str(s): _response(a, schemas) for s, a in endpoint.answers.items()},
+        "responses": {str(s): _response(a, schemas) for s, a in sorted(answers.items())},
     }
     if endpoint.auth:
         operation["security"] = [{endpoint.auth: []}]

@@ -7,11 +7,12 @@ Rule 3: an authenticated sender is never refused for a body we do not understand
 """
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 import orjson
 from aiohttp import hdrs, web
 from prometheus_client import Counter
+from pydantic import BaseModel, ConfigDict
 
 from services.ingest.intake import Foreign, Intake, Outcome, PutAside, Stored
 from shared import ready
@@ -34,6 +35,19 @@ class Accepted(Json):
     event_id: str
 
 
+class Sent(BaseModel):
+    """What Pipedrive sends: version 2 tells of `data`, version 1 of `current`. Of it nothing is
+    refused: what cannot be read is put aside.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    meta: dict[str, Any]
+    data: Any = None
+    current: Any = None
+    previous: Any = None
+
+
 @dataclass(frozen=True, slots=True)
 class Door:
     tenants: Tenants
@@ -49,12 +63,12 @@ class Door:
                 "Take a Pipedrive webhook, version 1 or 2",
                 {
                     200: Accepted,
+                    400: "The connection ended before the body",
                     401: "The credentials are missing or wrong",
                     403: "The credentials do not speak for the body's company",
-                    408: "The body did not arrive in time",
-                    413: "The body is too large",
                     503: "The event could not be stored",
                 },
+                body=Sent,
                 auth="basic",
             )
         ]

@@ -22,6 +22,7 @@ REFUSALS = {
     400: "The id or a parameter is malformed",
     401: "No valid token",
     404: "No such contact",
+    503: "Postgres is away",
 }
 ID = {"contactId": UuidParameter("the contact's id")}
 

@@ -27,6 +27,7 @@ UNSIGNED: Final = "There is no valid token"
 NOT_ADMIN: Final = "Only an admin may do this"
 NOT_CONNECTED: Final = "The tenants file has no API token of the company"
 RUNNING: Final = "A sync is open already: its id is in `data`"
+AWAY: Final = {503: "Postgres, Redis or Pipedrive is away"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,14 @@ class SyncApi:
                 "/api/sync",
                 self.ask_for_sync,
                 "Read from Pipedrive what changed, or as an admin everything",
-                {202: answers.Asked, 400: "The body", 401: UNSIGNED, 403: NOT_ADMIN, 409: RUNNING},
+                {
+                    202: answers.Asked,
+                    400: "The body",
+                    401: UNSIGNED,
+                    403: NOT_ADMIN,
+                    409: RUNNING,
+                    **AWAY,
+                },
                 body=answers.Request,
             ),
             Endpoint(
@@ -52,14 +60,19 @@ class SyncApi:
                 "/api/sync",
                 self.syncs,
                 "The company's latest synchronisations, newest first",
-                {200: answers.SyncsTold, 401: UNSIGNED},
+                {200: answers.SyncsTold, 401: UNSIGNED, **AWAY},
             ),
             Endpoint(
                 "GET",
                 "/api/sync/{id}",
                 self.sync,
                 "One synchronisation: how far it is, and what it found",
-                {200: answers.SyncTold, 401: UNSIGNED, 404: "The company has no such sync"},
+                {
+                    200: answers.SyncTold,
+                    401: UNSIGNED,
+                    404: "The company has no such sync",
+                    **AWAY,
+                },
                 path_parameters={"id": "the sync's id"},
             ),
             Endpoint(
@@ -73,6 +86,7 @@ class SyncApi:
                     401: UNSIGNED,
                     403: NOT_ADMIN,
                     409: NOT_CONNECTED,
+                    **AWAY,
                 },
                 body=answers.ConnectRequest,
             ),
@@ -81,7 +95,7 @@ class SyncApi:
                 "/api/connection",
                 self.connection,
                 "The webhook as Pipedrive reports it, the last event, and today's tokens",
-                {200: answers.ConnectionTold, 401: UNSIGNED},
+                {200: answers.ConnectionTold, 401: UNSIGNED, **AWAY},
             ),
         ]
 

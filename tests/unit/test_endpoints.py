@@ -1,0 +1,54 @@
+"""What every endpoint can answer stands in its service's document."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from services.ingest.api import Door
+from services.ingest.commands.api import Commands
+from services.ingest.sync.api import SyncApi
+from services.orgs import api as orgs
+from services.orgs.searching import api as searching
+from services.query import api as query
+from services.query.sessions.api import SessionsApi
+from services.scoring.api import Api
+from services.scoring.weights_api import WeightsApi
+from shared.openapi import Endpoint, document
+
+NOTHING: Any = None
+"""Who only says what there is asks nobody."""
+
+
+def endpoints() -> Iterator[Endpoint]:
+    yield from Door(NOTHING, NOTHING, 0).endpoints()
+    yield from SyncApi(NOTHING, NOTHING, NOTHING).endpoints()
+    yield from Commands(NOTHING, NOTHING, NOTHING).endpoints()
+    yield from orgs.endpoints(NOTHING, NOTHING)
+    yield from searching.endpoints(NOTHING, NOTHING)
+    yield from Api(NOTHING, NOTHING).endpoints()
+    yield from WeightsApi(NOTHING, NOTHING, NOTHING).endpoints()
+    yield from query.endpoints(NOTHING)
+    yield from SessionsApi(NOTHING, NOTHING, NOTHING, NOTHING).endpoints()
+
+
+def documented(endpoint: Endpoint) -> dict[str, Any]:
+    operation: dict[str, Any] = document("any", [endpoint])["paths"][endpoint.path]
+    return operation[endpoint.method.lower()]
+
+
+@pytest.mark.parametrize("endpoint", [*endpoints()], ids=lambda each: f"{each.method} {each.path}")
+def test_outages_strangers_and_bad_bodies_are_documented(endpoint: Endpoint) -> None:
+    operation = documented(endpoint)
+
+    expected = {"401", "503"}
+    if endpoint.method in {"POST", "PATCH"} and "requestBody" in operation:
+        expected |= {"400", "408", "413"}
+    assert expected <= operation["responses"].keys()
+    assert [*operation["responses"]] == sorted(operation["responses"])
+
+
+def test_a_webhook_has_a_body() -> None:
+    (door,) = Door(NOTHING, NOTHING, 0).endpoints()
+
+    assert "application/json" in documented(door)["requestBody"]["content"]
