@@ -20,6 +20,12 @@ from services.orgs.matching.form_table import FORMS, UNSAID, UNSPACED
 _SHORTEST_BORROWED = 3
 """Of cleanco's terms, those of two letters ("et", "da", "co") are too often words of a name."""
 
+_CUT_SHORT = """
+ad ae ans as bm bt ee eu hb hf ip is kb ks lc oe ou pc ps rt sci spc tas te too uc
+"""
+_RATHER_WORDS = frozenset((word,) for word in _CUT_SHORT.split())
+"""Inside a name these are oftener initials, or words cut short, than forms."""
+
 _ARTICLE = "the"
 
 
@@ -39,14 +45,15 @@ NO_FORM = LegalForm()
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """Forms by their words: at the end of a name, and the fewer ones before it. `first` are the
-    words that forms of known kinds begin with.
+    """Forms by their words: at the end of a name, before it, and inside of it. `first` are the
+    words with which the latter begin.
     """
 
     after: dict[tuple[str, ...], LegalForm]
     before: dict[tuple[str, ...], LegalForm]
-    longest: int
+    inside: dict[tuple[str, ...], LegalForm]
     first: frozenset[str]
+    longest: int
 
 
 @cache
@@ -63,8 +70,13 @@ def known() -> Forms:
         written_words = words.split(term)
         if len("".join(written_words)) >= _SHORTEST_BORROWED:
             after.setdefault(written_words, LegalForm("".join(written_words)))
-    first = frozenset(written[0] for written, form in after.items() if form.kinds)
-    return Forms(after, before, max(map(len, after)), first)
+    inside = {
+        written: form
+        for written, form in after.items()
+        if form.kinds and written not in _RATHER_WORDS
+    }
+    first = frozenset(written[0] for written in inside)
+    return Forms(after, before, inside, first, max(map(len, after)))
 
 
 def is_form(word: str) -> bool:
@@ -147,8 +159,8 @@ def _first(rest: tuple[str, ...], forms: Forms) -> tuple[int, LegalForm]:
 def _at(rest: tuple[str, ...], start: int, forms: Forms) -> tuple[int, LegalForm]:
     if rest[start] in forms.first:
         for size in range(min(forms.longest, len(rest) - start), 0, -1):
-            form = forms.after.get(rest[start : start + size])
-            if form is not None and form.kinds:
+            form = forms.inside.get(rest[start : start + size])
+            if form is not None:
                 return size, form
     return 0, NO_FORM
 

@@ -74,6 +74,7 @@ def test_some_forms_also_lead(name: str, core: str, form: str) -> None:
         ("Zyntalis Corp. PLC Class A", "zyntalis corp plc class a", "plc"),
         ("Zyntalis GmbH Berlin AG Bonn", "zyntalis gmbh berlin ag bonn", "gmbh"),
         ("AG Zyntalis", "ag zyntalis", ""),
+        ("Zyntalis Sci. Instruments", "zyntalis sci instruments", ""),
         ("Zyntalis & Co. Berlin", "zyntalis and co berlin", ""),
     ],
 )
