@@ -21,7 +21,7 @@ _SHORTEST_BORROWED = 3
 """Of cleanco's terms, those of two letters ("et", "da", "co") are too often words of a name."""
 
 _CUT_SHORT = """
-ad ae ans as bm bt ee eu hb hf ip is kb ks lc oe ou pc ps rt sci spc tas te too uc
+ad ae as bm bt ee eu hb hf ip is kb ks lc oe ou pc ps rt sci spc tas too uc
 """
 _RATHER_WORDS = frozenset((word,) for word in _CUT_SHORT.split())
 """Inside a name these are oftener initials, or words cut short, than forms."""
