@@ -5,7 +5,8 @@ Rule 1: which living records of a tenant belong together is said by `matching.pa
 Rule 2: the organization's id is that of the lowest Pipedrive id among them, else of the record a
         user made; where people merged, among those that should keep it (`matching.claiming`).
 Rule 3: each field comes from what a user of ours typed, else from the newest record that has it,
-        of equally new ones from the one that says most; empty never overwrites.
+        of equally new ones from the one that says most; empty never overwrites. The name is the
+        newest, in the spelling of who typed it: a renaming shows, whatever a record was made as.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -144,29 +145,32 @@ def _group(company_id: int, found: partition.Together, of: Mapping[UUID, Record]
 
 def shown(records: Sequence[Record], organization_id: UUID | None = None) -> Shown:
     """What the records show as the organization of an id."""
-    first = sorted(records, key=_authority, reverse=True)
-    registers = [record.register.fields for record in first]
-    return Shown(
-        name=_first("name", registers),
-        pipedrive_org_id=_number(records, organization_id),
-        industry=_first("industry", registers),
-        size=_first("size", registers),
-        website=_first("website", registers),
-        address=_first("address", registers),
-        country=_first("country", registers),
-        city=_first("city", registers),
-    )
+    fields = {name: held.register.fields[name] for name, held in _holders(records).items()}
+    return Shown(pipedrive_org_id=_number(records, organization_id), **fields)
 
 
 def sources(records: Sequence[Record]) -> dict[str, UUID]:
     """The record that each field that is shown comes from."""
+    return {name: held.record_id for name, held in _holders(records).items()}
+
+
+def _holders(records: Sequence[Record]) -> dict[str, Record]:
     first = sorted(records, key=_authority, reverse=True)
-    found: dict[str, UUID] = {}
+    found: dict[str, Record] = {}
     for name in SHOWN_FIELDS:
-        holder = next((r for r in first if _is_filled(r.register.fields[name])), None)
+        holders = (r for r in first if _is_filled(r.register.fields[name]))
+        holder = _of_newest_name(holders) if name == "name" else next(holders, None)
         if holder is not None:
-            found[name] = holder.record_id
+            found[name] = holder
     return found
+
+
+def _of_newest_name(first: Iterable[Record]) -> Record | None:
+    named = list(first)
+    if not named:
+        return None
+    newest = max(named, key=lambda record: _authority(record)[1:])
+    return next(r for r in named if r.normalized_name == newest.normalized_name)
 
 
 def _number(records: Sequence[Record], organization_id: UUID | None) -> int | None:
@@ -191,11 +195,3 @@ def _authority(record: Record) -> tuple[bool, int, int, int, UUID]:
 
 def _is_filled(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
-
-
-def _first(field: str, first: Iterable[Mapping[str, Any]]) -> str | None:
-    for fields in first:
-        value: str | None = fields[field]
-        if _is_filled(value):
-            return value
-    return None

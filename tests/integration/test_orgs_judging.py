@@ -446,6 +446,20 @@ async def test_what_was_made_in_pipedrive_for_one_of_a_contested_name_is_that_on
     assert set(undone["data"]["organizationIds"]) == {org_id(9), str(made_id)}
 
 
+async def test_what_was_made_for_one_of_ours_shows_that_it_was_renamed_in_pipedrive(
+    pool: db.Pool, client: Client
+) -> None:
+    _, ours = await post(client, "", name="Amce", city="Bern")
+    made_id = UUID(ours["data"]["id"])
+    await tell(pool, an_org(9, "Amce"), made_for(made_id, 9))
+
+    await tell(pool, an_org(9, "Acme", version=2**51, city="Basel"))
+
+    _, shown = await get(client, f"/{made_id}")
+    assert shown["data"]["id"] == org_id(9)
+    assert (shown["data"]["name"], shown["data"]["city"]) == ("Acme", "Bern")
+
+
 def made_for(organization_id: UUID, number: int) -> Received:
     """What a command says that made one in Pipedrive."""
     said = OrganizationVerdict(

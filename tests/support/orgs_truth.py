@@ -223,9 +223,13 @@ def _shown(records: Mapping[str, Row], members: list[str]) -> Row:
         return typed, row["version"], says, -1 if typed else int(entity_id)
 
     newest = [records[m] for m in sorted(members, key=recency, reverse=True)]
+    named = [row for row in newest if row["name"]]
+    last = max(members, key=lambda m: (bool(records[m]["name"]), *recency(m)[1:]))
+    name = names.normalized(records[last]["name"])
     numbers = [int(m) for m in members if m.isdigit()]
     return {
         **{name: next((r[name] for r in newest if r[name]), None) for name in SHOWN},
+        "name": next((r["name"] for r in named if names.normalized(r["name"]) == name), None),
         "pipedrive_org_id": str(min(numbers)) if numbers else None,
         "contact_count": 0,
         "last_activity": None,

@@ -71,6 +71,16 @@ def test_the_newest_record_that_has_a_field_shows_it() -> None:
     )
 
 
+def test_the_name_is_the_newest_in_the_spelling_of_who_typed_it() -> None:
+    typed = a_record(None, name="Acme")
+    spelled = a_record(1, version=9, name="ACME")
+    renamed = a_record(1, version=9, name="Omega")
+
+    assert grouping.shown([typed, spelled]).name == "Acme"
+    assert grouping.shown([typed, renamed]).name == "Omega"
+    assert grouping.sources([typed, renamed])["name"] == renamed.record_id
+
+
 def test_what_a_user_typed_counts_more_than_what_is_newer() -> None:
     records = [
         a_record(1, version=9, city="Basel", website="acme.com"),
