@@ -1,7 +1,7 @@
 """What the pages are told of a company's sync, when one fails and the next finds nothing."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,22 @@ async def test_a_sync_by_the_clock_that_finds_nothing_says_so_once_an_hour(
     assert await company.syncs(BY_THE_CLOCK) == "done"
 
     assert company.told.states == before
+
+
+async def test_what_is_told_is_newer_than_what_a_process_told_whose_clock_is_ahead(
+    company: Company,
+) -> None:
+    ahead = int((NOW + timedelta(seconds=90)).timestamp() * 1_000_000)
+    async with company.sync.store() as conn:
+        await conn.execute("UPDATE connections SET told_version = $1", ahead)
+    before = len(company.told.versions)
+
+    assert await company.syncs(A_USER) == "done"
+    await company.last_told("idle")
+
+    later = [ahead, *company.told.versions[before:]]
+    assert len(later) > 1
+    assert later == sorted(set(later))
 
 
 @pytest.mark.parametrize("trouble", [Poison("no"), RuntimeError("a bug")])

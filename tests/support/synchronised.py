@@ -35,6 +35,7 @@ class Told(Publisher):
     """Keeps what was published, syncs' states apart, and fails once with what it is given."""
 
     states: list[str]
+    versions: list[int]
     events: list[dict[str, object]]
     trouble: Exception | None
 
@@ -47,6 +48,7 @@ class Told(Publisher):
             said = orjson.loads(record.value or b"")
             if record.topic == SYNC_STATUS.name:
                 self.states.append(said["state"])
+                self.versions.append(said["version"])
             else:
                 self.events.append(said)
 
@@ -125,7 +127,7 @@ async def _synchronised(settings: IngestSettings, pipedrive: Double) -> AsyncIte
         role.assembled(settings, Tenants(settings.tenants_file)) as sync,
         Told(settings, deadline_s=20) as told,
     ):
-        told.states, told.events, told.trouble = [], [], None
+        told.states, told.versions, told.events, told.trouble = [], [], [], None
         await sync.prepare(stop)
         await service.prepare_topics(settings, role.TOPICS, stop)
         parts = replace(sync.parts, publisher=told)

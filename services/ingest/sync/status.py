@@ -6,10 +6,11 @@ Rule 1: whoever reads it shows it on every page of the company, so it is told wh
         state.
 Rule 2: that they may is written down before another state than "idle" is published, and that they
         do not after "idle" was: who dies in between tells it once more.
+Rule 3: versions grow from one telling to the next, whatever the clocks of those who tell say.
 """
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Self
 
 from services.ingest.sync import connection_store, sync_store
@@ -68,8 +69,11 @@ class Status:
         await self._tell(sync, SyncState.FAILED, self._last_completed)
 
     async def _tell(self, sync: Sync, state: SyncState, last: datetime | None) -> None:
+        now_us = time.time_ns() // 1000
+        with db.own(self._conn):
+            version = await connection_store.next_version(self._conn, sync.company_id, now_us)
         said = SyncStatus(
-            version=int(datetime.now(UTC).timestamp() * 1_000_000),
+            version=version,
             company_id=sync.company_id,
             state=state,
             last_sync_at=last,
