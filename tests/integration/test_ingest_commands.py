@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,6 +18,7 @@ from devstack.pipedrive.api.tables import Order
 from services.ingest.commands import api, command_store, making, telling, undertaking_store, wanted
 from services.ingest.commands.command_store import Asker
 from services.ingest.commands.making import Making
+from services.ingest.commands.neighbours import Contact
 from services.ingest.commands.undertaking_store import Undertaking
 from services.ingest.commands.wanted import Wanted
 from shared import db, ids
@@ -503,7 +504,8 @@ async def test_a_command_waits_a_moment_for_kafka_to_be_back_and_names_its_posit
 ) -> None:
     service.telling.outlet.lose("it missed its deadline")
 
-    told = await service.telling.tell([telling.campaign_record(COMPANY, 7, added=True)])
+    contact = Contact(ids.contact(COMPANY, 7), 7, datetime.now(UTC))
+    told = await service.telling.tell([telling.campaign_record(COMPANY, contact, added=True)])
 
     assert told is not None
     [position] = decode(told).positions
@@ -536,7 +538,11 @@ async def _query(shows: asyncio.Event) -> AsyncIterator[str]:
     async def contact(request: web.Request) -> web.Response:
         state = {"X-After": "shown" if shows.is_set() else "pending"}
         if shows.is_set() and request.match_info["id"] == str(A_CONTACT):
-            told = {"id": str(A_CONTACT), "pipedrivePersonId": "1"}
+            told = {
+                "id": str(A_CONTACT),
+                "pipedrivePersonId": "1",
+                "updatedAt": "2026-01-02T03:04:05Z",
+            }
             return web.json_response({"success": True, "data": told}, headers=state)
         no = {"success": False, "error": "You have no such contact.", "code": "not_found"}
         return web.json_response(no, status=404, headers=state)

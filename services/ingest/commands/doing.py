@@ -124,7 +124,7 @@ class Doing:
         return Campaign(contact_ids=wanted_ids, added_to_campaign=added, after=after)
 
     def _membership(self, caller: Caller, contact: Contact, *, added: bool) -> Record:
-        return telling.campaign_record(caller.company_id, contact.person_id, added=added)
+        return telling.campaign_record(caller.company_id, contact, added=added)
 
     async def _organization(self, caller: Caller, asked: WantedContact) -> Organization | None:
         if asked.organization_id is not None:

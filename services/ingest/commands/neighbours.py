@@ -7,6 +7,7 @@ there, and each service stays the only one that knows its tables.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -26,6 +27,8 @@ TOO_MANY: Final = 429
 class Contact(NamedTuple):
     contact_id: UUID
     person_id: int
+    updated_at: datetime
+    """The second of the newest thing that query knows of it."""
 
 
 class Organization(NamedTuple):
@@ -51,7 +54,8 @@ class Neighbours:
         """
         url = f"{self.query_url}/api/contacts/{contact_id}"
         found = await self._ask("GET", url, token, params={"after": after} if after else None)
-        return Contact(UUID(found["id"]), int(found["pipedrivePersonId"]))
+        updated_at = datetime.fromisoformat(found["updatedAt"])
+        return Contact(UUID(found["id"]), int(found["pipedrivePersonId"]), updated_at)
 
     async def contacts(
         self, contact_ids: Sequence[UUID], token: str, *, after: str | None = None

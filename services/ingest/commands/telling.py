@@ -11,14 +11,14 @@ Rule 3: what stands in Pipedrive for an organization of ours is told to be that 
 """
 
 import logging
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4, uuid5
 
 from services.ingest import payload, rows
+from services.ingest.commands.neighbours import Contact
 from services.ingest.outlet import Outlet
 from services.ingest.rows import Row
 from shared import ids, topics
@@ -122,15 +122,20 @@ def _begun_us(row: Row, now: datetime) -> int:
     return row.version(now) // SECOND_US * SECOND_US
 
 
-def campaign_record(company_id: int, person_id: int, *, added: bool) -> Record:
+def campaign_record(company_id: int, contact: Contact, *, added: bool) -> Record:
+    """Where the contact has been changed later than now, by the clock of another process, what is
+    said counts as later still.
+    """
     now = datetime.now(UTC)
+    is_ahead = contact.updated_at > now
+    said_at = contact.updated_at + timedelta(seconds=1) if is_ahead else now
     change = CampaignChange(
         event_id=str(uuid4()),
         company_id=company_id,
         entity="campaign",
-        entity_id=str(person_id),
+        entity_id=str(contact.person_id),
         action=Action.CHANGE,
-        version=time.time_ns() // 1000,
+        version=int(said_at.timestamp() * SECOND_US),
         occurred_at=now,
         received_at=now,
         source=Source.APP,

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from services.ingest.commands import telling
+from services.ingest.commands.neighbours import Contact
 from shared import events, ids, topics
-from shared.events import OrganizationVerdictChange
+from shared.events import CampaignChange, OrganizationVerdictChange
 
 COMPANY = 7001
 OURS = UUID(int=5)
@@ -36,3 +37,18 @@ def test_told_again_it_is_the_same_event_and_by_another_user_another():
     assert told(later=timedelta(minutes=9)).stamp == told().stamp
     assert told(1002).stamp != told().stamp
     assert told(1002).entity_id == told().entity_id
+
+
+def test_what_a_user_says_of_the_campaign_is_newer_than_what_a_clock_ahead_has_stamped():
+    ahead = datetime.now(UTC) + timedelta(seconds=90)
+
+    later = membership(ahead.replace(microsecond=0))
+
+    assert later.version >= ahead.timestamp() * 1_000_000
+    assert membership(NOW).version < later.version
+
+
+def membership(updated_at: datetime) -> CampaignChange:
+    contact = Contact(ids.contact(COMPANY, 7), 7, updated_at)
+    record = telling.campaign_record(COMPANY, contact, added=False)
+    return events.parse(CampaignChange, record.value)
