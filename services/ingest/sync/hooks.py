@@ -94,7 +94,7 @@ def report(shown: Hook | None, owner: Owner) -> Report:
     if shown is None:
         return Report(None, "Pipedrive has deleted the webhook; it will be registered anew.")
     problem = None
-    if values.flag(shown.get("is_active")) is not True or shown.get("remove_time"):
+    if not _is_on(shown):
         problem = "Pipedrive has switched the webhook off."
     elif not _is_of(owner, shown):
         problem = "The webhook is not of the API token's user; it will be registered anew."
@@ -172,14 +172,17 @@ def _is_of(owner: Owner, hook: Hook) -> bool:
     return user_id is None or owner.user_id is None or user_id == owner.user_id
 
 
+def _is_on(hook: Hook) -> bool:
+    return values.flag(hook.get("is_active")) is True and not hook.get("remove_time")
+
+
 def _listens(hook: Hook, url: str) -> bool:
     return (
         hook.get("subscription_url") == url
-        and values.flag(hook.get("is_active")) is True
+        and _is_on(hook)
         and str(hook.get("version")) == VERSION
         and hook.get("event_action") == EVERYTHING
         and hook.get("event_object") == EVERYTHING
-        and not hook.get("remove_time")
     )
 
 
