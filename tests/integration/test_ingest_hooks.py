@@ -1,6 +1,5 @@
 """Our webhook at the double: whose it must be, what is told of it, when it is looked at."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -13,10 +12,10 @@ from aiohttp.test_utils import TestServer
 
 from devstack.pipedrive.api.double import Double
 from devstack.pipedrive.world import Sizes
-from services.ingest.sync import SCHEMA, connection_store, hooks, role
+from services.ingest.sync import connection_store, hooks
 from services.ingest.sync.connection_store import Link
 from services.ingest.sync.hooks import Registered
-from shared import db, service
+from shared import db
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.client import Clients, Pipedrive
 from shared.tenants import Tenants
@@ -54,15 +53,7 @@ class Company:
 
 
 @pytest.fixture
-async def conn(database_url: str) -> AsyncIterator[db.Connection]:
-    await service.prepare_store(database_url, SCHEMA, role.MIGRATIONS, asyncio.Event())
-    made = await db.connect(database_url, SCHEMA)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def company(conn: db.Connection, tmp_path: Path) -> AsyncIterator[Company]:
+async def company(ingest_conn: db.Connection, tmp_path: Path) -> AsyncIterator[Company]:
     async def take(_: web.Request) -> web.Response:
         return web.Response()
 
@@ -76,7 +67,7 @@ async def company(conn: db.Connection, tmp_path: Path) -> AsyncIterator[Company]
         budget = await held.enter_async_context(Budget(None))
         clients = await held.enter_async_context(Clients(tenants, budget))
         url = hooks.door(str(server.make_url("")))
-        yield Company(pipedrive, clients.of(COMPANY), conn, tenants, url)
+        yield Company(pipedrive, clients.of(COMPANY), ingest_conn, tenants, url)
 
 
 async def test_a_webhook_of_another_user_than_the_tokens_is_made_anew(company: Company) -> None:

@@ -1,8 +1,6 @@
 """What the pages are told of a company's sync, when one fails and the next finds nothing."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -10,8 +8,6 @@ from services.ingest.sync import answers, status
 from services.ingest.sync.schedule import BY_THE_CLOCK
 from shared.errors import Poison
 from shared.pipedrive.errors import BurstSpent
-from tests.support import synchronised
-from tests.support.infra import Infra
 from tests.support.synchronised import A_USER, Company
 from tests.support.waiting import until
 
@@ -21,19 +17,10 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-async def company(
-    infra: Infra,
-    topic_prefix: str,
-    database_url: str,
-    redis_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[Company]:
+def company(synchronised_company: Company, monkeypatch: pytest.MonkeyPatch) -> Company:
     """In an hour that does not end."""
     monkeypatch.setattr(status, "_is_same_hour", lambda *_: True)
-    asked = (infra, database_url, redis_url, topic_prefix, tmp_path)
-    async with synchronised.company(*asked) as made:
-        yield made
+    return synchronised_company
 
 
 async def test_a_sync_by_the_clock_that_finds_nothing_says_so_once_an_hour(

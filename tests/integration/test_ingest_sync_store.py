@@ -1,14 +1,12 @@
 """When a company is synchronised next, as it stands in Postgres."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.ingest.sync import SCHEMA, connection_store, role, sync_store
+from services.ingest.sync import connection_store, sync_store
 from services.ingest.sync.steps import Mode
-from shared import db, service
+from shared import db
 from tests.support.commands import COMPANY
 
 pytestmark = pytest.mark.integration
@@ -17,14 +15,6 @@ NOW = datetime.now(UTC)
 A_QUARTER = NOW + timedelta(minutes=15)
 TONIGHT = NOW - timedelta(seconds=5)
 A_DAY = timedelta(days=1)
-
-
-@pytest.fixture
-async def conn(database_url: str) -> AsyncIterator[db.Connection]:
-    await service.prepare_store(database_url, SCHEMA, role.MIGRATIONS, asyncio.Event())
-    made = await db.connect(database_url, SCHEMA)
-    yield made
-    await made.close()
 
 
 @pytest.mark.parametrize(
@@ -36,16 +26,16 @@ async def conn(database_url: str) -> AsyncIterator[db.Connection]:
     ],
 )
 async def test_only_a_full_sync_that_failed_was_the_nights(
-    conn: db.Connection, mode: Mode, was_read: bool, next_full: datetime
+    ingest_conn: db.Connection, mode: Mode, was_read: bool, next_full: datetime
 ) -> None:
-    failed, _ = await sync_store.ask(conn, COMPANY, mode, "user 1")
-    await conn.execute("UPDATE connections SET full_due = $1", TONIGHT)
+    failed, _ = await sync_store.ask(ingest_conn, COMPANY, mode, "user 1")
+    await ingest_conn.execute("UPDATE connections SET full_due = $1", TONIGHT)
     if was_read:
-        await conn.execute("UPDATE connections SET since = $1", NOW)
-    await sync_store.start(conn, failed)
+        await ingest_conn.execute("UPDATE connections SET since = $1", NOW)
+    await sync_store.start(ingest_conn, failed)
 
-    await sync_store.postpone(conn, COMPANY, failed, A_QUARTER)
+    await sync_store.postpone(ingest_conn, COMPANY, failed, A_QUARTER)
 
-    link = await connection_store.link(conn, COMPANY)
+    link = await connection_store.link(ingest_conn, COMPANY)
     assert link is not None
     assert (link.incremental_due, link.full_due) == (A_QUARTER, next_full)

@@ -1,8 +1,6 @@
 """What a sync could not read, the next one reads from the same moment on."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +14,7 @@ from devstack.pipedrive.changes import Id
 from services.ingest.sync import connection_store, reading, schedule
 from services.ingest.sync.connection_store import Link
 from services.ingest.sync.schedule import BY_THE_CLOCK
-from tests.support import synchronised
 from tests.support.commands import COMPANY
-from tests.support.infra import Infra
 from tests.support.synchronised import A_USER, Company
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -29,16 +25,12 @@ PAGE = 2
 
 
 @pytest.fixture
-async def company(
-    infra: Infra, database_url: str, redis_url: str, topic_prefix: str, tmp_path: Path
-) -> AsyncIterator[Company]:
+async def company(synchronised_company: Company) -> Company:
     """Whose last sync was an hour ago."""
-    asked = (infra, database_url, redis_url, topic_prefix, tmp_path)
-    async with synchronised.company(*asked) as made:
-        async with made.sync.store() as conn:
-            await conn.execute("UPDATE connections SET since = since - $1::interval", READ_UP_TO)
-        made.told.events.clear()
-        yield made
+    async with synchronised_company.sync.store() as conn:
+        await conn.execute("UPDATE connections SET since = since - $1::interval", READ_UP_TO)
+    synchronised_company.told.events.clear()
+    return synchronised_company
 
 
 def change(company: Company, entity: str, row_id: Id, **fields: Any) -> None:

@@ -122,6 +122,17 @@ class Place:
             invalidation = Invalidation(wire, self.keys, self.pool)
             yield Writer(Projector(Tenants(NO_TENANTS), invalidation), invalidation, self.pool)
 
+    @asynccontextmanager
+    async def shared(self) -> AsyncIterator[tuple[Writer, Reader, Reader, Redis]]:
+        """A writer, two readers, and their Redis."""
+        async with (
+            self.writer() as writer,
+            self.reader() as one,
+            self.reader() as other,
+            Redis.from_url(self.redis_url) as client,
+        ):
+            yield writer, one, other, client
+
 
 @pytest.fixture
 async def place(database_url: str, redis_url: str) -> AsyncIterator[Place]:
@@ -440,12 +451,7 @@ async def test_one_of_many_who_miss_the_same_page_reads_it_in_whatever_process(
     async def is_reading() -> bool:
         return len(reads) == 1
 
-    async with (
-        place.writer() as writer,
-        place.reader() as one,
-        place.reader() as other,
-        Redis.from_url(place.redis_url) as client,
-    ):
+    async with place.shared() as (writer, one, other, client):
         await writer.apply(named("Ada", 1))
         await one.names(User(COMPANY, 8))  # the company's generation is there
         async with asyncio.TaskGroup() as group:
@@ -471,12 +477,7 @@ async def _looked(client: Redis, times: int) -> bool:
 
 
 async def test_a_page_whose_reader_died_is_read_by_another_soon(place: Place) -> None:
-    async with (
-        place.writer() as writer,
-        place.reader() as one,
-        place.reader() as other,
-        Redis.from_url(place.redis_url) as client,
-    ):
+    async with place.shared() as (writer, one, other, client):
         await writer.apply(named("Ada", 1))
         await one.names()
         page = place.keys.page(ME, ASKED.name)
@@ -492,12 +493,7 @@ async def test_a_page_whose_reader_died_is_read_by_another_soon(place: Place) ->
 
 
 async def test_a_page_that_was_taken_over_ends_where_it_was_to_end(place: Place) -> None:
-    async with (
-        place.writer() as writer,
-        place.reader() as one,
-        place.reader() as other,
-        Redis.from_url(place.redis_url) as client,
-    ):
+    async with place.shared() as (writer, one, other, client):
         await writer.apply(named("Ada", 1))
         await one.names()
         await client.pexpire(place.keys.page(ME, ASKED.name), 2_000)
@@ -514,12 +510,7 @@ async def test_who_fails_to_read_a_page_leaves_it_to_others_at_once(place: Place
     async def fail() -> None:
         raise Unavailable("as if Postgres were away")
 
-    async with (
-        place.writer() as writer,
-        place.reader() as one,
-        place.reader() as other,
-        Redis.from_url(place.redis_url) as client,
-    ):
+    async with place.shared() as (writer, one, other, client):
         await writer.apply(named("Ada", 1))
         with pytest.raises(Unavailable):
             await one.names(between=fail)

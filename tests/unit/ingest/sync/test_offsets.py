@@ -1,6 +1,6 @@
 """Pages by offset: whatever leaves or moves while they are read, no row that stays is missed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hypothesis import given
@@ -50,6 +50,17 @@ def read(listed: Listed, sorted_by: str, meanwhile: Callable[[int], None]) -> li
     return found
 
 
+def leaving(listed: Listed, numbers: Iterable[int], *, after: int) -> Callable[[int], None]:
+    """These rows leave after so many pages."""
+
+    def meanwhile(pages: int) -> None:
+        if pages == after:
+            for number in numbers:
+                listed.leave(number)
+
+    return meanwhile
+
+
 def test_a_list_that_stands_still_is_handed_on_once_and_hardly_read_twice() -> None:
     listed = Listed(100, "add_time")
 
@@ -62,7 +73,7 @@ def test_a_list_that_stands_still_is_handed_on_once_and_hardly_read_twice() -> N
 def test_what_follows_a_row_that_left_is_not_passed_over() -> None:
     listed = Listed(60, "add_time")
 
-    found = read(listed, "add_time", lambda pages: listed.leave(1) if pages == 1 else None)
+    found = read(listed, "add_time", leaving(listed, [1], after=1))
 
     assert [row["id"] for row in found] == list(range(1, 61))
 
@@ -83,12 +94,7 @@ def test_a_changed_row_that_moved_to_the_end_is_handed_on_again_and_its_follower
 def test_where_more_left_than_two_pages_share_the_place_is_looked_for_further_back() -> None:
     listed = Listed(100, "add_time")
 
-    def meanwhile(pages: int) -> None:
-        if pages == 3:
-            for number in range(1, 31):
-                listed.leave(number)
-
-    found = read(listed, "add_time", meanwhile)
+    found = read(listed, "add_time", leaving(listed, range(1, 31), after=3))
 
     assert [row["id"] for row in found] == list(range(1, 101))
 
@@ -96,12 +102,7 @@ def test_where_more_left_than_two_pages_share_the_place_is_looked_for_further_ba
 def test_a_list_that_became_shorter_than_what_was_read_of_it_has_an_end() -> None:
     listed = Listed(50, "add_time")
 
-    def meanwhile(pages: int) -> None:
-        if pages == 2:
-            for number in range(1, 45):
-                listed.leave(number)
-
-    found = read(listed, "add_time", meanwhile)
+    found = read(listed, "add_time", leaving(listed, range(1, 45), after=2))
 
     assert {row["id"] for row in found} == {*range(1, 39), *range(45, 51)}
 
