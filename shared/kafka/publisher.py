@@ -4,8 +4,8 @@ Rule 1: every wait has a deadline of ours. An idempotent producer never expires 
         past the deadline the record's fate is unknown and the caller is told `Unavailable`.
 Rule 2: a producer whose state is broken or that missed its deadline is given up as a whole and
         built anew; what it still delivers late is a duplicate, and readers bear duplicates.
-Rule 3: one round is in flight at a time, and what comes meanwhile makes up the next: rounds grow
-        with the load, nobody lingers for company, and a key's records keep the order given.
+Rule 3: what comes while a round is in flight makes up the next: rounds grow with the load, nobody
+        lingers for company, and a key's records keep the order given.
 """
 
 import asyncio
@@ -52,6 +52,7 @@ class Publisher:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._graves: set[asyncio.Task[None]] = set()
+        self._handing = asyncio.Lock()
         self._lane = Lane(self._send_in_time, deadline_s=deadline_s)
 
     async def __aenter__(self) -> Self:
@@ -115,11 +116,13 @@ class Publisher:
 
     async def _send(self, producer: AIOKafkaProducer, records: Iterable[Record]) -> None:
         pending = []
-        for (topic, partition), group in (await self._placed(producer, records)).items():
-            for batch in _batches(group):
-                delivered = await producer.send_batch(batch, topic, partition=partition)
-                delivered.add_done_callback(_look_at)
-                pending.append(delivered)
+        # One after the other: a round that waits to hear of a topic must not be overtaken.
+        async with self._handing:
+            for (topic, partition), group in (await self._placed(producer, records)).items():
+                for batch in _batches(group):
+                    delivered = await producer.send_batch(batch, topic, partition=partition)
+                    delivered.add_done_callback(_look_at)
+                    pending.append(delivered)
         for delivered in pending:
             await delivered
 

@@ -1,14 +1,16 @@
 """Collects the records of many callers into rounds, each delivered as a whole.
 
-Rule 1: a lane has one round in flight, and what comes meanwhile makes up the next: rounds grow
-        with the load, and a lane's records keep their order.
-Rule 2: every caller has a deadline of its own, from when its records came.
+Rule 1: what comes while a round is in flight makes up the next: rounds grow with the load, and a
+        lane's records keep their order.
+Rule 2: a round that is large enough does not wait for the one before it: the broker has work while
+        we do ours. Small ones would only make more work for both.
+Rule 3: every caller has a deadline of its own, from when its records came.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from shared.errors import Unavailable
 from shared.observability import PUBLISH_SECONDS
@@ -18,6 +20,9 @@ Acked = asyncio.Future[None]
 
 PACE = Pace(times=1.0, least_s=0.0, most_s=0.010, much=16)
 """A round costs broker and client as much as ten records do."""
+ROUNDS: Final = 2
+"""In flight at once. The producer has one request under way and gathers one."""
+CLOSING: Final = "Kafka: the publisher is closing"
 
 
 class Record(NamedTuple):
@@ -44,6 +49,7 @@ class Round:
         self._loop = asyncio.get_running_loop()
         self._deadline_s = deadline_s
         self._deliveries: list[Delivery] = []
+        self.size = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, records: Sequence[Record], acked: Acked) -> None:
@@ -51,6 +57,7 @@ class Round:
         if self._timer is None:
             self._timer = self._loop.call_at(due, self._expire)
         self._deliveries.append(Delivery(records, acked, due))
+        self.size += len(records)
 
     def records(self) -> list[Record]:
         """Of those who still wait: whoever gave up was told that they may not arrive."""
@@ -73,7 +80,9 @@ class Round:
 
 
 class Lane:
-    """`deliver` raises `Unavailable` when some record of a round was not acked."""
+    """`deliver` raises `Unavailable` when some record of a round was not acked. A second round
+    may begin while it waits: it must keep their order.
+    """
 
     def __init__(
         self, deliver: Callable[[Sequence[Record]], Awaitable[None]], *, deadline_s: float
@@ -81,7 +90,8 @@ class Lane:
         self._deliver = deliver
         self._deadline_s = deadline_s
         self._next: Round | None = None
-        self._flusher: asyncio.Task[None] | None = None
+        self._flying: set[asyncio.Task[float]] = set()
+        self._rest: asyncio.TimerHandle | None = None
         self._ok = PUBLISH_SECONDS.labels("ok")
         self._failed = PUBLISH_SECONDS.labels("failed")
 
@@ -89,25 +99,50 @@ class Lane:
         if self._next is None:
             self._next = Round(self._deadline_s)
         self._next.add(records, acked)
-        if self._flusher is None:
-            self._flusher = asyncio.get_running_loop().create_task(self._flush())
+        self._go_on()
 
     async def close(self) -> None:
-        if self._flusher is not None:
-            self._flusher.cancel()
-            await asyncio.wait([self._flusher])
+        """Nobody waits any more: all are told."""
+        if self._next is not None:
+            self._next.settle(Unavailable(CLOSING))
+            self._next = None
+        if self._rest is not None:
+            self._rest.cancel()
+        for each in self._flying:
+            each.cancel()
+        if self._flying:
+            await asyncio.wait(self._flying)
 
-    async def _flush(self) -> None:
-        """Deliver round after round until nobody waits."""
-        try:
-            while self._next is not None:
-                taken, self._next = self._next, None
-                await asyncio.sleep(await self._settled(taken))
-        finally:
-            self._flusher = None
+    def _go_on(self) -> None:
+        """Let the next round leave, if it is its turn."""
+        if self._next is None or len(self._flying) >= ROUNDS:
+            return
+        if (self._flying or self._rest is not None) and self._next.size < PACE.much:
+            return
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        task = asyncio.get_running_loop().create_task(self._fly())
+        self._flying.add(task)
+        task.add_done_callback(self._landed)
 
-    async def _settled(self, taken: Round) -> float:
-        """How many seconds to rest after it."""
+    def _landed(self, task: asyncio.Task[float]) -> None:
+        self._flying.discard(task)
+        rest_s = 0.0 if task.cancelled() else task.result()
+        if rest_s and not self._flying:
+            self._rest = asyncio.get_running_loop().call_later(rest_s, self._rested)
+        else:
+            self._go_on()
+
+    def _rested(self) -> None:
+        self._rest = None
+        self._go_on()
+
+    async def _fly(self) -> float:
+        """Deliver what has come by now. How many seconds to rest after it."""
+        taken, self._next = self._next, None
+        if taken is None:
+            return 0.0
         began = time.perf_counter()
         records = taken.records()
         try:
@@ -116,10 +151,7 @@ class Lane:
             self._failed.observe(time.perf_counter() - began)
             taken.settle(outage)
         except asyncio.CancelledError:
-            for each in (taken, self._next):
-                if each is not None:
-                    each.settle(Unavailable("Kafka: the publisher is closing"))
-            self._next = None
+            taken.settle(Unavailable(CLOSING))
             raise
         except Exception as bug:  # noqa: BLE001  every caller raises it
             taken.settle(bug)

@@ -13,8 +13,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from shared.errors import Unavailable
 from shared.kafka.client import ensure_topics
 from shared.kafka.publisher import BATCH_BYTES, Publisher, Record
+from shared.kafka.rounds import PACE
 from shared.settings import Settings
-from shared.topics import DEALS, PERSONS
+from shared.topics import DEALS, LEADS, PERSONS
 from tests.support.infra import Infra
 from tests.support.waiting import until
 
@@ -62,6 +63,29 @@ async def test_a_keys_records_keep_their_order_among_callers_and_batches(
         numbers = [int((value or b"").partition(b":")[0]) for _, value in group_of_key]
         assert numbers == sorted(numbers)
     assert len(await log_of(infra.kafka, topic_prefix + DEALS.name, 300)) == 300
+
+
+async def test_a_keys_records_keep_their_order_among_rounds_in_flight(
+    infra: Infra, topic_prefix: str
+) -> None:
+    """The first one has to hear of a topic before it can go."""
+    count = 5 * int(PACE.much)
+    async with publishing(infra.kafka, topic_prefix) as publisher:
+        await publisher.publish([Record(PERSONS.name, b"8", b"0")])
+        await ensure_topics(
+            Settings(kafka_bootstrap_servers=infra.kafka, kafka_topic_prefix=topic_prefix), [LEADS]
+        )
+        for beginning in range(1, count, int(PACE.much)):
+            numbers = range(beginning, beginning + int(PACE.much))
+            records = [Record(PERSONS.name, b"8", b"%d" % number) for number in numbers]
+            if beginning == 1:
+                records.insert(0, Record(LEADS.name, b"8", b""))
+            publisher.hand_over(records, asyncio.get_running_loop().create_future())
+            await asyncio.sleep(0)
+        await publisher.publish([Record(DEALS.name, b"8", b"")])
+
+    found = await log_of(infra.kafka, topic_prefix + PERSONS.name, count + 1)
+    assert [value for _, value in found] == [b"%d" % number for number in range(count + 1)]
 
 
 @pytest.mark.parametrize("size", [0, 100, BATCH_BYTES + 1, 3 * 1024 * 1024])
