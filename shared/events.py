@@ -32,8 +32,9 @@ LAST = datetime.max.replace(tzinfo=UTC) - _A_DAY
 
 def _instant(value: datetime) -> datetime:
     """In UTC, and short of the ends of time, which Postgres' driver reads as infinite."""
-    if value.tzinfo is UTC and FIRST.year < value.year < LAST.year:  # nearly always
-        return value
+    if FIRST.year < value.year < LAST.year and not value.utcoffset():  # nearly always
+        # As replace(tzinfo=UTC), in a sixth of its time. The parser has a time zone of its own.
+        return value if value.tzinfo is UTC else datetime.combine(value, value.time(), UTC)
     if value.tzinfo is None:
         value = value.replace(tzinfo=UTC)
     return min(max(value, FIRST), LAST).astimezone(UTC)
