@@ -4,6 +4,8 @@
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 BENCHES := ingest pipe latency stream orgs_apply scoring search search_quality pages hit_rate
+# Those of the local servers, but for what the caller has set.
+SETTINGS := given=$$(export -p); set -a; [ ! -f .local/env ] || . .local/env; eval "$$given"
 .PHONY: help install fmt lint types imports docs compose-check unit integration e2e fuzz test faults faults-tools bench bench-tools bench-data stack stack-down rebuild run up down logs clean
 
 help: ## list the targets
@@ -59,10 +61,10 @@ bench-tools: ## wrk, which makes the load (installed on Debian as root)
 	@command -v wrk >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq wrk </dev/null
 
 bench-data: stack ## one user with 500,000 contacts in a database of its own, `bench`; ARGS="--scale 0.1" for less
-	@set -a; . .local/env; $(PYTHON) -m bench.data $(ARGS)
+	@$(SETTINGS); $(PYTHON) -m bench.data $(ARGS)
 
 bench-%: $(INSTALLED) ## one benchmark of bench/, by its name; ARGS="…" goes to it
-	@set -a; [ ! -f .local/env ] || . .local/env; $(PYTHON) -m bench.$* $(ARGS)
+	@$(SETTINGS); $(PYTHON) -m bench.$* $(ARGS)
 
 stack: $(INSTALLED) ## start PostgreSQL, Valkey and Kafka; settings go to .local/env
 	@$(PYTHON) -m devstack up
@@ -71,7 +73,7 @@ stack-down: $(INSTALLED) ## stop them; their state stays
 	@$(PYTHON) -m devstack down
 
 rebuild: $(INSTALLED) ## build a store anew beside the live one: SERVICE=query, orgs or scoring; ARGS="…" goes to it
-	@case "$(SERVICE)" in query|orgs|scoring) ;; *) echo "SERVICE is query, orgs or scoring, not '$(SERVICE)'" >&2; exit 2;; esac; set -a; [ ! -f .local/env ] || . .local/env; $(PYTHON) -m services.$(SERVICE) rebuild $(ARGS)
+	@case "$(SERVICE)" in query|orgs|scoring) ;; *) echo "SERVICE is query, orgs or scoring, not '$(SERVICE)'" >&2; exit 2;; esac; $(SETTINGS); $(PYTHON) -m services.$(SERVICE) rebuild $(ARGS)
 
 run: $(INSTALLED) ## everything, with a Pipedrive double, until Ctrl-C; no Docker needed
 	@$(PYTHON) -m devstack run

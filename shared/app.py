@@ -32,6 +32,8 @@ Ping = Callable[[], Awaitable[str | None]]
 PING_S = 3.0
 LONGEST_LINE_BYTES = 64 * 1024
 """Of a request. What is too long for one endpoint is told so in its own words up to here."""
+PARSING: Mapping[str, Any] = {"max_line_size": LONGEST_LINE_BYTES, "auto_decompress": False}
+"""What the framework cannot decode it would refuse in words of its own: `shared/encodings.py`."""
 UNMATCHED = "unmatched"
 DOCS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
@@ -177,11 +179,7 @@ async def preparing(*, title: str, host: str, port: int) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[None]:
     runner = web.AppRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        shutdown_timeout=5,
-        max_line_size=LONGEST_LINE_BYTES,
+        app, access_log=None, handle_signals=False, shutdown_timeout=5, **PARSING
     )
     await runner.setup()
     try:

@@ -12,16 +12,24 @@ from shared.topics import Topic
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def roles(arguments: Sequence[str], known: Sequence[str]) -> frozenset[str]:
-    """The roles named on the command line; all of them when none is named.
+WORKER = "worker"
+"""Every service has one, under a name of its own where that tells more."""
+
+
+def roles(
+    arguments: Sequence[str], known: Sequence[str], *, worker: str = WORKER
+) -> frozenset[str]:
+    """The roles named on the command line; all of them when none is named. `worker` is what the
+    service calls its worker.
 
     Raises:
         SystemExit: a role is not known.
     """
-    strange = sorted(set(arguments) - set(known))
+    named = {worker if name == WORKER else name for name in arguments}
+    strange = sorted(named - set(known))
     if strange:
         raise SystemExit(f"no such role: {', '.join(strange)} (known: {', '.join(known)})")
-    return frozenset(arguments or known)
+    return frozenset(named or known)
 
 
 async def prepare_topics(

@@ -55,7 +55,7 @@ class ContactLink(Fact):
 
 class ScoreState(Fact):
     """A contact's warmness now. `score` 0-10; `points` per component add up to it before the
-    clamp; `next_change_at` is when time alone can next change it.
+    clamp.
     """
 
     version: int
@@ -64,7 +64,6 @@ class ScoreState(Fact):
     score: int
     points: dict[str, int] = Field(default_factory=dict)
     last_contacted: Instant | None = None
-    next_change_at: Instant | None = None
 
     @property
     def key(self) -> bytes:

@@ -12,15 +12,27 @@ import hmac
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
 
 from shared import lifecycle
 
 log = logging.getLogger(__name__)
 
 RELOAD_S = 1.0
+
+
+_OPTIONAL = BeforeValidator(lambda given: {} if given is None else given)
+"""Null is as good as nothing."""
 
 
 class CustomFields(BaseModel):
@@ -31,6 +43,23 @@ class CustomFields(BaseModel):
     job_title: str | None = None
     lead_status: str | None = None
     response_rate: str | None = None
+
+    def told_title(self, custom: Mapping[str, Any] | None) -> dict[str, str | None]:
+        """The job title that a body's custom fields tell, under our name for it; empty where they
+        don't speak of it. An option is its id, several are one text with commas, as webhooks of
+        version 1 have them.
+        """
+        if self.job_title is None or custom is None or self.job_title not in custom:
+            return {}
+        value = custom[self.job_title]
+        each = value if isinstance(value, list | tuple) else [value]
+        return {"custom_job_title": ",".join(filter(None, map(_plain, each))) or None}
+
+
+def _plain(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
 
 
 class Tenant(BaseModel):
@@ -43,10 +72,10 @@ class Tenant(BaseModel):
     webhook_password: SecretStr
     api_token: SecretStr | None = None
     api_domain: str | None = None
-    lead_labels: Mapping[str, Literal["qualified", "contacted"]] = {}
-    custom_fields: CustomFields = CustomFields()
+    lead_labels: Annotated[Mapping[str, Literal["qualified", "contacted"]], _OPTIONAL] = {}
+    custom_fields: Annotated[CustomFields, _OPTIONAL] = CustomFields()
     currency: str | None = None
-    currency_rates: Mapping[str, float] = {}
+    currency_rates: Annotated[Mapping[str, float], _OPTIONAL] = {}
 
 
 UNKNOWN = Tenant(company_id=0, webhook_user="", webhook_password=SecretStr(""))
@@ -74,6 +103,11 @@ class Tenants:
         return self._by_company
 
     def get(self, company_id: int) -> Tenant:
+        """What another process has read of the file already is known here, too: that company's
+        first events are not read without its settings.
+        """
+        if company_id not in self._by_company:
+            self.reload()
         return self._by_company.get(company_id, UNKNOWN)
 
     def authenticate(self, authorization: str | None) -> Tenant | None:

@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
+from shared import encodings
 from shared.auth import Authenticator, Identity, Session, Unauthenticated
 from shared.errors import Unavailable
 
@@ -112,8 +113,9 @@ def path_uuid(request: web.Request, name: str = "id") -> UUID:
         raise Refused(400, "bad_request", "The id in the address is not a UUID.") from error
 
 
-async def read(request: web.Request) -> bytes:
-    """The body, within the application's deadline: one that trickles in holds nothing for ever.
+async def received(request: web.Request) -> bytes:
+    """The body as it was sent, within the application's deadline: one that trickles in holds
+    nothing for ever.
 
     Raises:
         Refused: 408.
@@ -127,6 +129,23 @@ async def read(request: web.Request) -> bytes:
         ) from error
 
 
+def decoded(request: web.Request, content: bytes) -> bytes:
+    """The body without the encoding that the request names.
+
+    Raises:
+        HTTPRequestEntityTooLarge: it is larger than the application takes.
+        Undecodable: it is not what its headers say.
+    """
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING)
+    if encoding is None:
+        return content
+    most = request.client_max_size
+    try:
+        return encodings.decoded(content, encoding, most=most)
+    except encodings.TooLarge as error:
+        raise web.HTTPRequestEntityTooLarge(most, len(content)) from error
+
+
 async def body(request: web.Request, model: type[ModelT]) -> ModelT:
     """The JSON body as `model`.
 
@@ -134,8 +153,8 @@ async def body(request: web.Request, model: type[ModelT]) -> ModelT:
         Refused: 400, with a sentence that names the field; 408; 413.
     """
     try:
-        content = await read(request)
-    except (web.RequestPayloadError, ConnectionResetError) as error:
+        content = decoded(request, await received(request))
+    except (web.RequestPayloadError, ConnectionResetError, encodings.Undecodable) as error:
         raise Refused(400, "bad_request", "The body is not what its headers say.") from error
     try:
         return model.model_validate_json(content)

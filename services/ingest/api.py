@@ -16,12 +16,13 @@ from pydantic import BaseModel, ConfigDict
 
 from services.ingest.intake import Foreign, Intake, Outcome, PutAside, Stored
 from shared import ready
+from shared.encodings import Undecodable
 from shared.errors import Unavailable
 from shared.events import MODELS
 from shared.observability import WEBHOOKS
 from shared.openapi import Endpoint
 from shared.tenants import Tenant, Tenants
-from shared.web import Json, Refused, raw, read
+from shared.web import Json, Refused, decoded, raw, received
 
 REALM = 'Basic realm="my500", charset="UTF-8"'
 UNREAD = "unknown"
@@ -78,7 +79,8 @@ class Door:
         # What has arrived already need not be waited for.
         stream = request.content
         whole = stream.is_eof() and stream.exception() is None
-        content = stream.read_nowait() if whole else await self._content(request)
+        content = stream.read_nowait() if whole else await self._received(request)
+        content = self._decoded(request, content)
         if len(content) > self.max_body_bytes:
             raise self._too_large()
         try:
@@ -100,18 +102,26 @@ class Door:
             )
         return tenant
 
-    async def _content(self, request: web.Request) -> bytes:
+    async def _received(self, request: web.Request) -> bytes:
         if (request.content_length or 0) > self.max_body_bytes:
             raise self._too_large()
         try:
-            return await read(request)
+            return await received(request)
         except web.HTTPRequestEntityTooLarge as error:
             raise self._too_large() from error
         except ConnectionResetError as error:
             raise Refused(400, "incomplete", "The connection ended before the body.") from error
         except web.RequestPayloadError:
-            # Not in the encoding that it claims: of its bytes nothing is left to put aside.
+            # Cut into pieces that cannot be told apart: nothing is left to put aside.
             return b""
+
+    def _decoded(self, request: web.Request, content: bytes) -> bytes:
+        try:
+            return decoded(request, content)
+        except web.HTTPRequestEntityTooLarge as error:
+            raise self._too_large() from error
+        except Undecodable:
+            return content  # to be put aside as it came
 
     def _too_large(self) -> Refused:
         _count("too_large")

@@ -34,7 +34,7 @@ TOPICS = tuple(topic for topic in ALL if "ingest" in topic.producers)
 
 
 async def main(arguments: Sequence[str]) -> None:
-    roles = service.roles(arguments, ROLES)
+    roles = service.roles(arguments, ROLES, worker=sync_role.ROLE)
     settings = IngestSettings()
     configure_logs(settings.log_level)
     tenants = Tenants(settings.tenants_file)

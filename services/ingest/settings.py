@@ -11,7 +11,7 @@ class IngestSettings(StoreSettings):
     port: int = Field(8081, ge=0, le=65_535, description="port to listen on")
     max_body_bytes: int = Field(
         1024 * 1024,
-        ge=1024,
+        ge=1,
         le=3 * 1024 * 1024,  # Kafka's messages end at 4 MiB
         description="largest webhook body taken, after decompression",
     )

@@ -148,10 +148,7 @@ def _person(person: events.Person, custom: CustomFields) -> dict[str, Any]:
         carried["email"] = primary(person.emails)
     if "phones" in said:
         carried["phone"] = primary(person.phones)
-    if custom.job_title is not None and custom.job_title in (person.custom_fields or {}):
-        value = (person.custom_fields or {})[custom.job_title]
-        carried["custom_job_title"] = value if isinstance(value, str) and value else None
-    return carried
+    return carried | custom.told_title(person.custom_fields)
 
 
 def primary(points: tuple[events.ContactPoint, ...] | None) -> str | None:

@@ -38,7 +38,8 @@ from shared.observability import configure_logs
 from shared.tenants import Tenants
 
 SCHEMA = "query"
-ROLES = ("api", "projector")
+PROJECTOR = "projector"
+ROLES = ("api", PROJECTOR)
 MIGRATIONS = Path(__file__).parent / "migrations"
 CONSUMED = (
     topics.PERSONS,
@@ -58,13 +59,13 @@ KEPT_FREE = 2
 
 async def main(arguments: Sequence[str]) -> None:
     settings = QuerySettings()
-    roles = service.roles(arguments, ROLES)
+    roles = service.roles(arguments, ROLES, worker=PROJECTOR)
     configure_logs(settings.log_level)
     dsn = settings.database_url.get_secret_value()
     slow = SlowStatements(settings.slow_query_ms / 1000)
     with lifecycle.stop_on_signal() as stop:
         async with preparing(title=api.TITLE, host=settings.host, port=settings.port):
-            if "projector" in roles:
+            if PROJECTOR in roles:
                 await service.prepare_topics(settings, CONSUMED, stop)
             await service.prepare_store(dsn, SCHEMA, MIGRATIONS, stop)
         async with (
@@ -79,7 +80,7 @@ async def main(arguments: Sequence[str]) -> None:
             if store_id is None:  # stopped while waiting
                 return
             loops, pings = list[lifecycle.Loop](), _pings(pool, wire)
-            if "projector" in roles:
+            if PROJECTOR in roles:
                 loops, consumer = _project(
                     settings,
                     writing_pool,

@@ -48,9 +48,7 @@ def person(change: PersonChange, tenant: Tenant) -> dict[str, Any]:
 
 def _custom(custom: Mapping[str, Any], tenant: Tenant) -> dict[str, Any]:
     names = tenant.custom_fields
-    carried: dict[str, Any] = {}
-    if names.job_title and names.job_title in custom:
-        carried["custom_job_title"] = text(custom[names.job_title])
+    carried: dict[str, Any] = {name: text(v) for name, v in names.told_title(custom).items()}
     if names.response_rate and names.response_rate in custom:
         carried["response_rate"] = rate(custom[names.response_rate])
     if names.lead_status and names.lead_status in custom:
@@ -62,7 +60,7 @@ def activity(change: ActivityChange, _: Tenant) -> dict[str, Any]:
     body = change.data
     if body is None:
         return {}
-    said = body.model_fields_set
+    said = body.said
     carried: dict[str, Any] = {}
     if change.action is not Action.DELETE:
         carried["occurred_at"] = change.occurred_at

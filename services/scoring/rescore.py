@@ -125,7 +125,7 @@ def decide(
 
 
 def _is_news(old: State, new: State) -> bool:
-    """To readers: they do not see `next_change_at` move, and deleted contacts not at all."""
+    """To readers: they are not told of `next_change_at`, nor of deleted contacts."""
     return new.score is not None and (
         old.score != new.score
         or old.points != new.points
@@ -162,7 +162,6 @@ def _told(rescored: Rescored) -> ScoreState:
         score=new.score or 0,
         points=new.points or {},
         last_contacted=new.last_contacted,
-        next_change_at=new.next_change_at,
     )
 
 

@@ -19,8 +19,9 @@ from shared.tenants import Tenants
 log = logging.getLogger(__name__)
 
 BATCH = 500
-SHORTEST_SLEEP_S = 1.0
-LONGEST_SLEEP_S = 30.0
+SHORTEST_SLEEP_S = 0.1
+LONGEST_SLEEP_S = 1.0
+"""An event may bring an instant that is nearer than all that were known."""
 TIME = Cause("time")
 
 

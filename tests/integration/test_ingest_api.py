@@ -23,7 +23,7 @@ from services.ingest.intake import Intake
 from services.ingest.main import TOPICS
 from services.ingest.settings import IngestSettings
 from shared import topics
-from shared.app import Health, application
+from shared.app import PARSING, Health, application
 from shared.events import PersonChange, parse
 from shared.kafka.client import ensure_topics
 from shared.kafka.publisher import Publisher
@@ -132,7 +132,9 @@ async def serving(
         )
         for loop in loops:
             group.create_task(loop(stop))
-        async with TestClient(TestServer(app)) as client:
+        server = TestServer(app)
+        await server.start_server(**PARSING)
+        async with TestClient(server) as client:
             yield Service(client, settings, publisher, tenants_file)
         stop.set()
 
@@ -297,11 +299,26 @@ async def test_a_compressed_body_is_read(service: Service) -> None:
     assert b"Ann" in (record.value or b"")
 
 
-async def test_a_body_in_another_encoding_than_it_claims_is_put_aside(service: Service) -> None:
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+async def test_a_body_that_cannot_be_decoded_is_put_aside_as_it_came(
+    service: Service, encoding: str
+) -> None:
+    packed = gzip.compress(body())[:-9]
+
+    status, _ = await service.post(packed, **{"Content-Encoding": encoding})
+
+    assert status == 200
+    (letter,) = await service.records("pipedrive.webhooks.dlq", 1)
+    assert letter.value == packed
+
+
+async def test_a_body_that_is_readable_whatever_its_header_claims_is_read(
+    service: Service,
+) -> None:
     status, _ = await service.post(body(), **{"Content-Encoding": "gzip"})
 
     assert status == 200
-    assert len(await service.records("pipedrive.webhooks.dlq", 1)) == 1
+    assert len(await service.records("pipedrive.persons", 1)) == 1
 
 
 async def test_a_sender_who_hangs_up_leaves_the_service_well(service: Service) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import pytest
 
 from shared.kafka import offsets
 from shared.kafka.offsets import Move, Partition
-from shared.positions import Position, encode
+from shared.positions import Position, Scored, encode
 from shared.settings import Settings
 from tests.support import query_facts as facts
 from tests.support.query_stage import Stage, staged
@@ -80,6 +81,39 @@ async def test_a_page_waits_for_the_organization_that_a_contact_was_made_in(stag
         _, body, said, _ = await waiting
     assert said == "shown"
     assert body["data"]["contacts"][0]["organization"]["name"] == "Organization 5"
+
+
+async def test_a_page_waits_for_what_scoring_makes_of_a_done_activity(stage: Stage) -> None:
+    before, after = (datetime(2026, 5, day, tzinfo=UTC) for day in (1, 2))
+    done_us = int(after.timestamp()) * 1_000_000
+    await commit(stage, 0, 6, facts.person(1), facts.score(1, 2, 1, contacted=before))
+    told = Scored(UUID(facts.contact_id(1)), done_us)
+    token = encode([Position("app.campaign", 3, 5)], scored=[told])
+    async with stage.instance() as one:
+        waiting = asyncio.create_task(ask(stage, f"{one.url}/api/my-500?after={token}"))
+        await asyncio.wait([waiting], timeout=0.3)
+        assert not waiting.done()
+
+        await commit(stage, 6, 7, facts.score(1, 4, 2, contacted=after))
+
+        _, body, said, _ = await waiting
+    assert said == "shown"
+    assert body["data"]["contacts"][0]["warmnessScore"] == 4
+
+
+async def test_a_page_waits_until_a_contact_that_was_made_has_a_score(stage: Stage) -> None:
+    await commit(stage, 0, 6, facts.person(1))
+    made = Scored(UUID(facts.contact_id(1)))
+    token = encode([Position("app.campaign", 3, 5)], scored=[made])
+    async with stage.instance() as one:
+        waiting = asyncio.create_task(ask(stage, f"{one.url}/api/my-500?after={token}"))
+        await asyncio.wait([waiting], timeout=0.3)
+        assert not waiting.done()
+
+        await commit(stage, 6, 7, facts.score(1, 0, 1))
+
+        _, _, said, _ = await waiting
+    assert said == "shown"
 
 
 async def test_another_tenants_contact_is_waited_for_in_vain(stage: Stage) -> None:

@@ -234,6 +234,8 @@ async def test_a_body_that_is_too_large_is_refused(running: World, size: int) ->
         {"Content-Type": ";;;"},
         {"Content-Encoding": "identity"},
         {"Content-Encoding": "no-such"},
+        {"Content-Encoding": "br"},
+        {"Content-Encoding": "zstd"},
         {"Content-Encoding": "gzip, gzip"},
         {"Accept": "text/html", "Accept-Encoding": "br;q=1"},
         {"X-HTTP-Method-Override": "DELETE"},
@@ -263,8 +265,7 @@ async def test_compressed_bodies_are_read_and_bombs_are_refused(
     except ClientConnectionError:
         pass  # refused before it was sent to its end
     assert await post(running, b"not compressed at all", **headers) == 200
-    # The framework refuses some that end early before anybody has seen the credentials.
-    assert await post(running, pack(orjson.dumps(BODIES[1]))[:-9], **headers) in (200, 400)
+    assert await post(running, pack(orjson.dumps(BODIES[1]))[:-9], **headers) == 200
 
 
 async def post(world: World, content: Any, **headers: str) -> int:

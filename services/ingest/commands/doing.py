@@ -26,6 +26,7 @@ from services.ingest.commands.undertaking_store import Undertaking
 from shared import ids
 from shared.kafka.publisher import Record
 from shared.pipedrive.client import Clients, Pipedrive
+from shared.positions import Scored
 from shared.tenants import Tenants
 
 KNOWN_TO_ORGS: Final = timedelta(minutes=10)
@@ -75,7 +76,8 @@ class Doing:
         row = await self.making.once(pipedrive, it, person)
         told = telling.row_record("person", row, caller.company_id, datetime.now(UTC))
         contact_id = ids.contact(caller.company_id, row["id"])
-        after = await self.telling.tell([told], [contact_id] if organization else ())
+        linked = [contact_id] if organization else ()
+        after = await self.telling.tell([told], linked, [Scored(contact_id)])
         return MadeContact(
             id=contact_id,
             pipedrive_person_id=str(row["id"]),
@@ -101,7 +103,9 @@ class Doing:
         it = Undertaking(caller.company_id, "activity", caller.name)
         row = await self.making.once(pipedrive, it, activity)
         told = telling.row_record("activity", row, caller.company_id, datetime.now(UTC))
-        after = await self.telling.tell([told])
+        done_us = telling.done_us(row)
+        scored = [Scored(contact.contact_id, done_us)] if done_us is not None else ()
+        after = await self.telling.tell([told], scored=scored)
         return MadeActivity(
             id=str(row["id"]),
             contact_id=contact.contact_id,

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4, uuid5
 
-from services.ingest import payload, rows
+from services.ingest import payload, rows, values
 from services.ingest.commands.neighbours import Contact
 from services.ingest.outlet import Outlet
 from services.ingest.rows import Row
@@ -33,7 +33,7 @@ from shared.events import (
     dump,
 )
 from shared.kafka.publisher import Publisher, Record
-from shared.positions import encode
+from shared.positions import Scored, encode
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +48,21 @@ class Telling:
     publisher: Publisher
     outlet: Outlet
 
-    async def tell(self, records: Sequence[Record], linked: Collection[UUID] = ()) -> str | None:
+    async def tell(
+        self,
+        records: Sequence[Record],
+        linked: Collection[UUID] = (),
+        scored: Collection[Scored] = (),
+    ) -> str | None:
         """The token of where they stand; null if they are only on their way there. `linked` are
-        contacts that they bring into an organization.
+        contacts that they bring into an organization, `scored` those whose score they move.
 
         Raises:
             Unavailable: neither Kafka nor the spool takes them.
         """
         if await self.outlet.is_back(PATIENCE_S):
             try:
-                return encode(await self.publisher.place(records), linked)
+                return encode(await self.publisher.place(records), linked, scored)
             except Unavailable as outage:
                 log.warning("command_spooled", extra={"reason": str(outage)})
         await self.pass_on(records)
@@ -85,6 +90,12 @@ def row_record(entity: str, raw: dict[str, Any], company_id: int, now: datetime)
     )
     key = b"%d:%s" % (company_id, row.entity_id.encode())
     return Record(topics.OF_ENTITY[entity].name, key, payload.dump(told))
+
+
+def done_us(raw: Mapping[str, Any]) -> int | None:
+    """When an activity was done, in microseconds since 1970; null where its row does not say."""
+    at = values.moment(raw.get("marked_as_done_time")) if raw.get("done") else None
+    return values.micros(at) if at is not None and at >= values.EPOCH else None
 
 
 def made_for_record(

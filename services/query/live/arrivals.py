@@ -8,6 +8,7 @@ Rule 2: all who wait share one look at the store.
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -27,6 +28,9 @@ WAITING: Final = 5_000
 
 AWAY_S: Final = 0.25
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
+
 STATE: Final = web.RequestKey("after", str)
 """Where a request carries which of the two."""
 
@@ -44,6 +48,14 @@ SELECT company_id, contact_id
   JOIN organizations USING (company_id, organization_id)
 """
 
+SCORED: Final = """
+SELECT company_id, contact_id, last_contacted
+  FROM contacts
+  JOIN unnest($1::bigint[], $2::uuid[]) AS asked (company_id, contact_id)
+       USING (company_id, contact_id)
+ WHERE score_version > 0
+"""
+
 
 class Contact(NamedTuple):
     company_id: int
@@ -55,23 +67,31 @@ class Stored(NamedTuple):
 
     offsets: Mapping[Partition, int]
     linked: frozenset[Contact]
+    scored: Mapping[Contact, int]
+    """When they were last contacted, in microseconds since 1970; 0: never."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiter:
     """`places` are the offsets that must be behind the store, `linked` the contacts that must
-    stand in an organization that is known.
+    stand in an organization that is known, `scored` those that must have a score, and since when
+    it must know them to have been contacted.
     """
 
     places: Mapping[Partition, int]
     linked: frozenset[Contact]
+    scored: Mapping[Contact, int]
     applied: asyncio.Event
 
     def sees(self, stored: Stored) -> bool:
         are_applied = all(
             stored.offsets.get(place, 0) > offset for place, offset in self.places.items()
         )
-        return are_applied and self.linked <= stored.linked
+        are_scored = all(
+            stored.scored.get(contact, -1) >= contacted_us
+            for contact, contacted_us in self.scored.items()
+        )
+        return are_applied and are_scored and self.linked <= stored.linked
 
 
 class Arrivals:
@@ -100,11 +120,14 @@ class Arrivals:
             if topic in self._topics
         }
         linked = frozenset(Contact(company_id, contact_id) for contact_id in wanted.linked)
-        if not places and not linked:
+        scored = {
+            Contact(company_id, each.contact_id): each.contacted_us for each in wanted.scored
+        }
+        if not places and not linked and not scored:
             return True
         if len(self._waiting) >= WAITING:
             return False
-        waiter = Waiter(places, linked, asyncio.Event())
+        waiter = Waiter(places, linked, scored, asyncio.Event())
         self._waiting.add(waiter)
         if self._looking is None:
             self._looking = asyncio.get_running_loop().create_task(self._look())
@@ -141,7 +164,7 @@ class Arrivals:
                 try:
                     stored = await self._stored()
                 except Unavailable:
-                    stored, wait = Stored({}, frozenset()), AWAY_S
+                    stored, wait = Stored({}, frozenset(), {}), AWAY_S
                 for waiter in [each for each in self._waiting if each.sees(stored)]:
                     waiter.applied.set()
                     self._waiting.discard(waiter)
@@ -153,14 +176,24 @@ class Arrivals:
     async def _stored(self) -> Stored:
         places = {place for waiter in self._waiting for place in waiter.places}
         contacts = {contact for waiter in self._waiting for contact in waiter.linked}
+        scored = {contact for waiter in self._waiting for contact in waiter.scored}
         with db.errors():
             async with asyncio.timeout(PATIENCE_S), self._pool.acquire() as conn:
                 rows = await conn.fetch(OFFSETS, *db.columns(sorted(places), 2))
                 found = (
                     await conn.fetch(LINKED, *db.columns(sorted(contacts), 2)) if contacts else []
                 )
+                known = await conn.fetch(SCORED, *db.columns(sorted(scored), 2)) if scored else []
         offsets = {Partition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
-        return Stored(offsets, frozenset(Contact(*row) for row in found))
+        return Stored(
+            offsets,
+            frozenset(Contact(*row) for row in found),
+            {Contact(row[0], row[1]): _micros(row["last_contacted"]) for row in known},
+        )
+
+
+def _micros(at: datetime | None) -> int:
+    return 0 if at is None else max(0, (at - EPOCH) // MICROSECOND)
 
 
 def _wanted(request: web.Request) -> Token:

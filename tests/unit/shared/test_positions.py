@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import positions
-from shared.positions import Position, Token
+from shared.positions import Position, Scored, Token
 
 POSITIONS = st.lists(
     st.builds(
@@ -21,13 +21,19 @@ POSITIONS = st.lists(
 CONTACTS = st.lists(st.uuids(), max_size=positions.MOST_LINKED)
 
 
-@given(POSITIONS, CONTACTS)
-def test_a_token_says_the_furthest_position_of_each_partition(given_positions, contacts):
-    token = positions.encode(given_positions, contacts)
+SCORED = st.lists(
+    st.builds(Scored, st.uuids(), st.integers(0, 10**16)), max_size=positions.MOST_LINKED
+)
+
+
+@given(POSITIONS, CONTACTS, SCORED)
+def test_a_token_says_the_furthest_position_of_each_partition(given_positions, contacts, scored):
+    token = positions.encode(given_positions, contacts, scored)
 
     read = positions.decode(token)
     assert read.positions == tuple(positions.furthest_of(given_positions))
     assert read.linked == (tuple(contacts) if given_positions else ())
+    assert read.scored == (tuple(scored) if given_positions else ())
     assert positions.encode(*read) == token
 
 
@@ -82,3 +88,5 @@ def test_too_many_contacts_are_refused():
 
     with pytest.raises(ValueError, match="11 contacts are too many"):
         positions.encode([Position("pipedrive.persons", 0, 1)], many)
+    with pytest.raises(ValueError, match="11 contacts are too many"):
+        positions.encode([Position("pipedrive.persons", 0, 1)], (), list(map(Scored, many)))

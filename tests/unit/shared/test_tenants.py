@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.tenants import Tenants
+from shared.tenants import CustomFields, Tenants
 
 
 def a_tenant(**changes: object) -> dict[str, object]:
@@ -106,3 +106,47 @@ def test_a_missing_file_means_no_tenants_until_it_appears(tmp_path: Path) -> Non
     tenants.reload()
 
     assert tenants.authenticate(basic("demo", "s3cret")) is not None
+
+
+def test_a_company_that_came_since_the_last_look_is_known(file: Path) -> None:
+    tenants = Tenants(file)
+    _write(file, json.dumps([a_tenant(company_id=7003, currency="EUR")]))
+
+    assert tenants.get(7003).currency == "EUR"
+
+
+def test_null_is_as_good_as_nothing(file: Path) -> None:
+    names = ("lead_labels", "custom_fields", "currency_rates")
+    optional = dict.fromkeys([*names, "api_token", "api_domain", "currency"])
+    _write(file, json.dumps([a_tenant(**optional)]))
+    found = Tenants(file).get(7001)
+
+    assert found.company_id == 7001
+    assert found.model_dump(include={*names}) == Tenants(Path("none")).get(1).model_dump(
+        include={*names}
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "title"),
+    [
+        (" Boss ", "Boss"),
+        (16, "16"),
+        (16.0, "16"),
+        ([16, 17], "16,17"),
+        ("16,17", "16,17"),
+        ([], None),
+        (None, None),
+        (True, None),
+        ({"id": 16}, None),
+    ],
+)
+def test_a_job_title_is_the_same_however_a_custom_field_spells_it(
+    told: object, title: str | None
+) -> None:
+    names = CustomFields(job_title="aa")
+
+    assert names.told_title({"aa": told}) == {"custom_job_title": title}
+    assert names.told_title({"bb": told}) == {}
+    assert names.told_title(None) == {}
+    assert CustomFields().told_title({"aa": told}) == {}

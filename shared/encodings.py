@@ -1,0 +1,57 @@
+"""Undoes what `Content-Encoding` says was done to a body. Pure.
+
+The framework would do it by itself, and answers in plain words of its own what it cannot read.
+"""
+
+import zlib
+
+GZIP = 16 + zlib.MAX_WBITS
+ZLIB_METHOD = 0x08
+"""In the lower half of the first byte. Some senders leave the header of "deflate" away."""
+
+
+class Undecodable(ValueError):
+    """The bytes are not in the encoding that they claim, or in one that is not known here."""
+
+
+class TooLarge(ValueError):
+    """They are more than is taken, once decoded."""
+
+
+def decoded(content: bytes, encoding: str, *, most: int) -> bytes:
+    """At most so many bytes.
+
+    Raises:
+        Undecodable: as said there.
+        TooLarge: as said there; they were not decoded any further.
+    """
+    match encoding.strip().lower():
+        case "" | "identity":
+            return content
+        case "gzip" | "x-gzip":
+            return _inflated(content, GZIP, most)
+        case "deflate":
+            has_header = content[:1] and content[0] & 0x0F == ZLIB_METHOD
+            return _inflated(content, zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS, most)
+        case unknown:
+            raise Undecodable(f"encoding {unknown[:40]!r} is not known here")
+
+
+def _inflated(content: bytes, window: int, most: int) -> bytes:
+    """Of one stream after another, as gzip allows them."""
+    parts: list[bytes] = []
+    left = most
+    while content:
+        engine = zlib.decompressobj(window)
+        try:
+            part = engine.decompress(content, left + 1)
+        except zlib.error as error:
+            raise Undecodable(str(error)) from error
+        left -= len(part)
+        if left < 0:
+            raise TooLarge(f"more than {most} bytes")
+        if not engine.eof:
+            raise Undecodable("it ends too soon")
+        parts.append(part)
+        content = engine.unused_data
+    return b"".join(parts)
