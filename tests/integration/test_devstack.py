@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import jwt
 import psutil
@@ -19,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis import Redis
 
-from devstack import environment, postgres, processes, token
+from devstack import environment, postgres, processes, token, valkey
 from devstack.errors import StackError
 from devstack.stack import ANY_PORTS, NAMES, Stack
 from tests.support.infra import LOCAL, ROOT
@@ -63,6 +64,18 @@ def test_a_stack_of_another_process_is_found_by_its_pid_files(up: Up) -> None:
 
     assert [other.process(name) for name in NAMES] == [up.stack.process(name) for name in NAMES]
     assert other.urls == up.stack.urls
+
+
+def test_valkey_is_not_ready_when_another_has_its_port(up: Up) -> None:
+    port = urlsplit(up.stack.urls.redis).port or 0
+    state = up.stack._place("valkey").state
+    strange = state / "strange.pid"
+    strange.write_text(f"{os.getpid()}\n")
+
+    assert valkey.answers(port, state / valkey.PID_FILE)
+    assert valkey.pongs(port)
+    assert not valkey.answers(port, strange)
+    assert not valkey.answers(port, state / "none.pid")
 
 
 def test_postgres_comes_back_from_a_kill_with_what_was_committed(up: Up) -> None:

@@ -200,6 +200,21 @@ async def test_one_name_with_two_domains_is_asked_not_merged(
     assert "Their web domains differ." in contradicted["reasons"]
 
 
+async def test_of_many_of_one_name_that_contradict_each_other_each_pair_is_asked_about(
+    pool: db.Pool, client: Client
+) -> None:
+    countries = ("DE", "FR", "US", "IT", "ES", "PL", "SE", "JP", "BR")
+    for number, country in enumerate(countries, 1):
+        await tell(pool, an_org(number, name="Nine Lands", country=country))
+    answered: list[frozenset[str]] = []
+    while found := await reviews(pool, client):
+        for review in found:
+            await post(client, f"/reviews/{review['id']}", decision="separate")
+            answered.append(frozenset(sides(review)))
+
+    assert len(answered) == len(set(answered)) == 36
+
+
 async def test_a_question_vanishes_when_it_is_moot(pool: db.Pool, client: Client) -> None:
     await tell(pool, an_org(1, "Acme", website="acme.de"), an_org(2, "ACME", website="acme.fr"))
     assert len(await reviews(pool, client)) == 1
