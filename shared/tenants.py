@@ -90,6 +90,7 @@ class Tenants:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._version: tuple[int, int] | None = None
+        self._refused = ""
         self._by_company: Mapping[int, Tenant] = {}
         self._by_digest: Mapping[bytes, Tenant] = {}
         self._by_header: Mapping[str, Tenant] = {}
@@ -148,6 +149,7 @@ class Tenants:
         self._by_company = {t.company_id: t for t in tenants}
         self._by_digest = {_digest(_credentials(t)): t for t in tenants}
         self._by_header = {_header(t): t for t in tenants}
+        self._refused = ""
         log.info("tenants_loaded", extra={"tenants": len(tenants)})
 
     async def watch(self, stop: asyncio.Event) -> None:
@@ -164,6 +166,9 @@ class Tenants:
             reason = f"{type(error).__name__}: {error.strerror}"
         else:
             reason = str(error)
+        if reason == self._refused:  # said once, however often it is looked at
+            return
+        self._refused = reason
         log.error("tenants_file_refused", extra={"file": str(self._file), "reason": reason})
 
 

@@ -150,3 +150,14 @@ def test_a_job_title_is_the_same_however_a_custom_field_spells_it(
     assert names.told_title({"bb": told}) == {}
     assert names.told_title(None) == {}
     assert CustomFields().told_title({"aa": told}) == {}
+
+
+def test_what_is_wrong_with_the_file_is_said_once(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tenants = Tenants(file)
+    file.unlink()
+    for company_id in range(5):
+        tenants.get(company_id)
+
+    assert [each.message for each in caplog.records] == ["tenants_file_refused"]
