@@ -35,7 +35,6 @@ YIELD_BAGS: Final = 200
 
 _WORD: Final = "word"
 _LONGER: Final = "longer"
-_LENGTH: Final = ""
 
 
 class _Part(NamedTuple):
@@ -242,18 +241,20 @@ class _Search:
     async def _alike(self, asked: str) -> dict[str, int]:
         """Words that have the asked inside, or are a misspelling of it, with their level."""
         groups = sorted(terms.padded_grams(asked) | terms.grams(asked))
-        edits = matching.most_edits(asked)
-        lengths = [str(len(asked) + by) for by in range(-edits, edits + 1)] if edits else []
+        lengths = matching.lengths(asked)
         wanted = {group: [Wanted(group, Kind.LETTERS, Kind.LETTERS)] for group in groups}
-        wanted[_LENGTH] = [Wanted(length, Kind.LENGTH, Kind.LENGTH) for length in lengths]
+        for edits, of_edits in lengths.items():
+            wanted[_length(edits)] = [
+                Wanted(str(letters), Kind.LENGTH, Kind.LENGTH) for letters in of_edits
+            ]
         found = await lookup_store.postings(self.conn, self.user, wanted)
         size = self.state.words
         by_group = {g: bitmaps.joined(found[g, Kind.LETTERS], size) for g in groups}
         inner = sorted(terms.grams(asked))
         candidates = ranking.shared_by([by_group[g] for g in inner], len(inner))
-        if edits:
-            padded = [by_group[g] for g in sorted(terms.padded_grams(asked))]
-            long_enough = bitmaps.joined(found[_LENGTH, Kind.LENGTH], size)
+        padded = [by_group[g] for g in sorted(terms.padded_grams(asked))]
+        for edits in lengths:
+            long_enough = bitmaps.joined(found[_length(edits), Kind.LENGTH], size)
             least = matching.least_shared(asked, edits)
             near = ranking.shared_by(padded, least) & long_enough
             while near.bit_count() > MOST_CANDIDATES:
@@ -323,6 +324,11 @@ class _Search:
 
     def _joined(self, pieces: Iterable[Piece]) -> int:
         return bitmaps.joined(pieces, self.state.slots)
+
+
+def _length(edits: int) -> str:
+    """No letters have this name."""
+    return f"{edits} edits"
 
 
 def _plainly_wanted(token: Token, longer: Iterable[str]) -> dict[_Part, list[Wanted]]:

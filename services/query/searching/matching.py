@@ -5,12 +5,13 @@ Rule 1: a token's level is that of the best word of the contact for it; a contac
         sum of its tokens' levels; without one of the tokens it is not found.
 Rule 2: the middle of words and misspellings count only for a token that few contacts have as a
         word or a word's beginning.
-Rule 3: a misspelling is one edit from four letters on and two from eight on; an edit inserts,
-        drops or changes a letter, or swaps two neighbours. Words with digits have none. Of eight
-        letters, twice swapped, too little may be left to go by.
+Rule 3: a misspelling is one edit from four letters on, and two where the word or what was asked
+        for has eight and the latter six; an edit inserts, drops or changes a letter, or swaps two
+        neighbours. Words with digits have none. Of eight letters, twice edited, too little may be
+        left to go by.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -35,6 +36,8 @@ ENOUGH: Final = 100
 REMEMBERED: Final = 20_000
 ONE_EDIT: Final = 4
 TWO_EDITS: Final = 8
+LEAST_OF_TWO_EDITS: Final = 6
+"""What may be left of a long word, two of its letters dropped."""
 
 
 class Bag(NamedTuple):
@@ -99,7 +102,7 @@ def word_level(asked: str, word: str) -> int | None:
         return None
     if is_partial(asked) and asked in word:
         return INSIDE
-    edits = most_edits(asked)
+    edits = most_edits(asked, len(word))
     if edits == 0 or not word.isalpha() or abs(len(word) - len(asked)) > edits:
         return None
     distance = OSA.distance(asked, word, score_cutoff=edits)
@@ -113,10 +116,22 @@ def is_partial(asked: str) -> bool:
     return len(asked) >= terms.GRAM
 
 
-def most_edits(asked: str) -> int:
+def most_edits(asked: str, letters: int) -> int:
+    """How far a word of so many letters may be from it."""
     if not asked.isalpha() or len(asked) < ONE_EDIT:
         return 0
-    return 1 if len(asked) < TWO_EDITS else 2
+    is_long = len(asked) >= LEAST_OF_TWO_EDITS and max(len(asked), letters) >= TWO_EDITS
+    return 2 if is_long else 1
+
+
+def lengths(asked: str) -> Mapping[int, Collection[int]]:
+    """By edits, how many letters the words have that may be so far from it."""
+    found: dict[int, list[int]] = {}
+    for letters in range(len(asked) - 2, len(asked) + 3):
+        edits = most_edits(asked, letters)
+        if letters > 0 and abs(letters - len(asked)) <= edits:
+            found.setdefault(edits, []).append(letters)
+    return found
 
 
 def least_shared(asked: str, edits: int) -> int:
