@@ -132,8 +132,6 @@ class Deal(Fact):
 
 
 class Activity(Fact):
-    """One that is not done has no time at which it was: bodies that leave it out say so, too."""
-
     subject: str | None = None
     type: str | None = None
     done: bool | None = None
@@ -146,12 +144,6 @@ class Activity(Fact):
     owner_id: Id | None = None
     add_time: Instant | None = None
     update_time: Instant | None = None
-
-    @property
-    def said(self) -> set[str]:
-        """The names of the fields that the body speaks of."""
-        said = self.model_fields_set
-        return said | {"marked_as_done_time"} if "done" in said and not self.done else said
 
 
 class Lead(Fact):

@@ -123,8 +123,7 @@ def activities(changes: Iterable[ActivityChange]) -> Mapping[Key, Sequence[Write
     found: dict[Key, list[Write]] = {}
     for change in changes:
         deleted = change.action is Action.DELETE
-        said = change.data.said if change.data is not None else set()
-        carried = {name: getattr(change.data, name) for name in said & _ACTIVITY_BODY}
+        carried = _carried(change.data, _ACTIVITY_BODY)
         if not deleted:
             carried["occurred_at"] = moments.utc(change.occurred_at)
         if carried.get("marked_as_done_time"):

@@ -60,7 +60,7 @@ def activity(change: ActivityChange, _: Tenant) -> dict[str, Any]:
     body = change.data
     if body is None:
         return {}
-    said = body.said
+    said = body.model_fields_set
     carried: dict[str, Any] = {}
     if change.action is not Action.DELETE:
         carried["occurred_at"] = change.occurred_at

@@ -5,15 +5,7 @@ import pytest
 
 from services.orgs import folding
 from shared.errors import Poison
-from shared.events import (
-    Action,
-    Activity,
-    ActivityChange,
-    OrganizationChange,
-    Person,
-    PersonChange,
-    Source,
-)
+from shared.events import Action, OrganizationChange, Person, PersonChange, Source
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -57,16 +49,6 @@ def test_ids_that_cannot_be_are_poison(entity_id: str) -> None:
 
     with pytest.raises(Poison, match="Pipedrive gives"):
         folding.contacts([change])
-
-
-def test_what_is_not_done_has_no_time_of_being_done() -> None:
-    body = Activity(done=False, due_date=None)
-    told = ActivityChange(**an_envelope("activity", "3"), data=body)
-
-    (write,) = folding.activities([told])[1, 3]
-
-    assert write.carried["done"] is False
-    assert write.carried["marked_as_done_time"] is None
 
 
 def test_a_made_record_without_a_uuid_is_poison() -> None:

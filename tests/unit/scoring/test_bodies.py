@@ -171,16 +171,6 @@ def test_a_delete_does_not_say_when_an_activity_occurred() -> None:
     assert bodies.activity(a_change(Activity(done=True), Action.DELETE), TENANT) == {"done": True}
 
 
-def test_what_is_not_done_has_no_time_of_being_done() -> None:
-    undone = bodies.activity(a_change(Activity(done=False)), TENANT)
-    said = bodies.activity(a_change(Activity(done=False, marked_as_done_time=AT)), TENANT)
-    silent = bodies.activity(a_change(Activity(done=True)), TENANT)
-
-    assert undone == {"occurred_at": AT, "done": False, "done_at": None}
-    assert said["done_at"] == AT
-    assert "done_at" not in silent
-
-
 @pytest.mark.parametrize(
     ("fields", "moment"),
     [
