@@ -32,7 +32,11 @@ Ping = Callable[[], Awaitable[str | None]]
 PING_S = 3.0
 LONGEST_LINE_BYTES = 64 * 1024
 """Of a request. What is too long for one endpoint is told so in its own words up to here."""
-PARSING: Mapping[str, Any] = {"max_line_size": LONGEST_LINE_BYTES, "auto_decompress": False}
+PARSING: Mapping[str, Any] = {
+    "max_line_size": LONGEST_LINE_BYTES,
+    "max_field_size": LONGEST_LINE_BYTES,
+    "auto_decompress": False,
+}
 """What the framework cannot decode it would refuse in words of its own: `shared/encodings.py`."""
 UNMATCHED = "unmatched"
 DOCS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class Authenticator:
         self._secret = secret.get_secret_value() if secret else ""
         if not self._secret and jwks_file is None:
             raise ValueError("set JWT_SECRET or JWT_JWKS_FILE")
-        self._keys = _read_keys(jwks_file) if jwks_file else {}
+        self._keys = _read_keys(jwks_file) if jwks_file else ()
         self._known: OrderedDict[str, Session] = OrderedDict()
         self._deny = deny
 
@@ -86,7 +86,12 @@ class Authenticator:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send a bearer token in the Authorization header.")
-        claims = self._claims(token.strip())
+        try:
+            claims = self._claims(token.strip())
+        except jwt.ExpiredSignatureError as error:
+            raise Unauthenticated("The token has expired.") from error
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
+            raise Unauthenticated("The token is not valid.") from error
         session = self._known[authorization] = Session(
             _identity(claims),
             _token_id(claims, token.strip()),
@@ -98,40 +103,45 @@ class Authenticator:
         return session
 
     def _claims(self, token: str) -> dict[str, Any]:
-        try:
-            header = jwt.get_unverified_header(token)
-            key, algorithm = self._key_for(header)
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                key,
-                algorithms=[algorithm],
-                options={"require": ["exp", "sub", "company_id"], "verify_aud": False},
-            )
-        except jwt.ExpiredSignatureError as error:
-            raise Unauthenticated("The token has expired.") from error
-        except (jwt.PyJWTError, ValueError, TypeError) as error:
-            raise Unauthenticated("The token is not valid.") from error
-        return claims
-
-    def _key_for(self, header: dict[str, Any]) -> tuple[Any, str]:
-        algorithm = header.get("alg")
-        if algorithm == "HS256" and self._secret:
-            return self._secret, "HS256"
-        if algorithm in ASYMMETRIC:
-            for (kid, kind), key in self._keys.items():
-                if kind == algorithm and header.get("kid") in (None, kid):
-                    return key, kind
+        algorithm, keys = self._keys_for(jwt.get_unverified_header(token))
+        for number, key in enumerate(keys, 1):
+            try:
+                claims: dict[str, Any] = jwt.decode(
+                    token,
+                    key,
+                    algorithms=[algorithm],
+                    options={"require": ["exp", "sub", "company_id"], "verify_aud": False},
+                )
+            except jwt.InvalidSignatureError:
+                if number == len(keys):
+                    raise
+            else:
+                return claims
         raise Unauthenticated("The token is not signed with a key of ours.")
 
+    def _keys_for(self, header: dict[str, Any]) -> tuple[str, Sequence[Any]]:
+        """Those that may have signed it: all of its kind, where it does not say which."""
+        algorithm = header.get("alg")
+        if algorithm == "HS256" and self._secret:
+            return algorithm, [self._secret]
+        if algorithm in ASYMMETRIC:
+            return algorithm, [
+                key
+                for kid, kind, key in self._keys
+                if kind == algorithm and header.get("kid") in (None, kid)
+            ]
+        return "", ()
 
-def _read_keys(file: Path) -> dict[tuple[str | None, str], Any]:
+
+def _read_keys(file: Path) -> Sequence[tuple[str | None, str, Any]]:
+    """Each with its name, if it has one, and the algorithm it is for."""
     kinds = {"RSA": "RS256", "EC": "ES256"}
-    keys = {}
+    keys = []
     for entry in json.loads(file.read_text())["keys"]:
         kind = kinds.get(entry.get("kty"))
         if kind is None:
             raise ValueError(f"{file}: a key of type {entry.get('kty')!r} cannot verify tokens")
-        keys[entry.get("kid"), kind] = jwt.PyJWK(entry, algorithm=kind).key
+        keys.append((entry.get("kid"), kind, jwt.PyJWK(entry, algorithm=kind).key))
     return keys
 
 
@@ -145,7 +155,8 @@ def _identity(claims: dict[str, Any]) -> Identity:
 
 def token_id(jti: str) -> str:
     """The name of the tokens that carry the id."""
-    return hashlib.blake2b(jti.encode(), digest_size=16, person=b"my500 jti").hexdigest()
+    text = jti.encode("utf-8", "surrogatepass")  # JSON may hold half of a pair
+    return hashlib.blake2b(text, digest_size=16, person=b"my500 jti").hexdigest()
 
 
 def _token_id(claims: dict[str, Any], token: str) -> str:
@@ -158,8 +169,9 @@ def _token_id(claims: dict[str, Any], token: str) -> str:
 
 
 def _seconds(claim: float) -> float:
+    """As far as a token's times mean anything: none was issued before 1970."""
     try:
-        return float(claim)
+        return max(0.0, float(claim))
     except OverflowError as error:
         raise Unauthenticated("The token is not valid.") from error
 

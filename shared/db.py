@@ -31,6 +31,8 @@ STATEMENT_TIMEOUT_MS = 30_000
 ANSWER_S = 35.0
 """Postgres itself ends a statement before that; one that is silent for so long is away. Asked to
 cancel, it is given as long once more, and then the connection is cut."""
+REQUEST_ANSWER_S = 8.0
+"""The same where a user waits: rather told soon that a part is away than not at all."""
 CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
 MIGRATION_S = 3600.0
@@ -62,6 +64,8 @@ OUTAGES = (
     asyncpg.TransactionRollbackError,  # deadlock, serialization
     asyncpg.IdleInTransactionSessionTimeoutError,  # this process was frozen in the middle
     asyncpg.ReadOnlySQLTransactionError,  # a fail-over in progress
+    asyncpg.InvalidAuthorizationSpecificationError,  # a password that was changed there, not here
+    asyncpg.InvalidCatalogNameError,  # nor is the database there yet
 )
 REFUSALS = (
     asyncpg.DataError,
@@ -122,13 +126,15 @@ async def pool(
     size: int,
     durable: bool = True,
     patient: bool = False,
+    answer_s: float | None = None,
     heard: Heard | None = None,
 ) -> AsyncIterator[Pool]:
     """A pool whose connections see `schema` first. Connects when first used, and is closed when
     the block ends, by force if somebody does not give a connection back.
 
     `durable=False` lets commits return before they are on disk (rule 2). `patient=True` waits for
-    an answer as long as it takes.
+    an answer as long as it takes; others wait for `answer_s`, `ANSWER_S` if nothing is said, and
+    as long again for what they asked to be given up.
     `heard` is told of each statement after it has run.
     """
 
@@ -144,7 +150,7 @@ async def pool(
         connection_class=Kept,
         init=prepare,
         timeout=CONNECT_TIMEOUT_S,
-        command_timeout=None if patient else ANSWER_S,
+        command_timeout=None if patient else answer_s or ANSWER_S,
         max_cached_statement_lifetime=KEEP_PLANS_S,
         server_settings={
             "search_path": f"{schema},public",

@@ -5,6 +5,8 @@ The framework would do it by itself, and answers in plain words of its own what 
 
 import zlib
 
+MOST_STREAMS = 100
+"""In one body; a million empty ones would take a while to find empty."""
 GZIP = 16 + zlib.MAX_WBITS
 ZLIB_METHOD = 0x08
 """In the lower half of the first byte. Some senders leave the header of "deflate" away."""
@@ -41,7 +43,7 @@ def _inflated(content: bytes, window: int, most: int) -> bytes:
     """Of one stream after another, as gzip allows them."""
     parts: list[bytes] = []
     left = most
-    while content:
+    while content and len(parts) < MOST_STREAMS:
         engine = zlib.decompressobj(window)
         try:
             part = engine.decompress(content, left + 1)
@@ -54,4 +56,6 @@ def _inflated(content: bytes, window: int, most: int) -> bytes:
             raise Undecodable("it ends too soon")
         parts.append(part)
         content = engine.unused_data
+    if content:
+        raise Undecodable(f"more than {MOST_STREAMS} streams")
     return b"".join(parts)

@@ -1,16 +1,38 @@
 """What every service is told by its environment. Read once, in each service's main."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _readable(url: SecretStr) -> SecretStr:
+    """Raises:
+    ValueError: drivers would take a part of the password for a port, and show it in their errors.
+    """
+    text = url.get_secret_value()
+    try:
+        _ = urlsplit(text).port
+    except ValueError:
+        credentials = text.partition("://")[2].rpartition("@")[0]
+        if set(credentials) & set("/?#"):
+            raise ValueError(
+                "the URL's password has a character that must be written percent-encoded, "
+                "as / is written %2F"
+            ) from None
+    return url
+
+
+Url = Annotated[SecretStr, AfterValidator(_readable)]
+"""Of a server, with its password."""
 
 
 class Settings(BaseSettings):
     """Settings that all four services know; names are the environment's, in lower case."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     kafka_bootstrap_servers: str = Field("localhost:9092", description="host:port, or several")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

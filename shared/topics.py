@@ -124,5 +124,9 @@ OF_ENTITY = {
 """Where a change of an entity goes; every other entity goes to `OTHER`."""
 
 
+DEAD_LETTERS = ".dlq"
+"""How the names of their topics end."""
+
+
 def dead_letters_of(topic: str) -> str:
-    return f"{topic}.dlq"
+    return topic + DEAD_LETTERS

@@ -22,7 +22,7 @@ from shared.events import MODELS
 from shared.observability import WEBHOOKS
 from shared.openapi import Endpoint
 from shared.tenants import Tenant, Tenants
-from shared.web import Json, Refused, decoded, raw, received
+from shared.web import RETRY_AFTER_S, Json, Refused, decoded, raw, received
 
 REALM = 'Basic realm="my500", charset="UTF-8"'
 UNREAD = "unknown"
@@ -85,9 +85,10 @@ class Door:
             raise self._too_large()
         try:
             outcome = await self.intake.store(content, company_id=tenant.company_id)
-        except Unavailable:
+        except Unavailable as outage:
             _count("unavailable")
-            raise
+            sentence = f"The event could not be stored: {outage}. Send it again soon."
+            raise Refused(503, "unavailable", sentence, Retry_After=RETRY_AFTER_S) from outage
         return _answer(outcome, request)
 
     def _tenant(self, request: web.Request) -> Tenant:

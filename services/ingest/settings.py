@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import AliasChoices, Field, SecretStr
 
-from shared.settings import StoreSettings
+from shared.settings import StoreSettings, Url
 
 
 class IngestSettings(StoreSettings):
@@ -25,12 +25,12 @@ class IngestSettings(StoreSettings):
     spool_max_bytes: int = Field(
         4 * 1024**3, ge=4096, description="most that one instance keeps in its spool"
     )
-    database_url: SecretStr = Field(
+    database_url: Url = Field(
         SecretStr("postgresql://localhost:5432/my500"),
         validation_alias=AliasChoices("INGEST_DATABASE_URL", "DATABASE_URL"),
         description="Postgres of ingest's commands and sync; webhooks do without it",
     )
-    redis_url: SecretStr = Field(
+    redis_url: Url = Field(
         SecretStr("redis://localhost:6379/0"),
         description="Redis or Valkey that counts Pipedrive's tokens for all processes",
     )

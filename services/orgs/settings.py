@@ -2,17 +2,17 @@
 
 from pydantic import AliasChoices, Field, SecretStr
 
-from shared.settings import StoreSettings
+from shared.settings import StoreSettings, Url
 
 
 class OrgsSettings(StoreSettings):
     port: int = Field(8082, ge=0, le=65_535, description="port of the HTTP side")
-    database_url: SecretStr = Field(
+    database_url: Url = Field(
         SecretStr("postgresql://localhost:5432/my500"),
         validation_alias=AliasChoices("ORGS_DATABASE_URL", "DATABASE_URL"),
         description="Postgres of the organization store",
     )
-    redis_url: SecretStr = Field(
+    redis_url: Url = Field(
         SecretStr("redis://localhost:6379/0"),
         description="Redis or Valkey that counts the tokens of Pipedrive's API",
     )

@@ -40,11 +40,17 @@ async def main(arguments: Sequence[str]) -> None:
     roles = service.roles(arguments, ROLES)
     settings = ScoringSettings()
     configure_logs(settings.log_level)
-    dsn = settings.database_url
+    dsn = settings.database_url.get_secret_value()
     tenants = Tenants(settings.tenants_file)
     with lifecycle.stop_on_signal() as stop:
         async with (
-            db.pool(dsn, SERVICE, size=settings.pool_size, durable=False) as pool,
+            db.pool(
+                dsn,
+                SERVICE,
+                size=settings.pool_size,
+                durable=False,
+                answer_s=db.REQUEST_ANSWER_S,
+            ) as pool,
             db.pool(dsn, SERVICE, size=settings.pool_size, durable=False) as working_pool,
             Publisher(settings, deadline_s=PUBLISH_S) as publisher,
         ):

@@ -106,7 +106,7 @@ def plan(settings: ScoringSettings) -> Plan:
 
     return Plan(
         SERVICE,
-        settings.database_url,
+        settings.database_url.get_secret_value(),
         settings,
         MIGRATIONS,
         CONSUMED,

@@ -1,14 +1,14 @@
 """What scoring is told by its environment."""
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 
-from shared.settings import StoreSettings
+from shared.settings import StoreSettings, Url
 
 
 class ScoringSettings(StoreSettings):
     port: int = Field(8083, ge=0, le=65535, description="port to listen on")
-    database_url: str = Field(
-        "postgresql://localhost:5432/my500",
+    database_url: Url = Field(
+        SecretStr("postgresql://localhost:5432/my500"),
         validation_alias=AliasChoices("SCORING_DATABASE_URL", "DATABASE_URL"),
         description="Postgres of the scoring store",
     )

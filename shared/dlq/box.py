@@ -18,12 +18,13 @@ from typing import Final
 import orjson
 
 from shared import topics
-from shared.dlq.letters import SUFFIX, Letter, Wanted, read
+from shared.dlq.letters import Letter, Wanted, read
 from shared.kafka.client import ensure_compacted
 from shared.kafka.dead_letters import ATTEMPTS
 from shared.kafka.publisher import Publisher, Record
 from shared.kafka.scanning import existing, scan
 from shared.settings import Settings
+from shared.topics import DEAD_LETTERS
 
 MARKS: Final = "dlq.marks"
 REPLAYED: Final = "replayed"
@@ -46,9 +47,9 @@ async def letters(
         Unavailable: Kafka is away.
     """
     there = await existing(settings)
-    boxes = {name for name in there if name.endswith(SUFFIX)}
+    boxes = {name for name in there if name.endswith(DEAD_LETTERS)}
     if of:
-        boxes &= {f"{origin}{SUFFIX}" for origin in of}
+        boxes &= {f"{origin}{DEAD_LETTERS}" for origin in of}
     if not boxes:
         return
     marks = await _marks(settings) if MARKS in there else {}
@@ -96,6 +97,18 @@ async def overtaken(settings: Settings, chosen: Collection[Letter]) -> frozenset
     )
 
 
+async def homeless(
+    settings: Settings, chosen: Collection[Letter], resend: Resend
+) -> frozenset[str]:
+    """The names of those whose topic is not there (any more): all that go with them would fail.
+
+    Raises:
+        Unavailable: Kafka is away.
+    """
+    there = await existing(settings)
+    return frozenset(letter.name for letter in chosen if resend(letter).topic not in there)
+
+
 def _place(letter: Letter) -> Place:
     return letter.topic, letter.partition, letter.key
 
@@ -123,7 +136,7 @@ def again(letter: Letter, record: Record) -> Record:
     """The record, knowing how often it was tried: who cannot read it says so in the next letter.
     What a reader has put aside once more counts this try itself.
     """
-    tried = letter.attempts + record.topic.endswith(SUFFIX)
+    tried = letter.attempts + record.topic.endswith(DEAD_LETTERS)
     others = [(name, text) for name, text in record.headers if name != ATTEMPTS]
     return record._replace(headers=[*others, (ATTEMPTS, b"%d" % tried)])
 

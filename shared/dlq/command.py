@@ -73,12 +73,14 @@ def _add_filters(parser: argparse.ArgumentParser, action: str) -> None:
     parser.add_argument(
         "names", nargs="*", type=_name, help="letters by name, TOPIC:PARTITION:OFFSET"
     )
-    parser.add_argument("--topic", help="the records' own topic, e.g. pipedrive.persons")
-    parser.add_argument("--reason-contains", metavar="TEXT", help="in any case")
+    parser.add_argument(
+        "--topic", type=_filter, help="the records' own topic, e.g. pipedrive.persons"
+    )
+    parser.add_argument("--reason-contains", type=_filter, metavar="TEXT", help="in any case")
     parser.add_argument("--since", type=_instant, metavar="ISO", help="put aside then, or later")
     parser.add_argument("--until", type=_instant, metavar="ISO", help="put aside before")
-    parser.add_argument("--company", help="the tenant's number")
-    parser.add_argument("--key", help="the record's key, e.g. 123:8")
+    parser.add_argument("--company", type=_filter, help="the tenant's number")
+    parser.add_argument("--key", type=_filter, help="the record's key, e.g. 123:8")
     parser.add_argument("--limit", type=_count, metavar="N", help="no more than so many")
     parser.add_argument("--json", action="store_true", help="JSON, an object a line")
     if action in ("list", "show"):
@@ -91,6 +93,12 @@ def _add_filters(parser: argparse.ArgumentParser, action: str) -> None:
 def _name(text: str) -> str:
     if not letters.is_name(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not TOPIC:PARTITION:OFFSET")
+    return text
+
+
+def _filter(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("empty, which would leave nothing out")
     return text
 
 
@@ -164,8 +172,11 @@ async def _settle(
     settings: Settings, chosen: argparse.Namespace, found: Sequence[Letter], resend: Resend | None
 ) -> bool:
     """Whether some of them are refused."""
-    late = frozenset() if resend is None else await box.overtaken(settings, found)
-    settled = [letter for letter in found if letter.name not in late]
+    late, homeless = frozenset[str](), frozenset[str]()
+    if resend is not None:
+        late = await box.overtaken(settings, found)
+        homeless = await box.homeless(settings, found, resend)
+    settled = [letter for letter in found if letter.name not in late | homeless]
     if chosen.dry_run:
         _print(settled, whole=False, as_json=chosen.json)
     else:
@@ -178,7 +189,9 @@ async def _settle(
     for letter in found:
         if letter.name in late:
             _complain(f"{letter.name}: {OVERTAKEN.format(letter.topic)}")
-    return bool(late)
+        elif letter.name in homeless:
+            _complain(f"{letter.name}: not replayed: there is no topic {letter.topic}")
+    return bool(late | homeless)
 
 
 def _origins(wanted: Wanted) -> Collection[str]:

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import orjson
 
-SUFFIX: Final = ".dlq"
+from shared.topics import DEAD_LETTERS
+
 EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -105,9 +106,9 @@ def read(
 ) -> Letter:
     """The letter in a record: of the topic of letters, at partition and offset."""
     told = {name: text.decode(errors="replace") for name, text in headers}
-    origin = told.get("topic", topic.removesuffix(SUFFIX))
+    origin = told.get("topic", topic.removesuffix(DEAD_LETTERS))
     return Letter(
-        name=f"{topic.removesuffix(SUFFIX)}:{place[0]}:{place[1]}",
+        name=f"{topic.removesuffix(DEAD_LETTERS)}:{place[0]}:{place[1]}",
         topic=origin,
         partition=_number(told.get("partition")),
         offset=_number(told.get("offset")),
@@ -152,8 +153,10 @@ def _text(content: bytes | None) -> str | None:
 
 
 def _value(content: bytes) -> Any:
-    """As JSON where it is any."""
+    """As JSON where it is any, and not nested deeper than can be written again."""
     try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
+        found = orjson.loads(content)
+        orjson.dumps([found, found])  # it stands in an object
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return _text(content)
+    return found

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from shared.errors import Unavailable
 from shared.settings import Settings
-from shared.topics import Topic, dead_letters_of
+from shared.topics import DEAD_LETTERS, Topic, dead_letters_of
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,8 @@ LOOK_S = 0.05
 TOPIC_EXISTS = 36
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """A webhook of the largest size we take, wrapped, with room to spare."""
+LETTER_BYTES = MAX_MESSAGE_BYTES + 64 * 1024
+"""The largest record with what its letter says of it, and with what a replay adds."""
 
 
 @contextmanager
@@ -77,11 +79,12 @@ def _new_topics(
 
 
 def _new_topic(settings: Settings, name: str, config: Mapping[str, str]) -> NewTopic:
+    largest = LETTER_BYTES if name.endswith(DEAD_LETTERS) else MAX_MESSAGE_BYTES
     return NewTopic(
         name=physical(settings, name),
         num_partitions=settings.kafka_partitions,
         replication_factor=settings.kafka_replication_factor,
-        topic_configs={"max.message.bytes": str(MAX_MESSAGE_BYTES), **config},
+        topic_configs={"max.message.bytes": str(largest), **config},
     )
 
 

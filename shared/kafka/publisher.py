@@ -23,7 +23,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.structs import RecordMetadata
 
 from shared.errors import Unavailable
-from shared.kafka.client import MAX_MESSAGE_BYTES, connection, errors, physical
+from shared.kafka.client import LETTER_BYTES, connection, errors, physical
 from shared.kafka.rounds import Acked, Lane, Record
 from shared.observability import PRODUCER_REBUILDS
 from shared.positions import Position
@@ -175,7 +175,7 @@ class Publisher:
                 acks="all",
                 enable_idempotence=True,
                 linger_ms=0,
-                max_request_size=MAX_MESSAGE_BYTES,
+                max_request_size=LETTER_BYTES,
                 request_timeout_ms=METADATA_MS,
             )
             try:

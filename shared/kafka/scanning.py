@@ -71,7 +71,7 @@ async def scan(settings: Settings, topics: Collection[str]) -> AsyncGenerator[St
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        max_partition_fetch_bytes=client.MAX_MESSAGE_BYTES,
+        max_partition_fetch_bytes=client.LETTER_BYTES,
     )
     try:
         with client.errors():

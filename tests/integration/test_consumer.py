@@ -10,12 +10,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from shared import db, service, topics
 from shared.errors import Poison, Unavailable
 from shared.events import Action, Note, NoteChange, Source, dump
-from shared.kafka.client import physical
+from shared.kafka.client import MAX_MESSAGE_BYTES, physical
 from shared.kafka.consumer import AfterCommit, Apply, Consumer, Received
 from shared.kafka.dead_letters import ATTEMPTS
 from shared.kafka.publisher import Publisher, Record
@@ -358,6 +358,25 @@ async def test_a_zombie_is_fenced_off_by_the_store(
         await until(has_noted(pool, 300))
 
     assert await noted(pool) == numbers(300)
+
+
+async def test_the_largest_record_there_can_be_becomes_a_dead_letter(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    """With all that is said of it, it is larger than itself."""
+    large = b"{" + secrets.token_bytes(MAX_MESSAGE_BYTES - 100)
+    other = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap_servers, max_request_size=2 * MAX_MESSAGE_BYTES
+    )
+    async with other:
+        await other.send_and_wait(physical(settings, topics.NOTES.name), large, b"1:1")
+    await publisher.publish([a_note(2)])
+
+    async with consuming(settings, pool, publisher):
+        await until(has_noted(pool, 1))
+        [letter] = await dead_letters(settings, 1)
+
+    assert letter.value == large
 
 
 async def test_too_much_poison_stops_the_line(

@@ -414,6 +414,7 @@ async def test_with_kafka_away_and_the_spool_full_webhooks_are_refused_until_it_
         assert [status for status, _ in answers] == [200] * taken + [503] * (20 - taken)
         assert limit // 2 < taken * len(large) < limit
         assert answers[-1][1]["code"] == "unavailable"
+        assert "the spool is full" in answers[-1][1]["error"]
         assert len(await service.records("pipedrive.persons", taken)) == taken
 
         async def is_taken() -> bool:

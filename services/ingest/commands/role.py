@@ -67,7 +67,7 @@ async def assembled(
 ) -> AsyncIterator[Role]:
     dsn = settings.database_url.get_secret_value()
     async with (
-        db.pool(dsn, SCHEMA, size=settings.pool_size) as pool,
+        db.pool(dsn, SCHEMA, size=settings.pool_size, answer_s=db.REQUEST_ANSWER_S) as pool,
         aiohttp.ClientSession() as session,
     ):
         neighbours = Neighbours(

@@ -51,7 +51,7 @@ async def main(arguments: Sequence[str]) -> None:
     tenants = Tenants(settings.tenants_file)
     try:
         with db.errors():
-            async with scratch.store(settings.database_url, MIGRATIONS) as pool:
+            async with scratch.store(settings.database_url.get_secret_value(), MIGRATIONS) as pool:
                 await run(wanted, settings, tenants, pool)
     except Unavailable as outage:
         raise SystemExit(f"away: {outage}") from outage

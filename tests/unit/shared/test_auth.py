@@ -127,6 +127,41 @@ def test_a_key_of_the_jwks_file_verifies(
     assert Authenticator(None, file).identify(f"Bearer {token}") == Identity(7001, 11, False)
 
 
+def test_a_token_that_does_not_name_its_key_may_be_by_any_of_its_kind(tmp_path: Path) -> None:
+    private = [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(3)]
+    kind = jwt.get_algorithm_by_name("RS256")
+    keys = [json.loads(kind.to_jwk(key.public_key())) for key in private[:2]]
+    file = tmp_path / "jwks.json"
+    for listed in (keys, [key | {"kid": str(n)} for n, key in enumerate(keys)]):
+        file.write_text(json.dumps({"keys": listed}))
+        authenticator = Authenticator(None, file)
+        for key in private[:2]:
+            found = authenticator.identify(bearer(key, "RS256"))
+            assert found == Identity(7001, 11, False)
+        with pytest.raises(Unauthenticated, match="not valid"):
+            authenticator.identify(bearer(private[2], "RS256"))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"jti": "\ud800"},
+        {"iat": -(10**18)},
+        {"iat": -1e300},
+        {"iat": "-99999999999999999999"},
+        {"jti": "\ud800" * 5, "iat": -0.5},
+    ],
+)
+def test_odd_claims_of_a_token_signed_by_us_are_read(
+    authenticator: Authenticator, odd: dict[str, Any]
+) -> None:
+    session = authenticator.session(bearer(**odd))
+
+    assert session.identity == Identity(7001, 11, False)
+    assert session.issued_at == 0
+    assert len(session.token_id) == 32
+
+
 def test_a_public_key_never_verifies_as_a_secret(jwks: tuple[Path, dict[str, Any]]) -> None:
     file, private = jwks
     public = private["RS256"].public_key()

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 
 from shared.dlq.letters import Letter, Wanted, instant, is_name, read
@@ -36,6 +37,14 @@ def test_a_letter_without_headers_is_read_all_the_same() -> None:
 
     assert (found.topic, found.attempts, found.company, found.state) == ("a.b", 1, "", None)
     assert found.whole()["value"] == "\\xff"
+
+
+@pytest.mark.parametrize("levels", [2, 200, 300, 5_000])
+def test_a_value_is_shown_however_deep_it_is(levels: int) -> None:
+    value = b'{"a":' * levels + b"1" + b"}" * levels
+    shown = read("a.b.dlq", (0, 1), (None, value), []).whole()
+
+    assert value.decode() in orjson.dumps(shown).decode().replace("\\", "")
 
 
 @pytest.mark.parametrize(
