@@ -352,6 +352,27 @@ async def test_a_spent_day_waits_for_midnight_while_webhooks_flow_on(
         assert answer["data"]["tokens"]["usedBySync"] <= 200
 
 
+async def test_what_was_read_before_a_wait_of_hours_is_told_as_it_begins(
+    cluster: Cluster, log: Log
+) -> None:
+    async with connected(cluster, *SMALL, "--daily-tokens", "400") as (_, asking):
+        sync_id = await asking.connect()
+        read: list[int] = []
+
+        async def waits() -> bool:
+            is_waiting = (await asking.told(sync_id))["state"] == "waiting"
+            read.append(await _read(asking, sync_id))
+            return bool(is_waiting)
+
+        async def is_told() -> bool:
+            said = (await log.read("sync.status"))[-1]
+            return (said["state"], said["processed"]) == ("running", read[-1])
+
+        await until(waits)
+        await until(is_told, 10)
+        assert read[-1] > 0
+
+
 async def test_a_blocked_company_is_left_alone(cluster: Cluster) -> None:
     async with connected(cluster, *SMALL) as (pipedrive, asking):
         await pipedrive.turn("PATCH", "/limits", {"burst": 0, "blocked_after": 0})

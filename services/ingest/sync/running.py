@@ -90,13 +90,13 @@ class Run:
         except Stopped:
             log.info("sync_interrupted", extra={"step": self._progress.step})
         except (DaySpent, Blocked) as spent:
-            await self._wait(str(spent), spent.until)
+            await self._wait(status, str(spent), spent.until)
         except Refused as refused:
             await self._fail(status, refused.sentence)
         except Poison as why:
             await self._fail(status, str(why))
         except Unavailable as outage:
-            await self._wait(str(outage), datetime.now(UTC) + RETRY_AFTER)
+            await self._wait(status, str(outage), datetime.now(UTC) + RETRY_AFTER)
 
     def _reader(self, status: Status, stop: asyncio.Event) -> Reader:
         client = self._parts.clients.of(self._sync.company_id, Purpose.SYNC)
@@ -149,7 +149,7 @@ class Run:
     async def _hold(self, reader: Reader, spent: BurstSpent) -> None:
         """Wait for the burst, and say so meanwhile as of the day's tokens."""
         until = datetime.now(UTC) + timedelta(seconds=spent.retry_after_s)
-        await self._note_wait(str(spent), until)
+        await self._note_wait(reader.source.status, str(spent), until)
         await reader.pause(spent.retry_after_s)
         with db.own(self._conn):
             await sync_store.start(self._conn, self._sync.id)
@@ -216,12 +216,17 @@ class Run:
                 await sync_store.end(self._conn, sync.id, "failed", reason)
         SYNCS.labels(sync.mode.value, "failed").inc()
 
-    async def _wait(self, reason: str, until: datetime) -> None:
+    async def _wait(self, status: Status, reason: str, until: datetime) -> None:
         log.warning("sync_waits", extra={"reason": reason, "until": until.isoformat()})
-        await self._note_wait(reason, until)
+        await self._note_wait(status, reason, until)
 
-    async def _note_wait(self, reason: str, until: datetime) -> None:
+    async def _note_wait(self, status: Status, reason: str, until: datetime) -> None:
         heart.beat()
         with db.own(self._conn):
             await sync_store.advance(self._conn, self._sync)
             await sync_store.wait(self._conn, self._sync.id, reason, until)
+        try:
+            await status.waits(self._sync)
+        except Unavailable as outage:  # it waits all the same, and tells when it goes on
+            log.info("sync_wait_untold", extra={"reason": str(outage)})
+        heart.beat()

@@ -1,9 +1,9 @@
 """Tells the other services how a company's synchronisation stands.
 
 Rule 1: whoever reads it shows it on every page of the company, so it is told when there is
-        something to tell: at the ends, and every few seconds while rows change. A sync by the
-        clock that found nothing says so once an hour, and whenever the pages may show another
-        state.
+        something to tell: at the ends, every few seconds while rows change, and how far it is as
+        a wait begins. A sync by the clock that found nothing says so once an hour, and whenever
+        the pages may show another state.
 Rule 2: that they may is written down before another state than "idle" is published, and that they
         do not after "idle" was: who dies in between tells it once more.
 Rule 3: versions grow from one telling to the next, whatever the clocks of those who tell say.
@@ -42,6 +42,7 @@ class Status:
         self._last_completed = last_completed
         self._told_idle = told_idle
         self._told_at = 0.0
+        self._said: tuple[int, int] | None = None
 
     @classmethod
     async def of(cls, publisher: Publisher, conn: db.Connection, company_id: int) -> Self:
@@ -59,6 +60,15 @@ class Status:
         self._told_at = time.monotonic()
         await self._tell(sync, SyncState.RUNNING, self._last_completed)
 
+    async def waits(self, sync: Sync) -> None:
+        """Whatever was told a moment ago: until the wait is over nothing more will be.
+
+        Raises:
+            Unavailable: Kafka or Postgres is away.
+        """
+        if not _is_quiet(sync) and _figures(sync) != self._said:
+            await self._tell(sync, SyncState.RUNNING, self._last_completed)
+
     async def done(self, sync: Sync, at: datetime) -> None:
         last = self._last_completed
         is_shown = self._told_idle and last is not None and _is_same_hour(last, at)
@@ -72,17 +82,19 @@ class Status:
         now_us = time.time_ns() // 1000
         with db.own(self._conn):
             version = await connection_store.next_version(self._conn, sync.company_id, now_us)
+        processed, failed = figures = _figures(sync)
         said = SyncStatus(
             version=version,
             company_id=sync.company_id,
             state=state,
             last_sync_at=last,
-            processed=sum(of["read"] for of in sync.counts.values()),
-            failed=sum(of["failed"] for of in sync.counts.values()),
+            processed=processed,
+            failed=failed,
         )
         if state is not SyncState.IDLE:
             await self._note(sync, told_idle=False)
         await self._publisher.publish([Record(SYNC_STATUS.name, said.key, dump(said))])
+        self._said = figures
         if state is SyncState.IDLE:
             await self._note(sync, told_idle=True)
 
@@ -92,6 +104,12 @@ class Status:
         with db.own(self._conn):
             await connection_store.note_told_idle(self._conn, sync.company_id, is_told=told_idle)
         self._told_idle = told_idle
+
+
+def _figures(sync: Sync) -> tuple[int, int]:
+    """How many rows were read, and how many of them could not be."""
+    counts = sync.counts.values()
+    return sum(of["read"] for of in counts), sum(of["failed"] for of in counts)
 
 
 def _is_quiet(sync: Sync) -> bool:
