@@ -1,11 +1,14 @@
 """What the sync's API answers, and how long a sync will still take.
 
-Rule: what is left is told from what has been done since the beginning, so a sync that waited for
-tokens says more than it needs. Of a full sync that is rows, once the lists have been measured; how
-many changed nobody knows beforehand, so of an incremental one it is lists. Before a tenth of a
-second of work nothing is told.
+Rule 1: what is left is told from what has been done since the beginning, so a sync that waited for
+        tokens says more than it needs. Of a full sync that is rows, once the lists have been
+        measured; how many changed nobody knows beforehand, so of an incremental one it is lists.
+        Before a tenth of a second of work nothing is told.
+Rule 2: until it is finished it is never said to need no time, nor less than it waits for: when
+        all rows that were counted beforehand have been read, nobody knows how long the rest takes.
 """
 
+import math
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -67,7 +70,9 @@ class SyncTold(Json):
     waiting_until: datetime | None = Field(
         description="while it waits, for tokens or for trouble to pass; then it goes on by itself"
     )
-    seconds_left: int | None
+    seconds_left: int | None = Field(
+        description="with the wait, while it waits; null as long as nobody knows"
+    )
 
 
 class SyncsTold(Json):
@@ -165,10 +170,19 @@ def seconds_left(row: Sync, now: datetime) -> int | None:
     if row.finished_at is not None:
         return 0
     done = share(row)
-    if row.started_at is None or not done:
+    if row.started_at is None or not done or done >= 1:
         return None
     took = (now - row.started_at).total_seconds()
-    return round(took * (1 - done) / done) if took > SHORTEST_S else None
+    if took <= SHORTEST_S:
+        return None
+    return max(1, _waits_s(row, now) + round(took * (1 - done) / done))
+
+
+def _waits_s(row: Sync, now: datetime) -> int:
+    """Until it goes on."""
+    if row.state != "waiting":
+        return 0
+    return max(0, math.ceil((row.due_at - now).total_seconds()))
 
 
 def hook(shown: dict[str, Any]) -> HookTold:

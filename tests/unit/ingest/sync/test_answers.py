@@ -50,6 +50,36 @@ def test_a_list_that_grew_while_it_was_read_counts_as_read() -> None:
     assert answers.share(a_sync(counts=counts)) == 1.0
 
 
+@pytest.mark.parametrize("step", ["walk leads", "walk archivedLeads", "gone persons"])
+def test_when_all_that_was_counted_is_read_nobody_knows_how_long_the_rest_takes(
+    step: str,
+) -> None:
+    counts = {
+        "persons": {"read": 1000, "changed": 0, "failed": 0, "total": 1000},
+        "leads": {"read": 100, "changed": 0, "failed": 0},
+    }
+    running = a_sync(counts=counts, mark={"step": step})
+
+    for state in ("running", "waiting"):
+        unknown = replace(running, state=state, due_at=NOW + timedelta(hours=9))
+        assert answers.seconds_left(unknown, NOW) is None
+
+
+def test_a_sync_that_is_all_but_done_is_not_said_to_be() -> None:
+    counts = {"persons": {"read": 9999, "changed": 0, "failed": 0, "total": 10_000}}
+
+    assert answers.seconds_left(a_sync(counts=counts), NOW) == 1
+
+
+def test_while_it_waits_the_wait_is_part_of_the_time_left() -> None:
+    hours = timedelta(hours=9, milliseconds=1)
+    waiting = a_sync(state="waiting", due_at=NOW + hours)
+
+    assert answers.seconds_left(waiting, NOW) == 9 * 3600 + 1 + 148
+    assert answers.seconds_left(waiting, NOW + 2 * hours) is not None
+    assert answers.seconds_left(replace(waiting, state="running"), NOW) == 148
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [({"finished_at": NOW}, 0), ({"started_at": None}, None), ({"counts": {}}, None)],
