@@ -12,8 +12,9 @@ import orjson
 import pytest
 
 from devstack.pipedrive.api import hooks
-from services.ingest.sync import connecting
+from services.ingest.sync import connecting, role
 from services.ingest.sync.connecting import NoUrl
+from shared import db, service
 from tests.support import histories, proxy
 from tests.support.cluster import Cluster, Instance, variables
 from tests.support.double import Double, double
@@ -812,6 +813,29 @@ async def test_webhooks_are_taken_while_there_is_no_postgres(cluster: Cluster) -
         assert await deliver(cluster, ingest, body, authorization(COMPANY)) == 200
         status, answer = await Asking(cluster, ingest).call("GET", "/api/sync")
         assert (status, answer["code"]) == (503, "unavailable")
+
+
+async def test_who_asks_before_the_tables_are_there_is_answered_when_they_are(
+    cluster: Cluster, database_url: str
+) -> None:
+    """As at every start: readiness is the door's, which needs no tables."""
+    await service.prepare_store(database_url, role.SCHEMA, role.MIGRATIONS, asyncio.Event())
+    other = await asyncpg.connect(database_url)
+    async with double(cluster.folder, COMPANY, *SMALL) as pipedrive:
+        cluster.write_tenants([a_connected_tenant(pipedrive)])
+        await other.execute("SELECT pg_advisory_lock($1)", db.SETTINGS_LOCK)
+        asking = Asking(cluster, cluster.start("ingest"))
+        await cluster.ready(asking.ingest)
+        async with asyncio.TaskGroup() as group:
+            syncs = group.create_task(asking.call("GET", "/api/sync"))
+            made = group.create_task(asking.call("POST", "/api/contacts", {"name": "Ann Other"}))
+            answered, _ = await asyncio.wait(
+                (syncs, made), timeout=0.5, return_when=asyncio.FIRST_COMPLETED
+            )
+            assert [each.result() for each in answered] == []
+            await other.close()
+
+        assert (syncs.result()[0], made.result()[0]) == (200, 201)
 
 
 async def test_the_roles_can_run_apart(cluster: Cluster, log: Log) -> None:

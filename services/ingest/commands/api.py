@@ -20,6 +20,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
+from services.ingest import tables
 from services.ingest.commands import command_store, refusals
 from services.ingest.commands.answers import (
     AfterQuery,
@@ -151,8 +152,7 @@ class Commands:
     async def _once(
         self, request: web.Request, asked: BaseModel, status: int, work: Work
     ) -> web.Response:
-        if not self.prepared.is_set():
-            raise Unavailable("Postgres: the tables of the commands are not there yet")
+        await tables.there(self.prepared, "the commands")
         user = identity(request)
         after = query(request, AfterQuery).after
         asker = Asker(user.company_id, user.user_id)

@@ -32,7 +32,7 @@ AWAY: Final = {503: "Postgres, Redis or Pipedrive is away"}
 
 @dataclass(frozen=True, slots=True)
 class SyncApi:
-    """`store` raises `Unavailable` until its tables are there."""
+    """`store` waits a moment for its tables, then raises `Unavailable`."""
 
     store: Store
     budget: Budget

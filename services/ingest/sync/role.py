@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from services.ingest import tables
 from services.ingest.settings import IngestSettings
 from services.ingest.sync import SCHEMA, connection_store, hearing
 from services.ingest.sync.api import SyncApi
@@ -60,10 +61,9 @@ class Sync:
     @asynccontextmanager
     async def store(self) -> AsyncIterator[db.Connection]:
         """Raises:
-        Unavailable: Postgres is away, or its tables are not there yet.
+        Unavailable: Postgres is away, or its tables are not there even after a moment.
         """
-        if not self.prepared.is_set():
-            raise Unavailable("the sync's tables are not there yet")
+        await tables.there(self.prepared, "the sync")
         with db.errors():
             async with self.pool.acquire() as conn:
                 yield conn
