@@ -16,12 +16,12 @@ from services.ingest.sync import connecting, role
 from services.ingest.sync.connecting import NoUrl
 from shared import db, service
 from tests.support import histories, proxy
-from tests.support.cluster import Cluster, Instance, variables
+from tests.support.cluster import Cluster, Instance, token, variables
 from tests.support.double import Double, double
 from tests.support.infra import Infra
 from tests.support.log_reading import Log, living, newest
 from tests.support.pipe import COMPANY, FOREIGN, a_tenant, authorization, deliver
-from tests.support.syncing import Asking, a_connected_tenant, changed
+from tests.support.syncing import USER, Asking, a_connected_tenant, changed
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -385,6 +385,39 @@ async def test_a_blocked_company_is_left_alone(cluster: Cluster) -> None:
 
         await until(is_blocked)
         assert (await pipedrive.turn("GET"))["requests"] < 20
+
+
+@pytest.mark.parametrize(
+    ("limits", "code", "longest_s"),
+    [
+        ({"daily_tokens": 0}, "pipedrive_day_spent", 3600),
+        ({"burst": 0, "blocked_after": 0}, "pipedrive_blocked", 300),
+    ],
+)
+async def test_who_connects_while_pipedrive_takes_no_calls_is_told_why_and_until_when(
+    cluster: Cluster, limits: Row, code: str, longest_s: int
+) -> None:
+    async with connected(cluster, *SMALL) as (pipedrive, asking):
+        await pipedrive.turn("PATCH", "/limits", limits)
+
+        async def answer() -> tuple[int, str, int]:
+            url, bearer = f"{asking.ingest.url}/api/connection", token(COMPANY, USER, role="admin")
+            async with cluster.http.post(
+                url,
+                json={"url": asking.ingest.url},
+                headers={"Authorization": f"Bearer {bearer}"},
+            ) as response:
+                told = await response.json()
+                return response.status, told["code"], int(response.headers["Retry-After"])
+
+        async def is_told() -> bool:
+            return (await answer())[:2] == (503, code)
+
+        await until(is_told, 20)
+        _, _, after_s = await answer()
+        # The day may end before the hour does.
+        assert after_s > 2
+        assert after_s <= longest_s + 1
 
 
 async def test_a_token_that_is_not_accepted_fails_the_sync_in_words(cluster: Cluster) -> None:

@@ -4,19 +4,12 @@ Rule: a refusal of Pipedrive's reaches the user in its own words; what passes sa
 again.
 """
 
-from datetime import UTC, datetime
 from typing import Final
 
+from services.ingest import outages
 from services.ingest.commands.making import SETTLED
 from shared.errors import Unavailable
-from shared.pipedrive.errors import (
-    Blocked,
-    BurstSpent,
-    DaySpent,
-    NotConnected,
-    Refused,
-    Unsettled,
-)
+from shared.pipedrive.errors import NotConnected, Refused, Unsettled
 from shared.web import Refused as Answer
 
 BUSY_S: Final = 1
@@ -44,33 +37,10 @@ def of_pipedrive(refused: Refused) -> Answer:
 
 def of_outage(outage: Unavailable) -> Answer | None:
     """Null for an outage that nothing more can be said of."""
-    match outage:
-        case Unsettled():
-            sentence = (
-                "Pipedrive gave no answer, and may have done it all the same. Send the same "
-                "request again: nothing is done twice."
-            )
-            return Answer(
-                503, "unsettled", sentence, Retry_After=str(round(SETTLED.total_seconds()))
-            )
-        case BurstSpent():
-            sentence = "Pipedrive is asked too often at the moment. Try again soon."
-            return Answer(
-                503, "pipedrive_busy", sentence, Retry_After=_seconds(outage.retry_after_s)
-            )
-        case DaySpent():
-            sentence = "Pipedrive takes no more requests of this company today."
-            return Answer(503, "pipedrive_day_spent", sentence, Retry_After=_until(outage.until))
-        case Blocked():
-            sentence = "Pipedrive refuses our requests for some minutes. Try again later."
-            return Answer(503, "pipedrive_blocked", sentence, Retry_After=_until(outage.until))
-        case _:
-            return None
-
-
-def _until(at: datetime) -> str:
-    return _seconds((at - datetime.now(UTC)).total_seconds())
-
-
-def _seconds(seconds: float) -> str:
-    return str(max(1, round(seconds + 0.5)))
+    if isinstance(outage, Unsettled):
+        sentence = (
+            "Pipedrive gave no answer, and may have done it all the same. Send the same "
+            "request again: nothing is done twice."
+        )
+        return Answer(503, "unsettled", sentence, Retry_After=str(round(SETTLED.total_seconds())))
+    return outages.told(outage)

@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 from aiohttp import web
 
+from services.ingest import outages
 from services.ingest.sync import answers, connecting, connection_store, hooks, sync_store
 from services.ingest.sync.connecting import Connecting, Store
 from services.ingest.sync.connection_store import Link
@@ -152,6 +153,8 @@ class SyncApi:
             raise Refusal(409, "not_connected", why.sentence) from why
         except Refused as why:
             raise Refusal(409, "pipedrive_refuses", why.sentence) from why
+        except Unavailable as outage:
+            raise outages.told(outage) or outage from outage
         return answer(made.model_dump(by_alias=True), status=202)
 
     async def connection(self, request: web.Request) -> web.Response:

@@ -1,0 +1,36 @@
+"""What a Pipedrive that takes no calls for a while means to who asked: why, and when to ask again.
+
+Rule: one wording and one set of codes, whichever part of the API made the call.
+"""
+
+from datetime import UTC, datetime
+
+from shared.errors import Unavailable
+from shared.pipedrive.errors import Blocked, BurstSpent, DaySpent
+from shared.web import Refused as Answer
+
+
+def told(outage: Unavailable) -> Answer | None:
+    """Null for an outage that nothing more can be said of."""
+    match outage:
+        case BurstSpent():
+            sentence = "Pipedrive is asked too often at the moment. Try again soon."
+            return Answer(
+                503, "pipedrive_busy", sentence, Retry_After=_seconds(outage.retry_after_s)
+            )
+        case DaySpent():
+            sentence = "Pipedrive takes no more requests of this company today."
+            return Answer(503, "pipedrive_day_spent", sentence, Retry_After=_until(outage.until))
+        case Blocked():
+            sentence = "Pipedrive refuses our requests for some minutes. Try again later."
+            return Answer(503, "pipedrive_blocked", sentence, Retry_After=_until(outage.until))
+        case _:
+            return None
+
+
+def _until(at: datetime) -> str:
+    return _seconds((at - datetime.now(UTC)).total_seconds())
+
+
+def _seconds(seconds: float) -> str:
+    return str(max(1, round(seconds + 0.5)))
