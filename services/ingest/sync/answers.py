@@ -37,7 +37,9 @@ class Asked(Json):
 
 
 class Counts(Json):
-    """`total` is an estimate until the list has been read; null where there is none yet."""
+    """`read` counts the rows that the list showed, each once a walk. `total` is an estimate until
+    the list has been read; null where there is none yet.
+    """
 
     read: int
     changed: int

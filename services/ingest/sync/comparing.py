@@ -29,7 +29,7 @@ AT_ONCE: Final = 50
 
 class Rows(NamedTuple):
     """Rows of a list, and a moment at which they had not been asked for yet. `is_last_word`:
-    a row that may still change within its second is taken as it is.
+    a row that may still change within its second is taken as it is, and not counted once more.
     """
 
     of: List

@@ -4,6 +4,7 @@ Rule 1: of a page, the news is published, then what we know, what seems to be mi
         we are is written in one transaction (see `progress`).
 Rule 2: a mark that Pipedrive no longer understands begins the list anew.
 Rule 3: rows that were read within the second of their last change are read again when it is over.
+Rule 4: a row that is read again, or asked for by its id, was counted when its list showed it.
 """
 
 import asyncio
@@ -65,7 +66,9 @@ class Reader:
     # Steps
 
     async def whole(self, of: List, *, is_last_word: bool = False) -> None:
-        """A short list, which is read at once."""
+        """A short list, which is read at once, and from its beginning if it was broken off."""
+        if not is_last_word:
+            self.progress.start_over(of)
         async with aclosing(self._pages(of, {})) as pages:
             async for page, asked_at in pages:
                 await self.take(Rows(of, page.rows, asked_at, is_last_word))
@@ -269,7 +272,7 @@ class Reader:
 
     def _count(self, read: Rows, found: Compared) -> None:
         numbers = {
-            "read": len(read.raw),
+            "read": 0 if read.is_last_word else len(read.raw),
             "changed": len(found.records),
             "failed": len(found.failures),
         }
