@@ -42,7 +42,14 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         Endpoint(
             "GET",
             "/api/my-500",
-            pages.cached(parts, View.CONTACTS, "/api/my-500", ask_contacts, reading.my_500),
+            pages.cached(
+                parts,
+                View.CONTACTS,
+                "/api/my-500",
+                ask_contacts,
+                reading.my_500,
+                tell_status=answers.told_status,
+            ),
             "The user's contacts; whom to talk to next comes first",
             {200: answers.ContactsPage, 400: out_of_bounds, 401: unsigned, **NO_ROOM},
             query=ListQuery,
@@ -78,7 +85,14 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         Endpoint(
             "GET",
             "/api/stats",
-            pages.cached(parts, View.OVERVIEW, "/api/stats", _ask_stats, stats.stats),
+            pages.cached(
+                parts,
+                View.OVERVIEW,
+                "/api/stats",
+                _ask_stats,
+                stats.stats,
+                tell_status=stats.told_status,
+            ),
             "The user's numbers",
             {200: stats.Stats, 400: out_of_bounds, 401: unsigned, **NO_ROOM},
             query=StatsQuery,

@@ -9,7 +9,9 @@ Rule 4: of those who miss the same page under the same generations, one reads, i
         redeem ends by itself, and another reads.
 Rule 5: while Postgres is away nothing newer can be read: the last page kept, until its time is
         up, is served marked stale.
-Rule 6: a page's time is counted by Redis and, in a process, by a clock that nobody sets: however
+Rule 6: what a page tells of its company is right under the company's own generation: where that
+        has moved on, who serves the page looks it up.
+Rule 7: a page's time is counted by Redis and, in a process, by a clock that nobody sets: however
         far the machines' clocks are apart, it ends when it was to end where it was kept first.
 """
 
@@ -60,13 +62,19 @@ class Origin(StrEnum):
 
 
 class Served(NamedTuple):
-    """`tag` names the generations it was read under; `kept_at` is a second of `time.monotonic`."""
+    """`tag` names the generations it was read under; `kept_at` is a second of `time.monotonic`.
+    `status` is what it tells of its company, as it was read; unless `is_told`, that may be over by
+    now, and what is found instead may be kept under `status_tag`, if there is one.
+    """
 
     content: Content
     origin: Origin
     etag: str | None = None
     tag: bytes | None = None
     kept_at: float = 0.0
+    status: bytes = b""
+    is_told: bool = True
+    status_tag: bytes | None = None
 
     @property
     def body(self) -> bytes:
@@ -74,17 +82,25 @@ class Served(NamedTuple):
 
 
 def _read(read: Read, origin: Origin) -> Served:
-    return Served(Content(read.body), origin)
+    return Served(Content(read.body), origin, status=read.status)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """As it is served from the cache. `now` are the generations it was read under, clean, or null
-    where they are not known.
+    where they are not known; without the company's, where that was not clean.
     """
 
     now: Now | None
     served: Served
+
+    def under(self, now: Now) -> Served | None:
+        """What of it may be served; null if nothing."""
+        if self.now == now:
+            return self.served
+        if self.now is None or self.now.tag is None or self.now.tag != now.tag:
+            return None
+        return self.served._replace(is_told=False, status_tag=now.company_tag)
 
     @property
     def is_over(self) -> bool:
@@ -136,8 +152,8 @@ class Cache:
         held = self._memory.get((part, name))
         try:
             now = await self._look(part)
-            if held is not None and held.now == now and not held.is_over:
-                return held.served
+            if held is not None and not held.is_over and (served := held.under(now)) is not None:
+                return served
             if not now.is_complete:
                 await self._begin(part)
                 now = await self._look(part)
@@ -177,7 +193,7 @@ class Cache:
         if page is None:
             return await self._fill(flight, read)
         self._memory.put((flight.part, flight.name), page)
-        return page.served
+        return page.under(flight.now) or page.served
 
     async def _fetch(self, flight: Flight) -> Page | None:
         """The page that Redis holds, if it was read under these generations; null when it is to be
@@ -242,9 +258,12 @@ class Cache:
         mark = hashlib.blake2b(tag + name.encode(), digest_size=12).hexdigest()
         # Weak: what ends an answer tells of its request, so no two are the same in every byte.
         etag = f'W/"{mark}"'
-        served = Served(Content(result.body), Origin.CACHE, etag, tag, time.monotonic())
-        self._memory.put((part, name), Page(now, served))
-        value = SEPARATOR.join((tag, etag.encode(), result.body))
+        kept_at = time.monotonic()
+        served = Served(Content(result.body), Origin.CACHE, etag, tag, kept_at, result.status)
+        company = b"" if now.company_tag is None else now.company or b""
+        self._memory.put((part, name), Page(now._replace(company=company or None), served))
+        parts = (tag, etag.encode(), company, result.status, result.body)
+        value = SEPARATOR.join(parts)
         await self._tell(
             ("SET", self._keys.page(part.user, name), value, "EX", PAGE_S), ("DEL", claim)
         )
@@ -257,9 +276,10 @@ class Cache:
 
 def _unpacked(value: bytes, left_ms: int, now: Now | None) -> Page:
     """A page as it lies in Redis, for so long yet, seen under the generations `now`."""
-    tag, etag, body = value.split(SEPARATOR, 2)
+    tag, etag, company, status, body = value.split(SEPARATOR, 4)
     kept_at = time.monotonic() + left_ms / 1000 - PAGE_S
-    return Page(now, Served(Content(body), Origin.CACHE, etag.decode(), tag, kept_at))
+    served = Served(Content(body), Origin.CACHE, etag.decode(), tag, kept_at, status)
+    return Page(now and now._replace(company=company or None), served)
 
 
 class Memory:

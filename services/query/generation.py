@@ -1,7 +1,9 @@
 """Which cached pages may be served: the keys in Redis, and the scripts that move them.
 
-Each user has a generation for each view, and each company one for what all its users see. A page
-is served while the generations it was read under are still the current ones, and they are clean.
+Each user has a generation for each view, and each company one for what all its users see: how its
+synchronisation stands. A page is served while the generations of its user and of the whole store
+it was read under are still the current ones, and they are clean. What it tells of the company is
+looked up apart from it, so a sync that finds nothing new makes no page invalid.
 
 Rule 1: a generation is random and never comes back.
 Rule 2: before a transaction commits, whoever it affects is marked: the generation is dirty until
@@ -163,8 +165,16 @@ class Now(NamedTuple):
     @property
     def tag(self) -> bytes | None:
         """What a page must have been read under to be served now; null while none may be."""
-        if self.epoch is None or self.company is None or self.part is None:
+        return self._tag(self.part)
+
+    @property
+    def company_tag(self) -> bytes | None:
+        """The same of what is told of the company."""
+        return self._tag(self.company)
+
+    def _tag(self, generation: bytes | None) -> bytes | None:
+        if self.epoch is None or generation is None:
             return None
-        if any(each.startswith(DIRTY) for each in (self.epoch, self.company, self.part)):
+        if self.epoch.startswith(DIRTY) or generation.startswith(DIRTY):
             return None
-        return b"/".join((self.run, self.epoch, self.company, self.part))
+        return b"/".join((self.run, self.epoch, generation))

@@ -5,24 +5,26 @@ speaks of the request.
 """
 
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
 from aiohttp import web
 
-from services.query import encoding
+from services.query import encoding, store
 from services.query.batch import User
 from services.query.cache import Origin, Served
 from services.query.generation import Part, View
 from services.query.live import arrivals
-from services.query.parts import Parts
+from services.query.parts import Parts, TellStatus
 from services.query.reading import Read
 from services.query.sampler import Sample
 from shared import db, ready
+from shared.errors import Unavailable
 from shared.observability import PAGE_READS, PAGES, STALE_PAGES
 from shared.openapi import Handler
-from shared.web import JSON_TYPE, identity
+from shared.web import JSON_TYPE, Refused, identity
 
 REMEMBERED: Final = 4096
 
@@ -58,9 +60,17 @@ def remembering(parse: Callable[[web.Request], AskedT]) -> Ask[AskedT]:
 
 
 def cached(
-    parts: Parts, view: View, route: str, ask: Ask[AskedT], reader: Reader[AskedT]
+    parts: Parts,
+    view: View,
+    route: str,
+    ask: Ask[AskedT],
+    reader: Reader[AskedT],
+    *,
+    tell_status: TellStatus | None = None,
 ) -> Handler:
-    """A handler that answers a user's page from the cache, or reads it."""
+    """A handler that answers a user's page from the cache, or reads it. `tell_status` where the
+    page tells of the company's synchronisation.
+    """
     counted = {origin: PAGES.labels(route, origin.value) for origin in Origin}
     reads = PAGE_READS.labels(route)
     STALE_PAGES.labels(route)  # there from the start: a rate of what never was is nothing at all
@@ -77,16 +87,39 @@ def cached(
 
         part = Part(user, view)
         served = await parts.cache.page(part, name, read)
-        is_stale = parts.watch.away or served.origin is Origin.STALE
+        status, is_stale = served.status, parts.watch.away or served.origin is Origin.STALE
+        if tell_status is not None and not served.is_told:
+            try:
+                status = await _status(parts, user, served.status_tag, tell_status)
+            except (Unavailable, Refused):
+                is_stale = True
         counted[Origin.STALE if is_stale else served.origin].inc()
         if parts.samples.wanted and served.origin is Origin.CACHE:
             parts.samples.offer(
                 Sample(part, route, name, served, lambda conn: reader(conn, user, asked))
             )
-        return _page(request, served, began, is_stale=is_stale)
+        return _page(request, served, status, began, is_stale=is_stale)
 
     page.__name__ = reader.__name__
     return page
+
+
+async def _status(parts: Parts, user: User, tag: bytes | None, tell: TellStatus) -> bytes:
+    """What is told of the company now; `tag` is the clean generation under which it is asked.
+
+    Raises:
+        Unavailable: Postgres is away.
+        Refused: there is no room for the read.
+    """
+    place = (user.company_id, tell)
+    kept = parts.statuses.get(place)
+    if kept is not None and kept[0] == tag:
+        return kept[1]
+    async with parts.snapshot(user) as conn:
+        told = tell(await store.sync_status(conn, user.company_id))
+    if tag is not None:
+        parts.statuses[place] = (tag, told)
+    return told
 
 
 def user_of(request: web.Request) -> User:
@@ -112,15 +145,17 @@ _READY_GZIP: Final = _lines(_COMMON | _GZIP) + b"ETag: %b\r\n"
 
 
 def _page(
-    request: web.Request, served: Served, began: float, *, is_stale: bool
+    request: web.Request, served: Served, status: bytes, began: float, *, is_stale: bool
 ) -> web.StreamResponse:
     etag = None if is_stale else served.etag
+    if etag is not None and status:
+        etag = f'{etag[:-1]}-{zlib.crc32(status):08x}"'
     condition = request.headers.get("If-None-Match")
     if etag is not None and condition is not None and encoding.matches(condition, etag):
         return web.Response(status=304, headers=_COMMON | {"ETag": etag})
     content = served.content
     after = request.get(arrivals.STATE)
-    tail = _tail(served.origin, began, is_stale=is_stale, after=after)
+    tail = status + _tail(served.origin, began, is_stale=is_stale, after=after)
     accepted = request.headers.get("Accept-Encoding")
     is_packed = (
         accepted is not None

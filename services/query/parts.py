@@ -3,10 +3,12 @@
 Rule: no read is begun that is known to fail, or that the user or the process has no room for.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
+
+import asyncpg
 
 from services.query import reading
 from services.query.batch import User
@@ -16,6 +18,9 @@ from services.query.sampler import Samples
 from services.query.watch import Watch
 from shared import db
 from shared.errors import Unavailable
+
+TellStatus = Callable[[asyncpg.Record | None], bytes]
+"""How a kind of page tells of the company's synchronisation."""
 
 NO_ROOM: Final = {
     429: "The user asked for more than is read for one; Retry-After says when to ask again",
@@ -31,6 +36,8 @@ class Parts:
     watch: Watch
     limits: Limits = field(default_factory=Limits)
     samples: Samples = field(default_factory=Samples)
+    statuses: dict[tuple[int, TellStatus], tuple[bytes, bytes]] = field(default_factory=dict)
+    """By company and page: what is told of the synchronisation, under which generation."""
 
     @asynccontextmanager
     async def room(self, user: User) -> AsyncIterator[None]:

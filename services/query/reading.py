@@ -36,7 +36,8 @@ async def snapshot(pool: db.Pool) -> AsyncIterator[db.Connection]:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A page's JSON, up to what is said about the request itself.
+    """A page's JSON, up to what is said about the request itself, and about how the company's
+    synchronisation stands, if anything is: that is `status`.
 
     `lasts` unless a change could show on it that does not count as one to the user: what is asked
     of an organization in which the user has no contact may change by that organization's end.
@@ -44,6 +45,7 @@ class Read:
 
     body: bytes
     lasts: bool = True
+    status: bytes = b""
 
 
 async def my_500(conn: db.Connection, user: User, asked: ListRequest) -> Read:
@@ -80,11 +82,11 @@ async def my_500(conn: db.Connection, user: User, asked: ListRequest) -> Read:
             has_prev=asked.after is not None or asked.page > 1,
             next_key=_key_of(rows[-1]) if has_next else None,
         ),
-        "syncStatus": answers.sync_status(status),
     }
     return Read(
-        answers.dump({"success": True, "data": page})[:-1],
+        answers.dump({"success": True, "data": page})[: -len(b"}}")],
         lasts=organization_id is None or (found == organization_id and total > 0),
+        status=answers.told_status(status),
     )
 
 

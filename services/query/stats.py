@@ -161,9 +161,14 @@ async def stats(conn: db.Connection, user: User, asked: StatsRequest) -> Read:
         "warmness": _warmness(buckets),
         "organizations": _organizations(totals, top, contacts),
         "activities": _activities(activities, weeks),
-        "syncStatus": _sync(status),
     }
-    return Read(answers.dump({"success": True, "data": content})[:-1])
+    body = answers.dump({"success": True, "data": content})[: -len(b"}}")]
+    return Read(body, status=told_status(status))
+
+
+def told_status(row: Row | None) -> bytes:
+    """The end of the data."""
+    return b',"syncStatus":%b}' % answers.dump(_sync(row))
 
 
 def _sync(row: Row | None) -> dict[str, Any]:

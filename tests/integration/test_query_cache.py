@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from services.query import projection, reading, stats
 from services.query.batch import User
-from services.query.cache import SEPARATOR, Cache, Origin
+from services.query.cache import SEPARATOR, Cache, Origin, ReadPage, Served
 from services.query.generation import READ, WAIT, Keys, Part, View
 from services.query.invalidation import Invalidation
 from services.query.projector import Projector
@@ -64,6 +64,13 @@ class Reader:
         second = await self.cache.page(part, NUMBERS.name, numbers)
         return first.body, second.body, {first.origin, second.origin} == {Origin.CACHE}
 
+    async def page(self, user: User, read: ReadPage | None = None) -> Served:
+        async def read_now() -> Read:
+            async with reading.snapshot(self.pool) as conn:
+                return await reading.my_500(conn, user, ASKED)
+
+        return await self.cache.page(Part(user, View.CONTACTS), ASKED.name, read or read_now)
+
     async def names(self, user: User = ME, between: Between | None = None) -> tuple[Any, Origin]:
         """The names on the user's page. `between` runs once Postgres has been read."""
 
@@ -74,8 +81,8 @@ class Reader:
                 await between()
             return found
 
-        served = await self.cache.page(Part(user, View.CONTACTS), ASKED.name, read)
-        data = json.loads(served.body + b"}")["data"]
+        served = await self.page(user, read)
+        data = json.loads(served.body + served.status + b"}")["data"]
         return [contact["name"] for contact in data["contacts"]], served.origin
 
 
@@ -289,18 +296,41 @@ async def test_of_two_projectors_the_last_to_end_frees_the_user(place: Place) ->
     assert seen[1][1] is Origin.STORE
 
 
-async def test_a_status_reaches_every_user_of_the_company_and_no_other(place: Place) -> None:
+async def test_a_status_ends_no_page_and_what_pages_told_of_it_is_over(place: Place) -> None:
     abroad = User(COMPANY + 1, 7)
     async with place.writer() as writer, place.reader() as reader:
         await writer.apply(named("Ada", 1))
-        for user in (ME, User(COMPANY, 8), abroad):
+        users = (ME, User(COMPANY, 8), abroad)
+        for user in users:
             await reader.names(user)
 
-        await writer.apply(facts.status(1, "running"))
+        async def told(*expected: bool) -> None:
+            for user, is_told in zip(users, expected, strict=True):
+                served = await reader.page(user)
+                assert (served.origin, served.is_told) == (Origin.CACHE, is_told)
 
-        assert (await reader.names(ME))[1] is Origin.STORE
-        assert (await reader.names(User(COMPANY, 8)))[1] is Origin.STORE
-        assert (await reader.names(abroad))[1] is Origin.CACHE
+        async def while_it_is_written() -> None:
+            await told(False, False, True)
+            assert (await reader.page(ME)).status_tag is None
+
+        await told(True, True, True)
+        await writer.apply(facts.status(1, "running"), before_commit=while_it_is_written)
+        await told(False, False, True)
+        assert (await reader.page(ME)).status_tag is not None
+
+
+async def test_a_page_read_while_a_status_is_written_may_tell_the_old_one(place: Place) -> None:
+    async with place.writer() as writer, place.reader() as reader, place.reader() as other:
+        await writer.apply(named("Ada", 1))
+
+        async def read_it() -> None:
+            assert (await reader.page(ME)).origin is Origin.STORE
+
+        await writer.apply(facts.status(1, "running"), before_commit=read_it)
+
+        for each in (reader, other):
+            served = await each.page(ME)
+            assert (served.origin, served.is_told) == (Origin.CACHE, False)
 
 
 async def test_two_companies_with_the_same_user_id_share_no_page(place: Place) -> None:

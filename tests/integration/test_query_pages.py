@@ -31,7 +31,7 @@ async def page(pool: db.Pool, user: User = ME, **asked: Any) -> dict[str, Any]:
     request = ListQuery.model_validate({k: str(v) for k, v in asked.items()}).request()
     async with reading.snapshot(pool) as conn:
         read = await reading.my_500(conn, user, request)
-    found: dict[str, Any] = json.loads(read.body + b"}")["data"]
+    found: dict[str, Any] = json.loads(read.body + read.status + b"}")["data"]
     return found
 
 

@@ -224,7 +224,8 @@ async def test_a_page_by_cursor_begins_where_the_one_before_ended(
     pool: db.Pool, filters: dict[str, Any]
 ) -> None:
     async with pool.acquire() as conn:
-        before = json.loads((await contacts(page=10, **filters)(conn)).body + b"}")["data"]
+        page = await contacts(page=10, **filters)(conn)
+    before = json.loads(page.body + page.status + b"}")["data"]
     cursor = before["pagination"]["nextCursor"]
 
     found = await plans(pool, contacts(cursor=cursor, **filters))

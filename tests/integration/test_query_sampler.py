@@ -74,7 +74,10 @@ async def test_a_stale_page_in_redis_is_found_and_told(
     found = await sample(door)
     outcome = await sampler(door).check(found)
 
-    assert json.loads(found.served.body + b"}")["data"]["contacts"][0]["name"] == "Eva"
+    assert (
+        json.loads(found.served.body + found.served.status + b"}")["data"]["contacts"][0]["name"]
+        == "Eva"
+    )
     assert outcome == "stale"
     assert STALE_PAGES.labels(LIST)._value.get() == before + 1
     (stale,) = [record for record in caplog.records if record.message == "stale_page"]

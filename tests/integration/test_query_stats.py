@@ -78,7 +78,7 @@ async def pool(database_url: str) -> AsyncIterator[db.Pool]:
 async def numbers(pool: db.Pool, user: User = ME, asked: StatsRequest = NOW) -> dict[str, Any]:
     async with reading.snapshot(pool) as conn:
         read = await stats.stats(conn, user, asked)
-    found: dict[str, Any] = json.loads(read.body + b"}")["data"]
+    found: dict[str, Any] = json.loads(read.body + read.status + b"}")["data"]
     return found
 
 
