@@ -255,7 +255,8 @@ class Cache:
         if not result.lasts:  # and so each who asks reads it, none after the other
             await self._tell(("SET", claim, tag + DIRTY, "PX", CLAIM_MS))
             return _read(result, Origin.STORE)
-        mark = hashlib.blake2b(tag + name.encode(), digest_size=12).hexdigest()
+        told = tag + name.encode() + result.status
+        mark = hashlib.blake2b(told, digest_size=12).hexdigest()
         # Weak: what ends an answer tells of its request, so no two are the same in every byte.
         etag = f'W/"{mark}"'
         kept_at = time.monotonic()

@@ -148,7 +148,7 @@ def _page(
     request: web.Request, served: Served, status: bytes, began: float, *, is_stale: bool
 ) -> web.StreamResponse:
     etag = None if is_stale else served.etag
-    if etag is not None and status:
+    if etag is not None and status is not served.status:
         etag = f'{etag[:-1]}-{zlib.crc32(status):08x}"'
     condition = request.headers.get("If-None-Match")
     if etag is not None and condition is not None and encoding.matches(condition, etag):
