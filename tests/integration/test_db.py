@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -161,6 +162,26 @@ async def test_a_postgres_that_is_not_there_is_an_outage() -> None:
     async with db.pool("postgresql://127.0.0.1:1/none", "app", size=1) as pool:
         with pytest.raises(Unavailable):
             await db.ping(pool)
+
+
+async def test_a_postgres_that_refuses_our_password_or_lacks_our_database_is_an_outage(
+    database_url: str,
+) -> None:
+    parts = urlsplit(database_url)
+    stranger = parts._replace(netloc=f"{parts.username}:guessed@{parts.hostname}:{parts.port}")
+    for url in (stranger.geturl(), parts._replace(path="/not_made_yet").geturl()):
+        async with db.pool(url, "any", size=1) as pool:
+            with pytest.raises(Unavailable):
+                await db.ping(pool)
+
+
+async def test_who_waits_for_a_user_waits_no_longer_than_is_said(database_url: str) -> None:
+    began = time.monotonic()
+    async with db.pool(database_url, "public", size=1, answer_s=0.3) as pool:
+        with pytest.raises(Unavailable), db.errors():
+            await pool.execute("SELECT pg_sleep(20)")
+
+    assert time.monotonic() - began < db.REQUEST_ANSWER_S
 
 
 async def fails(conn: db.Connection) -> None:
