@@ -11,6 +11,7 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,20 +105,18 @@ class Authenticator:
 
     def _claims(self, token: str) -> dict[str, Any]:
         algorithm, keys = self._keys_for(jwt.get_unverified_header(token))
-        for number, key in enumerate(keys, 1):
-            try:
+        if not keys:
+            raise Unauthenticated("The token is not signed with a key of ours.")
+        for key in keys:
+            with suppress(jwt.InvalidSignatureError):
                 claims: dict[str, Any] = jwt.decode(
                     token,
                     key,
                     algorithms=[algorithm],
                     options={"require": ["exp", "sub", "company_id"], "verify_aud": False},
                 )
-            except jwt.InvalidSignatureError:
-                if number == len(keys):
-                    raise
-            else:
                 return claims
-        raise Unauthenticated("The token is not signed with a key of ours.")
+        raise jwt.InvalidSignatureError
 
     def _keys_for(self, header: dict[str, Any]) -> tuple[str, Sequence[Any]]:
         """Those that may have signed it: all of its kind, where it does not say which."""

@@ -173,6 +173,16 @@ async def pool(
         await _close(made)
 
 
+@asynccontextmanager
+async def pools(dsn: str, schema: str, *, size: int) -> AsyncIterator[tuple[Pool, Pool]]:
+    """A worker's store: a pool for those whose user waits, and one for the work."""
+    async with (
+        pool(dsn, schema, size=size, durable=False, answer_s=REQUEST_ANSWER_S) as asked,
+        pool(dsn, schema, size=size, durable=False) as working,
+    ):
+        yield asked, working
+
+
 async def _close(pool: Pool) -> None:
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):

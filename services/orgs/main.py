@@ -40,14 +40,7 @@ async def main(arguments: Sequence[str]) -> None:
     dsn = settings.database_url.get_secret_value()
     with lifecycle.stop_on_signal() as stop:
         async with (
-            db.pool(
-                dsn,
-                SERVICE,
-                size=settings.pool_size,
-                durable=False,
-                answer_s=db.REQUEST_ANSWER_S,
-            ) as pool,
-            db.pool(dsn, SERVICE, size=settings.pool_size, durable=False) as working_pool,
+            db.pools(dsn, SERVICE, size=settings.pool_size) as (pool, working_pool),
             Publisher(settings, deadline_s=PUBLISH_DEADLINE_S) as publisher,
             Fallback(settings) as fallback,
         ):

@@ -225,11 +225,6 @@ def sync_status(row: Row | None) -> dict[str, Any]:
     }
 
 
-def told_status(row: Row | None) -> bytes:
-    """The end of a page's data."""
-    return b',"syncStatus":%b}' % dump(sync_status(row))
-
-
 def _instant(version: int) -> datetime:
     """Its second: a sync's version is the end of one, and is to look as the webhook's in it."""
     return EPOCH + timedelta(seconds=min(version, LAST_INSTANT_US) // SECOND)

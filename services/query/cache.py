@@ -94,12 +94,14 @@ class Page:
     now: Now | None
     served: Served
 
-    def under(self, now: Now) -> Served | None:
-        """What of it may be served; null if nothing."""
+    def is_under(self, now: Now) -> bool:
+        """Whether it may be served."""
+        return self.now == now or self.served.tag == now.tag
+
+    def told(self, now: Now) -> Served:
+        """As it may be: with what it tells of the company where that stands yet."""
         if self.now == now:
             return self.served
-        if self.now is None or self.now.tag is None or self.now.tag != now.tag:
-            return None
         return self.served._replace(is_told=False, status_tag=now.company_tag)
 
     @property
@@ -152,8 +154,8 @@ class Cache:
         held = self._memory.get((part, name))
         try:
             now = await self._look(part)
-            if held is not None and not held.is_over and (served := held.under(now)) is not None:
-                return served
+            if held is not None and held.is_under(now) and not held.is_over:
+                return held.told(now)
             if not now.is_complete:
                 await self._begin(part)
                 now = await self._look(part)
@@ -193,7 +195,7 @@ class Cache:
         if page is None:
             return await self._fill(flight, read)
         self._memory.put((flight.part, flight.name), page)
-        return page.under(flight.now) or page.served
+        return page.told(flight.now)
 
     async def _fetch(self, flight: Flight) -> Page | None:
         """The page that Redis holds, if it was read under these generations; null when it is to be
@@ -261,9 +263,9 @@ class Cache:
         etag = f'W/"{mark}"'
         kept_at = time.monotonic()
         served = Served(Content(result.body), Origin.CACHE, etag, tag, kept_at, result.status)
-        company = b"" if now.company_tag is None else now.company or b""
-        self._memory.put((part, name), Page(now._replace(company=company or None), served))
-        parts = (tag, etag.encode(), company, result.status, result.body)
+        company = now.company if now.company_tag is not None else None
+        self._memory.put((part, name), Page(now._replace(company=company), served))
+        parts = (tag, etag.encode(), company or b"", result.status, result.body)
         value = SEPARATOR.join(parts)
         await self._tell(
             ("SET", self._keys.page(part.user, name), value, "EX", PAGE_S), ("DEL", claim)

@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeVar
 
 from aiohttp import web
 
-from services.query import encoding, store
+from services.query import encoding, reading, store
 from services.query.batch import User
 from services.query.cache import Origin, Served
 from services.query.generation import Part, View
@@ -116,7 +116,7 @@ async def _status(parts: Parts, user: User, tag: bytes | None, tell: TellStatus)
     if kept is not None and kept[0] == tag:
         return kept[1]
     async with parts.snapshot(user) as conn:
-        told = tell(await store.sync_status(conn, user.company_id))
+        told = reading.told_status(tell(await store.sync_status(conn, user.company_id)))
     if tag is not None:
         parts.statuses[place] = (tag, told)
     return told

@@ -6,7 +6,7 @@ Rule: no read is begun that is known to fail, or that the user or the process ha
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
@@ -19,7 +19,7 @@ from services.query.watch import Watch
 from shared import db
 from shared.errors import Unavailable
 
-TellStatus = Callable[[asyncpg.Record | None], bytes]
+TellStatus = Callable[[asyncpg.Record | None], dict[str, Any]]
 """How a kind of page tells of the company's synchronisation."""
 
 NO_ROOM: Final = {

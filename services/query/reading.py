@@ -48,6 +48,17 @@ class Read:
     status: bytes = b""
 
 
+def open_ended(data: dict[str, Any], status: dict[str, Any], *, lasts: bool = True) -> Read:
+    """A page that ends in how the synchronisation stands."""
+    body = answers.dump({"success": True, "data": data})[: -len(b"}}")]
+    return Read(body, lasts, told_status(status))
+
+
+def told_status(status: dict[str, Any]) -> bytes:
+    """The end of such a page's data."""
+    return b',"syncStatus":%b}' % answers.dump(status)
+
+
 async def my_500(conn: db.Connection, user: User, asked: ListRequest) -> Read:
     organization_id = asked.filters.organization_id
     found: UUID | None = None
@@ -83,11 +94,8 @@ async def my_500(conn: db.Connection, user: User, asked: ListRequest) -> Read:
             next_key=_key_of(rows[-1]) if has_next else None,
         ),
     }
-    return Read(
-        answers.dump({"success": True, "data": page})[: -len(b"}}")],
-        lasts=organization_id is None or (found == organization_id and total > 0),
-        status=answers.told_status(status),
-    )
+    lasts = organization_id is None or (found == organization_id and total > 0)
+    return open_ended(page, answers.sync_status(status), lasts=lasts)
 
 
 async def _key_before(

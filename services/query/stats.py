@@ -14,7 +14,7 @@ from services.query import answers, organization_store, store, tallies
 from services.query.answers import Row, SyncStatus
 from services.query.batch import User
 from services.query.paging import Bucket
-from services.query.reading import Read
+from services.query.reading import Read, open_ended
 from services.query.request import WARMNESS, After
 from shared import db
 from shared.web import Json
@@ -162,16 +162,10 @@ async def stats(conn: db.Connection, user: User, asked: StatsRequest) -> Read:
         "organizations": _organizations(totals, top, contacts),
         "activities": _activities(activities, weeks),
     }
-    body = answers.dump({"success": True, "data": content})[: -len(b"}}")]
-    return Read(body, status=told_status(status))
+    return open_ended(content, sync_numbers(status))
 
 
-def told_status(row: Row | None) -> bytes:
-    """The end of the data."""
-    return b',"syncStatus":%b}' % answers.dump(_sync(row))
-
-
-def _sync(row: Row | None) -> dict[str, Any]:
+def sync_numbers(row: Row | None) -> dict[str, Any]:
     status = answers.sync_status(row)
     processed, failed = status["processed"], status["failed"]
     rate = round(max(0, processed - failed) / processed, 4) if processed else None

@@ -44,14 +44,7 @@ async def main(arguments: Sequence[str]) -> None:
     tenants = Tenants(settings.tenants_file)
     with lifecycle.stop_on_signal() as stop:
         async with (
-            db.pool(
-                dsn,
-                SERVICE,
-                size=settings.pool_size,
-                durable=False,
-                answer_s=db.REQUEST_ANSWER_S,
-            ) as pool,
-            db.pool(dsn, SERVICE, size=settings.pool_size, durable=False) as working_pool,
+            db.pools(dsn, SERVICE, size=settings.pool_size) as (pool, working_pool),
             Publisher(settings, deadline_s=PUBLISH_S) as publisher,
         ):
             loops: list[lifecycle.Loop] = [tenants.watch]

@@ -34,6 +34,9 @@ OVERTAKEN: Final = (
 )
 
 
+HOMELESS: Final = "not replayed: there is no topic {}"
+
+
 async def main(words: Sequence[str]) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(
@@ -172,11 +175,8 @@ async def _settle(
     settings: Settings, chosen: argparse.Namespace, found: Sequence[Letter], resend: Resend | None
 ) -> bool:
     """Whether some of them are refused."""
-    late, homeless = frozenset[str](), frozenset[str]()
-    if resend is not None:
-        late = await box.overtaken(settings, found)
-        homeless = await box.homeless(settings, found, resend)
-    settled = [letter for letter in found if letter.name not in late | homeless]
+    why = {} if resend is None else await _not_replayed(settings, found, resend)
+    settled = [letter for letter in found if letter.name not in why]
     if chosen.dry_run:
         _print(settled, whole=False, as_json=chosen.json)
     else:
@@ -187,11 +187,17 @@ async def _settle(
     done += box.DROPPED if resend is None else box.REPLAYED
     sys.stdout.write(f"{len(settled)} {done}\n")
     for letter in found:
-        if letter.name in late:
-            _complain(f"{letter.name}: {OVERTAKEN.format(letter.topic)}")
-        elif letter.name in homeless:
-            _complain(f"{letter.name}: not replayed: there is no topic {letter.topic}")
-    return bool(late | homeless)
+        if letter.name in why:
+            _complain(f"{letter.name}: {why[letter.name].format(letter.topic)}")
+    return bool(why)
+
+
+async def _not_replayed(
+    settings: Settings, found: Sequence[Letter], resend: Resend
+) -> dict[str, str]:
+    """Why not, by letter; the topic is left open."""
+    why = dict.fromkeys(await box.homeless(settings, found, resend), HOMELESS)
+    return why | dict.fromkeys(await box.overtaken(settings, found), OVERTAKEN)
 
 
 def _origins(wanted: Wanted) -> Collection[str]:

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from shared import topics
 from shared.kafka.publisher import Publisher, Record
 from shared.observability import DEAD_LETTERS
-from shared.topics import dead_letters_of
 
 REASON_CHARS = 2_000
 ATTEMPTS = "attempts"
@@ -51,7 +51,7 @@ def letter(
     if origin.reader is not None:
         headers["reader"] = origin.reader
     encoded = [(name, text.encode(errors="replace")) for name, text in headers.items()]
-    return Record(dead_letters_of(origin.topic), key, value, encoded)
+    return Record(topics.dead_letters_of(origin.topic), key, value, encoded)
 
 
 async def put_aside(publisher: Publisher, letters: list[Record]) -> None:
@@ -60,7 +60,7 @@ async def put_aside(publisher: Publisher, letters: list[Record]) -> None:
     """
     await publisher.publish(letters)
     for each in letters:
-        DEAD_LETTERS.labels(each.topic.removesuffix(".dlq")).inc()
+        DEAD_LETTERS.labels(each.topic.removesuffix(topics.DEAD_LETTERS)).inc()
 
 
 @dataclass(slots=True)

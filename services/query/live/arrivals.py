@@ -8,7 +8,6 @@ Rule 2: all who wait share one look at the store.
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -28,9 +27,6 @@ WAITING: Final = 5_000
 
 AWAY_S: Final = 0.25
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND: Final = timedelta(microseconds=1)
-
 STATE: Final = web.RequestKey("after", str)
 """Where a request carries which of the two."""
 
@@ -49,7 +45,8 @@ SELECT company_id, contact_id
 """
 
 SCORED: Final = """
-SELECT company_id, contact_id, last_contacted
+SELECT company_id, contact_id,
+       coalesce(greatest(extract(epoch FROM last_contacted) * 1000000, 0), 0)::bigint
   FROM contacts
   JOIN unnest($1::bigint[], $2::uuid[]) AS asked (company_id, contact_id)
        USING (company_id, contact_id)
@@ -188,12 +185,8 @@ class Arrivals:
         return Stored(
             offsets,
             frozenset(Contact(*row) for row in found),
-            {Contact(row[0], row[1]): _micros(row["last_contacted"]) for row in known},
+            {Contact(row[0], row[1]): row[2] for row in known},
         )
-
-
-def _micros(at: datetime | None) -> int:
-    return 0 if at is None else max(0, (at - EPOCH) // MICROSECOND)
 
 
 def _wanted(request: web.Request) -> Token:
