@@ -148,7 +148,7 @@ async def test_every_service_shows_its_health_and_its_documentation_and_stops_in
             async with cluster.http.get(instance.url + path) as response:
                 assert response.status == 200, (instance.service, path)
     for instance in services.values():
-        assert instance.stop() == 0, instance.log.read_text()[-2000:]
+        assert await instance.stop() == 0, instance.log.read_text()[-2000:]
 
 
 async def _one_dead_letter(cluster: Cluster) -> Any:

@@ -56,7 +56,7 @@ async def _kill_service(fault: Fault, world: World) -> None:
 
 
 async def _restart_service(fault: Fault, world: World) -> None:
-    status = await asyncio.to_thread(world.instances[fault.target].stop)
+    status = await world.instances[fault.target].stop()
     # One that has only just begun to start does not hear it yet, and ends as any process does.
     if status not in (0, -signal.SIGTERM):
         raise AssertionError(f"{fault.target} stopped with status {status}")
@@ -119,7 +119,7 @@ async def _storm(fault: Fault, world: World) -> None:
     while time.monotonic() < end:
         member = await world.start(fault.target)
         await asyncio.sleep(fault.lasts_s / 3)
-        await asyncio.to_thread(member.stop)
+        await member.stop()
     del world.instances[fault.target]
 
 

@@ -442,4 +442,4 @@ async def test_the_service_makes_the_topics_it_needs_and_says_when_it_is_ready(
                 return response.status == 200
 
         await until(is_taken, 30)
-        assert instance.stop() == 0
+        assert await instance.stop() == 0

@@ -264,7 +264,7 @@ async def test_kafka_away_from_the_start_and_a_crash_lose_nothing_and_keep_the_o
         return told == {"kafka": "ok", "spool": "ok", "tenants": "ok"}
 
     await until(all_is_well)
-    assert second.stop() == 0
+    assert await second.stop() == 0
 
 
 async def test_while_the_disk_is_full_kafka_takes_events_whenever_it_is_there(
@@ -374,7 +374,7 @@ async def test_a_damaged_spool_is_put_aside_and_the_rest_goes_on(
         if damage == "torn log":
             first.kill()
         else:
-            first.stop()
+            await first.stop()
         spoil(spool_files(cluster.folder), damage)
         kept = dict(sender.taken)
         sender.taken.clear()

@@ -108,4 +108,4 @@ async def test_what_the_topics_say_is_on_the_page(
 
     await until(is_whole, 20)
     assert (await cluster.get(projector.url + "/api/my-500", COMPANY, "7"))[0] == 404
-    assert [projector.stop(), api.stop()] == [0, 0]
+    assert [await projector.stop(), await api.stop()] == [0, 0]

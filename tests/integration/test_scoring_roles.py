@@ -90,7 +90,7 @@ async def test_two_workers_a_ticker_and_an_api_apart(
     assert (status, body["data"]["personId"]) == (200, "7")
     status, _ = await cluster.get(f"{others[0].url}/api/scores/{contact}", COMPANY, "1")
     assert status == 404
-    assert [instance.stop() for instance in (api, *others)] == [0, 0, 0, 0]
+    assert [await instance.stop() for instance in (api, *others)] == [0, 0, 0, 0]
 
 
 async def test_weights_are_decided_though_no_worker_ever_ran(cluster: Cluster) -> None:

@@ -1,5 +1,6 @@
 """The four services as processes, as operations would run them, on servers of the tests."""
 
+import asyncio
 import json
 import os
 import signal
@@ -61,10 +62,12 @@ class Instance:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> int:
-        """SIGTERM; the exit status."""
+    async def stop(self) -> int:
+        """SIGTERM; the exit status. The caller's loop goes on: what the process still has to ask
+        may be a double or a relay that lives in it.
+        """
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_S)
+        return await asyncio.to_thread(self.process.wait, STOP_S)
 
 
 @dataclass
@@ -88,7 +91,7 @@ class Cluster:
                 instance.process.terminate()
         for instance in self.instances:
             try:
-                instance.process.wait(STOP_S)
+                await asyncio.to_thread(instance.process.wait, STOP_S)
             except subprocess.TimeoutExpired:
                 instance.kill()
 
