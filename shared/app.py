@@ -38,6 +38,11 @@ PARSING: Mapping[str, Any] = {
     "auto_decompress": False,
 }
 """What the framework cannot decode it would refuse in words of its own: `shared/encodings.py`."""
+IDLE_S = web.AppKey("idle_s", float)
+LONGEST_IDLE_S = 75.0
+"""How long a connection may take over the lines of a request, or until the next one. Reverse
+proxies keep theirs for 60 s at most, unless they are told otherwise.
+"""
 UNMATCHED = "unmatched"
 DOCS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
@@ -183,7 +188,12 @@ async def preparing(*, title: str, host: str, port: int) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[None]:
     runner = web.AppRunner(
-        app, access_log=None, handle_signals=False, shutdown_timeout=5, **PARSING
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=5,
+        keepalive_timeout=app.get(IDLE_S, LONGEST_IDLE_S),
+        **PARSING,
     )
     await runner.setup()
     try:

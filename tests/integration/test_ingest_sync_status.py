@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.ingest.sync import answers, status
+from services.ingest.sync import answers
 from services.ingest.sync.schedule import BY_THE_CLOCK
 from shared.errors import Poison
 from shared.pipedrive.errors import BurstSpent
@@ -17,20 +17,19 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-def company(synchronised_company: Company, monkeypatch: pytest.MonkeyPatch) -> Company:
-    """In an hour that does not end."""
-    monkeypatch.setattr(status, "_is_same_hour", lambda *_: True)
+def company(synchronised_company: Company) -> Company:
     return synchronised_company
 
 
-async def test_a_sync_by_the_clock_that_finds_nothing_says_so_once_an_hour(
+async def test_a_sync_by_the_clock_that_finds_nothing_tells_its_end_and_nothing_else(
     company: Company,
 ) -> None:
-    before = list(company.told.states)
+    before, changes = list(company.told.states), len(company.told.events)
 
     assert await company.syncs(BY_THE_CLOCK) == "done"
 
-    assert company.told.states == before
+    assert company.told.states == [*before, "idle"]
+    assert len(company.told.events) == changes
 
 
 async def test_what_is_told_is_newer_than_what_a_process_told_whose_clock_is_ahead(
@@ -50,7 +49,7 @@ async def test_what_is_told_is_newer_than_what_a_process_told_whose_clock_is_ahe
 
 
 @pytest.mark.parametrize("trouble", [Poison("no"), RuntimeError("a bug")])
-async def test_a_failure_is_told_and_so_is_its_end_though_nothing_was_found_in_the_same_hour(
+async def test_a_failure_is_told_and_so_is_its_end_though_nothing_was_found(
     company: Company, trouble: Exception
 ) -> None:
     company.told.trouble = trouble
@@ -80,16 +79,3 @@ async def test_a_sync_that_waits_for_the_burst_says_until_when(company: Company)
     assert "burst" in told["reason"]
     assert told["waitingUntil"] > told["startedAt"]
     assert (afterwards["reason"], afterwards["waitingUntil"]) == (None, None)
-
-
-async def test_whoever_dies_before_writing_down_that_idle_was_told_tells_it_again(
-    company: Company,
-) -> None:
-    async with company.sync.store() as conn:
-        await conn.execute("UPDATE connections SET told_idle = false")
-    before = list(company.told.states)
-
-    assert await company.syncs(BY_THE_CLOCK) == "done"
-    assert await company.syncs(BY_THE_CLOCK) == "done"
-
-    assert company.told.states == [*before, "idle"]

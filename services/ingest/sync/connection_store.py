@@ -59,16 +59,12 @@ UPDATE connections SET since = least(since, last_event_at)
  WHERE company_id = $1 AND since IS NOT NULL
 """
 
-TOLD_IDLE = "SELECT told_idle FROM connections WHERE company_id = $1"
-
 NEXT_VERSION = """
 UPDATE connections
    SET told_version = greatest(told_version + 1, $2)
  WHERE company_id = $1
 RETURNING told_version
 """
-
-NOTE_TOLD_IDLE = "UPDATE connections SET told_idle = $2 WHERE company_id = $1"
 
 
 class Report(NamedTuple):
@@ -143,16 +139,7 @@ async def read_from_last_event(conn: Connection, company_id: int) -> None:
     await conn.execute(READ_FROM, company_id)
 
 
-async def told_idle(conn: Connection, company_id: int) -> bool:
-    """Whether the state that was published last is certainly "idle"."""
-    return bool(await conn.fetchval(TOLD_IDLE, company_id))
-
-
 async def next_version(conn: Connection, company_id: int, now_us: int) -> int:
     """To tell the state of the company's sync under: now, or beyond the last one."""
     found: int | None = await conn.fetchval(NEXT_VERSION, company_id, now_us)
     return now_us if found is None else found
-
-
-async def note_told_idle(conn: Connection, company_id: int, *, is_told: bool) -> None:
-    await conn.execute(NOTE_TOLD_IDLE, company_id, is_told)

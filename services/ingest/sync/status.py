@@ -1,12 +1,9 @@
 """Tells the other services how a company's synchronisation stands.
 
 Rule 1: whoever reads it shows it on every page of the company, so it is told when there is
-        something to tell: at the ends, every few seconds while rows change, and how far it is as
-        a wait begins. A sync by the clock that found nothing says so once an hour, and whenever
-        the pages may show another state.
-Rule 2: that they may is written down before another state than "idle" is published, and that they
-        do not after "idle" was: who dies in between tells it once more.
-Rule 3: versions grow from one telling to the next, whatever the clocks of those who tell say.
+        something to tell: at the end, every few seconds while rows change, and how far it is as
+        a wait begins. A sync by the clock that finds nothing tells its end alone.
+Rule 2: versions grow from one telling to the next, whatever the clocks of those who tell say.
 """
 
 import time
@@ -34,13 +31,10 @@ class Status:
         publisher: Publisher,
         conn: db.Connection,
         last_completed: datetime | None,
-        *,
-        told_idle: bool,
     ) -> None:
         self._publisher = publisher
         self._conn = conn
         self._last_completed = last_completed
-        self._told_idle = told_idle
         self._told_at = 0.0
         self._said: tuple[int, int] | None = None
 
@@ -48,8 +42,7 @@ class Status:
     async def of(cls, publisher: Publisher, conn: db.Connection, company_id: int) -> Self:
         with db.own(conn):
             last = await sync_store.last_completed(conn, company_id)
-            told_idle = await connection_store.told_idle(conn, company_id)
-        return cls(publisher, conn, last, told_idle=told_idle)
+        return cls(publisher, conn, last)
 
     async def running(self, sync: Sync) -> None:
         """Raises:
@@ -70,10 +63,7 @@ class Status:
             await self._tell(sync, SyncState.RUNNING, self._last_completed)
 
     async def done(self, sync: Sync, at: datetime) -> None:
-        last = self._last_completed
-        is_shown = self._told_idle and last is not None and _is_same_hour(last, at)
-        if not (is_shown and _is_quiet(sync)):
-            await self._tell(sync, SyncState.IDLE, at)
+        await self._tell(sync, SyncState.IDLE, at)
 
     async def failed(self, sync: Sync) -> None:
         await self._tell(sync, SyncState.FAILED, self._last_completed)
@@ -91,19 +81,8 @@ class Status:
             processed=processed,
             failed=failed,
         )
-        if state is not SyncState.IDLE:
-            await self._note(sync, told_idle=False)
         await self._publisher.publish([Record(SYNC_STATUS.name, said.key, dump(said))])
         self._said = figures
-        if state is SyncState.IDLE:
-            await self._note(sync, told_idle=True)
-
-    async def _note(self, sync: Sync, *, told_idle: bool) -> None:
-        if self._told_idle is told_idle:
-            return
-        with db.own(self._conn):
-            await connection_store.note_told_idle(self._conn, sync.company_id, is_told=told_idle)
-        self._told_idle = told_idle
 
 
 def _figures(sync: Sync) -> tuple[int, int]:
@@ -114,7 +93,3 @@ def _figures(sync: Sync) -> tuple[int, int]:
 
 def _is_quiet(sync: Sync) -> bool:
     return sync.cause == BY_THE_CLOCK and not any(of["changed"] for of in sync.counts.values())
-
-
-def _is_same_hour(one: datetime, other: datetime) -> bool:
-    return f"{one:%Y%m%d%H}" == f"{other:%Y%m%d%H}"

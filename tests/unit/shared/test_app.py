@@ -3,9 +3,10 @@
 import asyncio
 
 import aiohttp
+import pytest
 
 from devstack import ports
-from shared.app import LONGEST_LINE_BYTES, Health, application, server
+from shared.app import IDLE_S, LONGEST_LINE_BYTES, Health, application, server
 from tests.support.waiting import answers, until
 
 
@@ -25,3 +26,36 @@ async def test_an_address_of_any_sensible_length_is_answered_in_json() -> None:
 
     assert answered == (404, "not_found")
     assert refused == 400
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"GET /he"])
+@pytest.mark.parametrize("after", ["nothing", "a request"])
+async def test_a_connection_that_does_not_get_on_with_a_request_is_closed(
+    begun: bytes, after: str
+) -> None:
+    port, stop = ports.free(), asyncio.Event()
+    app = application([], title="Anything", health=Health({}))
+    app[IDLE_S] = 0.3
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server(app, host="127.0.0.1", port=port)(stop))
+        await until(lambda: is_listening(port))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        if after == "a request":
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert await reader.readuntil(b'"}}') != b""
+        writer.write(begun)
+        async with asyncio.timeout(20):
+            rest = await reader.read()
+        writer.close()
+        stop.set()
+
+    assert rest == b""
+
+
+async def is_listening(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
