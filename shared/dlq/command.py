@@ -4,6 +4,7 @@ Rule: what changes something names which letters, or says that all are meant.
 """
 
 import argparse
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -223,6 +224,17 @@ def _parts(found: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
 
 
 def _print(found: Sequence[Letter], *, whole: bool, as_json: bool) -> None:
+    """As far as it is read: `| head` wants no more than some lines."""
+    try:
+        for line in _lines(found, whole=whole, as_json=as_json):
+            sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left over would be written, in vain again, at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _lines(found: Sequence[Letter], *, whole: bool, as_json: bool) -> Iterator[str]:
     for letter in found:
         if whole:
             text = orjson.dumps(letter.whole(), option=0 if as_json else PRETTY).decode()
@@ -234,7 +246,7 @@ def _print(found: Sequence[Letter], *, whole: bool, as_json: bool) -> None:
                 f"tries {letter.attempts}  {letter.summary()['key']}  "
                 f"{letter.reason[:SHOWN_REASON]!r}"
             )
-        sys.stdout.write(text + "\n")
+        yield text
 
 
 def _complain(text: str) -> None:

@@ -2,7 +2,9 @@
 
 Rule 1: a 429 is the burst's, unless the headers say that the day's tokens are gone.
 Rule 2: a 403 that is not JSON comes from the firewall before Pipedrive, not from Pipedrive.
-Rule 3: a body is parsed whatever it claims to be; one without a meaning is trouble on their side.
+Rule 3: a body is parsed whatever it claims to be; one without a meaning is trouble on their side,
+        unless its status says that the request is wrong. That something is not there is believed
+        to Pipedrive alone.
 """
 
 from collections.abc import Mapping
@@ -18,6 +20,8 @@ BURST_S: Final = 2.0
 LONGEST_BURST_S: Final = 60.0
 TOO_MANY: Final = 429
 FORBIDDEN: Final = 403
+OF_GATEWAYS: Final = (404, 408, 410, 425)
+"""Without JSON: said of the way to Pipedrive, not of what was asked for."""
 SENTENCES: Final = {
     401: "Pipedrive does not accept the API token.",
     402: "The Pipedrive account is not open.",
@@ -89,11 +93,13 @@ def verdict(answer: Answer) -> Verdict:
     if answer.status == TOO_MANY:
         is_day = answer.day is not None and answer.day.remaining <= 0
         return Verdict.DAY_SPENT if is_day else Verdict.BURST_SPENT
-    if answer.told is None:
-        return Verdict.BLOCKED if answer.status == FORBIDDEN else Verdict.BROKEN
+    if answer.told is None and answer.status == FORBIDDEN:
+        return Verdict.BLOCKED
+    if answer.told is None and answer.status in OF_GATEWAYS:
+        return Verdict.BROKEN
     if 400 <= answer.status < 500:  # noqa: PLR2004
         return Verdict.REFUSED
-    if not 200 <= answer.status < 300:  # noqa: PLR2004
+    if answer.told is None or not 200 <= answer.status < 300:  # noqa: PLR2004
         return Verdict.BROKEN
     return Verdict.OK if answer.told.get("success") is True else Verdict.REFUSED
 

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -94,6 +97,21 @@ async def test_letters_are_listed_filtered_and_shown(
     shown = json.loads(capsys.readouterr().out)
     assert (shown["name"], shown["value"], shown["reason"]) == (name, "note 2", "Too deep")
     assert shown["origin"] == {"topic": "pipedrive.notes", "partition": 0, "offset": 2}
+
+
+async def test_a_reader_of_the_list_may_have_enough(
+    settings: Settings, publisher: Publisher
+) -> None:
+    await publisher.publish([a_letter(number) for number in range(3)])
+    listing = [sys.executable, "-m", "shared.dlq", "list"]
+
+    unread, written = os.pipe()
+    os.close(unread)
+    process = await asyncio.create_subprocess_exec(*listing, stdout=written, stderr=PIPE)
+    os.close(written)
+    _, complaints = await process.communicate()
+
+    assert (process.returncode, complaints) == (0, b"")
 
 
 async def test_where_there_is_none_it_says_so(

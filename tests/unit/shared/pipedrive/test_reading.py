@@ -31,6 +31,9 @@ def answer(status: int, content: bytes = OK, **headers: str) -> reading.Answer:
         (200, b'{"success": true, "da', {}, Verdict.BROKEN),
         (200, b"[]", {}, Verdict.BROKEN),
         (404, b"<html>", {}, Verdict.BROKEN),
+        (408, b"", {}, Verdict.BROKEN),
+        (401, b"<html>", {}, Verdict.REFUSED),
+        (414, b"<html>Request-URI Too Large</html>", {}, Verdict.REFUSED),
         (302, OK, {}, Verdict.BROKEN),
     ],
 )
@@ -52,6 +55,8 @@ def test_the_kinds_of_trouble_are_told_apart(
         ),
         (400, b'{"success": false}', "Pipedrive refuses: it gives no reason."),
         (401, REFUSED, "Pipedrive does not accept the API token."),
+        (401, b"<html>", "Pipedrive does not accept the API token."),
+        (414, b"<html>", "Pipedrive refuses: it gives no reason."),
         (402, REFUSED, "The Pipedrive account is not open."),
     ],
 )
