@@ -51,6 +51,26 @@ async def test_search_finds_what_a_look_at_every_contact_finds(database_url: str
             await assert_agrees(pool, OWNER, text)
 
 
+async def test_names_held_together_by_a_sign_are_found_without_it(database_url: str):
+    async with read_model(database_url) as pool:
+        await project(
+            pool,
+            [
+                person(1, name="Jean-Pierre Dupont"),
+                person(2, name="Jean Petit"),
+                organization(1, 1, name="AT&T"),
+                link(2, 1),
+            ],
+        )
+        await Indexer(pool, few=0).drain()
+
+        by_name = await searched(pool, OWNER, "jeanpierre")
+        by_organization = await searched(pool, OWNER, "att jean")
+
+    assert [c["highlights"]["name"] for c in by_name["contacts"]] == [[[0, 11]]]
+    assert [c["highlights"]["organization"] for c in by_organization["contacts"]] == [[[0, 4]]]
+
+
 async def test_filters_narrow_the_hits(database_url: str):
     async with read_model(database_url) as pool:
         await project(pool, life(Random(3), persons=80, facts=900))  # noqa: S311  as above

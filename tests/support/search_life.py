@@ -28,19 +28,21 @@ from tests.support.query_facts import (
 OWNER = User(COMPANY, 7)
 
 FIRST = names.words(
-    "Anna Ánna Hanna Jürgen Juergen Иван Ivan 花子 Søren Maximilian Alexandra Zoë O'Brien"
+    "Anna Ánna Hanna Jürgen Juergen Иван Ivan 花子 Søren Maximilian Alexandra Zoë O'Brien "
+    "Jean-Pierre"
 )
 LAST = names.words(
     "Müller Mueller Smith Smyth Lindberg Berg Großmann García-Muñoz Петров 田中 Papadopoulos"
 )
 MAIL = names.words("acme.example mail.example nordwind.example")
-ORGANIZATIONS = ("Acme", "Nordwind Energie", "Café Lumière", "Berg & Söhne", "Восток")
+ORGANIZATIONS = ("Acme", "Nordwind Energie", "Café Lumière", "Berg&Söhne A.G.", "Восток")
 TEXTS = [
     *("anna", "ann", "a", "m", "müller", "MULLER anna", "anna muller", "lindbreg", "indber"),
     *("smiht", "maximilain", "alexnadra", "papadopuolos", "berg", "ivan petrov", "иван", "花子"),
     *("hua", "nord", "nordwind", "cafe lum", "energei", "acme", "example", "49301", "7", "person"),
     *("+49 30 1001", "030 1001", "030/1001-2", "1001", "obrien", "brien", "garcia munoz"),
     *("zzzzzz", "anna zzzz", "!!!", "soeren", "vostok", "anna acme"),
+    *("jeanpierre", "jeanp berg", "npie", "jeanpeirre", "jean-pierre", "ag", "bergsohne"),
 ]
 
 

@@ -89,10 +89,10 @@ class Suggestions(Json):
 def highlights(shown: Any, asked: Asked, wide: Collection[Token]) -> dict[str, list[list[int]]]:
     """Of a row as `shown_contacts` has it."""
     return {
-        "name": highlighting.of_words(shown["name"], asked, wide),
-        "email": highlighting.of_words(shown["email"], asked, wide),
+        "name": highlighting.of_name(shown["name"], asked, wide),
+        "email": highlighting.of_email(shown["email"], asked, wide),
         "phone": highlighting.of_number(shown["phone"], asked),
-        "organization": highlighting.of_words(shown["organization_name"], asked, wide),
+        "organization": highlighting.of_name(shown["organization_name"], asked, wide),
     }
 
 

@@ -167,7 +167,7 @@ async def organizations_found(
             "id": str(o),
             "name": names[o],
             "contacts": contacts[o],
-            "highlights": highlighting.of_words(names[o], asked, found.wide),
+            "highlights": highlighting.of_name(names[o], asked, found.wide),
         }
         for o in order[:most]
     ]

@@ -8,16 +8,25 @@ from collections.abc import Collection, Iterable, Iterator
 
 from services.query.searching import matching, words
 from services.query.searching.asking import Asked, Token
+from services.query.searching.words import Span
 
 Range = tuple[int, int]
 
 
-def of_words(text: str | None, asked: Asked, wide: Collection[Token]) -> list[list[int]]:
-    """In a name, an e-mail address, or an organization's name."""
-    if not text:
-        return []
+def of_name(text: str | None, asked: Asked, wide: Collection[Token]) -> list[list[int]]:
+    """In the name of a person or of an organization."""
+    return _of_spans(text or "", words.spans_of_name(text), asked, wide)
+
+
+def of_email(text: str | None, asked: Asked, wide: Collection[Token]) -> list[list[int]]:
+    return _of_spans(text or "", words.spans(text), asked, wide)
+
+
+def _of_spans(
+    text: str, spans: Iterable[Span], asked: Asked, wide: Collection[Token]
+) -> list[list[int]]:
     found: list[Range] = []
-    for span in words.spans(text):
+    for span in spans:
         for token in asked.tokens:
             part = _part(token, span.word, wide=token in wide)
             if part is not None:

@@ -183,7 +183,7 @@ class _Search:
             having = await members(
                 self.conn, self.user, [each for each, _ in named], self.state.slots
             )
-            self.renamed = [(having[each], frozenset(words.words(name))) for each, name in named]
+            self.renamed = [(having[each], frozenset(words.of_name(name))) for each, name in named]
 
     async def plainly(self) -> None:
         """Find each token as a word, as the beginning of one, and in phone numbers."""

@@ -50,8 +50,8 @@ class Bag(NamedTuple):
 
 @lru_cache(maxsize=REMEMBERED)
 def bag(document: terms.Document, organization_name: str | None) -> Bag:
-    others = frozenset((*words.words(document.email), *words.words(organization_name)))
-    return Bag(frozenset(words.words(document.name)), others, words.digits(document.phone))
+    others = frozenset((*words.words(document.email), *words.of_name(organization_name)))
+    return Bag(frozenset(words.of_name(document.name)), others, words.digits(document.phone))
 
 
 def rank(asked: Asked, contact: Bag, wide: Collection[Token]) -> int | None:

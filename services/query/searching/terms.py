@@ -68,7 +68,7 @@ def bucket_of(*, not_in_campaign: bool, score: int) -> int:
 
 
 def of_contact(document: Document, organization_name: str | None) -> set[Term]:
-    name = set(words.words(document.name))
+    name = set(words.of_name(document.name))
     email = set(words.words(document.email)) - name
     found = _worded(name, _NAME) | _worded(email, _EMAIL)
     if document.phone:
@@ -83,7 +83,7 @@ def of_contact(document: Document, organization_name: str | None) -> set[Term]:
 @lru_cache(maxsize=4096)
 def of_organization(name: str | None) -> frozenset[Term]:
     """What all contacts of an organization have by its name."""
-    return frozenset(_worded(set(words.words(name)), int(Kind.ORGANIZATION)))
+    return frozenset(_worded(set(words.of_name(name)), int(Kind.ORGANIZATION)))
 
 
 def member(organization_id: UUID) -> Term:

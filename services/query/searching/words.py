@@ -4,16 +4,19 @@ Rule 1: letters of every alphabet become a-z, each by itself, so that a place in
         has a place in the original; case, accents and apostrophes are gone.
 Rule 2: folding twice is folding once.
 Rule 3: a word is a run of letters and digits; what is too long or too much is left out.
+Rule 4: what only a sign holds together in a name is one word, too: Jean-Pierre, AT&T, A.B.C.
 """
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 from anyascii import anyascii
 
 LONGEST: Final = 40
 MOST_WORDS: Final = 32
+MOST_JOINED: Final = 8
 MOST_CHARACTERS: Final = 1000
 LEAST_NUMBER: Final = 6
 """Digits without which a stored phone number is a fragment itself."""
@@ -21,6 +24,8 @@ CODE: Final = 3
 """Most digits of a country's code."""
 
 _WORD: Final = re.compile(r"[a-z0-9]+")
+_JOINED: Final = re.compile(r"[a-z0-9]+(?:[-&.+/_][a-z0-9]+)+")
+_SIGN: Final = re.compile(r"[^a-z0-9]")
 _NO_DIGIT: Final = re.compile(r"[^0-9]+")
 _TRUNK: Final = re.compile(r"\(\s*0\s*\)")
 _APOSTROPHES: Final = str.maketrans("", "", "'`")
@@ -41,33 +46,62 @@ def folded(text: str) -> str:
 
 def words(text: str | None) -> list[str]:
     """The words in their order, repeated ones too."""
+    return _words(folded(text[:MOST_CHARACTERS])) if text else []
+
+
+def of_name(text: str | None) -> list[str]:
+    """The words of a name, then those that it has by rule 4."""
     if not text:
         return []
-    found = _WORD.findall(folded(text[:MOST_CHARACTERS]))
-    return [word[:LONGEST] for word in found[:MOST_WORDS]]
+    plain = folded(text[:MOST_CHARACTERS])
+    joined = (_SIGN.sub("", found)[:LONGEST] for found in _JOINED.findall(plain)[:MOST_JOINED])
+    return [*_words(plain), *joined]
+
+
+def _words(plain: str) -> list[str]:
+    return [word[:LONGEST] for word in _WORD.findall(plain)[:MOST_WORDS]]
 
 
 def spans(text: str | None) -> list[Span]:
     """The words of `words`, with their places."""
+    return list(_placed(*_unfolded(text), _WORD, MOST_WORDS)) if text else []
+
+
+def spans_of_name(text: str | None) -> list[Span]:
+    """The words of `of_name`, with their places."""
     if not text:
         return []
+    plain, places = _unfolded(text)
+    return [
+        *_placed(plain, places, _WORD, MOST_WORDS),
+        *_placed(plain, places, _JOINED, MOST_JOINED),
+    ]
+
+
+def _unfolded(text: str) -> tuple[str, Sequence[int]]:
+    """The folded text, and where in the original each of its letters stands."""
     text = text[:MOST_CHARACTERS]
     plain = folded(text)
     if text.isascii() and len(plain) == len(text):  # letter by letter it is ten times dearer
-        return list(_placed(plain, range(len(plain))))[:MOST_WORDS]
+        return plain, range(len(plain))
     places: list[int] = []
     parts: list[str] = []
     for place, character in enumerate(text):
         part = folded(character)
         parts.append(part)
         places.extend([place] * len(part))
-    return list(_placed("".join(parts), places))[:MOST_WORDS]
+    return "".join(parts), places
 
 
-def _placed(plain: str, places: Sequence[int]) -> Iterator[Span]:
-    for match in _WORD.finditer(plain):
+def _placed(
+    plain: str, places: Sequence[int], pattern: re.Pattern[str], most: int
+) -> Iterator[Span]:
+    for match in islice(pattern.finditer(plain), most):
         start, end = match.span()
-        yield Span(match[0][:LONGEST], places[start:end][:LONGEST])
+        word, at = _SIGN.sub("", match[0]), places[start:end]
+        if len(word) < len(at):
+            at = [each for each, letter in zip(at, match[0], strict=True) if letter.isalnum()]
+        yield Span(word[:LONGEST], at[:LONGEST])
 
 
 def digits(phone: str | None) -> str:

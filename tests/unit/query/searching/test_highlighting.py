@@ -11,7 +11,7 @@ def marked(text: str, asked: str) -> list[str]:
     units = text.encode("utf-16-le")
     return [
         units[2 * start : 2 * end].decode("utf-16-le")
-        for start, end in highlighting.of_words(text, found, found.tokens)
+        for start, end in highlighting.of_name(text, found, found.tokens)
     ]
 
 
@@ -20,6 +20,9 @@ def test_the_part_that_was_asked_for_is_marked() -> None:
     assert marked("Lindberg", "dber") == ["dber"]
     assert marked("😀 Smith", "smiht") == ["Smith"]
     assert marked("Anna", "bert") == []
+    assert marked("Marie Jean-Pierre", "jeanpi") == ["Jean-Pi"]
+    assert marked("A.B.C. Ltd", "abc") == ["A.B.C"]
+    assert highlighting.of_email("a.b@c.de", asking.parse("ab"), ()) == []
 
 
 def test_digits_are_marked_whatever_stands_between_them() -> None:
@@ -33,7 +36,7 @@ def test_ranges_lie_in_the_text_and_apart(text: str, asked: str) -> None:
     found = asking.parse(asked)
     size = len(text.encode("utf-16-le", "surrogatepass")) // 2
 
-    ranges = highlighting.of_words(text, found, found.tokens)
+    ranges = highlighting.of_name(text, found, found.tokens)
 
     assert all(0 <= start < end <= size for start, end in ranges)
     assert all(a[1] < b[0] for a, b in pairwise(ranges))

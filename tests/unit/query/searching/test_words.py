@@ -36,6 +36,22 @@ def test_spans_are_the_words_at_their_places(text: str) -> None:
             assert letter in words.folded(text[place])
 
 
+def test_what_a_sign_holds_together_in_a_name_is_one_word_too() -> None:
+    assert words.of_name("Jean-Pierre AT&T") == ["jean", "pierre", "at", "t", "jeanpierre", "att"]
+    assert words.of_name("A.B.C. Ltd, B - C") == ["a", "b", "c", "ltd", "b", "c", "abc"]
+    assert words.of_name("Müller‐Lüdenscheidt")[-1] == "mullerludenscheidt"  # noqa: RUF001 - a hyphen as some programs write it
+    assert words.of_name(None) == words.of_name("-") == []
+
+
+@given(st.text(alphabet="aä-. &", max_size=200))
+def test_spans_of_a_name_are_its_words_at_their_places(text: str) -> None:
+    spans = words.spans_of_name(text)
+
+    assert [span.word for span in spans] == words.of_name(text)
+    for span in spans:
+        assert [words.folded(text[place]) for place in span.places] == list(span.word)
+
+
 def test_what_stands_for_leaving_a_country_or_town_is_no_part_of_a_number() -> None:
     assert words.digits("+49 (0)30 12-34") == "49301234"
     assert words.digits("0049 30 1234") == "49301234"
