@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from services.orgs.candidate_store import (
-    ALIKE_FROM,
     NEAREST,
     OF_A_WORD,
     OF_RARE_WORDS,
@@ -80,13 +79,14 @@ class Store:
         for gram in grams:
             common.update(self._trigrams.get(gram, ()))
         size = len(grams)
-        least = ALIKE_FROM / (1 + ALIKE_FROM) * size
+        alike_from = meeting.alike_from(meeting.telling(arriving) or "")
+        least = alike_from / (1 + alike_from) * size
         near = (
             (shared / (size + self._sizes[number] - shared), number)
             for number, shared in common.items()
             if shared >= least
         )
-        alike = (each for each in near if each[0] >= ALIKE_FROM)
+        alike = (each for each in near if each[0] >= alike_from)
         return [number for _, number in heapq.nlargest(NEAREST, alike)]
 
 

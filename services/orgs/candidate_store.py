@@ -8,6 +8,7 @@ Rule 2: one record stands for all of its organization that are spelled alike.
 Rule 3: every look-up has a limit, however many records share a key.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -21,10 +22,6 @@ from services.orgs.searching import terms as searching_terms
 from shared import db
 
 NEAREST = 50
-ALIKE_FROM = 0.5
-"""Share of the trigrams of both. Postgres' own 0.3 reads thousands of names that share common
-words, and misses one in eight that a person should see, most of which share a rare word.
-"""
 OF_A_KEY = 20
 OF_A_WORD = 200
 """A word that more organizations have tells nothing about any two of them."""
@@ -219,7 +216,6 @@ async def near(
 
 async def _by_keys(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
     found: set[tuple[OrgKey, OrgKey]] = set()
-    await conn.execute(FROM_HOW_ALIKE, str(ALIKE_FROM))
     looked: tuple[tuple[str, list[Any], int], ...] = (
         (
             BY_CORE,
@@ -227,16 +223,29 @@ async def _by_keys(conn: db.Connection, records: Sequence[Record]) -> set[tuple[
             OF_A_KEY,
         ),
         (BY_DOMAIN, [(r, r.profile.domain) for r in records], OF_A_KEY),
-        (ALIKE, [(r, meeting.telling(r.profile)) for r in records], NEAREST),
     )
     for statement, keyed, limit in looked:
-        cells = [(r.company_id, r.record_id, r.home, key) for r, key in keyed if key is not None]
-        if cells:
-            for company_id, asker, other in await conn.fetch(
-                statement, *db.columns(cells, 4), limit
-            ):
-                found.add(((company_id, asker), (company_id, other)))
+        found |= await _by_key(conn, statement, keyed, limit)
+    alike: defaultdict[float, list[tuple[Record, str]]] = defaultdict(list)
+    for record in records:
+        telling = meeting.telling(record.profile)
+        if telling is not None:
+            alike[meeting.alike_from(telling)].append((record, telling))
+    for least, told in alike.items():
+        await conn.execute(FROM_HOW_ALIKE, str(least))
+        found |= await _by_key(conn, ALIKE, told, NEAREST)
     return found
+
+
+async def _by_key(
+    conn: db.Connection, statement: str, keyed: Iterable[tuple[Record, Any]], limit: int
+) -> set[tuple[OrgKey, OrgKey]]:
+    """By one key of each record that has it."""
+    cells = [(r.company_id, r.record_id, r.home, key) for r, key in keyed if key is not None]
+    if not cells:
+        return set()
+    rows = await conn.fetch(statement, *db.columns(cells, 4), limit)
+    return {((company_id, asker), (company_id, other)) for company_id, asker, other in rows}
 
 
 async def _by_words(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:

@@ -1,5 +1,7 @@
 """Keys under which records meet."""
 
+import pytest
+
 from services.orgs.matching import meeting, profile
 from services.orgs.matching.profile import Profile, Stated
 
@@ -41,3 +43,25 @@ def test_without_evidence_or_against_a_veto_likeness_is_none() -> None:
     assert meeting.likeness(one, of("Zyntalis Biotech II", "2")) is None
     assert meeting.likeness(one, of("Zyntalis Biotech III", "2", **site)) is None
     assert (meeting.likeness(one, of("Zyntalys Biotech II", "2", **site)) or 0) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("stored", "misspelt"),
+    [
+        ("nordwind energie", "nordwnd energie"),
+        ("lindqvist", "lindkvist"),
+        ("project bungalow difc", "project bungalwo difc"),
+        ("scorpion express private logistics", "scorpion expres private logitics"),
+        ("project bungalow difc marina", "projectbungalow difc marina"),
+    ],
+)
+def test_a_misspelt_name_is_alike_enough_however_long_it_is(stored: str, misspelt: str) -> None:
+    one, other = trigrams(stored), trigrams(misspelt)
+
+    assert len(one & other) / len(one | other) >= meeting.alike_from(misspelt)
+
+
+def trigrams(text: str) -> set[str]:
+    """As pg_trgm cuts them."""
+    padded = (f"  {word} " for word in text.split())
+    return {word[at : at + 3] for word in padded for at in range(len(word) - 2)}
