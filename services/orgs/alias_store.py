@@ -54,14 +54,21 @@ SELECT a.*
  ORDER BY a.first_version, a.record_id, a.name_key
 """
 
-HOLDERS = """
-SELECT a.company_id, a.name_key, a.record_id
-  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, name_key)
+# Of a record that is not stored yet, the name it comes with.
+NAMESAKES = """
+SELECT k.company_id, k.record_id, a.record_id
+  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[]) AS k (company_id, record_id, name_key)
  CROSS JOIN LATERAL (
-       SELECT *
+       SELECT name_key
          FROM aliases
-        WHERE company_id = k.company_id AND name_key = k.name_key
-        LIMIT $3) AS a
+        WHERE company_id = k.company_id AND record_id = k.record_id
+        UNION
+       SELECT k.name_key) AS own
+ CROSS JOIN LATERAL (
+       SELECT record_id
+         FROM aliases
+        WHERE company_id = k.company_id AND name_key = own.name_key
+        LIMIT $4) AS a
 """
 
 
@@ -162,11 +169,11 @@ async def of_records(
     return found
 
 
-async def holders(
-    conn: db.Connection, name_keys: Collection[OrgKey], limit: int
+async def namesakes(
+    conn: db.Connection, named: Sequence[tuple[int, UUID, UUID | None]], limit: int
 ) -> list[tuple[int, UUID, UUID]]:
-    """(tenant, name, record) of those that have or had one of the names, some of each."""
-    if not name_keys:
-        return []
-    found = await conn.fetch(HOLDERS, *db.columns(list(name_keys), 2), limit)
-    return [(row["company_id"], row["name_key"], row["record_id"]) for row in found]
+    """(tenant, record, other) of those that have or had a name that a record has or had, some of
+    each name; the record itself among them. `named` are records by the key of their name.
+    """
+    found = await conn.fetch(NAMESAKES, *db.columns(named, 3), limit)
+    return [(company_id, record_id, other) for company_id, record_id, other in found]

@@ -201,17 +201,23 @@ async def near(
     pairs: set[tuple[OrgKey, OrgKey]] = set(known)
     pairs |= await _by_keys(conn, records)
     pairs |= await _by_words(conn, records)
-    own = await alias_store.of_records(conn, [r.key for r in records])
-    pairs |= await _by_names(conn, records, own)
+    pairs |= await _by_names(conn, records)
     wanted = {other for _, other in pairs}
     loaded = await record_store.load(conn, wanted)
     candidates: dict[OrgKey, list[Record]] = {}
     homes = {record.key: record.home for record in records}
-    for asker, other in sorted(pairs):
+    for asker, other in sorted(pairs, key=_in_order):
         record = loaded.get(other)
         if record is not None and record.lives and record.home != homes.get(asker, record.home):
             candidates.setdefault(asker, []).append(record)
-    return Found(candidates, own | await alias_store.of_records(conn, loaded.keys() - own.keys()))
+    told = {record.key for record in records} | loaded.keys()
+    return Found(candidates, await alias_store.of_records(conn, told))
+
+
+def _in_order(pair: tuple[OrgKey, OrgKey]) -> tuple[int, bytes, int, bytes]:
+    """As the pairs themselves are: the driver's ids take long to compare."""
+    (company_id, asker), (other_company, other) = pair
+    return company_id, asker.bytes, other_company, other.bytes
 
 
 async def _by_keys(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
@@ -293,19 +299,10 @@ def _core_id(record: Record) -> UUID | None:
     return names.core_id(record.company_id, record.profile.name.core)
 
 
-async def _by_names(
-    conn: db.Connection, records: Sequence[Record], own: dict[OrgKey, list[Alias]]
-) -> set[tuple[OrgKey, OrgKey]]:
+async def _by_names(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
     """Who has or had a name that the record has or had."""
-    wanted: dict[OrgKey, set[OrgKey]] = {}
-    for record in records:
-        for alias in own.get(record.key, ()):
-            wanted.setdefault((alias.company_id, alias.name_key), set()).add(record.key)
-        if record.name_key is not None:
-            wanted.setdefault((record.company_id, record.name_key), set()).add(record.key)
-    found: set[tuple[OrgKey, OrgKey]] = set()
-    for company_id, name_key, record_id in await alias_store.holders(
-        conn, wanted.keys(), OF_A_KEY
-    ):
-        found |= {(asker, (company_id, record_id)) for asker in wanted[company_id, name_key]}
-    return found
+    named = [(*record.key, record.name_key) for record in records]
+    return {
+        ((company_id, record_id), (company_id, other))
+        for company_id, record_id, other in await alias_store.namesakes(conn, named, OF_A_KEY)
+    }

@@ -63,7 +63,9 @@ _BETWEEN = re.compile(r"(?<!:)(?<!:/)(?<!://)[\s,;|<>()\[\]\"'、，；]+")
 
 def of(website_or_mail: str | None) -> str | None:
     """The registrable domain of a website or of a mail address, if it can speak for somebody."""
-    for text in _BETWEEN.split(website_or_mail or ""):
+    if not website_or_mail:
+        return None
+    for text in _BETWEEN.split(website_or_mail):
         found = _HOST.match(text)
         if found is None:
             continue

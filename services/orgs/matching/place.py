@@ -36,8 +36,10 @@ _PREFIXED = 2
 
 @lru_cache(maxsize=4_096)
 def country(text: str | None) -> str | None:
-    spoken = " ".join(words.split(text or ""))
-    if text and len(spoken) == len("DE") and _APART & set(words.folded(text).strip(" .")):
+    if not text:
+        return None
+    spoken = " ".join(words.split(text))
+    if len(spoken) == len("DE") and _APART & set(words.folded(text).strip(" .")):
         return _spoken().get(spoken)
     return _countries().get(spoken) if spoken else None
 

@@ -84,23 +84,27 @@ def cut(word: str) -> tuple[str, ...]:
 
 def mistakes(term: str, word: str) -> int | None:
     """Mistakes by which the term was meant to be the word or its beginning; null if too many."""
-    if not _may_be_misspelt(term):
-        return None
-    allowed = 2 if len(term) >= TWO_MISTAKES_FROM else 1
-    shortest = max(len(term) - allowed, SHORTEST_MISSPELT - 1)
-    lengths = range(shortest, min(len(term) + allowed, len(word)) + 1)
-    found = (OSA.distance(term, word[:length], score_cutoff=allowed) for length in lengths)
-    fewest = min(found, default=allowed + 1)
-    return fewest if fewest <= allowed else None
+    return _mistakes(term, word) if _may_be_misspelt(term) else None
 
 
 def meant(term: str, words: Iterable[str]) -> dict[str, int]:
     """Those of the words that the term may be meant for, the nearest first, and by how many
     mistakes.
     """
-    counted = ((mistakes(term, word), word) for word in words)
+    if not _may_be_misspelt(term):
+        return {}
+    counted = ((_mistakes(term, word), word) for word in words)
     nearest = sorted((count, word) for count, word in counted if count is not None)
     return {word: count for count, word in nearest}
+
+
+def _mistakes(term: str, word: str) -> int | None:
+    allowed = 2 if len(term) >= TWO_MISTAKES_FROM else 1
+    shortest = max(len(term) - allowed, SHORTEST_MISSPELT - 1)
+    lengths = range(shortest, min(len(term) + allowed, len(word)) + 1)
+    found = [OSA.distance(term, word[:length], score_cutoff=allowed) for length in lengths]
+    fewest = min(found, default=allowed + 1)
+    return fewest if fewest <= allowed else None
 
 
 def _may_be_misspelt(term: str) -> bool:

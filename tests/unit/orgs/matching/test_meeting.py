@@ -51,7 +51,7 @@ def test_without_evidence_or_against_a_veto_likeness_is_none() -> None:
         ("nordwind energie", "nordwnd energie"),
         ("lindqvist", "lindkvist"),
         ("project bungalow difc", "project bungalwo difc"),
-        ("scorpion express private logistics", "scorpion expres private logitics"),
+        ("scorpion express private logistics", "scorpion exprezz private logiztics"),
         ("project bungalow difc marina", "projectbungalow difc marina"),
     ],
 )
