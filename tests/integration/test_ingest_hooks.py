@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from devstack.pipedrive.api.double import Double
 from devstack.pipedrive.world import Sizes
 from services.ingest.sync import connection_store, hooks
+from services.ingest.sync.answers import Reason
 from services.ingest.sync.connection_store import Link
 from services.ingest.sync.hooks import Registered
 from shared import db
@@ -79,7 +80,7 @@ async def test_a_webhook_of_another_user_than_the_tokens_is_made_anew(company: C
     again = await company.ensure()
 
     [hook] = company.double.account.hooks.all()
-    assert again == Registered(hook.hook_id, "owner")
+    assert again == Registered(hook.hook_id, Reason.OWNER)
     assert hook.hook_id != first.hook_id
     assert hook.user_id == company.double.account.user_id
     assert await company.ensure() == Registered(hook.hook_id, None)

@@ -580,7 +580,7 @@ async def test_the_command_connects_fills_and_says_what_it_read_and_may_be_given
         again = await _ended(cluster.start("ingest", *command))
 
         persons = len(await rows(pipedrive, "persons"))
-        assert f"to {door.url}/webhooks/pipedrive: missing" in first
+        assert f"to {door.url}/webhooks/pipedrive: registered" in first
         assert "[" + "." * 30 + "]" in first
         assert f"persons: {persons} read, {persons} changed, 0 failed" in first
         assert f"to {door.url}/webhooks/pipedrive: as it was" in again

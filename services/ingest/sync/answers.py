@@ -10,6 +10,7 @@ Rule 2: until it is finished it is never said to need no time, nor less than it 
 
 import math
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
@@ -87,12 +88,21 @@ class ConnectRequest(Json):
     url: str | None = Field(None, description="where Pipedrive reaches this service")
 
 
+class Reason(StrEnum):
+    """Why a webhook had to be made."""
+
+    MISSING = "missing"
+    DIFFERENT = "switched_off_or_different"
+    OWNER = "owner"
+    CREDENTIALS = "credentials"
+
+
 class Connected(Json):
     """The webhook is registered, and a full sync has been asked for."""
 
     webhook_id: int
     webhook_url: str
-    registered_because: str | None
+    registered_because: Reason | None
     sync_id: UUID
 
 

@@ -8,13 +8,14 @@ on where it stopped.
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
 from services.ingest.settings import IngestSettings
 from services.ingest.sync import answers, lists, role, sync_store
+from services.ingest.sync.answers import Reason
 from services.ingest.sync.connecting import NoUrl
 from services.ingest.sync.runner import Runner
 from services.ingest.sync.steps import Mode
@@ -28,6 +29,13 @@ from shared.tenants import Tenants
 COMMAND: Final = "connect"
 LOOK_S: Final = 0.5
 BAR_CHARS: Final = 30
+DONE: Final[Mapping[Reason | None, str]] = {
+    None: "as it was",
+    Reason.MISSING: "registered",
+    Reason.DIFFERENT: "registered anew, as it was switched off or different",
+    Reason.OWNER: "registered anew, as it was another user's",
+    Reason.CREDENTIALS: "registered anew, as its credentials were others",
+}
 GOES_ON: Final = "The sync role goes on from here, and so does this command when given again."
 
 
@@ -63,8 +71,8 @@ async def _connected(
     """An incremental sync that was open is shown first, then the full one."""
     while True:
         made = await sync.connecting.connect(company_id, url)
-        because = made.registered_because
-        _say(f"webhook {made.webhook_id} to {made.webhook_url}: {because or 'as it was'}")
+        what = DONE[made.registered_because]
+        _say(f"webhook {made.webhook_id} to {made.webhook_url}: {what}")
         row = await _filled(sync, company_id, made.sync_id, stop)
         if row is None or row.finished_at is None:
             _say(f"stopped. {GOES_ON}")

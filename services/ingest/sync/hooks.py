@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from services.ingest import values
 from services.ingest.sync import connection_store
+from services.ingest.sync.answers import Reason
 from services.ingest.sync.connection_store import Link, Report
 from shared import db
 from shared.pipedrive.client import Pipedrive
@@ -64,7 +65,7 @@ class Registered:
     """`mended` is why it had to be made anew; null if it was as it should be."""
 
     hook_id: int
-    mended: str | None
+    mended: Reason | None
 
 
 def door(public_url: str) -> str:
@@ -148,17 +149,17 @@ def _is_ours(hook: Hook, link: Link | None, url: str, *, takes_over: bool) -> bo
     return takes_over and hook.get("name") == NAME
 
 
-def _reason(ours: Sequence[Hook], link: Link | None, wanted: Wanted) -> str | None:
+def _reason(ours: Sequence[Hook], link: Link | None, wanted: Wanted) -> Reason | None:
     """Why the webhook has to be made anew; null if one of ours is as it should be."""
     if not ours:
-        return "missing"
+        return Reason.MISSING
     suiting = [hook for hook in ours if _listens(hook, wanted.url)]
     if not suiting:
-        return "switched_off_or_different"
+        return Reason.DIFFERENT
     if not any(_is_of(wanted.owner, hook) for hook in suiting):
-        return "owner"
+        return Reason.OWNER
     if link is None or link.hook_digest != wanted.digest:
-        return "credentials"
+        return Reason.CREDENTIALS
     return None
 
 
