@@ -76,13 +76,17 @@ class Limit:
     ratio: float = 0.1
     stopped: bool = False
     _seen: deque[tuple[float, int, int]] = field(default_factory=deque)
+    _records: int = 0
+    _dead: int = 0
 
     def record(self, *, records: int, dead: int, now: float) -> None:
         """Count a batch. `now` in seconds of any steady clock."""
         self._seen.append((now, records, dead))
-        while self._seen and self._seen[0][0] < now - self.window_s:
-            self._seen.popleft()
-        total = sum(n for _, n, _ in self._seen)
-        all_dead = sum(n for _, _, n in self._seen)
-        if all_dead >= self.letters and all_dead >= self.ratio * total:
+        self._records += records
+        self._dead += dead
+        while self._seen[0][0] < now - self.window_s:
+            _, old_records, old_dead = self._seen.popleft()
+            self._records -= old_records
+            self._dead -= old_dead
+        if self._dead >= self.letters and self._dead >= self.ratio * self._records:
             self.stopped = True
