@@ -5,6 +5,7 @@ import contextlib
 import signal
 import sqlite3
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -33,15 +34,19 @@ class Span:
 
 
 async def carry_out(plan: Plan, world: World) -> list[Span]:
-    """Every fault of the plan, at its time; returns when the last of them is over."""
+    """Every fault of the plan, at its time; returns when the last of them is over. Where undoing
+    one takes longer than planned, as the start of a server does, the next of its target waits.
+    """
     spans: list[Span] = []
     start = time.monotonic()
+    targets: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def one(fault: Fault) -> None:
         await asyncio.sleep(max(0.0, start + fault.at_s - time.monotonic()))
-        began = time.monotonic()
-        await _DO[fault.kind](fault, world)
-        spans.append(Span(fault, began, time.monotonic()))
+        async with targets[fault.target]:
+            began = time.monotonic()
+            await _DO[fault.kind](fault, world)
+            spans.append(Span(fault, began, time.monotonic()))
 
     async with asyncio.TaskGroup() as group:
         for fault in plan.faults:
