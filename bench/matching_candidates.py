@@ -45,7 +45,7 @@ class Store:
                 for token in terms.of_word(TENANT, word):
                     self._dictionary[token].append(word)
             self._words[word].append(number)
-        grams = _trigrams(stored)
+        grams = trigrams(meeting.telling(stored) or "")
         self._sizes.append(len(grams))
         for gram in grams:
             self._trigrams[gram].append(number)
@@ -74,12 +74,13 @@ class Store:
         return likeliest(term, islice(read, WORDS_READ))
 
     def _alike(self, arriving: Profile) -> list[int]:
-        grams = _trigrams(arriving)
+        telling = meeting.telling(arriving) or ""
+        grams = trigrams(telling)
         common: Counter[int] = Counter()
         for gram in grams:
             common.update(self._trigrams.get(gram, ()))
         size = len(grams)
-        alike_from = meeting.alike_from(meeting.telling(arriving) or "")
+        alike_from = meeting.alike_from(telling)
         least = alike_from / (1 + alike_from) * size
         near = (
             (shared / (size + self._sizes[number] - shared), number)
@@ -94,9 +95,9 @@ def _words(profile: Profile) -> dict[str, None]:
     return dict.fromkeys(terms.of_name(profile.name.normalized))
 
 
-def _trigrams(profile: Profile) -> set[str]:
+def trigrams(text: str) -> set[str]:
     """As pg_trgm cuts them: two blanks before a word, one after it."""
-    padded = (f"  {word} " for word in (meeting.telling(profile) or "").split())
+    padded = (f"  {word} " for word in text.split())
     return {word[at : at + 3] for word in padded for at in range(len(word) - 2)}
 
 

@@ -221,17 +221,8 @@ def _in_order(pair: tuple[OrgKey, OrgKey]) -> tuple[int, bytes, int, bytes]:
 
 
 async def _by_keys(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
-    found: set[tuple[OrgKey, OrgKey]] = set()
-    looked: tuple[tuple[str, list[Any], int], ...] = (
-        (
-            BY_CORE,
-            [(r, _core_id(r)) for r in records],
-            OF_A_KEY,
-        ),
-        (BY_DOMAIN, [(r, r.profile.domain) for r in records], OF_A_KEY),
-    )
-    for statement, keyed, limit in looked:
-        found |= await _by_key(conn, statement, keyed, limit)
+    found = await _by_key(conn, BY_CORE, [(r, _core_id(r)) for r in records], OF_A_KEY)
+    found |= await _by_key(conn, BY_DOMAIN, [(r, r.profile.domain) for r in records], OF_A_KEY)
     alike: defaultdict[float, list[tuple[Record, str]]] = defaultdict(list)
     for record in records:
         telling = meeting.telling(record.profile)
@@ -250,7 +241,11 @@ async def _by_key(
     cells = [(r.company_id, r.record_id, r.home, key) for r, key in keyed if key is not None]
     if not cells:
         return set()
-    rows = await conn.fetch(statement, *db.columns(cells, 4), limit)
+    return _pairs(await conn.fetch(statement, *db.columns(cells, 4), limit))
+
+
+def _pairs(rows: Iterable[Any]) -> set[tuple[OrgKey, OrgKey]]:
+    """Of rows that name a company, who asks, and who may be meant."""
     return {((company_id, asker), (company_id, other)) for company_id, asker, other in rows}
 
 
@@ -270,8 +265,7 @@ async def _by_words(conn: db.Connection, records: Sequence[Record]) -> set[tuple
     ]
     cells += [*await _meant(conn, cells), *abbreviated]
     limits = (OF_A_WORD, OF_RARE_WORDS, OF_A_KEY)
-    found = await conn.fetch(BY_WORDS, *db.columns(cells, 4), *limits)
-    return {((company_id, asker), (company_id, other)) for company_id, asker, other in found}
+    return _pairs(await conn.fetch(BY_WORDS, *db.columns(cells, 4), *limits))
 
 
 async def _meant(conn: db.Connection, cells: Sequence[Asked]) -> list[Asked]:
@@ -302,7 +296,4 @@ def _core_id(record: Record) -> UUID | None:
 async def _by_names(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
     """Who has or had a name that the record has or had."""
     named = [(*record.key, record.name_key) for record in records]
-    return {
-        ((company_id, record_id), (company_id, other))
-        for company_id, record_id, other in await alias_store.namesakes(conn, named, OF_A_KEY)
-    }
+    return _pairs(await alias_store.namesakes(conn, named, OF_A_KEY))

@@ -33,8 +33,6 @@ OVERTAKEN: Final = (
     "not replayed: a newer state of its key stands in {} by now, and compaction would keep this "
     "one in its place; drop the letter"
 )
-
-
 HOMELESS: Final = "not replayed: there is no topic {}"
 
 

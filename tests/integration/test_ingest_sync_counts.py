@@ -19,6 +19,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 LONG_AGO = timedelta(minutes=30)
 
+Counts = dict[str, dict[str, int]]
+"""Of each list, by what is counted."""
+
 
 def change(company: Company, entity: str, row_id: Id, at: datetime, **fields: Any) -> None:
     """Unheard."""
@@ -31,9 +34,16 @@ def first(company: Company, entity: str) -> Id:
     return next(company.double.account.tables[entity].walk(Order.ID))
 
 
-async def read_in_full(company: Company) -> dict[str, dict[str, int]]:
+async def read_in_full(company: Company) -> Counts:
     assert await company.syncs(A_USER, Mode.FULL) == "done"
     return company.ended[-1].counts
+
+
+def assert_read(counts: Counts, before: Counts, **more: int) -> None:
+    """All of each list, which has so many rows more than before."""
+    for name, added in more.items():
+        read = before[name]["read"] + added
+        assert (counts[name]["read"], counts[name]["total"]) == (read, read), name
 
 
 async def test_a_row_that_is_read_again_when_its_second_is_over_counts_once(
@@ -51,9 +61,7 @@ async def test_a_row_that_is_read_again_when_its_second_is_over_counts_once(
 
     assert company.told.ids("person") == {str(person["id"])}
     assert company.told.ids("user") == {str(first(company, "user"))}
-    for name, more in {"persons": 1, "leads": 1, "users": 0}.items():
-        read = before[name]["read"] + more
-        assert (counts[name]["read"], counts[name]["total"]) == (read, read), name
+    assert_read(counts, before, persons=1, leads=1, users=0)
 
 
 async def test_a_row_that_is_looked_for_since_its_list_shows_it_no_more_counts_once(
@@ -66,9 +74,7 @@ async def test_a_row_that_is_looked_for_since_its_list_shows_it_no_more_counts_o
 
     counts = await read_in_full(company)
 
-    for name, more in {"deals": -1, "archivedDeals": 1}.items():
-        read = before[name]["read"] + more
-        assert (counts[name]["read"], counts[name]["total"]) == (read, read), name
+    assert_read(counts, before, deals=-1, archivedDeals=1)
 
 
 async def test_a_short_list_that_was_broken_off_and_is_begun_anew_counts_once(

@@ -4,7 +4,6 @@ Readers and projectors here are each their own connection and marker, as process
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from shared.kafka.consumer import Received
 from shared.tenants import Tenants
 from tests.support import query_facts as facts
 from tests.support.infra import Infra, on_database
-from tests.support.query_facts import COMPANY, NO_TENANTS, read_model
+from tests.support.query_facts import COMPANY, NO_TENANTS, data_of, read_model
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -82,8 +81,7 @@ class Reader:
             return found
 
         served = await self.page(user, read)
-        data = json.loads(served.body + served.status + b"}")["data"]
-        return [contact["name"] for contact in data["contacts"]], served.origin
+        return [each["name"] for each in data_of(served)["contacts"]], served.origin
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """A user's organizations: their order, how they are found, and the pages they come in."""
 
 import asyncio
-import json
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from services.query.request import OrganizationsQuery
 from shared import db, service
 from shared.kafka.consumer import Received
 from tests.support import query_facts as facts
-from tests.support.query_facts import COMPANY, project, read_model
+from tests.support.query_facts import COMPANY, data_of, project, read_model
 
 pytestmark = pytest.mark.integration
 
@@ -34,7 +33,7 @@ async def page(pool: db.Pool, user: User = ME, **asked: Any) -> dict[str, Any]:
     request = OrganizationsQuery.model_validate({k: str(v) for k, v in asked.items()}).request()
     async with reading.snapshot(pool) as conn:
         read = await reading.organizations(conn, user, request)
-    found: dict[str, Any] = json.loads(read.body + b"}")["data"]
+    found: dict[str, Any] = data_of(read)
     return found
 
 

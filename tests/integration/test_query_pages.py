@@ -1,6 +1,5 @@
 """Pages: their order, filters, walls, bounded statements, and the index they are read from."""
 
-import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from random import Random
@@ -14,7 +13,7 @@ from services.query.contact import SECOND
 from services.query.request import ListQuery, OrganizationsQuery
 from shared import db, ids
 from tests.support import query_facts as facts
-from tests.support.query_facts import COMPANY, START, project, read_model
+from tests.support.query_facts import COMPANY, START, data_of, project, read_model
 
 pytestmark = pytest.mark.integration
 
@@ -31,7 +30,7 @@ async def page(pool: db.Pool, user: User = ME, **asked: Any) -> dict[str, Any]:
     request = ListQuery.model_validate({k: str(v) for k, v in asked.items()}).request()
     async with reading.snapshot(pool) as conn:
         read = await reading.my_500(conn, user, request)
-    found: dict[str, Any] = json.loads(read.body + read.status + b"}")["data"]
+    found: dict[str, Any] = data_of(read)
     return found
 
 
@@ -336,7 +335,7 @@ async def test_organizations_come_with_this_users_contacts_most_first(pool: db.P
         request = OrganizationsQuery.model_validate(asked).request()
         async with reading.snapshot(pool) as conn:
             found = await reading.organizations(conn, ME, request)
-        data = json.loads(found.body + b"}")["data"]
+        data = data_of(found)
         names = [(o["name"], o["ownContactCount"]) for o in data["organizations"]]
         return names, data["pagination"]["total"]
 

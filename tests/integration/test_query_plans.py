@@ -17,7 +17,7 @@ from services.query.main import MIGRATIONS, SCHEMA
 from services.query.request import ListQuery, OrganizationsQuery
 from services.query.stats import StatsRequest
 from shared import db, service
-from tests.support.query_facts import COMPANY, START
+from tests.support.query_facts import COMPANY, START, data_of
 
 pytestmark = pytest.mark.integration
 
@@ -224,8 +224,7 @@ async def test_a_page_by_cursor_begins_where_the_one_before_ended(
     pool: db.Pool, filters: dict[str, Any]
 ) -> None:
     async with pool.acquire() as conn:
-        page = await contacts(page=10, **filters)(conn)
-    before = json.loads(page.body + page.status + b"}")["data"]
+        before = data_of(await contacts(page=10, **filters)(conn))
     cursor = before["pagination"]["nextCursor"]
 
     found = await plans(pool, contacts(cursor=cursor, **filters))

@@ -1,7 +1,6 @@
 """The sampler would find a stale page; and statements that take long are told with their plan."""
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -21,7 +20,7 @@ from shared.observability import STALE_PAGES
 from tests.support import query_door
 from tests.support import query_facts as facts
 from tests.support.query_door import Door
-from tests.support.query_facts import COMPANY, read_model
+from tests.support.query_facts import COMPANY, data_of, read_model
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -74,10 +73,7 @@ async def test_a_stale_page_in_redis_is_found_and_told(
     found = await sample(door)
     outcome = await sampler(door).check(found)
 
-    assert (
-        json.loads(found.served.body + found.served.status + b"}")["data"]["contacts"][0]["name"]
-        == "Eva"
-    )
+    assert data_of(found.served)["contacts"][0]["name"] == "Eva"
     assert outcome == "stale"
     assert STALE_PAGES.labels(LIST)._value.get() == before + 1
     (stale,) = [record for record in caplog.records if record.message == "stale_page"]

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-import orjson
 import pytest
 
 from services.query.batch import User
@@ -21,6 +20,7 @@ from tests.support.query_facts import (
     campaign,
     changed,
     contact_id,
+    data_of,
     link,
     organization,
     organization_id,
@@ -121,8 +121,8 @@ async def test_facets_count_organizations_that_only_queued_contacts_bring_up(dat
         assert found["facets"]["organizations"][0]["contacts"] == 4
         async with snapshot(pool) as conn:
             request = SuggestQuery(q="works", limit=3).request()
-            suggested = orjson.loads((await reading.suggest(conn, OWNER, request)).body + b"}")
-        assert [o["contacts"] for o in suggested["data"]["organizations"]] == [4, 3, 3]
+            suggested = data_of(await reading.suggest(conn, OWNER, request))
+        assert [o["contacts"] for o in suggested["organizations"]] == [4, 3, 3]
 
 
 def facets_of(rows: Sequence[Any]) -> dict[str, Any]:
@@ -209,7 +209,7 @@ async def test_suggestions_name_contacts_and_organizations(database_url: str):
         async with snapshot(pool) as conn:
             suggested = await reading.suggest(conn, OWNER, request)
 
-        found = orjson.loads(suggested.body + b"}")["data"]
+        found = data_of(suggested)
         assert [each["name"] for each in found["contacts"]] == ["Nora Nord"]
         assert [(o["name"], o["contacts"]) for o in found["organizations"]] == [("Nordwind AG", 1)]
         assert found["organizations"][0]["highlights"] == [[0, 4]]

@@ -1,7 +1,6 @@
 """A user's numbers are what one would count, whatever happened, in whatever order."""
 
 import asyncio
-import json
 import zlib
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
@@ -16,7 +15,7 @@ from services.query.stats import StatsRequest
 from shared import db, topics
 from shared.kafka.consumer import Received
 from tests.support import query_facts as facts
-from tests.support.query_facts import COMPANY, START, project, read_model
+from tests.support.query_facts import COMPANY, START, data_of, project, read_model
 
 pytestmark = pytest.mark.integration
 
@@ -78,7 +77,7 @@ async def pool(database_url: str) -> AsyncIterator[db.Pool]:
 async def numbers(pool: db.Pool, user: User = ME, asked: StatsRequest = NOW) -> dict[str, Any]:
     async with reading.snapshot(pool) as conn:
         read = await stats.stats(conn, user, asked)
-    found: dict[str, Any] = json.loads(read.body + read.status + b"}")["data"]
+    found: dict[str, Any] = data_of(read)
     return found
 
 

@@ -1,6 +1,7 @@
 """Facts as the query service receives them, valid by default, and a read model for them."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,8 +12,10 @@ from uuid import UUID
 
 from services.query import batch, projector
 from services.query.batch import User
+from services.query.cache import Served
 from services.query.contact import Key
 from services.query.main import MIGRATIONS, SCHEMA
+from services.query.reading import Read
 from shared import db, ids, service, states, topics
 from shared.kafka.consumer import Received
 from shared.tenants import CustomFields
@@ -20,6 +23,11 @@ from shared.tenants import CustomFields
 COMPANY = 501
 START = datetime(2026, 3, 1, tzinfo=UTC)
 NO_TENANTS = Path("/nonexistent/tenants.json")
+
+
+def data_of(page: Read | Served) -> Any:
+    """What a page says, closed as if nothing were said of the request."""
+    return json.loads(page.body + page.status + b"}")["data"]
 
 
 def changed(topic: Any, number: int, version: int, **more: Any) -> Received:

@@ -3,8 +3,6 @@
 from random import Random
 from typing import Any
 
-import orjson
-
 from devstack.pipedrive import names
 from services.query.batch import User
 from services.query.reading import Read, snapshot
@@ -17,6 +15,7 @@ from tests.support.query_facts import (
     COMPANY,
     campaign,
     changed,
+    data_of,
     deleted,
     link,
     merged,
@@ -96,7 +95,7 @@ async def read(pool: db.Pool, user: User, text: str, **more: Any) -> Read:
 
 async def searched(pool: db.Pool, user: User, text: str, **more: Any) -> dict[str, Any]:
     answer = await read(pool, user, text, **more)
-    found: dict[str, Any] = orjson.loads(answer.body + b"}")["data"]
+    found: dict[str, Any] = data_of(answer)
     return found
 
 

@@ -36,9 +36,9 @@ async def test_a_connection_that_does_not_get_on_with_a_request_is_closed(
     port, stop = ports.free(), asyncio.Event()
     app = application([], title="Anything", health=Health({}))
     app[IDLE_S] = 0.3
-    async with asyncio.TaskGroup() as group:
+    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
         group.create_task(server(app, host="127.0.0.1", port=port)(stop))
-        await until(lambda: is_listening(port))
+        await until(lambda: answers(session, f"http://127.0.0.1:{port}/healthz"))
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         if after == "a request":
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -50,12 +50,3 @@ async def test_a_connection_that_does_not_get_on_with_a_request_is_closed(
         stop.set()
 
     assert rest == b""
-
-
-async def is_listening(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench.matching_candidates import trigrams
 from services.orgs.matching import meeting, profile
 from services.orgs.matching.profile import Profile, Stated
 
@@ -59,9 +60,3 @@ def test_a_misspelt_name_is_alike_enough_however_long_it_is(stored: str, misspel
     one, other = trigrams(stored), trigrams(misspelt)
 
     assert len(one & other) / len(one | other) >= meeting.alike_from(misspelt)
-
-
-def trigrams(text: str) -> set[str]:
-    """As pg_trgm cuts them."""
-    padded = (f"  {word} " for word in text.split())
-    return {word[at : at + 3] for word in padded for at in range(len(word) - 2)}
