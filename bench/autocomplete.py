@@ -20,9 +20,11 @@ import uvloop
 
 from services.orgs.main import MIGRATIONS
 from services.orgs.searching import index as searching_index
+from services.orgs.searching import store as searching_store
 from services.orgs.searching import terms as searching_terms
 from services.orgs.searching import typeahead
 from services.orgs.searching.index import Name
+from services.orgs.searching.store import Pools
 from shared import db, service
 
 SCHEMA = "orgs_autocomplete"
@@ -111,18 +113,18 @@ async def add(conn: db.Connection, company_id: int, start: int, some: Sequence[s
     await searching_index.keep(conn, rows, before=[])
 
 
-async def timed(pool: db.Pool, text: str) -> tuple[float, int]:
+async def timed(pools: Pools, text: str) -> tuple[float, int]:
     """Milliseconds, and how many were found."""
     began = time.perf_counter()
-    found = await typeahead.ours(pool, COMPANY, searching_terms.of_query(text), LIMIT)
+    found = await typeahead.ours(pools, COMPANY, searching_terms.of_query(text), LIMIT)
     return (time.perf_counter() - began) * 1000, len(found)
 
 
-async def measure(pool: db.Pool, asked: dict[str, list[str]], rounds: int) -> None:
+async def measure(pools: Pools, asked: dict[str, list[str]], rounds: int) -> None:
     print(f"{'':20}{'p50':>8}{'p95':>8}{'max':>8}   ms; first time each: p95, max; hits")
     everything: list[float] = []
     for kind, of_kind in asked.items():
-        turns = [[await timed(pool, text) for text in of_kind] for _ in range(rounds)]
+        turns = [[await timed(pools, text) for text in of_kind] for _ in range(rounds)]
         first = [took for took, _ in turns[0]]
         all_times = [took for turn in turns for took, _ in turn]
         hits = sum(found > 0 for turn in turns for _, found in turn)
@@ -156,10 +158,13 @@ async def main(dsn: str, count: int, rounds: int) -> None:
                     "organizations",
                 ):
                     await conn.execute(f"VACUUM ANALYZE {SCHEMA}.{table}")
-            async with db.pool(dsn, SCHEMA, size=4, durable=False) as pool:
+            async with (
+                db.pool(dsn, SCHEMA, size=4, durable=False) as pool,
+                searching_store.pools(dsn, SCHEMA, pool, size=4) as pools,
+            ):
                 print(f"\n{when}; first query of a new connection: ", end="")
-                print(f"{(await timed(pool, known[7]))[0]:.1f} ms")
-                await measure(pool, terms(known, random.Random(3), 60), rounds)
+                print(f"{(await timed(pools, known[7]))[0]:.1f} ms")
+                await measure(pools, terms(known, random.Random(3), 60), rounds)
     finally:
         await conn.execute(f"DROP SCHEMA {SCHEMA} CASCADE")
         await conn.close()

@@ -128,6 +128,7 @@ async def pool(
     patient: bool = False,
     answer_s: float | None = None,
     heard: Heard | None = None,
+    planner: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Pool]:
     """A pool whose connections see `schema` first. Connects when first used, and is closed when
     the block ends, by force if somebody does not give a connection back.
@@ -135,7 +136,8 @@ async def pool(
     `durable=False` lets commits return before they are on disk (rule 2). `patient=True` waits for
     an answer as long as it takes; others wait for `answer_s`, `ANSWER_S` if nothing is said, and
     as long again for what they asked to be given up.
-    `heard` is told of each statement after it has run.
+    `heard` is told of each statement after it has run. `planner` are Postgres' settings by which
+    the statements of this pool are planned otherwise than those of others.
     """
 
     async def prepare(conn: asyncpg.Connection) -> None:
@@ -164,6 +166,7 @@ async def pool(
             # table was analyzed takes them to have no rows, and any index to do: among 100,000
             # organizations of a new tenant autocomplete took half a minute then.
             "plan_cache_mode": "force_generic_plan",
+            **(planner or {}),
             **ABANDONED,
         },
     )
@@ -209,17 +212,44 @@ async def connect(dsn: str, schema: str, *, patient: bool = False) -> asyncpg.Co
         return conn
 
 
+_ENDINGS: set[asyncio.Task[None]] = set()
+"""Tasks that somebody refers to, so that they come to their end."""
+
+
 @asynccontextmanager
-async def leased(pool: Pool, *, seconds: float) -> AsyncIterator[Connection]:
+async def leased(
+    pool: Pool, *, seconds: float, last: str | None = None
+) -> AsyncIterator[Connection]:
     """A connection for so long. One whose use failed is cut: a server that is silent would let
     whoever gives it back wait for its answer, without end.
+
+    `last` is a statement for when the block has ended well. Nobody waits for it, nor hears whether
+    it went well: it costs a round trip, and what was read is known by then.
     """
-    async with asyncio.timeout(seconds), pool.acquire() as conn:
+    async with asyncio.timeout(seconds):
+        conn = await pool.acquire()
         try:
             yield conn
         except BaseException:
             conn.terminate()
+            await pool.release(conn)
             raise
+        if last is None:
+            await pool.release(conn)
+            return
+    ending = asyncio.get_running_loop().create_task(_end(pool, conn, last, seconds))
+    _ENDINGS.add(ending)
+    ending.add_done_callback(_ENDINGS.discard)
+
+
+async def _end(pool: Pool, conn: PoolConnectionProxy, last: str, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await conn.execute(last)
+    except OUTAGES:
+        conn.terminate()
+    finally:
+        await pool.release(conn)
 
 
 @contextmanager
@@ -362,5 +392,7 @@ def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
 
 
 def array(numbers: Iterable[int]) -> str:
-    """An array as text: arrays of arrays do not unnest into rows, texts do."""
+    """An array as text: arrays of arrays do not unnest into rows, texts do. And the driver asks of
+    each element of an array whether it is one, which is dear where there are thousands.
+    """
     return "{" + ",".join(map(str, numbers)) + "}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from services.orgs import api, applying
 from services.orgs.judging.asking import Asker
 from services.orgs.searching import api as searching_api
+from services.orgs.searching import store as searching_store
 from services.orgs.searching.pipedrive import Fallback
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
@@ -41,6 +42,7 @@ async def main(arguments: Sequence[str]) -> None:
     with lifecycle.stop_on_signal() as stop:
         async with (
             db.pools(dsn, SERVICE, size=settings.pool_size) as (pool, working_pool),
+            searching_store.pools(dsn, SERVICE, pool, size=settings.pool_size) as searched,
             Publisher(settings, deadline_s=PUBLISH_DEADLINE_S) as publisher,
             Fallback(settings) as fallback,
         ):
@@ -59,7 +61,7 @@ async def main(arguments: Sequence[str]) -> None:
             works, answers = "worker" in roles, "api" in roles
             pings = {"postgres": lambda: db.ping(pool), "kafka": publisher.ping}
             served = (
-                *searching_api.endpoints(pool, fallback),
+                *searching_api.endpoints(searched, fallback),
                 *api.endpoints(pool, publisher),
             )
             app = application(

@@ -28,10 +28,9 @@ async def snapshot(pool: db.Pool) -> AsyncIterator[db.Connection]:
     Unavailable: Postgres is away, or too slow.
     """
     with db.errors():
-        async with db.leased(pool, seconds=READ_S) as conn:
+        async with db.leased(pool, seconds=READ_S, last="COMMIT") as conn:
             await conn.execute(BEGIN)
             yield conn
-            await conn.execute("COMMIT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +61,14 @@ def told_status(status: dict[str, Any]) -> bytes:
 async def my_500(conn: db.Connection, user: User, asked: ListRequest) -> Read:
     organization_id = asked.filters.organization_id
     found: UUID | None = None
-    buckets: list[Bucket] = []
     if organization_id is not None:
         found = await store.living_organization(conn, user.company_id, organization_id)
-    if found is not None or organization_id is None:
-        buckets = paging.wanted(await store.buckets(conn, user, found), asked.filters)
+    if organization_id is None:
+        counted, status = await store.counts(conn, user)
+    else:
+        counted = await store.counts_in_organization(conn, user, found) if found else []
+        status = await store.sync_status(conn, user.company_id)
+    buckets = paging.wanted(counted, asked.filters)
     total = sum(bucket.contacts for bucket in buckets)
     after = asked.after or await _key_before(conn, user, asked, buckets, found)
     rows: list[Any] = []
@@ -82,7 +84,6 @@ async def my_500(conn: db.Connection, user: User, asked: ListRequest) -> Read:
     has_next = len(rows) > asked.limit
     rows = rows[: asked.limit]
     activities = await store.activities(conn, user.company_id, [row["person_id"] for row in rows])
-    status = await store.sync_status(conn, user.company_id)
     page = {
         "contacts": answers.contacts(rows, activities),
         "pagination": answers.pagination(

@@ -149,12 +149,11 @@ def asked_now() -> StatsRequest:
 
 
 async def stats(conn: db.Connection, user: User, asked: StatsRequest) -> Read:
-    buckets = await store.buckets(conn, user, None)
+    buckets, status = await store.counts(conn, user)
     totals = await conn.fetchrow(TOTALS, *user)
     top = await organization_store.page(conn, user, organization_store.START, limit=TOP)
     weeks = asked.weeks
     activities = await conn.fetch(ACTIVITIES, *user, weeks[0], weeks[-1])
-    status = await store.sync_status(conn, user.company_id)
     contacts = sum(bucket.contacts for bucket in buckets)
     content = {
         "contacts": _contacts(buckets),

@@ -18,10 +18,16 @@ from shared.db import Connection
 NEWEST: Final = 5
 """Activities shown with a contact."""
 
+# And how the company's synchronisation stands, which every such page tells, on each row: asked
+# for apart, it cost a round trip more.
 COUNTS = """
-SELECT not_in_campaign, score, contacts
-  FROM user_counts
- WHERE company_id = $1 AND owner_id = $2 AND contacts > 0
+SELECT own.not_in_campaign, own.score, own.contacts,
+       status.state, status.last_sync_at, status.processed, status.failed
+  FROM (SELECT $1::bigint AS company_id) AS asked
+  LEFT JOIN user_counts AS own
+    ON own.company_id = asked.company_id AND own.owner_id = $2 AND own.contacts > 0
+  LEFT JOIN sync_status AS status
+    ON status.company_id = asked.company_id
 """
 
 COUNTS_IN_ORGANIZATION = """
@@ -164,11 +170,17 @@ SELECT * FROM shown_contacts WHERE contact_id = $1 AND company_id = $2 AND liste
 """
 
 
-async def buckets(conn: Connection, user: User, organization_id: UUID | None) -> list[Bucket]:
-    if organization_id is None:
-        rows = await conn.fetch(COUNTS, *user)
-    else:
-        rows = await conn.fetch(COUNTS_IN_ORGANIZATION, *user, organization_id)
+async def counts(conn: Connection, user: User) -> tuple[list[Bucket], asyncpg.Record | None]:
+    """How many contacts the user has of each score, and the row of the sync's status."""
+    rows = await conn.fetch(COUNTS, *user)
+    buckets = [Bucket(*row[:3]) for row in rows if row["contacts"] is not None]
+    return buckets, rows[0] if rows[0]["state"] is not None else None
+
+
+async def counts_in_organization(
+    conn: Connection, user: User, organization_id: UUID
+) -> list[Bucket]:
+    rows = await conn.fetch(COUNTS_IN_ORGANIZATION, *user, organization_id)
     return [Bucket(*row) for row in rows]
 
 

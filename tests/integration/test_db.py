@@ -18,6 +18,8 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
+HELD = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = $1"
+
 
 @pytest.fixture
 def migrations(tmp_path: Path) -> Path:
@@ -184,6 +186,34 @@ async def test_who_waits_for_a_user_waits_no_longer_than_is_said(database_url: s
     assert time.monotonic() - began < db.REQUEST_ANSWER_S
 
 
+async def test_nobody_waits_for_the_last_statement_of_a_lease(database_url: str) -> None:
+    async with db.pool(database_url, "app", size=1) as pool:
+        other = await db.connect(database_url, "app")
+        await other.execute("SELECT pg_advisory_lock(1)")
+
+        async with db.leased(pool, seconds=20, last="SELECT pg_advisory_lock(1)") as conn:
+            used = conn.get_server_pid()
+        assert pool.get_idle_size() == 0
+        await other.execute("SELECT pg_advisory_unlock(1)")
+
+        async with db.leased(pool, seconds=20) as conn:
+            assert conn.get_server_pid() == used
+            assert await conn.fetchval(HELD, used) == 1
+        await other.close()
+
+
+async def test_a_lease_whose_last_statement_fails_costs_its_connection_only(
+    database_url: str,
+) -> None:
+    async with db.pool(database_url, "app", size=1) as pool:
+        last = "SELECT pg_terminate_backend(pg_backend_pid())"
+        async with db.leased(pool, seconds=20, last=last) as conn:
+            used = conn.get_server_pid()
+
+        async with db.leased(pool, seconds=20) as conn:
+            assert conn.get_server_pid() != used
+
+
 async def fails(conn: db.Connection) -> None:
     await conn.execute("SELECT 1 / 0")
 
@@ -220,8 +250,7 @@ async def test_whoever_aborts_gives_back_a_clean_connection(
             assert not conn.is_in_transaction()
             assert await conn.fetchval("SHOW enable_sort") == "on"
             assert await conn.fetchval("SHOW search_path") == "app,public"
-            held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = $1"
-            assert await conn.fetchval(held, conn.get_server_pid()) == 0
+            assert await conn.fetchval(HELD, conn.get_server_pid()) == 0
             assert await conn.fetchval("SELECT sum(n) FROM one") == 1
 
 

@@ -19,6 +19,7 @@ from devstack.pipedrive.world import Sizes
 from services.orgs import applying
 from services.orgs.main import MIGRATIONS, SERVICE
 from services.orgs.searching import api as searching_api
+from services.orgs.searching import store as searching_store
 from services.orgs.searching import terms as searching_terms
 from services.orgs.searching.pipedrive import Fallback
 from services.orgs.searching.upkeep import upkeep
@@ -126,9 +127,12 @@ async def asker(
         tenants_file=tenants,
         search_pipedrive_seconds=0.8,
     )
-    async with Fallback(settings) as fallback:
+    async with (
+        Fallback(settings) as fallback,
+        searching_store.pools(database_url, SERVICE, pool, size=4) as pools,
+    ):
         app = application(
-            searching_api.endpoints(pool, fallback),
+            searching_api.endpoints(pools, fallback),
             title="orgs",
             health=Health({}),
             authenticator=Authenticator(SecretStr(SECRET), None),
@@ -231,6 +235,8 @@ async def test_common_words_are_found_among_more_than_are_looked_at(
     assert await asker.names("inc rare") == ["Rare Bank Inc"]
     assert await asker.names("branch 1234") == ["Branch 1234 Bank Inc"]
     assert len(await asker.names("ranch", limit=50)) == 50
+    assert await asker.names("bank raer") == ["Rare Bank Inc"]
+    assert len(await asker.names("bnak brxnch")) == 10
 
 
 async def test_renamed_deleted_and_merged_organizations_are_found_as_they_are(

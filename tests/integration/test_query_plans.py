@@ -207,7 +207,7 @@ async def test_a_page_by_number_reads_its_rows_and_counts_none(
 
     for plan in found:
         assert_bounded(plan)
-    assert of(found, "FROM user_counts").blocks <= 40
+    assert of(found, "JOIN user_counts").blocks <= 40
     pages = [plan for plan in found if plan.statement == store.PAGE]
     for page in pages:
         assert "contacts_in_order" in page.indexes

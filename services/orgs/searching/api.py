@@ -20,6 +20,7 @@ from services.orgs.searching.answers import (
     Sources,
 )
 from services.orgs.searching.pipedrive import Fallback
+from services.orgs.searching.store import Pools
 from shared import db
 from shared.openapi import Endpoint
 from shared.web import answer, identity, query
@@ -28,11 +29,11 @@ ENOUGH = 5
 """Pipedrive is asked where fewer of ours are as they were typed: a search costs tokens."""
 
 
-def endpoints(pool: db.Pool, fallback: Fallback) -> Sequence[Endpoint]:
+def endpoints(pools: Pools, fallback: Fallback) -> Sequence[Endpoint]:
     async def search_organizations(request: web.Request) -> web.Response:
         asker = identity(request)
         wanted = query(request, SearchQuery)
-        shown = await search(pool, fallback, asker.company_id, wanted)
+        shown = await search(pools, fallback, asker.company_id, wanted)
         return answer(shown.model_dump(by_alias=True))
 
     return (
@@ -53,16 +54,16 @@ def endpoints(pool: db.Pool, fallback: Fallback) -> Sequence[Endpoint]:
 
 
 async def search(
-    pool: db.Pool, fallback: Fallback, company_id: int, wanted: SearchQuery
+    pools: Pools, fallback: Fallback, company_id: int, wanted: SearchQuery
 ) -> SearchAnswer:
     terms = searching_terms.of_query(wanted.q)
-    found = await typeahead.ours(pool, company_id, terms, wanted.limit)
+    found = await typeahead.ours(pools, company_id, terms, wanted.limit)
     hits = [searching_answers.hit(each, terms, source="store") for each in found]
     as_typed = sum(each.closeness != typeahead.MISSPELT for each in found)
     asked: Asked = "not_needed"
     if as_typed < min(ENOUGH, wanted.limit):
         asked, remote = await fallback.find(company_id, wanted.q)
-        more = await _others(pool, company_id, terms, found_ids(hits), remote)
+        more = await _others(pools.other, company_id, terms, found_ids(hits), remote)
         # Ours that are nearly what was typed give way to those that Pipedrive has as typed.
         hits = hits[:as_typed] + more + hits[as_typed:]
     return SearchAnswer(

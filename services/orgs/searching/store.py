@@ -59,9 +59,7 @@ SELECT o.organization_id, o.name, o.pipedrive_org_id, o.country, o.city, o.conta
 
 # Before Postgres has counted a table's rows it reads and sorts whole ranges that it takes for
 # short, and the bounds bound nothing.
-IN_ORDER = """
-SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true)
-"""
+IN_ORDER = {"enable_bitmapscan": "off", "enable_sort": "off"}
 
 # OFFSET 0 keeps the planner from reading all names of the tenant to join them in another way.
 _NAME_OF_W = """
@@ -149,10 +147,13 @@ SELECT word
 """  # noqa: S608  constants
 
 NEAR = f"""
-SELECT word
-  FROM search_dictionary
- WHERE tokens && $2::bigint[] AND company_id = $1
- LIMIT {WORDS_NEAR}
+SELECT term.place, near.word
+  FROM unnest($2::text[]) WITH ORDINALITY AS term (tokens, place)
+ CROSS JOIN LATERAL (
+       SELECT word
+         FROM search_dictionary
+        WHERE tokens && term.tokens::bigint[] AND company_id = $1
+        LIMIT {WORDS_NEAR}) AS near
 """  # noqa: S608  constants
 
 
@@ -207,72 +208,92 @@ class Wanted(NamedTuple):
         return company_id, self.beginning, self.words, self.patterns, self.limit
 
 
+class Pools(NamedTuple):
+    """Connections that read ranges as far as asked, in the order of an index, and others."""
+
+    in_order: db.Pool
+    other: db.Pool
+
+
 @asynccontextmanager
-async def in_order(pool: db.Pool) -> AsyncIterator[db.Connection]:
-    """A connection that reads ranges as far as asked, in the order of an index."""
-    async with pool.acquire() as conn, conn.transaction(readonly=True):
-        await conn.execute(IN_ORDER)
-        yield conn
+async def pools(dsn: str, schema: str, other: db.Pool, *, size: int) -> AsyncIterator[Pools]:
+    """The planner is told by connection: told in each transaction, it cost three round trips."""
+    async with db.pool(
+        dsn, schema, size=size, answer_s=db.REQUEST_ANSWER_S, planner=IN_ORDER
+    ) as in_order:
+        yield Pools(in_order, other)
 
 
-async def how_common(conn: db.Connection, company_id: int, terms: Sequence[str]) -> list[int]:
+async def how_common(pools: Pools, company_id: int, terms: Sequence[str]) -> list[int]:
     """How often words of names begin with each term, counted up to a bound."""
-    rows = await conn.fetch(HOW_COMMON, company_id, terms, list(map(searching_terms.after, terms)))
+    return await _counted(pools, company_id, terms, list(map(searching_terms.after, terms)))
+
+
+async def how_often(pools: Pools, company_id: int, words: Sequence[str]) -> list[int]:
+    """How many names have each word, counted up to a bound."""
+    return await _counted(pools, company_id, words, list(map(searching_terms.next_to, words)))
+
+
+async def _counted(
+    pools: Pools, company_id: int, words: Sequence[str], ends: Sequence[str]
+) -> list[int]:
+    rows = await pools.in_order.fetch(HOW_COMMON, company_id, words, ends)
     return [row[0] for row in rows]
 
 
-async def of_rare_word(
-    conn: db.Connection, company_id: int, wanted: Wanted, word: str
-) -> list[Found]:
-    rows = await conn.fetch(
+async def of_rare_word(pools: Pools, company_id: int, wanted: Wanted, word: str) -> list[Found]:
+    rows = await pools.in_order.fetch(
         OF_RARE_WORD, *wanted.parameters(company_id), word, searching_terms.after(word)
     )
     return [Found(*row) for row in rows]
 
 
-async def of_common_word(conn: db.Connection, company_id: int, wanted: Wanted) -> list[Found]:
+async def of_common_word(pools: Pools, company_id: int, wanted: Wanted) -> list[Found]:
     end = searching_terms.after(wanted.beginning)
-    rows = await conn.fetch(OF_COMMON_WORD, *wanted.parameters(company_id), end)
+    rows = await pools.in_order.fetch(OF_COMMON_WORD, *wanted.parameters(company_id), end)
     return [Found(*row) for row in rows]
 
 
 async def of_common_words(
-    conn: db.Connection, company_id: int, wanted: Wanted, words: Sequence[str]
+    pools: Pools, company_id: int, wanted: Wanted, words: Sequence[str]
 ) -> list[Found]:
     """`words` are the two rarest of those wanted."""
     end = searching_terms.after(wanted.beginning)
     bounds = [bound for word in words for bound in (word, searching_terms.after(word))]
-    rows = await conn.fetch(OF_COMMON_WORDS, *wanted.parameters(company_id), end, *bounds)
+    parameters = (*wanted.parameters(company_id), end, *bounds)
+    rows = await pools.in_order.fetch(OF_COMMON_WORDS, *parameters)
     return [Found(*row) for row in rows]
 
 
 async def of_words(
-    conn: db.Connection, company_id: int, wanted: Wanted, words: Iterable[str]
+    pools: Pools, company_id: int, wanted: Wanted, words: Iterable[str]
 ) -> list[Found]:
-    rows = await conn.fetch(OF_WORDS, *wanted.parameters(company_id), list(words))
+    rows = await pools.in_order.fetch(OF_WORDS, *wanted.parameters(company_id), list(words))
     return [Found(*row) for row in rows]
 
 
 async def of_near_words(
-    conn: db.Connection, company_id: int, wanted: Wanted, words: Iterable[str]
+    pools: Pools, company_id: int, wanted: Wanted, words: Iterable[str]
 ) -> list[Found]:
     """As `of_words`, with regular expressions."""
-    rows = await conn.fetch(OF_NEAR_WORDS, *wanted.parameters(company_id), list(words))
+    rows = await pools.in_order.fetch(OF_NEAR_WORDS, *wanted.parameters(company_id), list(words))
     return [Found(*row) for row in rows]
 
 
-async def words_with(pool: db.Pool, company_id: int, term: str) -> list[str]:
+async def words_with(pools: Pools, company_id: int, term: str) -> list[str]:
     """Words of the tenant's that have the term inside, the shortest first."""
     tokens = searching_terms.inside(company_id, term)
-    rows = await pool.fetch(INSIDE, company_id, tokens, term) if tokens else []
+    rows = await pools.other.fetch(INSIDE, company_id, tokens, term) if tokens else []
     return [row[0] for row in rows]
 
 
-async def words_near(pool: db.Pool, company_id: int, term: str) -> list[str]:
-    """Words of the tenant's that the term may be a misspelling of."""
-    tokens = searching_terms.beginnings(company_id, term)
-    rows = await pool.fetch(NEAR, company_id, tokens) if tokens else []
-    return [row[0] for row in rows]
+async def words_near(pools: Pools, company_id: int, terms: Sequence[str]) -> list[list[str]]:
+    """For each term the tenant's words that it may be a misspelling of."""
+    tokens = [db.array(searching_terms.beginnings(company_id, term)) for term in terms]
+    near: list[list[str]] = [[] for _ in terms]
+    for place, word in await pools.other.fetch(NEAR, company_id, tokens):
+        near[place - 1].append(word)
+    return near
 
 
 async def known(pool: db.Pool, company_id: int, keys: Mapping[int, UUID | None]) -> Known:

@@ -55,6 +55,11 @@ def after(beginning: str) -> str:
     return beginning + "\U0010ffff"
 
 
+def next_to(word: str) -> str:
+    """The end of the range that has the word alone."""
+    return word + "\x01"
+
+
 def of_word(company_id: int, word: str) -> list[int]:
     """The tokens by which a word of the tenant's is found."""
     pieces = {f"g{gram}" for gram in _grams(word)}

@@ -9,6 +9,7 @@ Rule 2: each step reads a bounded number of rows, and none is taken that an earl
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from services.orgs.searching import index as searching_index
 from services.orgs.searching import store as searching_store
 from services.orgs.searching import terms as searching_terms
 from services.orgs.searching.index import Name
-from services.orgs.searching.store import Found, Wanted
+from services.orgs.searching.store import Found, Pools, Wanted
 from shared import db
 
 MISSPELT = 4
@@ -27,24 +28,24 @@ FEW = 3
 """With fewer hits than this, what was typed may have been misspelt."""
 SIMILAR = 50
 MISSPELT_TERMS = 3
-"""Of several misspelt terms, the longest ones are looked up, each by itself."""
+"""Of several misspelt terms, the rarest ones are looked up, each by itself."""
 NEAR_WORDS = 40
 
 
 class _Search(NamedTuple):
-    pool: db.Pool
+    pools: Pools
     company_id: int
     terms: Sequence[str]
     limit: int
 
 
-async def ours(pool: db.Pool, company_id: int, terms: Sequence[str], limit: int) -> list[Found]:
+async def ours(pools: Pools, company_id: int, terms: Sequence[str], limit: int) -> list[Found]:
     """The best `limit` of the company's organizations; `terms` are those of a query, not none.
 
     Raises:
         Unavailable: Postgres is away.
     """
-    search = _Search(pool, company_id, terms, limit)
+    search = _Search(pools, company_id, terms, limit)
     with db.errors():
         found = await _as_typed(search)
         if not found or (len(terms) == 1 and len(found) < limit):
@@ -89,52 +90,68 @@ def _moves(before: int, after: int) -> bool:
 
 async def _as_typed(search: _Search) -> list[Found]:
     """Every term begins a word of the name."""
-    company_id = search.company_id
+    pools, company_id = search.pools, search.company_id
     wanted = _wanted(search, [f"% {term}%" for term in search.terms])
     terms = sorted(set(search.terms))
-    async with searching_store.in_order(search.pool) as conn:
-        counts = await searching_store.how_common(conn, company_id, terms)
-        by_count = sorted(zip(counts, terms, strict=True))
-        fewest, rarest = by_count[0]
-        if fewest == 0:
-            return []
-        if fewest <= searching_store.RARE:
-            return await searching_store.of_rare_word(conn, company_id, wanted, rarest)
-        if len(terms) == 1:
-            return await searching_store.of_common_word(conn, company_id, wanted)
-        two = [term for _, term in by_count[:2]]
-        return await searching_store.of_common_words(conn, company_id, wanted, two)
+    counts = await searching_store.how_common(pools, company_id, terms)
+    by_count = sorted(zip(counts, terms, strict=True))
+    fewest, rarest = by_count[0]
+    if fewest == 0:
+        return []
+    if fewest <= searching_store.RARE:
+        return await searching_store.of_rare_word(pools, company_id, wanted, rarest)
+    if len(terms) == 1:
+        return await searching_store.of_common_word(pools, company_id, wanted)
+    two = [term for _, term in by_count[:2]]
+    return await searching_store.of_common_words(pools, company_id, wanted, two)
 
 
 async def _inside(search: _Search) -> list[Found]:
     """Every term stands in a word of the name; those too short for that begin one."""
     longest = max(search.terms, key=len)
-    words = await searching_store.words_with(search.pool, search.company_id, longest)
+    words = await searching_store.words_with(search.pools, search.company_id, longest)
     if not words:
         return []
     short = searching_terms.SHORTEST_INSIDE
     patterns = [f"%{t}%" if len(t) >= short else f"% {t}%" for t in search.terms]
     wanted = _wanted(search, patterns)
-    async with searching_store.in_order(search.pool) as conn:
-        return await searching_store.of_words(conn, search.company_id, wanted, words)
+    return await searching_store.of_words(search.pools, search.company_id, wanted, words)
 
 
 async def _misspelt(search: _Search) -> list[Found]:
     """Some terms are nearly words of the name; the others stand in it."""
-    meant: dict[str, dict[str, int]] = {}
-    for term in sorted(set(search.terms), key=len, reverse=True):
-        words = await searching_store.words_near(search.pool, search.company_id, term)
-        meant[term] = dict(islice(searching_terms.meant(term, words).items(), NEAR_WORDS))
+    terms = sorted(set(search.terms), key=len, reverse=True)
+    words = await searching_store.words_near(search.pools, search.company_id, terms)
+    meant = {
+        term: dict(islice(searching_terms.meant(term, near).items(), NEAR_WORDS))
+        for term, near in zip(terms, words, strict=True)
+    }
     patterns = ["|".join([term, *(f" {word}" for word in near)]) for term, near in meant.items()]
     wanted = _wanted(search, patterns)._replace(limit=SIMILAR)
     found: list[Found] = []
-    for near in [near for near in meant.values() if near][:MISSPELT_TERMS]:
-        async with searching_store.in_order(search.pool) as conn:
-            more = await searching_store.of_near_words(conn, search.company_id, wanted, near)
+    for near in await _rarest(search, [near for near in meant.values() if near]):
+        more = await searching_store.of_near_words(search.pools, search.company_id, wanted, near)
         found = _joined(found, _by_mistakes(more, near))
         if len(found) >= search.limit:
             break
     return [each._replace(closeness=MISSPELT) for each in found]
+
+
+async def _rarest(
+    search: _Search, meant: Sequence[Mapping[str, int]]
+) -> Sequence[Mapping[str, int]]:
+    """Words of which the fewest names have one, first: a name has some of each. Of those that are
+    common only a part can be looked at, so they are left to a query of nothing else.
+    """
+    if len(meant) <= 1:
+        return meant
+    words = sorted({word for near in meant for word in near})
+    counts = await searching_store.how_often(search.pools, search.company_id, words)
+    names = dict(zip(words, counts, strict=True))
+    by_names = [(sum(names[word] for word in near), near) for near in meant]
+    by_names.sort(key=itemgetter(0))
+    rare = [near for count, near in by_names if count <= searching_store.RARE]
+    return rare[:MISSPELT_TERMS] or [by_names[0][1]]
 
 
 def _by_mistakes(found: Sequence[Found], near: Mapping[str, int]) -> list[Found]:

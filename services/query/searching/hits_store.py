@@ -13,13 +13,13 @@ import asyncpg
 from services.query.batch import User
 from services.query.request import Filters
 from services.query.searching.lookup_store import Place
-from shared.db import Connection
+from shared.db import Connection, array
 
 # $5, $6: bounds of the score; $7: on which side of the campaign, null for both.
 RANKED: Final = """
 SELECT hit.rank, hit.slot, held.not_in_campaign, held.score, held.contacted_key,
        held.created_key, held.contact_id
-  FROM unnest($3::int[], $4::smallint[]) AS hit (slot, rank)
+  FROM unnest($3::text::int[], $4::text::smallint[]) AS hit (slot, rank)
   JOIN search_slots AS held
     ON held.company_id = $1 AND held.owner_id = $2 AND held.slot = hit.slot
  WHERE held.score BETWEEN $5 AND $6 AND held.not_in_campaign IS DISTINCT FROM $7::boolean
@@ -31,7 +31,7 @@ SELECT hit.rank, hit.slot, held.not_in_campaign, held.score, held.contacted_key,
 PLACED: Final = """
 SELECT contact_id, not_in_campaign, score, contacted_key, created_key
   FROM search_slots
- WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::int[])
+ WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::text::int[])
    AND score BETWEEN $4 AND $5 AND not_in_campaign IS DISTINCT FROM $6::boolean
  ORDER BY not_in_campaign, score, contacted_key, created_key, contact_id
  LIMIT $7
@@ -85,7 +85,7 @@ SELECT count(*) FILTER (WHERE score <= 3) AS cold,
        count(*) FILTER (WHERE NOT not_in_campaign) AS in_campaign,
        count(*) FILTER (WHERE not_in_campaign) AS out_of_campaign
   FROM search_slots
- WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::int[])
+ WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::text::int[])
    AND score BETWEEN $4 AND $5 AND not_in_campaign IS DISTINCT FROM $6::boolean
 """
 
@@ -93,7 +93,7 @@ SELECT count(*) FILTER (WHERE score <= 3) AS cold,
 ORGANIZATIONS: Final = """
 SELECT found.organization_id, o.name, found.contacts
   FROM (SELECT document.organization_id, count(*) AS contacts
-          FROM unnest($3::int[]) AS hit (slot)
+          FROM unnest($3::text::int[]) AS hit (slot)
          CROSS JOIN LATERAL (
                SELECT score, not_in_campaign
                  FROM search_slots
@@ -168,7 +168,7 @@ async def ranked(
     most: int,
 ) -> list[Hit]:
     """The first of some slots, each of which has a rank."""
-    rows = await conn.fetch(RANKED, *user, *slots, *filtered(filters), most)
+    rows = await conn.fetch(RANKED, *user, *map(array, slots), *filtered(filters), most)
     return [Hit(row["rank"], _place(row)) for row in rows]
 
 
@@ -176,7 +176,7 @@ async def placed(
     conn: Connection, user: User, slots: Sequence[int], filters: Filters, most: int
 ) -> list[Place]:
     """The first of some slots."""
-    found = await conn.fetch(PLACED, *user, slots, *filtered(filters), most)
+    found = await conn.fetch(PLACED, *user, array(slots), *filtered(filters), most)
     return [_place(row) for row in found]
 
 
@@ -198,14 +198,14 @@ async def scanned(
 async def facets(
     conn: Connection, user: User, slots: Sequence[int], filters: Filters
 ) -> asyncpg.Record:
-    rows = await conn.fetch(FACETS, *user, slots, *filtered(filters))
+    rows = await conn.fetch(FACETS, *user, array(slots), *filtered(filters))
     return rows[0]
 
 
 async def organizations(
     conn: Connection, user: User, slots: Sequence[int], filters: Filters, most: int
 ) -> list[asyncpg.Record]:
-    return await conn.fetch(ORGANIZATIONS, *user, slots, *filtered(filters), most)
+    return await conn.fetch(ORGANIZATIONS, *user, array(slots), *filtered(filters), most)
 
 
 async def shown(

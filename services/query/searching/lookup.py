@@ -7,7 +7,7 @@ Rule 2: what is queued is left out of what the index says, and matched by itself
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -322,7 +322,7 @@ class _Search:
         queued = [each.slot for each in self.pending if each.slot is not None]
         slots.keep(every & ~bitmaps.of_slots(queued, self.state.slots))
 
-    def _joined(self, pieces: Iterable[Piece]) -> int:
+    def _joined(self, pieces: Collection[Piece]) -> int:
         return bitmaps.joined(pieces, self.state.slots)
 
 

@@ -11,7 +11,7 @@ import asyncpg
 from services.query.batch import User
 from services.query.searching.bitmaps import DENSE_BYTES, Piece
 from services.query.searching.terms import Document
-from shared.db import Connection, columns
+from shared.db import Connection, array, columns
 
 # Each list has the newest entries, repeated ones too.
 STATE: Final = """
@@ -55,7 +55,7 @@ SELECT asked.beginning, found.word
 POSTINGS: Final = """
 SELECT wanted.number, held.kind, held.chunk, length(held.slots) = $7 AS is_dense,
        string_agg(held.slots, '') AS slots
-  FROM unnest($3::int[], $4::text[], $5::smallint[], $6::smallint[])
+  FROM unnest($3::text::int[], $4::text[], $5::text::smallint[], $6::text::smallint[])
        AS wanted (number, word, first, last)
   JOIN search_postings AS held
     ON held.company_id = $1 AND held.owner_id = $2 AND held.word = wanted.word
@@ -66,14 +66,14 @@ SELECT wanted.number, held.kind, held.chunk, length(held.slots) = $7 AS is_dense
 WORDS: Final = """
 SELECT word
   FROM search_words
- WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::int[]) AND contacts > 0
+ WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::text::int[]) AND contacts > 0
  ORDER BY contacts DESC
 """
 
 PHONES: Final = """
 SELECT slot, phone
   FROM search_documents
- WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::int[])
+ WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::text::int[])
 """
 
 PENDING: Final = """
@@ -187,7 +187,10 @@ async def postings(
     asked = [(number, *each) for number, group in enumerate(groups) for each in wanted[group]]
     if not asked:
         return found
-    rows = await conn.fetch(POSTINGS, *user, *columns(asked, 4), DENSE_BYTES)
+    numbers, terms, first, last = columns(asked, 4)
+    rows = await conn.fetch(
+        POSTINGS, *user, array(numbers), terms, array(first), array(last), DENSE_BYTES
+    )
     for count, row in enumerate(rows, 1):
         found[groups[row[0]], row[1]].append(row[2:])
         if count % YIELD_ROWS == 0:
@@ -197,11 +200,11 @@ async def postings(
 
 async def words(conn: Connection, user: User, slots: Sequence[int]) -> list[str]:
     """The most frequent ones first."""
-    return [row["word"] for row in await conn.fetch(WORDS, *user, slots)]
+    return [row["word"] for row in await conn.fetch(WORDS, *user, array(slots))]
 
 
 async def phones(conn: Connection, user: User, slots: Sequence[int]) -> list[tuple[int, str]]:
-    return [(row[0], row[1]) for row in await conn.fetch(PHONES, *user, slots)]
+    return [(row[0], row[1]) for row in await conn.fetch(PHONES, *user, array(slots))]
 
 
 async def pending(conn: Connection, user: User, contacts: Iterable[UUID]) -> list[Pending]:
