@@ -158,10 +158,11 @@ COUNTERS = (
                 GROUP BY 1) AS found
         WHERE o.organization_id = found.organization_id""",
     """INSERT INTO user_organizations (company_id, organization_id, owner_id, contacts, living,
-                                       sort_name)
-       SELECT c.company_id, c.organization_id, c.owner_id, count(*), NOT o.deleted, o.sort_name
+                                       sort_name, fewest)
+       SELECT c.company_id, c.organization_id, c.owner_id, count(*), NOT o.deleted, o.sort_name,
+              -o.contact_count
          FROM contacts AS c JOIN organizations AS o USING (company_id, organization_id)
-        WHERE c.listed GROUP BY 1, 2, 3, 5, 6""",
+        WHERE c.listed GROUP BY 1, 2, 3, 5, 6, 7""",
     """INSERT INTO sync_status VALUES (9001, 1, 'idle', now(), 1, 0)""",
 )
 

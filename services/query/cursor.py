@@ -20,11 +20,11 @@ _KEY = struct.Struct(">?hqq16s")
 _SUM = struct.Struct(">I")
 _SALT = zlib.crc32(b"my500 cursor 1")
 _ORGANIZATION = struct.Struct(">q16s")
-_ORGANIZATION_SALT = zlib.crc32(b"my500 organizations 1")
+_ORGANIZATION_SALT = zlib.crc32(b"my500 organizations 2")
 
 
 class OrganizationKey(NamedTuple):
-    """`fewest` is the negated number of the user's contacts, so that the most come first."""
+    """`fewest` is the negated number of the organization's contacts: the most come first."""
 
     fewest: int
     sort_name: str

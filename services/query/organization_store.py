@@ -24,6 +24,7 @@ TOTAL = """
 SELECT organizations FROM user_totals WHERE company_id = $1 AND owner_id = $2
 """
 
+# OFFSET 0 keeps the planner from reading all organizations to join them in another way.
 PAGE = """
 WITH keys AS MATERIALIZED (
     SELECT fewest, sort_name, organization_id
@@ -35,10 +36,33 @@ WITH keys AS MATERIALIZED (
 )
 SELECT o.organization_id, o.name AS organization_name, o.pipedrive_org_id, o.industry, o.size,
        o.website, o.address, o.country, o.city, o.contact_count, o.last_activity,
-       -keys.fewest AS contacts, keys.fewest, keys.sort_name
+       share.contacts, keys.fewest, keys.sort_name
   FROM keys
+ CROSS JOIN LATERAL (
+       SELECT contacts
+         FROM user_organizations
+        WHERE company_id = $1 AND organization_id = keys.organization_id AND owner_id = $2
+       OFFSET 0) AS share
   JOIN organizations AS o ON o.company_id = $1 AND o.organization_id = keys.organization_id
  ORDER BY keys.fewest, keys.sort_name, keys.organization_id
+"""
+
+TOP = """
+WITH keys AS MATERIALIZED (
+    SELECT contacts, organization_id
+      FROM user_organizations
+     WHERE company_id = $1 AND owner_id = $2 AND contacts > 0 AND living
+     ORDER BY contacts DESC, organization_id
+     LIMIT $3
+)
+SELECT keys.organization_id, o.name AS organization_name, keys.contacts
+  FROM keys
+ CROSS JOIN LATERAL (
+       SELECT name
+         FROM organizations
+        WHERE company_id = $1 AND organization_id = keys.organization_id
+       OFFSET 0) AS o
+ ORDER BY keys.contacts DESC, keys.organization_id
 """
 
 SEEK = """
@@ -117,6 +141,11 @@ async def page(
     conn: Connection, user: User, after: OrganizationKey, *, limit: int
 ) -> list[asyncpg.Record]:
     return await conn.fetch(PAGE, *user, *after, limit)
+
+
+async def top(conn: Connection, user: User, *, limit: int) -> list[asyncpg.Record]:
+    """Those that have most of the user's own contacts."""
+    return await conn.fetch(TOP, *user, limit)
 
 
 async def key_at(conn: Connection, user: User, place: int, total: int) -> OrganizationKey:

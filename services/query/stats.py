@@ -151,7 +151,7 @@ def asked_now() -> StatsRequest:
 async def stats(conn: db.Connection, user: User, asked: StatsRequest) -> Read:
     buckets, status = await store.counts(conn, user)
     totals = await conn.fetchrow(TOTALS, *user)
-    top = await organization_store.page(conn, user, organization_store.START, limit=TOP)
+    top = await organization_store.top(conn, user, limit=TOP)
     weeks = asked.weeks
     activities = await conn.fetch(ACTIVITIES, *user, weeks[0], weeks[-1])
     contacts = sum(bucket.contacts for bucket in buckets)

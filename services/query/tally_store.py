@@ -53,8 +53,9 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::date[], $4::text[], $5::boo
 
 MOVE_SHARES = """
 INSERT INTO user_organizations AS held
-       (company_id, organization_id, owner_id, contacts, living, sort_name)
-SELECT moved.*, coalesce(NOT o.deleted, false), coalesce(o.sort_name, '')
+       (company_id, organization_id, owner_id, contacts, living, sort_name, fewest)
+SELECT moved.*, coalesce(NOT o.deleted, false), coalesce(o.sort_name, ''),
+       coalesce(-o.contact_count, 0)
   FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[])
        AS moved (company_id, organization_id, owner_id, contacts)
   LEFT JOIN organizations AS o USING (company_id, organization_id)
@@ -64,14 +65,16 @@ RETURNING new.company_id, new.owner_id, coalesce(old.contacts, 0), new.contacts,
           new.living, new.living
 """
 
-# The organization's name and whether it lives, told to each user's share of it.
+# The organization's name, how many contacts it has and whether it lives, told to each user's share
+# of it.
 SYNC_SHARES = """
 UPDATE user_organizations AS share
-   SET living = NOT o.deleted, sort_name = o.sort_name
+   SET living = NOT o.deleted, sort_name = o.sort_name, fewest = -o.contact_count
   FROM unnest($1::bigint[], $2::uuid[]) AS told (company_id, organization_id)
   JOIN organizations AS o USING (company_id, organization_id)
  WHERE share.company_id = o.company_id AND share.organization_id = o.organization_id
-   AND (share.living, share.sort_name) IS DISTINCT FROM (NOT o.deleted, o.sort_name)
+   AND (share.living, share.sort_name, share.fewest)
+       IS DISTINCT FROM (NOT o.deleted, o.sort_name, -o.contact_count)
 RETURNING new.company_id, new.owner_id, old.contacts, new.contacts, old.living, new.living
 """
 

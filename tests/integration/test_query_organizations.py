@@ -46,7 +46,11 @@ def town(seed: int, organizations: int = 40) -> list[Received]:
     random = Random(seed)  # noqa: S311  repeatable, not secret
     words = ["Müller", "Muller", "Łódź", "LODZ", "Ångström", "acme", "Acme", "Straße", "Ωmega"]
     told: list[Received] = [
-        facts.organization(n, name=f"{random.choice(words)} {random.choice(words)}")
+        facts.organization(
+            n,
+            name=f"{random.choice(words)} {random.choice(words)}",
+            contact_count=random.randrange(1, 6),
+        )
         for n in range(organizations)
     ]
     for number in range(organizations * 3):
@@ -73,7 +77,7 @@ async def test_pages_by_cursor_and_by_number_are_the_whole_list_in_order(
     for number in range(1, whole["pagination"]["total"] // 7 + 3):
         by_number += (await page(pool, page=number, limit=7, search=search))["organizations"]
 
-    counts = [organization["ownContactCount"] for organization in everyone]
+    counts = [organization["contactCount"] for organization in everyone]
     assert counts == sorted(counts, reverse=True)
     assert whole["pagination"]["total"] == len(everyone)
     assert by_cursor == everyone
@@ -141,6 +145,25 @@ async def test_a_rename_a_deletion_and_a_return_are_seen_by_every_owner(pool: db
     assert seen == [[["Old"]] * 2, [["New"]] * 2, [[]] * 2, [["Newest"]] * 2]
     assert names(await page(pool, search="new")) == ["Newest"]
     assert names(await page(pool, search="old")) == []
+
+
+async def test_an_organization_that_gains_contacts_moves_up_for_every_owner(pool: db.Pool) -> None:
+    await project(
+        pool,
+        [
+            *[facts.person(n, owner_id=owner) for n, owner in enumerate((7, 7, 8, 8))],
+            *[facts.link(n, 1 + n % 2) for n in range(4)],
+            facts.organization(1, 1, name="Acme", contact_count=3),
+            facts.organization(2, 1, name="Beta", contact_count=2),
+        ],
+    )
+    before = [names(await page(pool, user)) for user in (ME, User(COMPANY, 8))]
+
+    await project(pool, [facts.organization(2, 2, name="Beta", contact_count=4)])
+
+    after = [names(await page(pool, user)) for user in (ME, User(COMPANY, 8))]
+    assert before == [["Acme", "Beta"]] * 2
+    assert after == [["Beta", "Acme"]] * 2
 
 
 @pytest.mark.parametrize("search", ["", "acme"])

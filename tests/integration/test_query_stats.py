@@ -57,13 +57,14 @@ SELECT * FROM user_totals WHERE organizations <> 0 OR linked <> 0 ORDER BY 1, 2
 
 SHARES_COUNTED = """
 SELECT c.company_id, c.organization_id, c.owner_id, count(*),
-       coalesce(NOT o.deleted, false) AS living, coalesce(folded(o.name), '') AS sort_name
+       coalesce(NOT o.deleted, false) AS living, coalesce(folded(o.name), '') AS sort_name,
+       coalesce(-o.contact_count, 0) AS fewest
   FROM contacts AS c LEFT JOIN organizations AS o USING (company_id, organization_id)
  WHERE c.listed AND c.organization_id IS NOT NULL
- GROUP BY 1, 2, 3, 5, 6 ORDER BY 1, 2, 3
+ GROUP BY 1, 2, 3, 5, 6, 7 ORDER BY 1, 2, 3
 """
 SHARES_KEPT = """
-SELECT company_id, organization_id, owner_id, contacts, living, sort_name
+SELECT company_id, organization_id, owner_id, contacts, living, sort_name, fewest
   FROM user_organizations WHERE contacts <> 0 ORDER BY 1, 2, 3
 """
 
@@ -198,7 +199,7 @@ async def test_the_numbers_say_all_that_is_promised(pool: db.Pool) -> None:
             facts.link(2, 2),
             facts.link(3, 3),
             facts.organization(1, name="Acme"),
-            facts.organization(2, name="Beta"),
+            facts.organization(2, name="Beta", contact_count=9),
             facts.organization(3, name="Gone", deleted=True),
             facts.activity(1, person_id=0, due_date=START.date()),
             facts.activity(2, person_id=0, due_date=START.date(), done=False),
