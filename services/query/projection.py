@@ -82,12 +82,17 @@ SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::s
        added_to_campaign = EXCLUDED.added_to_campaign
 """
 
+# OFFSET 0: a new store's plan takes the table to be empty, and would look through all of it for
+# each that is wanted.
 ACTIVITIES = """
-SELECT company_id, activity_id, version, rank, event_id, deleted, lag,
-       person_id, type, subject, done, due_date, add_time
-  FROM activities
-  JOIN unnest($1::bigint[], $2::bigint[]) AS wanted (company_id, activity_id)
- USING (company_id, activity_id)
+SELECT own.*
+  FROM unnest($1::bigint[], $2::bigint[]) AS wanted (company_id, activity_id)
+ CROSS JOIN LATERAL (
+       SELECT company_id, activity_id, version, rank, event_id, deleted, lag,
+              person_id, type, subject, done, due_date, add_time
+         FROM activities
+        WHERE company_id = wanted.company_id AND activity_id = wanted.activity_id
+       OFFSET 0) AS own
 """
 
 WRITE_ACTIVITIES = """

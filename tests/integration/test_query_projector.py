@@ -1,6 +1,7 @@
 """The read model is a function of the facts, whatever their order, batches and repetitions."""
 
 import asyncio
+import re
 import zlib
 from collections.abc import AsyncIterator
 from random import Random
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from services.query import projection
 from services.query.batch import User
 from shared import db, topics
 from shared.kafka.consumer import Received
@@ -236,3 +238,14 @@ async def test_projectors_side_by_side_end_in_the_same_rows(pool: db.Pool, seed:
             group.create_task(work(share))
 
     assert await rows(pool) == expected
+
+
+async def test_a_new_store_looks_its_activities_up_by_their_keys(pool: db.Pool) -> None:
+    """Its plans are made while Postgres knows the tables to be empty, and last for seconds."""
+    wanted = projection.ACTIVITIES.replace("$1", "'{1,1}'").replace("$2", "'{8,9}'")
+
+    plan = await pool.fetchval(f"EXPLAIN (FORMAT JSON) {wanted}")
+
+    (condition,) = re.findall(r'"Index Cond": "(.*)"', plan)
+    assert "activity_id = wanted.activity_id" in condition
+    assert "company_id = wanted.company_id" in condition
