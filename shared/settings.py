@@ -81,6 +81,6 @@ class StoreSettings(Settings):
     pool_size: int = Field(
         10,
         ge=2,
-        description="most Postgres connections of a pool; a process has two pools, and a few "
-        "connections beside them",
+        description="most Postgres connections of a pool; a process has two pools, orgs three, "
+        "and a few connections beside them",
     )

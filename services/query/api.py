@@ -78,7 +78,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 ask_organizations,
                 reading.organizations,
             ),
-            "The organizations of the user's contacts; most contacts come first",
+            "The organizations of the user's contacts; most contacts of whoever first",
             {200: answers.OrganizationsPage, 400: out_of_bounds, 401: unsigned, **NO_ROOM},
             query=OrganizationsQuery,
         ),
