@@ -289,10 +289,11 @@ async def words_with(pools: Pools, company_id: int, term: str) -> list[str]:
 
 async def words_near(pools: Pools, company_id: int, terms: Sequence[str]) -> list[list[str]]:
     """For each term the tenant's words that it may be a misspelling of."""
-    tokens = [db.array(searching_terms.beginnings(company_id, term)) for term in terms]
+    tokens = [searching_terms.beginnings(company_id, term) for term in terms]
     near: list[list[str]] = [[] for _ in terms]
-    for place, word in await pools.other.fetch(NEAR, company_id, tokens):
-        near[place - 1].append(word)
+    if any(tokens):
+        for place, word in await pools.other.fetch(NEAR, company_id, list(map(db.array, tokens))):
+            near[place - 1].append(word)
     return near
 
 
