@@ -170,7 +170,7 @@ def _counted(
     counted = {User(count.company_id, count.owner_id) for count in moves.counts}
     counted |= {User(share.company_id, share.owner_id) for share in moves.shares}
     counted |= {User(tally.company_id, tally.owner_id) for tally, by in activities.items() if by}
-    return counted | {share.user for share in shares}
+    return counted | {share.user for share in shares if share.had or share.has}
 
 
 def _parts(names: Iterable[User], companies: Iterable[User], counted: Iterable[User]) -> set[Part]:

@@ -159,11 +159,28 @@ async def test_an_organization_that_gains_contacts_moves_up_for_every_owner(pool
     )
     before = [names(await page(pool, user)) for user in (ME, User(COMPANY, 8))]
 
-    await project(pool, [facts.organization(2, 2, name="Beta", contact_count=4)])
+    told = await project(pool, [facts.organization(2, 2, name="Beta", contact_count=4)])
 
     after = [names(await page(pool, user)) for user in (ME, User(COMPANY, 8))]
     assert before == [["Acme", "Beta"]] * 2
     assert after == [["Beta", "Acme"]] * 2
+    assert told == {ME, User(COMPANY, 8)}
+
+
+async def test_whoever_has_no_contact_in_an_organization_any_more_is_told_nothing_of_it(
+    pool: db.Pool,
+) -> None:
+    await project(
+        pool,
+        [
+            *[facts.person(n, owner_id=owner) for n, owner in enumerate((7, 8))],
+            *[facts.link(n, 1) for n in range(2)],
+            facts.organization(1, 1, contact_count=2),
+        ],
+    )
+    await project(pool, [facts.link(1, 2, 2)])
+
+    assert await project(pool, [facts.organization(1, 2, contact_count=1)]) == {ME}
 
 
 @pytest.mark.parametrize("search", ["", "acme"])
