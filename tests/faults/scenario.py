@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.lifecycle import LONGEST_WAIT_S
 from tests.faults import breaking, ledger, plan, watching
 from tests.faults.breaking import Span
 from tests.faults.plan import Kind, Plan
@@ -22,6 +23,9 @@ SETTLE_S = 30.0
 """The promise: within this time of the end of an outage everything is caught up."""
 AFTERMATH_S = 2.0
 """How long after Redis is back it may take the projector to hear of it and empty the cache."""
+REREAD_S = LONGEST_WAIT_S + AFTERMATH_S
+"""How long after a crash of Postgres it may take a worker, which asks less and less often, to read
+again what the crash took back."""
 ROOMY, TIGHT = 1024**3, 16 * 1024
 """What the spool may hold, and what it may where it is to be full: some thirty events."""
 KINDS = tuple(kind for kind in Kind if kind is not Kind.CLOCK)
@@ -129,10 +133,9 @@ def _excused(spans: Sequence[Span]) -> list[tuple[float, float]]:
     """When an older page may be met: Redis was out of the projector's reach, or Postgres took
     commits back.
     """
-    return [
-        (span.began, span.ended + AFTERMATH_S)
-        for span in spans
-        if (span.fault.kind, span.fault.target) == FORGETFUL or span.fault.target == "valkey"
+    found = [(s.began, s.ended + AFTERMATH_S) for s in spans if s.fault.target == "valkey"]
+    return found + [
+        (s.began, s.ended + REREAD_S) for s in spans if (s.fault.kind, s.fault.target) == FORGETFUL
     ]
 
 
