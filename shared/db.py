@@ -20,7 +20,7 @@ import orjson
 from asyncpg.connection import LoggedQuery
 from asyncpg.pool import PoolConnectionProxy
 
-from shared import heart
+from shared import background, heart
 from shared.errors import Poison, Unavailable
 
 Connection: TypeAlias = PoolConnectionProxy | asyncpg.Connection
@@ -212,10 +212,6 @@ async def connect(dsn: str, schema: str, *, patient: bool = False) -> asyncpg.Co
         return conn
 
 
-_ENDINGS: set[asyncio.Task[None]] = set()
-"""Tasks that somebody refers to, so that they come to their end."""
-
-
 @asynccontextmanager
 async def leased(
     pool: Pool, *, seconds: float, last: str | None = None
@@ -237,9 +233,7 @@ async def leased(
         if last is None:
             await pool.release(conn)
             return
-    ending = asyncio.get_running_loop().create_task(_end(pool, conn, last, seconds))
-    _ENDINGS.add(ending)
-    ending.add_done_callback(_ENDINGS.discard)
+    background.start(_end(pool, conn, last, seconds))
 
 
 async def _end(pool: Pool, conn: PoolConnectionProxy, last: str, seconds: float) -> None:

@@ -42,6 +42,7 @@ from services.query.generation import (
 )
 from services.query.reading import Read
 from services.query.wire import Wire
+from shared import background
 from shared.errors import Unavailable
 from shared.observability import CACHE_ERRORS
 
@@ -128,7 +129,6 @@ class Cache:
         self._memory = Memory(MEMORY_BYTES)
         self._looks: dict[Part, tuple[str, ...]] = {}
         self._reads: dict[Flight, asyncio.Task[Served]] = {}
-        self._tellings: set[asyncio.Task[None]] = set()
 
     async def page(self, part: Part, name: str, read: ReadPage) -> Served:
         """Raises:
@@ -268,16 +268,10 @@ class Cache:
         self._memory.put((part, name), Page(now._replace(company=company), served))
         parts = (tag, etag.encode(), company or b"", result.status, result.body)
         value = SEPARATOR.join(parts)
-        self._tell_soon(
-            ("SET", self._keys.page(part.user, name), value, "EX", PAGE_S), ("DEL", claim)
-        )
+        # Whoever asked need not wait for it: those who ask elsewhere meanwhile find the claim.
+        page = self._keys.page(part.user, name)
+        background.start(self._tell(("SET", page, value, "EX", PAGE_S), ("DEL", claim)))
         return served._replace(origin=Origin.STORE)
-
-    def _tell_soon(self, *commands: tuple[Any, ...]) -> None:
-        """Whoever asked need not wait for it: those who ask elsewhere meanwhile find the claim."""
-        telling = asyncio.get_running_loop().create_task(self._tell(*commands))
-        self._tellings.add(telling)
-        telling.add_done_callback(self._tellings.discard)
 
     async def _tell(self, *commands: tuple[Any, ...]) -> None:
         with contextlib.suppress(Unavailable):  # the next who asks finds out

@@ -61,11 +61,10 @@ def told_status(status: dict[str, Any]) -> bytes:
 async def my_500(conn: db.Connection, user: User, asked: ListRequest) -> Read:
     organization_id = asked.filters.organization_id
     found: UUID | None = None
-    if organization_id is not None:
-        found = await store.living_organization(conn, user.company_id, organization_id)
     if organization_id is None:
         counted, status = await store.counts(conn, user)
     else:
+        found = await store.living_organization(conn, user.company_id, organization_id)
         counted = await store.counts_in_organization(conn, user, found) if found else []
         status = await store.sync_status(conn, user.company_id)
     buckets = paging.wanted(counted, asked.filters)

@@ -1,4 +1,4 @@
-"""SQL by which autocomplete finds. Every function takes the caller's connection or pool.
+"""SQL by which autocomplete finds. Every function takes the caller's pools.
 
 Rule: no statement reads more rows than its bounds say, however common the words are. Rare words
       are looked up; where a word is common, walking the organizations by popularity meets enough.
@@ -242,16 +242,13 @@ async def _counted(
 
 
 async def of_rare_word(pools: Pools, company_id: int, wanted: Wanted, word: str) -> list[Found]:
-    rows = await pools.in_order.fetch(
-        OF_RARE_WORD, *wanted.parameters(company_id), word, searching_terms.after(word)
-    )
-    return [Found(*row) for row in rows]
+    end = searching_terms.after(word)
+    return await _best(pools, OF_RARE_WORD, company_id, wanted, word, end)
 
 
 async def of_common_word(pools: Pools, company_id: int, wanted: Wanted) -> list[Found]:
     end = searching_terms.after(wanted.beginning)
-    rows = await pools.in_order.fetch(OF_COMMON_WORD, *wanted.parameters(company_id), end)
-    return [Found(*row) for row in rows]
+    return await _best(pools, OF_COMMON_WORD, company_id, wanted, end)
 
 
 async def of_common_words(
@@ -260,23 +257,26 @@ async def of_common_words(
     """`words` are the two rarest of those wanted."""
     end = searching_terms.after(wanted.beginning)
     bounds = [bound for word in words for bound in (word, searching_terms.after(word))]
-    parameters = (*wanted.parameters(company_id), end, *bounds)
-    rows = await pools.in_order.fetch(OF_COMMON_WORDS, *parameters)
-    return [Found(*row) for row in rows]
+    return await _best(pools, OF_COMMON_WORDS, company_id, wanted, end, *bounds)
 
 
 async def of_words(
     pools: Pools, company_id: int, wanted: Wanted, words: Iterable[str]
 ) -> list[Found]:
-    rows = await pools.in_order.fetch(OF_WORDS, *wanted.parameters(company_id), list(words))
-    return [Found(*row) for row in rows]
+    return await _best(pools, OF_WORDS, company_id, wanted, list(words))
 
 
 async def of_near_words(
     pools: Pools, company_id: int, wanted: Wanted, words: Iterable[str]
 ) -> list[Found]:
     """As `of_words`, with regular expressions."""
-    rows = await pools.in_order.fetch(OF_NEAR_WORDS, *wanted.parameters(company_id), list(words))
+    return await _best(pools, OF_NEAR_WORDS, company_id, wanted, list(words))
+
+
+async def _best(
+    pools: Pools, statement: str, company_id: int, wanted: Wanted, *more: Any
+) -> list[Found]:
+    rows = await pools.in_order.fetch(statement, *wanted.parameters(company_id), *more)
     return [Found(*row) for row in rows]
 
 

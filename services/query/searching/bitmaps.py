@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 CHUNK: Final = 8192
 DENSE_BYTES: Final = CHUNK // 8
@@ -83,9 +84,7 @@ def _set(whole: Chunks, sparse: Sequence[bytes], sparse_in: Sequence[int]) -> No
     at = np.frombuffer(b"".join(sparse), _PLACE).astype(np.intp)
     at += np.repeat(starts, [len(stored) // 2 for stored in sparse])
     if len(at) > FEW_TOGETHER:
-        flags = np.zeros(whole.size * 8, np.bool_)
-        flags[at] = True
-        whole |= np.packbits(flags, bitorder="little").reshape(whole.shape)
+        whole |= _flagged(at, whole.size * 8).reshape(whole.shape)
     else:
         bits = np.left_shift(1, at & 7).astype(np.uint8)
         np.bitwise_or.at(whole.reshape(-1), at >> 3, bits)
@@ -94,13 +93,18 @@ def _set(whole: Chunks, sparse: Sequence[bytes], sparse_in: Sequence[int]) -> No
 def of_slots(found: Iterable[int], size: int) -> int:
     found = list(found)
     if len(found) > FEW:
-        flags = np.zeros(size + 1, np.bool_)
-        flags[found] = True
-        return int.from_bytes(np.packbits(flags, bitorder="little").tobytes(), "little")
+        return int.from_bytes(_flagged(found, size + 1).tobytes(), "little")
     whole = bytearray(size // 8 + 1)
     for slot in found:
         whole[slot >> 3] |= 1 << (slot & 7)
     return int.from_bytes(whole, "little")
+
+
+def _flagged(places: list[int] | npt.NDArray[np.intp], size: int) -> npt.NDArray[np.uint8]:
+    """Bytes of so many bits, with those at the places set."""
+    flags = np.zeros(size, np.bool_)
+    flags[places] = True
+    return np.packbits(flags, bitorder="little")
 
 
 def slots(bits: int, *, every: int = 1) -> list[int]:
