@@ -2,8 +2,9 @@
 
 Rule 1: each service's tables live in a schema of its own, first on the search path, so SQL names
         tables alone and a store can be built beside the live one.
-Rule 2: workers commit asynchronously. Their state and the offset it rests on are one transaction,
-        so what a crash of Postgres takes back is read from Kafka again.
+Rule 2: workers commit asynchronously where nobody sees it. Their state and the offset it rests on
+        are one transaction, so what a crash of Postgres takes back is read from Kafka again. What
+        pages are read from is on disk before anyone sees it.
 Rule 3: a connection that is away is `Unavailable`; a value Postgres can never take is `Poison`.
 """
 

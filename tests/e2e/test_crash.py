@@ -1,13 +1,17 @@
 """Processes die at any moment; the end is the same as if they had not."""
 
 import asyncio
+import itertools
 import re
+from pathlib import Path
 
 import pytest
 
-from tests.support import histories
-from tests.support.cluster import Cluster, Instance
+from tests.support import histories, infra
+from tests.support.cluster import Cluster, Instance, variables
+from tests.support.infra import Infra
 from tests.support.pipe import COMPANY, a_tenant, life, push, settled, truth
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -59,3 +63,43 @@ async def test_two_instances_of_each_worker_share_the_work(cluster: Cluster) -> 
     for service, second in seconds.items():
         shares = [await applied(cluster, one) for one in (services[service], second)]
         assert min(shares) > 0, (service, shares)
+
+
+async def test_what_a_page_has_shown_outlives_a_crash_of_postgres(
+    killable: Infra, redis_url: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    with infra.new_database(killable) as dsn:
+        names = variables(killable.kafka, dsn, redis_url, topic_prefix, partitions=1)
+        async with Cluster(tmp_path, names) as cluster:
+            cluster.write_tenants([a_tenant(COMPANY)])
+            ingest, api = cluster.start("ingest"), cluster.start("query", "api")
+            projector = cluster.start("query", "projector")
+            for instance in (ingest, api, projector):
+                await cluster.ready(instance)
+            limits = itertools.count(1)
+
+            async def shown() -> str | None:
+                """As Postgres has it, for no page of this length is in the cache. `None`: it
+                cannot be asked."""
+                url = f"{api.url}/api/my-500?limit={next(limits)}"
+                status, body = await cluster.get(url, COMPANY, "1")
+                if status != 200:
+                    return None
+                return "".join(contact["name"] for contact in body["data"]["contacts"])
+
+            async def is_shown() -> bool:
+                return await shown() == "Ada"
+
+            person = histories.a_person(id=1, owner_id=1, name="Ada", org_id=None)
+            body = histories.a_webhook("person", "create", person, company_id=COMPANY)
+            await push(cluster, ingest, [body])
+            await until(is_shown)
+
+            await asyncio.to_thread(killable.kill, "postgres")
+            projector.kill()  # nobody is left who could read it from Kafka again
+            await asyncio.to_thread(killable.start, "postgres")
+
+            seen = None
+            while seen is None:
+                seen = await shown()
+            assert seen == "Ada"

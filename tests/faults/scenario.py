@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.lifecycle import LONGEST_WAIT_S
 from tests.faults import breaking, ledger, plan, watching
 from tests.faults.breaking import Span
 from tests.faults.plan import Kind, Plan
@@ -23,15 +22,10 @@ SETTLE_S = 30.0
 """The promise: within this time of the end of an outage everything is caught up."""
 AFTERMATH_S = 2.0
 """How long after Redis is back it may take the projector to hear of it and empty the cache."""
-REREAD_S = LONGEST_WAIT_S + AFTERMATH_S
-"""How long after a crash of Postgres it may take a worker, which asks less and less often, to read
-again what the crash took back."""
 ROOMY, TIGHT = 1024**3, 16 * 1024
 """What the spool may hold, and what it may where it is to be full: some thirty events."""
 KINDS = tuple(kind for kind in Kind if kind is not Kind.CLOCK)
 """Those that need nothing but what the tests install."""
-FORGETFUL = (Kind.KILL_SERVER, "postgres")
-"""Commits are asynchronous: a crash of Postgres takes the last of them back, to be made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +124,8 @@ async def _has_recovered(watch: Watch, over: float) -> bool:
 
 
 def _excused(spans: Sequence[Span]) -> list[tuple[float, float]]:
-    """When an older page may be met: Redis was out of the projector's reach, or Postgres took
-    commits back.
-    """
-    found = [(s.began, s.ended + AFTERMATH_S) for s in spans if s.fault.target == "valkey"]
-    return found + [
-        (s.began, s.ended + REREAD_S) for s in spans if (s.fault.kind, s.fault.target) == FORGETFUL
-    ]
+    """When an older page may be met: while Redis is out of the projector's reach."""
+    return [(s.began, s.ended + AFTERMATH_S) for s in spans if s.fault.target == "valkey"]
 
 
 def _recoveries(spans: Sequence[Span], watch: Watch) -> list[tuple[Kind, float]]:
