@@ -1,5 +1,6 @@
 """Fixtures that two or more folders use."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -11,6 +12,19 @@ from tests.support.infra import Infra
 # A loaded machine takes long over an example now and then, which says nothing about the law.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+
+MOST_AT_ONCE = 4
+"""Each has servers of its own, which take about 1 GB of memory."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many files are tested at once by `make test`; 0: none beside another. Servers that were
+    given are shared, and Redis has not databases enough to share.
+    """
+    if servers.given(os.environ) is not None:
+        return 0
+    return min(os.cpu_count() or 1, MOST_AT_ONCE)
 
 
 @pytest.fixture(scope="session")

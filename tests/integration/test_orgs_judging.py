@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -548,17 +548,20 @@ async def test_a_store_made_anew_from_the_log_has_the_same_verdicts(
     assert second["data"]["id"] in {str(row["verdict_id"]) for row in rows}
 
 
+NOBODY, NOBODY_ELSE = UUID(int=1), UUID(int=2)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
         ("/merges", {}, 400),
         ("/merges", {"winnerId": "x", "loserId": "y"}, 400),
-        ("/merges", {"winnerId": str(uuid4()), "loserId": str(uuid4())}, 404),
+        ("/merges", {"winnerId": str(NOBODY), "loserId": str(NOBODY_ELSE)}, 404),
         ("/merges", {"winnerId": org_id(1), "loserId": org_id(1)}, 409),
-        (f"/merges/{uuid4()}/undo", {}, 404),
+        (f"/merges/{NOBODY}/undo", {}, 404),
         ("/merges/x/undo", {}, 400),
-        (f"/reviews/{uuid4()}", {"decision": "merge"}, 404),
-        (f"/reviews/{uuid4()}", {"decision": "perhaps"}, 400),
+        (f"/reviews/{NOBODY}", {"decision": "merge"}, 404),
+        (f"/reviews/{NOBODY}", {"decision": "perhaps"}, 400),
         ("/reviews/x", {"decision": "merge"}, 400),
     ],
 )
