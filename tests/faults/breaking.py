@@ -8,12 +8,15 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
 
 from tests.faults.plan import Fault, Kind, Plan
 from tests.faults.world import World
 from tests.support.proxy import Weather
+from tests.support.waiting import until
 
 SLOW_S = 0.05
 STALL_S = 0.3
@@ -129,11 +132,19 @@ async def _storm(fault: Fault, world: World) -> None:
 
 
 async def _poison(fault: Fault, world: World) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=world.infra.kafka)
-    await producer.start()
+    topic = world.cluster.environment["KAFKA_TOPIC_PREFIX"] + fault.target
+    await until(partial(_is_poisoned, world.infra.kafka, topic))
+
+
+async def _is_poisoned(kafka: str, topic: str) -> bool:
+    """Not while the broker is coming back from another fault."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka)
     try:
-        topic = world.cluster.environment["KAFKA_TOPIC_PREFIX"] + fault.target
-        await producer.send_and_wait(topic, POISON, key=b"poison")
+        with contextlib.suppress(KafkaConnectionError):
+            await producer.start()
+            await producer.send_and_wait(topic, POISON, key=b"poison")
+            return True
+        return False
     finally:
         await producer.stop()
 
