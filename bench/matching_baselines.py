@@ -75,8 +75,8 @@ async def _postgres() -> AsyncIterator[asyncpg.Connection]:
         root = Path(folder)
         os.chmod(root, 0o755)  # noqa: PTH101, S103  Postgres runs as another user where we are root
         stack = Stack(root / "stack", home=HOME, wanted_ports=ANY_PORTS)
-        urls = await asyncio.to_thread(stack.start)
         try:
+            urls = await asyncio.to_thread(stack.start)
             conn = await asyncpg.connect(urls.database)
             try:
                 yield conn

@@ -25,8 +25,8 @@ async def cluster() -> AsyncIterator[tuple[Cluster, Stack]]:
         root = Path(folder)
         os.chmod(root, 0o755)  # noqa: PTH101, S103  Postgres runs as another user where we are root
         stack = Stack(root / "stack", home=ROOT / ".local", wanted_ports=ANY_PORTS)
-        urls = await asyncio.to_thread(stack.start)
         try:
+            urls = await asyncio.to_thread(stack.start)
             environment = {
                 "KAFKA_BOOTSTRAP_SERVERS": urls.kafka,
                 "DATABASE_URL": urls.database,
