@@ -1,22 +1,15 @@
 """What the matcher is measured against: the basic rule, rapidfuzz WRatio, pg_trgm in Postgres."""
 
-import asyncio
-import os
-import tempfile
-from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 import asyncpg
 from rapidfuzz import fuzz, process
 
+from bench import stage
 from bench.matching_task import Task
-from devstack.stack import ANY_PORTS, Stack
 from services.orgs import names
 
-HOME = Path(__file__).parent.parent / ".local" / "kafka"
 SCHEMA = """
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 CREATE TEMP TABLE stored (cluster text, name text);
@@ -54,33 +47,23 @@ def wratio(task: Task) -> list[Best]:
 
 
 async def trigrams(task: Task) -> list[Best]:
-    async with _postgres() as conn:
-        await conn.execute(SCHEMA)
-        rows = [(row.cluster, profile.name.normalized) for row, profile in task.stored]
-        await conn.copy_records_to_table("stored", records=rows)
-        await conn.execute(INDEX)
-        statement = await conn.prepare(NEAREST)
-        found = [await statement.fetchrow(a.profile.name.normalized) for a in task.arrivals]
-        return [(row[0], row[1]) if row else (None, 0.0) for row in found]
+    async with stage.servers() as stack:
+        conn = await asyncpg.connect(stack.urls.database)
+        try:
+            return await _likest_by_trigrams(conn, task)
+        finally:
+            await conn.close()
+
+
+async def _likest_by_trigrams(conn: asyncpg.Connection, task: Task) -> list[Best]:
+    await conn.execute(SCHEMA)
+    rows = [(row.cluster, profile.name.normalized) for row, profile in task.stored]
+    await conn.copy_records_to_table("stored", records=rows)
+    await conn.execute(INDEX)
+    statement = await conn.prepare(NEAREST)
+    found = [await statement.fetchrow(a.profile.name.normalized) for a in task.arrivals]
+    return [(row[0], row[1]) if row else (None, 0.0) for row in found]
 
 
 def _nearest(task: Task, found: tuple[str, float, int] | None) -> Best:
     return (task.stored[found[2]][0].cluster, found[1] / 100) if found else (None, 0.0)
-
-
-@asynccontextmanager
-async def _postgres() -> AsyncIterator[asyncpg.Connection]:
-    """A server of its own under a temporary folder; nothing is left behind."""
-    with tempfile.TemporaryDirectory(prefix="my500-bench-") as folder:
-        root = Path(folder)
-        os.chmod(root, 0o755)  # noqa: PTH101, S103  Postgres runs as another user where we are root
-        stack = Stack(root / "stack", home=HOME, wanted_ports=ANY_PORTS)
-        try:
-            urls = await asyncio.to_thread(stack.start)
-            conn = await asyncpg.connect(urls.database)
-            try:
-                yield conn
-            finally:
-                await conn.close()
-        finally:
-            await asyncio.to_thread(stack.stop)

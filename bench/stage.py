@@ -14,30 +14,39 @@ from bench.bodies import COMPANY
 from devstack.stack import ANY_PORTS, Stack
 from tests.support.cluster import ROOT, Cluster
 
+HOME = ROOT / ".local" / "kafka"
 HOOK = ("bench", "bench-password")
 TENANT = {"company_id": COMPANY, "webhook_user": HOOK[0], "webhook_password": HOOK[1]}
 
 
 @asynccontextmanager
-async def cluster() -> AsyncIterator[tuple[Cluster, Stack]]:
+async def servers() -> AsyncIterator[Stack]:
     """Servers of their own under a temporary folder; nothing is left behind."""
     with tempfile.TemporaryDirectory(prefix="my500-bench-") as folder:
         root = Path(folder)
         os.chmod(root, 0o755)  # noqa: PTH101, S103  Postgres runs as another user where we are root
-        stack = Stack(root / "stack", home=ROOT / ".local", wanted_ports=ANY_PORTS)
+        stack = Stack(root / "stack", home=HOME, wanted_ports=ANY_PORTS)
         try:
-            urls = await asyncio.to_thread(stack.start)
-            environment = {
-                "KAFKA_BOOTSTRAP_SERVERS": urls.kafka,
-                "DATABASE_URL": urls.database,
-                "REDIS_URL": urls.redis,
-                "LOG_LEVEL": "WARNING",
-            }
-            async with Cluster(root, environment) as running:
-                running.write_tenants([TENANT])
-                yield running, stack
+            await asyncio.to_thread(stack.start)
+            yield stack
         finally:
             await asyncio.to_thread(stack.stop)
+
+
+@asynccontextmanager
+async def cluster() -> AsyncIterator[tuple[Cluster, Stack]]:
+    """The services, none of which runs yet, on servers of their own."""
+    async with servers() as stack:
+        environment = {
+            "KAFKA_BOOTSTRAP_SERVERS": stack.urls.kafka,
+            "DATABASE_URL": stack.urls.database,
+            "REDIS_URL": stack.urls.redis,
+            "LOG_LEVEL": "WARNING",
+        }
+        with tempfile.TemporaryDirectory(prefix="my500-bench-") as folder:
+            async with Cluster(Path(folder), environment) as running:
+                running.write_tenants([TENANT])
+                yield running, stack
 
 
 def cpu_seconds(running: Cluster, stack: Stack) -> dict[str, float]:
