@@ -1,19 +1,21 @@
 """A first full sync from an unlimited double into pages, then one that changes nothing.
 
 `python -m bench.sync [--contacts 50000] [--organizations 5000] [--activities 100000]
-[--projectors 2]`
+[--projectors 2] [--kills 0]`
 The clock stops when every contact and activity stands in the read model and no score or link
 changes any more. Prints contacts/s into the log and into pages, each process' memory on the way,
-and what the second sync published: nothing but its own status.
+a sum of what stands there at the end, and what the second sync published: nothing but its own
+status. With `--kills` so many times, spread over the first sync, the next of the services is
+killed by SIGKILL and started again; the sum is to be the same as without.
 """
 
 import argparse
 import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
 import asyncpg
 import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -21,13 +23,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from bench import stage
 from devstack.stack import Stack
 from tests.support.cluster import Cluster, Instance
-from tests.support.double import Double, double
+from tests.support.double import double
 from tests.support.pipe import COMPANY, a_tenant
 from tests.support.syncing import Asking
-from tests.support.waiting import until
 
 LONGEST_S = 3600
 QUIET_S = 10.0
+PROJECTOR = "projector"
 DONE = """
 SELECT count(*) FILTER (WHERE name IS NOT NULL) AS persons,
        count(*) FILTER (WHERE score_version > 0) AS scored,
@@ -35,6 +37,19 @@ SELECT count(*) FILTER (WHERE name IS NOT NULL) AS persons,
        (SELECT count(*) FROM query.activities) AS activities,
        (SELECT count(*) FROM scoring.score_changes) AS score_changes
   FROM query.contacts
+"""
+# What is the same in each run: scores go by the clock, ids are drawn, what is due and done goes
+# by the double's start.
+SUM = """
+SELECT (SELECT sum(hashtextextended(concat_ws('|', c.person_id, c.name, c.email, c.phone,
+                                              c.owner_id, c.listed, o.pipedrive_org_id), 0))
+          FROM query.contacts c
+          LEFT JOIN query.organizations o USING (company_id, organization_id)) AS contacts,
+       (SELECT sum(hashtextextended(concat_ws('|', activity_id, person_id, type, subject), 0))
+          FROM query.activities) AS activities,
+       (SELECT sum(hashtextextended(concat_ws('|', pipedrive_org_id, name, contact_count), 0))
+          FROM query.organizations
+         WHERE NOT deleted) AS organizations
 """
 STORES = """
 SELECT (SELECT count(*) FROM scoring.score_changes) AS score_changes,
@@ -44,14 +59,15 @@ SELECT (SELECT count(*) FROM scoring.score_changes) AS score_changes,
 
 @dataclass
 class Memory:
-    """Resident memory of each process, in MB, whenever it was looked at."""
+    """Resident memory of each service, in MB, whenever it was looked at."""
 
     seen: dict[str, list[int]] = field(default_factory=dict)
 
-    async def watch(self, processes: Mapping[str, psutil.Process]) -> None:
+    async def watch(self, services: dict[str, Instance]) -> None:
         while True:
-            for name, process in processes.items():
-                self.seen.setdefault(name, []).append(process.memory_info().rss // 2**20)
+            for name, instance in services.items():
+                size = psutil.Process(instance.process.pid).memory_info().rss
+                self.seen.setdefault(name, []).append(size // 2**20)
             await asyncio.sleep(1)
 
     def table(self) -> str:
@@ -63,25 +79,43 @@ class Memory:
         return "\n".join(lines)
 
 
-async def visible(dsn: str, contacts: int, activities: int) -> float:
-    """When the last row changed, by the clock of `perf_counter`."""
-    conn = await asyncpg.connect(dsn)
-    last, changed_at = None, time.perf_counter()
+@dataclass
+class Pages:
+    """What stands in the read model, looked at until nothing changes any more."""
 
-    async def is_done() -> bool:
-        nonlocal last, changed_at
-        row = dict(await conn.fetchrow(DONE) or {})
-        if row != last:
-            last, changed_at = row, time.perf_counter()
-        complete = row["persons"] == row["scored"] == contacts
-        complete = complete and row["activities"] == activities
-        return complete and time.perf_counter() - changed_at > QUIET_S
+    dsn: str
+    contacts: int
+    activities: int
+    share: float = 0.0
 
-    try:
-        await until(is_done, LONGEST_S, every_s=1)
-    finally:
-        await conn.close()
-    return changed_at
+    async def complete(self) -> float:
+        """When the last row changed, by the clock of `perf_counter`."""
+        conn = await asyncpg.connect(self.dsn)
+        last, changed_at = None, time.perf_counter()
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                while self.share < 1 or time.perf_counter() - changed_at < QUIET_S:
+                    began = time.perf_counter()
+                    row = dict(await conn.fetchrow(DONE) or {})
+                    if row != last:
+                        last, changed_at = row, began
+                    self.share = self._share(row)
+                    # To count great tables must not slow down what is measured.
+                    await asyncio.sleep(max(1.0, 30 * (time.perf_counter() - began)))
+        finally:
+            await conn.close()
+        return changed_at
+
+    async def sum(self) -> dict[str, int]:
+        conn = await asyncpg.connect(self.dsn)
+        try:
+            return {name: int(value) for name, value in (await conn.fetchrow(SUM) or {}).items()}
+        finally:
+            await conn.close()
+
+    def _share(self, row: dict[str, int]) -> float:
+        contacts = min(row["persons"], row["scored"])
+        return (contacts + row["activities"]) / (self.contacts + self.activities)
 
 
 async def ends(servers: str) -> dict[str, int]:
@@ -100,24 +134,59 @@ async def ends(servers: str) -> dict[str, int]:
 
 
 async def first(
-    asking: Asking, running: Cluster, stack: Stack, chosen: argparse.Namespace
-) -> None:
-    memory, dsn = Memory(), running.environment["DATABASE_URL"]
-    names = [f"{i.service}-{n}" for n, i in enumerate(running.instances)]
-    processes = dict(
-        zip(names, (psutil.Process(i.process.pid) for i in running.instances), strict=True)
-    )
-    watching = asyncio.create_task(memory.watch(processes))
+    asking: Asking,
+    running: Cluster,
+    stack: Stack,
+    services: dict[str, Instance],
+    chosen: argparse.Namespace,
+) -> None:  # fmt: skip
+    memory = Memory()
+    pages = Pages(running.environment["DATABASE_URL"], chosen.contacts, chosen.activities)
     before, began = stage.cpu_seconds(running, stack), time.perf_counter()
-    shown = asyncio.create_task(visible(dsn, chosen.contacts, chosen.activities))
-    told = await asking.done(await asking.connect(), LONGEST_S)
-    read_s = time.perf_counter() - began
-    pages_s = await shown - began
+    watching = asyncio.create_task(memory.watch(services))
+    sync_id = await asking.connect()
+    async with asyncio.TaskGroup() as tasks:
+        complete = tasks.create_task(pages.complete())
+        tasks.create_task(kill(running, services, pages, chosen.kills))
+        told = await ended(asking, sync_id)
+        read_s = time.perf_counter() - began
+    pages_s = complete.result() - began
     watching.cancel()
     stage.say(f"into the log {read_s:.1f} s: {rate(told, read_s)}, {told['tokens']:,} tokens")
     stage.say(f"into pages {pages_s:.1f} s: {chosen.contacts / pages_s:,.0f} contacts/s")
-    stage.say(stage.shares(before, stage.cpu_seconds(running, stack)))
+    if not chosen.kills:
+        stage.say(stage.shares(before, stage.cpu_seconds(running, stack)))
     stage.say(memory.table())
+    stage.say(f"sum of what stands there: {await pages.sum()}")
+
+
+async def kill(running: Cluster, services: dict[str, Instance], pages: Pages, kills: int) -> None:
+    """End the next of the services, and start it anew, whenever a share more is in the pages."""
+    names = list(services)
+    for number in range(kills):
+        while pages.share < (number + 1) / (kills + 1):  # noqa: ASYNC110  others fill the pages
+            await asyncio.sleep(0.5)
+        name = names[number % len(names)]
+        services[name].kill()
+        roles = [PROJECTOR] if name.startswith(PROJECTOR) else []
+        services[name] = running.start(services[name].service, *roles, port=services[name].port)
+        stage.say(f"  killed {name} with {pages.share:.0%} in the pages")
+
+
+async def ended(asking: Asking, sync_id: str) -> dict[str, Any]:
+    """What is told of the sync at its end. Who tells it may be away meanwhile."""
+    async with asyncio.timeout(LONGEST_S):
+        while True:
+            try:
+                status, answer = await asking.call("GET", f"/api/sync/{sync_id}")
+            except aiohttp.ClientError:
+                status, answer = 0, {}
+            if status == 200 and answer["data"]["finishedAt"] is not None:
+                told: dict[str, Any] = answer["data"]
+                if told["state"] != "done":
+                    raise RuntimeError(f"the sync did not succeed: {told}")
+                return told
+            await asyncio.sleep(0.5)
 
 
 def rate(told: dict[str, Any], seconds: float) -> str:
@@ -148,19 +217,15 @@ async def measure(chosen: argparse.Namespace) -> None:
         sizes = f"{chosen.contacts},{chosen.organizations},{chosen.activities}"
         unlimited = ("--burst", "0", "--daily-tokens", "0", "--generated", sizes)
         async with double(running.folder, COMPANY, *unlimited) as pipedrive:
-            asking = await _started(running, pipedrive, chosen.projectors)
-            await first(asking, running, stack, chosen)
+            running.write_tenants([{**a_tenant(COMPANY), **pipedrive.tenant()}])
+            services = await running.start_all()
+            for number in range(2, chosen.projectors + 1):
+                services[f"{PROJECTOR}-{number}"] = running.start("query", PROJECTOR)
+                await running.ready(services[f"{PROJECTOR}-{number}"])
+            asking = Asking(running, services["ingest"])
+            await asking.ready()
+            await first(asking, running, stack, services, chosen)
             await second(asking, running)
-
-
-async def _started(running: Cluster, pipedrive: Double, projectors: int) -> Asking:
-    running.write_tenants([{**a_tenant(COMPANY), **pipedrive.tenant()}])
-    services: dict[str, Instance] = await running.start_all()
-    for _ in range(projectors - 1):
-        await running.ready(running.start("query", "projector"))
-    asking = Asking(running, services["ingest"])
-    await asking.ready()
-    return asking
 
 
 def main() -> None:
@@ -169,6 +234,7 @@ def main() -> None:
     parser.add_argument("--organizations", type=int, default=5_000)
     parser.add_argument("--activities", type=int, default=100_000)
     parser.add_argument("--projectors", type=int, default=2)
+    parser.add_argument("--kills", type=int, default=0)
     asyncio.run(measure(parser.parse_args()))
 
 
