@@ -53,7 +53,10 @@ class Sorting:
                 {known(self.records[ref]) for ref in whole if ref in self.records} - {None}
                 for whole in wholes
             ]
-            if any(a and b and not a & b for a, b in combinations(said, 2)):
+            one: set[Any] = next((facts for facts in said if facts), set())
+            for _ in said:
+                one = one.union(*(facts for facts in said if one & facts))
+            if any(facts - one for facts in said):
                 return False
         return not self.breaks_a_wall(frozenset().union(*wholes))
 
@@ -90,7 +93,7 @@ def sort(
         else:
             later.append((when, left, right))
     sorting.stage(_meeting(records, _borne_out))
-    sorting.stage(_meeting(records, lambda row: [normalized(row)] if normalized(row) else []))
+    sorting.stage(_meeting(records, _named))
     sorting.stage(_alike(records))
     return [
         (living, _claiming(living, [m for m in merges if (m[0] | m[1]) & whole]))
@@ -168,6 +171,11 @@ def _meeting(records: Mapping[UUID, Row], keys: Any) -> list[Whole]:
         for key in keys(row):
             found.setdefault(key, set()).add(ref)
     return [frozenset(refs) for refs in found.values()]
+
+
+def _named(row: Row) -> list[Any]:
+    key = normalized(row)
+    return [(key, None), (key, country(row))] if key else []
 
 
 def _borne_out(row: Row) -> list[Any]:

@@ -3,19 +3,19 @@
 In this order, each stage on top of what the ones before it united:
   verdicts  what people said, newest first, as far as it does not break a wall ("distinct");
   rule b    core key and legal form equal, borne out by a domain, or a postcode with its city;
-  rule c    normalized name equal;
+  rule c    normalized name equal, the country in and out of it;
   rule d    alike over the automatic threshold, borne out, and no other is as like.
 Rule 1: records unite only if nothing in the whole they would form contradicts: no two domains, no
         two countries, no wall between them. Where something does, all that the stage would have
         united there stays apart: there is no telling who belongs to which side.
-Rule 2: what people called the same does not contradict itself any more.
+Rule 2: what people called the same does not contradict itself any more: of domains or countries
+        that meet in it, each speaks for the whole.
 Rule 3: what they called the same stays so through a record that is gone, or is not what it was:
         something without a fact stands for it, which walls part as they part the record.
 """
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 
 from services.orgs.matching import alike, claiming, meeting, statement
 from services.orgs.matching.decision import Rule
@@ -174,12 +174,23 @@ def _known(fact: str | None) -> frozenset[str]:
 
 
 def _agree(facts: Iterable[frozenset[str]]) -> bool:
-    """Whether any two that know something have it in common."""
-    return all(a & b for a, b in combinations({known for known in facts if known}, 2))
+    """Whether all that know something know the same, be it by way of one that knows several."""
+    apart = {known for known in facts if known}
+    if not apart:
+        return True
+    whole = set(apart.pop())
+    while met := [known for known in apart if not whole.isdisjoint(known)]:
+        whole.update(*met)
+        apart.difference_update(met)
+    return not apart
 
 
 def _name(found: Profile) -> tuple[Hashable, ...]:
-    return (found.name.normalized,) if found.name.normalized else ()
+    """Where a name's countries contradict one another, each may still be a side of its own."""
+    name = found.name.normalized
+    if not name:
+        return ()
+    return (name, (name, found.country)) if found.country else (name,)
 
 
 def _wholes(
