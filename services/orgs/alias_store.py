@@ -54,21 +54,52 @@ SELECT a.*
  ORDER BY a.first_version, a.record_id, a.name_key
 """
 
-# Of a record that is not stored yet, the name it comes with.
+OF_ALL = """
+SELECT k.record_id AS asked, a.*
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, record_id)
+ CROSS JOIN LATERAL (
+       SELECT k.record_id
+        UNION ALL
+       SELECT l.record_id
+         FROM records r
+         JOIN merges m
+           ON m.company_id = r.company_id AND m.kind = 'organization'
+          AND m.root = r.pipedrive_org_id
+         JOIN records l ON l.company_id = m.company_id AND l.pipedrive_org_id = m.loser
+        WHERE r.company_id = k.company_id AND r.record_id = k.record_id) AS own
+  JOIN aliases a ON a.company_id = k.company_id AND a.record_id = own.record_id
+ ORDER BY a.first_version, a.record_id, a.name_key
+"""
+
+# Of a record that is not stored yet, the name it comes with. What Pipedrive merged into another
+# gave it its names, and stands for nobody any more.
 NAMESAKES = """
-SELECT k.company_id, k.record_id, a.record_id
-  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[]) AS k (company_id, record_id, name_key)
+SELECT k.company_id, k.record_id, coalesce(became.record_id, held.record_id)
+  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[])
+       AS k (company_id, record_id, name_key, number)
  CROSS JOIN LATERAL (
        SELECT name_key
          FROM aliases
         WHERE company_id = k.company_id AND record_id = k.record_id
+        UNION
+       SELECT n.name_key
+         FROM merges m
+         JOIN records l ON l.company_id = m.company_id AND l.pipedrive_org_id = m.loser
+         JOIN aliases n ON n.company_id = l.company_id AND n.record_id = l.record_id
+        WHERE m.company_id = k.company_id AND m.kind = 'organization' AND m.root = k.number
         UNION
        SELECT k.name_key) AS own
  CROSS JOIN LATERAL (
        SELECT record_id
          FROM aliases
         WHERE company_id = k.company_id AND name_key = own.name_key
-        LIMIT $4) AS a
+        LIMIT $5) AS a
+  JOIN records held ON held.company_id = k.company_id AND held.record_id = a.record_id
+  LEFT JOIN merges away
+    ON away.company_id = held.company_id AND away.kind = 'organization'
+   AND away.loser = held.pipedrive_org_id
+  LEFT JOIN records became
+    ON became.company_id = away.company_id AND became.pipedrive_org_id = away.root
 """
 
 
@@ -169,11 +200,22 @@ async def of_records(
     return found
 
 
+async def of_all(conn: db.Connection, records: Collection[OrgKey]) -> dict[OrgKey, list[Alias]]:
+    """The same, with the names of what Pipedrive merged into each."""
+    found: dict[OrgKey, list[Alias]] = {}
+    if records:
+        for asked, *row in await conn.fetch(OF_ALL, *db.columns(list(records), 2)):
+            alias = Alias(*row)
+            found.setdefault((alias.company_id, asked), []).append(alias)
+    return found
+
+
 async def namesakes(
-    conn: db.Connection, named: Sequence[tuple[int, UUID, UUID | None]], limit: int
+    conn: db.Connection, named: Sequence[tuple[int, UUID, UUID | None, int | None]], limit: int
 ) -> list[tuple[int, UUID, UUID]]:
     """(tenant, record, other) of those that have or had a name that a record has or had, some of
-    each name; the record itself among them. `named` are records by the key of their name.
+    each name; the record itself among them. `named` are records with the key of their name and
+    their Pipedrive id.
     """
-    found = await conn.fetch(NAMESAKES, *db.columns(named, 3), limit)
+    found = await conn.fetch(NAMESAKES, *db.columns(named, 4), limit)
     return [(company_id, record_id, other) for company_id, record_id, other in found]

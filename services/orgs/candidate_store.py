@@ -31,7 +31,7 @@ WORDS_MEANT = 20
 
 # Of the tenant that follows one, as if they stood in a circle: each step is one down the index.
 UNASKED = """
-SELECT *
+SELECT xmin::text::bigint AS written, *
   FROM records
  WHERE unasked
    AND company_id = coalesce(
@@ -49,21 +49,21 @@ SELECT *
  LIMIT $2
 """
 
+# Also those that are unasked already: who looks at one just now is to see that it was written.
 ASK_ANEW = """
 UPDATE records r
    SET unasked = true
   FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, record_id)
- WHERE r.company_id = k.company_id AND r.record_id = k.record_id AND NOT r.unasked
+ WHERE r.company_id = k.company_id AND r.record_id = k.record_id
 """
 
-# A record that changed meanwhile stays unasked.
+# A record that was written meanwhile stays unasked, be it that a body told only what was before.
 ASKED = """
 UPDATE records r
    SET unasked = false
-  FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::uuid[])
-       AS k (company_id, record_id, version, event_id, home)
- WHERE r.company_id = k.company_id AND r.record_id = k.record_id AND r.version = k.version
-   AND r.event_id = k.event_id AND r.organization_id IS NOT DISTINCT FROM k.home AND r.unasked
+  FROM unnest($1::bigint[], $2::uuid[], $3::bigint[]) AS k (company_id, record_id, written)
+ WHERE r.company_id = k.company_id AND r.record_id = k.record_id
+   AND r.xmin::text::bigint = k.written
 """
 
 BY_CORE = """
@@ -167,16 +167,26 @@ Asked = tuple[int, UUID, UUID | None, str]
 """Company, who asks, its organization, a word."""
 
 
+class Unasked(NamedTuple):
+    """A record whose turn it is; `written` tells whether it was written since."""
+
+    record: Record
+    written: int
+
+
 class Found(NamedTuple):
-    """Who may be meant by each record, as far as it is stored, and their names of all times."""
+    """Who may be meant by each record, as far as it is stored, and their names of all times, with
+    those of what Pipedrive merged into them.
+    """
 
     candidates: dict[OrgKey, list[Record]]
     names: dict[OrgKey, list[Alias]]
 
 
-async def unasked(conn: db.Connection, after: int, limit: int) -> list[Record]:
+async def unasked(conn: db.Connection, after: int, limit: int) -> list[Unasked]:
     """Some of the tenant's whose turn it is after another's."""
-    return [record_store.read(row) for row in await conn.fetch(UNASKED, after, limit)]
+    found = await conn.fetch(UNASKED, after, limit)
+    return [Unasked(record_store.read(row), row["written"]) for row in found]
 
 
 async def ask_anew(conn: db.Connection, records: Collection[OrgKey]) -> None:
@@ -184,12 +194,9 @@ async def ask_anew(conn: db.Connection, records: Collection[OrgKey]) -> None:
         await conn.execute(ASK_ANEW, *db.columns(list(records), 2))
 
 
-async def asked(conn: db.Connection, records: Collection[Record]) -> None:
-    cells = [
-        (r.company_id, r.record_id, r.register.stamp.version, r.register.stamp.event_id, r.home)
-        for r in records
-    ]
-    await conn.execute(ASKED, *db.columns(cells, 5))
+async def asked(conn: db.Connection, records: Iterable[Unasked]) -> None:
+    cells = [(*record.key, written) for record, written in records]
+    await conn.execute(ASKED, *db.columns(cells, 3))
 
 
 async def near(
@@ -211,7 +218,7 @@ async def near(
         if record is not None and record.lives and record.home != homes.get(asker, record.home):
             candidates.setdefault(asker, []).append(record)
     told = {record.key for record in records} | loaded.keys()
-    return Found(candidates, await alias_store.of_records(conn, told))
+    return Found(candidates, await alias_store.of_all(conn, told))
 
 
 def _in_order(pair: tuple[OrgKey, OrgKey]) -> tuple[int, bytes, int, bytes]:
@@ -295,5 +302,5 @@ def _core_id(record: Record) -> UUID | None:
 
 async def _by_names(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
     """Who has or had a name that the record has or had."""
-    named = [(*record.key, record.name_key) for record in records]
+    named = [(*record.key, record.name_key, record.pipedrive_org_id) for record in records]
     return _pairs(await alias_store.namesakes(conn, named, OF_A_KEY))

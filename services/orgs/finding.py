@@ -2,7 +2,7 @@
 
 Rule 1: what a user describes is matched as if it were a record that arrives: the same partition
         decides, so what is made here would not have been united by the worker.
-Rule 2: creators of one core key wait for one another, in this process and across instances, so
+Rule 2: creators of one name, one core key or one domain wait for one another across instances, so
         one of them makes it and the others find it.
 Rule 3: what a user made is in the log before it is in the store, so a rebuild has it; the worker
         that meets it there again changes nothing.
@@ -70,10 +70,11 @@ class Finder:
         first = _described(company_id, names.normalized(wanted.name), wanted)
         core = names.core_id(company_id, first.profile.name.core)
         assert core is not None, "a name that may be made has a key"  # noqa: S101
+        meeting = {first.name_key, core, first.profile.domain or core}
         # One connection per name, not one per creator: the others wait here.
         creator = self._creators.setdefault(core, asyncio.Lock())
         async with creator, self._pool.acquire() as conn, conn.transaction():
-            await db.lock(conn, CREATOR_LOCK_SPACE, {core, first.profile.domain or core})
+            await db.lock(conn, CREATOR_LOCK_SPACE, meeting)
             sought = await _sought(conn, company_id, wanted)
             found = await _found(conn, sought)
             if found is not None:

@@ -53,9 +53,12 @@ def pair_id(company_id: int, one: UUID, other: UUID) -> UUID:
     return uuid5(NAMESPACE_URL, f"{company_id}:org:pair:{low}:{high}")
 
 
-def renamed_id(company_id: int, record_id: UUID, domain: str) -> UUID:
-    """The question whether a record is still what it was when it had a domain."""
-    return uuid5(NAMESPACE_URL, f"{company_id}:org:renamed:{record_id.hex}:{domain}")
+def renamed_id(company_id: int, record_id: UUID, domain: str, version: int) -> UUID:
+    """The question whether a record is still what it was when it was last told a domain: who is
+    back there and leaves once more is asked about once more.
+    """
+    told = f"{record_id.hex}:{domain}:{version}"
+    return uuid5(NAMESPACE_URL, f"{company_id}:org:renamed:{told}")
 
 
 def _kept(text: str) -> Iterator[str]:

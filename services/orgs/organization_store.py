@@ -149,7 +149,7 @@ async def by_any_id(
     return _organization(row) if row else None
 
 
-async def records_in(pool: db.Pool, organizations: Collection[OrgKey]) -> dict[OrgKey, int]:
+async def records_in(conn: db.Connection, organizations: Collection[OrgKey]) -> dict[OrgKey, int]:
     """How many living records each organization has."""
-    found = await pool.fetch(COUNTS, *db.columns(list(organizations), 2))
+    found = await conn.fetch(COUNTS, *db.columns(list(organizations), 2))
     return {(row[0], row[1]): row[2] for row in found}

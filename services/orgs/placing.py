@@ -43,11 +43,14 @@ async def place(
     told = alias_store.told(writes), alias_store.domains_told(writes)
     kept = await alias_store.keep(conn, *told)
     changed = _changed(writes, stored)
-    await candidate_store.ask_anew(conn, _told_late(kept, {**stored, **changed}))
+    late = _told_late(kept, {**stored, **changed})
+    await candidate_store.ask_anew(conn, late.keys() | await _became(conn, late.values()))
     if not changed:
         return
     roots = await merge_store.settle(conn, "organization", _changed_edges(changed, stored))
     others = {(company_id, ids.organization(company_id, root)) for company_id, root in roots}
+    # With what is merged into it, or no more, it has other names.
+    await candidate_store.ask_anew(conn, others)
     block = await closure.block(conn, stored, changed, others)
     await settle(conn, block, effects, roots)
 
@@ -116,14 +119,21 @@ def _is_compared_otherwise(after: Record, before: Record | None) -> bool:
     return (before.profile, before.lives) != (after.profile, after.lives)
 
 
-def _told_late(kept: Iterable[Kept], held: Mapping[OrgKey, Record]) -> set[OrgKey]:
+def _told_late(kept: Iterable[Kept], held: Mapping[OrgKey, Record]) -> Records:
     """Of which a body told what was before, though what they are did not change by it."""
-    found: set[OrgKey] = set()
+    found: Records = {}
     for record_key, key, earlier in kept:
         record = held[record_key]
         if earlier or key not in (record.name_key, record.profile.domain):
-            found.add(record_key)
+            found[record_key] = record
     return found
+
+
+async def _became(conn: db.Connection, records: Iterable[Record]) -> set[OrgKey]:
+    """What those that Pipedrive merged away are now."""
+    away = _numbers(record for record in records if not record.lives)
+    roots = await merge_store.roots(conn, "organization", away)
+    return {(company, ids.organization(company, root)) for (company, _), root in roots.items()}
 
 
 def _changed(

@@ -158,9 +158,8 @@ async def prospect(conn: db.Connection, of: Sides) -> Prospect:
     """The partition as it would be if both sides had been called the same just now."""
     company_id, block = of.winner.company_id, of.block
     said = block.said.get(company_id, [])
-    merged = Statement(
-        time.time_ns() // 1000, "", uuid4(), same=True, left=of.winning, right=of.losing
-    )
+    version = max([time.time_ns() // 1000, *(each.version + 1 for each in said)])
+    merged = Statement(version, "", uuid4(), same=True, left=of.winning, right=of.losing)
     groups = grouping.partitioned(
         block.after.values(), {company_id: [*said, merged]}, block.crowded
     )

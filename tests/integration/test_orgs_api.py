@@ -170,6 +170,21 @@ async def test_fifty_creators_over_two_instances_make_one(
     assert len(await records_in(settings, topics.APP_ORGANIZATIONS.name)) == 1
 
 
+async def test_creators_whose_spellings_are_one_name_and_two_core_keys_make_one(
+    instances: Sequence[Client], pool: db.Pool, settings: OrgsSettings
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(post(instances[n % 2], name=("Coca-Cola", "CocaCola")[n // 2 % 2]))
+            for n in range(24)
+        ]
+    answers = [task.result() for task in tasks]
+
+    assert Counter(status for status, _ in answers) == {201: 1, 200: 23}
+    assert len(await records_in(settings, topics.APP_ORGANIZATIONS.name)) == 1
+    assert await pool.fetchval("SELECT count(*) FROM organizations") == 1
+
+
 async def test_creators_with_different_spellings_of_one_borne_out_name_make_one(
     instances: Sequence[Client], pool: db.Pool
 ) -> None:

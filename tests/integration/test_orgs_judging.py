@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import permutations
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
-from services.orgs import api, applying, closure, record_store, rederiving
+from services.orgs import api, applying, candidate_store, closure, record_store, rederiving
 from services.orgs.candidate_store import OF_A_WORD
 from services.orgs.judging import asking
 from services.orgs.main import MIGRATIONS, SERVICE
@@ -200,6 +201,22 @@ async def test_one_name_with_two_domains_is_asked_not_merged(
     assert "Their web domains differ." in contradicted["reasons"]
 
 
+async def test_a_question_tells_what_the_merge_would_bring_with_all_that_comes_by_it(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(2, "Acme", website="acme.de"), an_org(3, "Acme", website="acme.com"))
+    await tell(pool, an_org(4, "Acme"), a_person(5, 3), a_person(6, 4), a_person(7, 2))
+
+    (review,) = [
+        one for one in await reviews(pool, client) if sides(one) == {org_id(2), org_id(3)}
+    ]
+    await post(client, f"/reviews/{review['id']}", decision="merge")
+
+    assert review["winner"]["organization"]["id"] == org_id(2)
+    assert review["moves"] == {"contacts": 2, "records": 2}
+    assert {await home(client, number) for number in (2, 3, 4)} == {org_id(2)}
+
+
 async def test_of_many_of_one_name_that_contradict_each_other_each_pair_is_asked_about(
     pool: db.Pool, client: Client
 ) -> None:
@@ -366,6 +383,54 @@ async def test_merges_into_an_organization_outlive_it(pool: db.Pool, client: Cli
     assert [await home(client, n) for n in (2, 3)] == [org_id(2), org_id(2)]
     assert (status, found["data"]["id"]) == (200, org_id(2))
     assert await pool.fetchval("SELECT count(*) FROM records") == 3
+
+
+async def test_a_verdict_outweighs_the_ones_before_it_whatever_the_clock_of_who_took_them(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Alpha"), an_org(2, "Omega"), called_distinct(1, 2, 2**53))
+
+    seen = await post(client, "/merges", winnerId=org_id(1), loserId=org_id(2), dryRun=True)
+    done = await post(client, "/merges", winnerId=org_id(1), loserId=org_id(2))
+
+    assert [status for status, _ in (seen, done)] == [200, 200]
+    assert seen[1]["data"]["moves"] == done[1]["data"]["moves"] == {"contacts": 0, "records": 1}
+    assert await home(client, 2) == org_id(1)
+
+
+def called_distinct(one: int, other: int, version: int) -> Received:
+    """As an instance would say it whose clock says so."""
+    said = OrganizationVerdict(
+        decision="distinct",
+        left_records=(ids.organization(OURS, one),),
+        right_records=(ids.organization(OURS, other),),
+        decided_by=1,
+    )
+    change = dict(an_org(one, None).fact) | {
+        "entity": "organization_verdict",
+        "entity_id": str(UUID(int=version)),
+        "version": version,
+        "data": said,
+    }
+    return Received(topics.APP_ORGANIZATION_VERDICTS.name, OrganizationVerdictChange(**change))
+
+
+async def test_merges_are_listed_by_when_they_were_said_undone_or_not(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, *(an_org(number, f"Org {'abc'[number - 1] * 9}") for number in (1, 2, 3)))
+    merged = [
+        (await post(client, "/merges", winnerId=org_id(1), loserId=org_id(number)))[1]["data"]
+        for number in (2, 3)
+    ]
+
+    await post(client, f"/merges/{merged[0]['id']}/undo")
+
+    _, listed = await get(client, "/merges")
+    assert [one["id"] for one in listed["data"]["merges"]] == [
+        merged[1]["id"],
+        merged[0]["id"],
+    ]
 
 
 async def test_a_persons_merge_outweighs_what_was_said_before(
@@ -671,6 +736,69 @@ async def test_a_former_name_is_asked_about_and_never_links(pool: db.Pool, clien
 
     assert sides(review) == {org_id(1), org_id(2)}
     assert "One had the other's name before." in review["reasons"]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+async def test_the_names_of_what_pipedrive_merged_away_are_asked_about_beside_what_it_became(
+    pool: db.Pool, client: Client, order: tuple[int, ...]
+) -> None:
+    told = (
+        (an_org(1, "Zanzibar Ferries"), an_org(2, "Quantum Boats")),
+        (an_org(1, None, version=5, action=Action.DELETE, merged_into="2"),),
+        (an_org(3, "Zanzibar Ferries"),),
+    )
+    for number in order:
+        await tell(pool, *told[number])
+        await ask(pool)
+
+    (review,) = await reviews(pool, client)
+
+    assert sides(review) == {org_id(2), org_id(3)}
+    assert "One had the other's name before." in review["reasons"]
+
+
+async def test_a_name_that_is_told_late_of_what_was_merged_away_is_asked_about(
+    pool: db.Pool, client: Client
+) -> None:
+    away = an_org(1, "Omega", version=5, action=Action.DELETE, merged_into="2")
+    await tell(pool, an_org(2, "Quantum Boats"), an_org(3, "Zanzibar Ferries"), away)
+    assert await reviews(pool, client) == []
+
+    await tell(pool, an_org(1, "Zanzibar Ferries"))
+
+    (review,) = await reviews(pool, client)
+    assert sides(review) == {org_id(2), org_id(3)}
+
+
+async def test_what_is_told_late_while_a_record_is_looked_at_is_looked_at_again(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Quantum Boats", version=2), an_org(2, "Zanzibar Ferries"))
+
+    async with pool.acquire() as conn, conn.transaction():
+        looked_at = await candidate_store.unasked(conn, -1, 10)
+        await tell(pool, an_org(1, "Zanzibar Ferries"))
+        await candidate_store.asked(conn, looked_at)
+
+    (review,) = await reviews(pool, client)
+    assert sides(review) == {org_id(1), org_id(2)}
+
+
+async def test_who_was_back_at_what_it_was_is_asked_about_once_more(
+    pool: db.Pool, client: Client
+) -> None:
+    was = ("Zanzibar Ferries", "zanzibar.com")
+    bodies = [was, ("Quantum Boats", "quantum.io"), was, ("Cobalt Mines", "cobalt.io")]
+    counts: list[int] = []
+    for version, (name, website) in enumerate(bodies, start=1):
+        await tell(pool, an_org(1, name, website=website, version=version))
+        found = await reviews(pool, client)
+        counts.append(len(found))
+        for review in found:
+            status, _ = await post(client, f"/reviews/{review['id']}", decision="merge")
+            assert status == 200
+
+    assert counts == [0, 1, 0, 1]
 
 
 async def test_a_record_whose_name_and_domain_changed_is_asked_about_until_it_is_answered(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +13,10 @@ from services.orgs import applying
 from services.orgs.judging import asking, review_store
 from services.orgs.main import MIGRATIONS, SERVICE
 from shared import db, service, topics
-from shared.events import parse
+from shared.events import Action, OrganizationVerdict, OrganizationVerdictChange, parse
 from shared.kafka.consumer import Received
 from shared.states import ContactLink, OrganizationState
+from tests.support.orgs_facts import a_person, an_org
 from tests.support.orgs_histories import COMPANIES, history, matching_history, shuffled
 from tests.support.orgs_truth import SHOWN, Truth, truth
 
@@ -118,6 +120,78 @@ async def test_any_order_any_duplicates_any_batches_end_in_the_truth(
         for row in seen[0]["contacts"]
         if row["organization_id"]
     } == expected.links
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_merges_that_are_taken_back_leave_all_as_it_was_and_lose_no_contact(
+    pool: db.Pool, seed: int
+) -> None:
+    facts = [each for each in matching_history(seed, 120) if each.fact.action is not Action.DELETE]
+    await told(pool, [facts])
+    await told(pool, [[a_contact(number, number % 8 + 1) for number in range(100, 130)]])
+    before, linked = await everything(pool), await linked_contacts(pool)
+    living = {
+        row["record_id"]
+        for row in before["records"]
+        if row["company_id"] == COMPANIES[0] and row["organization_id"] is not None
+    }
+    rng = Random(seed)  # noqa: S311  which records are called the same
+    pairs = [rng.sample(sorted(living), 2) for _ in range(4)]
+
+    for number, pair in enumerate(pairs):
+        await told(pool, [[a_merge(number, pair)]])
+        assert await linked_contacts(pool) == linked
+    for number in rng.sample(range(4), 4):
+        await told(pool, [[a_withdrawal(number)]])
+        assert await linked_contacts(pool) == linked
+
+    after = await everything(pool)
+    assert linked > 0
+    for name, rows in after.items():
+        if not name.startswith("verdict"):
+            assert unstamped(rows) == unstamped(before[name])
+
+
+def unstamped(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Whom a record resembles is looked at anew, which tells nothing of where it belongs."""
+    return [{name: value for name, value in row.items() if name != "unasked"} for row in rows]
+
+
+async def linked_contacts(pool: db.Pool) -> int:
+    """How many contacts organizations have, by the contacts and by the organizations' counts."""
+    linked = await pool.fetchval(
+        "SELECT count(*) FROM contacts WHERE organization_id IS NOT NULL AND NOT deleted"
+    )
+    counted = await pool.fetchval("SELECT sum(contact_count) FROM organizations WHERE NOT deleted")
+    assert linked == counted
+    return int(linked)
+
+
+def a_contact(person_id: int, org_id: int) -> Received:
+    return a_person(person_id, org_id, company_id=COMPANIES[0])
+
+
+def a_merge(number: int, pair: Sequence[UUID]) -> Received:
+    left, right = ((UUID(bytes=each.bytes),) for each in pair)
+    said = OrganizationVerdict(
+        decision="same", left_records=left, right_records=right, decided_by=1
+    )
+    return _a_verdict(number, 2**40 + number, said)
+
+
+def a_withdrawal(number: int) -> Received:
+    return _a_verdict(number, 2**41 + number, OrganizationVerdict(withdrawn=True))
+
+
+def _a_verdict(number: int, version: int, said: OrganizationVerdict) -> Received:
+    change = dict(an_org(1, None, company_id=COMPANIES[0]).fact) | {
+        "event_id": f"said-{version}",
+        "entity": "organization_verdict",
+        "entity_id": str(UUID(int=100 + number)),
+        "version": version,
+        "data": said,
+    }
+    return Received(topics.APP_ORGANIZATION_VERDICTS.name, OrganizationVerdictChange(**change))
 
 
 async def test_a_tenant_cannot_tell_that_another_is_there(pool: db.Pool) -> None:

@@ -83,9 +83,10 @@ async def ask(pool: db.Pool, limit: int = BATCH, turn: Turn | None = None) -> in
     async with pool.acquire() as conn, conn.transaction():
         if not await conn.fetchval(TRY_LOCK, ASKER_LOCK_SPACE):
             return 0
-        records = await candidate_store.unasked(conn, turn.company_id, limit)
-        if not records:
+        unasked = await candidate_store.unasked(conn, turn.company_id, limit)
+        if not unasked:
             return 0
+        records = [each.record for each in unasked]
         turn.company_id = records[0].company_id
         living = [record for record in records if record.lives]
         standing = await review_store.standing(conn, [record.key for record in living])
@@ -112,7 +113,7 @@ async def ask(pool: db.Pool, limit: int = BATCH, turn: Turn | None = None) -> in
             await asyncio.sleep(0)  # comparing takes milliseconds: let requests in between
         await db.lock(conn, TENANT_LOCK_SPACE, [turn.company_id])
         await review_store.replace(conn, [record.key for record in records], asked)
-        await candidate_store.asked(conn, records)
+        await candidate_store.asked(conn, unasked)
         return len(records)
 
 
@@ -133,7 +134,7 @@ async def _domains(
     renamed = [
         record.key
         for record in records
-        if record.profile.domain and len(of_all_times.get(record.key, ())) > 1
+        if record.profile.domain and len(_own(record, of_all_times)) > 1
     ]
     return await alias_store.domains_of(conn, renamed)
 
@@ -143,9 +144,15 @@ def _renamed(
     of_all_times: Mapping[OrgKey, Sequence[Alias]],
     domains: Mapping[OrgKey, Sequence[Domain]],
 ) -> Asked | None:
-    names_told = [Told(*alias[3:]) for alias in of_all_times.get(record.key, ())]
+    names_told = [Told(*alias[3:]) for alias in _own(record, of_all_times)]
     domains_told = [Told(*each[2:]) for each in domains.get(record.key, ())]
     return renaming.asked(record.profile, names_told, domains_told)
+
+
+def _own(record: Record, of_all_times: Mapping[OrgKey, Sequence[Alias]]) -> list[Alias]:
+    """Without the names of what was merged into it."""
+    told = of_all_times.get(record.key, ())
+    return [alias for alias in told if alias.record_id == record.record_id]
 
 
 def _seen(record: Record, of_all_times: Mapping[OrgKey, Sequence[Alias]]) -> Profile:

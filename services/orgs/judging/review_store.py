@@ -147,7 +147,7 @@ async def replace(
         if each.was is None:
             review_id = names.pair_id(company_id, one, other)
         else:
-            review_id = names.renamed_id(company_id, record_id, each.was.domain)
+            review_id = names.renamed_id(company_id, record_id, each.was.domain, each.was.version)
             told["was"] = each.was._asdict()
         rows[review_id] = (
             company_id,

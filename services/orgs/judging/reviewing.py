@@ -17,6 +17,7 @@ from services.orgs.judging.answers import (
 from services.orgs.judging.review_store import Review
 from services.orgs.organization_store import Organization
 from shared import db
+from shared.web import Refused
 
 
 async def reviews(pool: db.Pool, company_id: int, asked: paging.PageQuery) -> ReviewPage:
@@ -46,38 +47,59 @@ async def _shown(pool: db.Pool, company_id: int, found: Sequence[Review]) -> lis
     refs = {(company_id, ref) for r in found for ref in (r.one, r.other)}
     async with pool.acquire() as conn:
         loaded = await organization_store.load(conn, homes)
+        organizations = {key[1]: one.row for key, one in loaded.items() if one.row is not None}
         records = {r.record_id: r for r in (await record_store.load(conn, refs)).values()}
-    sizes = {key[1]: n for key, n in (await organization_store.records_in(pool, homes)).items()}
-    organizations = {key[1]: one.row for key, one in loaded.items() if one.row is not None}
-    return [
-        _answer(review, organizations, records, sizes)
-        for review in found
-        if review.one in records and review.other in records
-        if review.one_home in organizations and review.other_home in organizations
-    ]
+        counted = await organization_store.records_in(conn, homes)
+        sizes = {key[1]: n for key, n in counted.items()}
+        shown: list[ReviewAnswer] = []
+        for review in found:
+            if not {review.one, review.other} <= records.keys():
+                continue
+            if not {review.one_home, review.other_home} <= organizations.keys():
+                continue
+            pairs = [(review.one_home, review.one), (review.other_home, review.other)]
+            pairs.sort(key=lambda pair: weighing.standing(organizations[pair[0]]))
+            winner, loser = ((organizations[home], ref) for home, ref in pairs)
+            moves = await _moves(conn, review, winner, loser)
+            if moves is not None:
+                shown.append(_answer(review, (winner, loser), records, sizes, moves))
+        return shown
+
+
+async def _moves(
+    conn: db.Connection,
+    review: Review,
+    winner: tuple[Organization, UUID],
+    loser: tuple[Organization, UUID],
+) -> Moves | None:
+    """None where one of the sides is not what it was any more."""
+    if review.was is not None:
+        return Moves(contacts=0, records=0)
+    try:
+        sides = await weighing.sides(conn, winner, loser)
+    except Refused:
+        return None
+    return shape.moves(await weighing.prospect(conn, sides))
 
 
 def _answer(
     review: Review,
-    organizations: dict[UUID, Organization],
+    pairs: tuple[tuple[Organization, UUID], ...],
     records: dict[UUID, Record],
     sizes: dict[UUID, int],
+    moves: Moves,
 ) -> ReviewAnswer:
-    pairs = [(review.one_home, review.one), (review.other_home, review.other)]
-    pairs.sort(key=lambda pair: weighing.standing(organizations[pair[0]]))
     sides = [
         Side(
-            organization=answers.organization(organizations[home]),
+            organization=answers.organization(organization),
             record=shape.record(records[ref]),
-            records=sizes[home],
+            records=sizes[organization.organization_id],
         )
-        for home, ref in pairs
+        for organization, ref in pairs
     ]
-    moves = Moves(contacts=sides[1].organization.contact_count, records=sides[1].records)
     if review.was is not None:
         before = shape.former(review.was, sides[1].record)
         sides[1] = sides[1].model_copy(update={"record": before})
-        moves = Moves(contacts=0, records=0)
     return ReviewAnswer(
         id=shape.plain(review.review_id),
         kind="alike" if review.was is None else "renamed",

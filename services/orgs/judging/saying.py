@@ -1,7 +1,7 @@
 """What people say about organizations: merged, not the same, taken back.
 
 Rule 1: a verdict is in the log before it is in the store; verdicts of a tenant are taken one at a
-        time, so each sees what the ones before it did.
+        time, so each sees what the ones before it did, and is newer, whatever the clocks say.
 Rule 2: who said it, when, why, and what the matcher held of it is kept with it.
 """
 
@@ -175,7 +175,7 @@ class Judge:
     ) -> UUID:
         now = datetime.now(UTC)
         verdict_id = of.verdict_id if of else uuid4()
-        newest = of.register.stamp.version if of else 0
+        newest = await verdict_store.newest_version(conn, asker.company_id)
         change = OrganizationVerdictChange(
             event_id=str(uuid4()),
             company_id=asker.company_id,

@@ -95,12 +95,19 @@ SELECT *
  WHERE company_id = $1 AND verdict_id = $2
 """
 
+# By when it was said: to take it back is a newer version of the row.
 NEWEST = """
 SELECT *
   FROM verdicts
  WHERE company_id = $1 AND decision = 'same' AND right_records <> '{}'
- ORDER BY version DESC, verdict_id
+ ORDER BY coalesce((lag -> 'decision' ->> 0)::bigint, version) DESC, verdict_id
  LIMIT $2 OFFSET $3
+"""
+
+NEWEST_VERSION = """
+SELECT coalesce(max(version), 0)
+  FROM verdicts
+ WHERE company_id = $1
 """
 
 COUNT = """
@@ -210,6 +217,12 @@ async def naming(
 async def one(conn: db.Connection | db.Pool, company_id: int, verdict_id: UUID) -> Verdict | None:
     row = await conn.fetchrow(ONE, company_id, verdict_id)
     return _verdict(row) if row else None
+
+
+async def newest_version(conn: db.Connection, company_id: int) -> int:
+    """Of all that was said or taken back; 0 if nothing was."""
+    found: int = await conn.fetchval(NEWEST_VERSION, company_id)
+    return found
 
 
 async def newest_merges(

@@ -16,10 +16,11 @@ from services.orgs.matching.statement import Statement
 
 
 class Was(NamedTuple):
-    """What a record was told to be before."""
+    """What a record was told to be before, and the version that told it last."""
 
     name: str
     domain: str
+    version: int
 
 
 @dataclass(frozen=True, slots=True)

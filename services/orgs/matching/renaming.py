@@ -50,7 +50,8 @@ def asked(
     found = score.compared(record, before, Rarity())
     features = {name: value for name, value in found.features.named().items() if value}
     reasons = (RENAMED, f"It was {was.text!r} at {left.text}.")
-    return Asked(record.ref, found.score, features, reasons, Was(was.text, left.text))
+    before_that = Was(was.text, left.text, left.last)
+    return Asked(record.ref, found.score, features, reasons, before_that)
 
 
 def _last(told: Iterable[Told]) -> Told | None:

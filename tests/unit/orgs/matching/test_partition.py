@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.orgs import folding
+from services.orgs.judging.verdict_store import Verdict
 from services.orgs.matching import meeting, partition, profile, statement
 from services.orgs.matching.partition import Partition
 from services.orgs.matching.profile import Profile, Stated
 from services.orgs.matching.statement import Statement
+from shared import register
+from shared.register import Stamp, Write
 from tests.support.orgs_histories import SPELLINGS, TELLING
 from tests.support.orgs_matching_truth import sort
 
@@ -69,6 +73,25 @@ def test_countries_contradict_as_domains_do() -> None:
     found = groups(a_member(1, country="Germany"), a_member(2, country="FR"), a_member(3))
 
     assert len(found) == 3
+
+
+def test_where_countries_contradict_each_is_a_side_of_its_own() -> None:
+    found = groups(
+        a_member(1, country="DE"),
+        a_member(2, country="FR"),
+        a_member(3, country="Germany"),
+        a_member(4),
+        a_member(5, country="FR", website="acme.fr"),
+        a_member(6, country="CH", website="acme.ch"),
+        a_member(7, country="CH", website="acme.com"),
+        a_member(8, country="CH"),
+    )
+
+    assert found == {
+        frozenset({1, 3}),
+        frozenset({2, 5}),
+        *(frozenset({number}) for number in (4, 6, 7, 8)),
+    }
 
 
 def test_a_key_borne_out_by_a_domain_or_a_place_links_other_spellings() -> None:
@@ -136,6 +159,25 @@ def test_what_people_called_the_same_is_one_whatever_it_says() -> None:
     members = (a_member(1, "Alpha", country="DE"), a_member(2, "Omega", country="FR"))
 
     assert len(groups(*members, people=(said(True, {1}, {2}),))) == 1
+
+
+@pytest.mark.parametrize("fact", ["website", "country"])
+@pytest.mark.parametrize("name", ["Acme", "Zeta"])
+def test_what_people_called_the_same_takes_in_what_agrees_with_either_side(
+    fact: str, name: str
+) -> None:
+    values = {"website": ("acme-x.com", "acme-y.com"), "country": ("DE", "FR")}[fact]
+    one, other = ({fact: value} for value in values)
+    members = (a_member(1, **one), a_member(2, name, **other))
+    joining = (a_member(3, **one), a_member(4, name, **other), a_member(5))
+    merged = said(True, {1}, {2})
+
+    assert groups(*members, *joining, people=(merged,)) == {frozenset({1, 2, 3, 4, 5})}
+    stranger = a_member(6, **{fact: {"website": "acme-z.com", "country": "CH"}[fact]})
+    assert groups(*members, *joining[:2], stranger, people=(merged,)) == {
+        frozenset({1, 2, 3, 4}),
+        frozenset({6}),
+    }
 
 
 def test_what_people_called_distinct_keeps_third_records_from_joining_them() -> None:
@@ -297,15 +339,21 @@ def test_without_people_no_organization_contradicts_itself(stated: list[Any]) ->
 def test_merging_and_taking_it_back_is_the_identity(
     stated: list[Any], people: list[Any], data: Any
 ) -> None:
+    """As the verdict's own row tells what it says, in whichever order its two bodies came."""
     members, statements = dict(made(stated)), told(people)
     left = data.draw(st.integers(1, len(stated) - 1))
-    merge = said(True, {left}, {left + 1}, 99)
+    sides = {"left_records": [ref(left)], "right_records": [ref(left + 1)]}
+    merging = Write(Stamp(99, 1, "e"), False, {"decision": "same", **sides})
+    undoing = Write(Stamp(data.draw(st.integers(100, 101)), 2, "f"), False, {"withdrawn": True})
 
-    during = partition.partition(members, [*statements, merge])
-    after = partition.partition(members, statements)
+    def among(*writes: Write) -> set[frozenset[int]]:
+        row = folding.folded(register.empty(folding.VERDICT_FIELDS), writes)
+        merge = Verdict(1, UUID(int=99), row).statement
+        return numbers(partition.partition(members, [*statements, *([merge] if merge else [])]))
 
-    assert any({ref(left), ref(left + 1)} <= g.refs for g in during.groups)
-    assert numbers(after) == numbers(partition.partition(members, told(people)))
+    assert any({left, left + 1} <= group for group in among(merging))
+    before = numbers(partition.partition(members, statements))
+    assert among(merging, undoing) == among(undoing, merging) == before
 
 
 @settings(max_examples=100)

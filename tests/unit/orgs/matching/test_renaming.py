@@ -31,7 +31,15 @@ def asked(*bodies: Body) -> Was | None:
 def test_name_and_domain_both_changed_at_once_is_asked_about() -> None:
     found = asked(("Zanzibar Ferries", "zanzibar.com"), ("Quantum Boats", "quantum.io"))
 
-    assert found == Was("Zanzibar Ferries", "zanzibar.com")
+    assert found == Was("Zanzibar Ferries", "zanzibar.com", 0)
+
+
+def test_who_was_back_and_leaves_once_more_is_another_question() -> None:
+    was = ("Zanzibar Ferries", "zanzibar.com")
+
+    found = asked(was, ("Quantum Boats", "quantum.io"), was, ("Cobalt Mines", "cobalt.io"))
+
+    assert found == Was("Zanzibar Ferries", "zanzibar.com", 2)
 
 
 @pytest.mark.parametrize(
