@@ -8,7 +8,7 @@ Rule 3: dead records of a name come along, as their ids lead to whoever has it.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from services.orgs import meeting_store, merge_store, names, record_store
@@ -166,6 +166,32 @@ class _Closing:
             self.heirs.setdefault(company_id, {})[ref] = heir
         await self._load(heirs.values())
         return {key for key in (*named, *heirs.values()) if key in self.view}
+
+
+class Parts:
+    """A block, and what of it can't be united with the rest."""
+
+    def __init__(self, block: Block) -> None:
+        self._block = block
+        self._meeting = _Meeting(block.after.values(), block.crowded, ())
+        self._named: dict[OrgKey, set[OrgKey]] = {}
+        for company_id, said in block.said.items():
+            for each in said:
+                together = {(company_id, ref) for ref in each.refs} & block.after.keys()
+                for key in together:
+                    self._named.setdefault(key, set()).update(together)
+
+    def around(self, keys: Iterable[OrgKey]) -> Block:
+        """All that some of its records can be united with, as a block."""
+        inside = set(keys) & self._block.after.keys()
+        frontier = set(inside)
+        while frontier:
+            reached = self._meeting.of([self._block.after[key] for key in frontier])
+            reached |= set().union(*(self._named.get(key, ()) for key in frontier))
+            frontier = reached - inside
+            inside |= frontier
+        after = {key: self._block.after[key] for key in inside}
+        return replace(self._block, after=after)
 
 
 def _crowds(records: Iterable[Record]) -> dict[Crowd, list[Record]]:

@@ -61,6 +61,24 @@ SELECT linked.contacts, greatest(linked.newest, told.newest) AS newest_moment
 """
 
 
+# The same count for several groups of records at once.
+COUNTED = """
+WITH told AS (
+    SELECT * FROM unnest($2::int[], $3::bigint[]) AS k (place, number)),
+named AS (
+    SELECT place, number FROM told
+     UNION
+    SELECT told.place, m.loser
+      FROM told
+      JOIN merges m ON m.company_id = $1 AND m.kind = 'organization' AND m.root = told.number)
+SELECT named.place, count(*)
+  FROM named
+  JOIN contacts c ON c.company_id = $1 AND c.org_id = named.number
+ WHERE c.organization_id IS NOT NULL AND NOT c.deleted
+ GROUP BY named.place
+"""
+
+
 class Contact(NamedTuple):
     """`organization_id` is null while there is none; `published` is the link's last version."""
 
@@ -117,6 +135,21 @@ async def relink(
         return []
     found = await conn.fetch(RELINK, *db.columns(homes, 3), now_us)
     return [Move(*row) for row in found]
+
+
+async def counted(
+    conn: db.Connection, company_id: int, groups: Sequence[Collection[Record]]
+) -> list[int]:
+    """How many living contacts belong where they do through each group's records."""
+    told = [
+        (place, record.pipedrive_org_id)
+        for place, records in enumerate(groups)
+        for record in records
+        if record.pipedrive_org_id is not None
+    ]
+    found = await conn.fetch(COUNTED, company_id, *db.columns(told, 2))
+    counts = {row[0]: row[1] for row in found}
+    return [counts.get(place, 0) for place in range(len(groups))]
 
 
 async def theirs(conn: db.Connection, records: Collection[Record]) -> Theirs:

@@ -119,6 +119,13 @@ SELECT company_id, record_id
  LIMIT $4
 """
 
+LIVING_IN = """
+SELECT r.*
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, organization_id)
+  JOIN records r USING (company_id, organization_id)
+ WHERE NOT r.deleted
+"""
+
 OF_ORGANIZATION = """
 SELECT *
   FROM records
@@ -185,6 +192,16 @@ async def derived_otherwise(conn: db.Connection, after: OrgKey, limit: int) -> l
     """The next records whose stored keys other code derived."""
     found = await conn.fetch(DERIVED_OTHERWISE, DERIVED_BY, *after, limit)
     return [(row["company_id"], row["record_id"]) for row in found]
+
+
+async def living_in(
+    conn: db.Connection, organizations: Collection[OrgKey]
+) -> dict[OrgKey, list[Record]]:
+    """The living records of each organization that has any."""
+    found: dict[OrgKey, list[Record]] = {}
+    for row in await conn.fetch(LIVING_IN, *db.columns(list(organizations), 2)):
+        found.setdefault((row["company_id"], row["organization_id"]), []).append(read(row))
+    return found
 
 
 async def of_organization(

@@ -9,11 +9,12 @@ Rule 4: the worker does not wait for who judges: what it deletes meanwhile is ju
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from services.orgs import closure, contact_store, grouping, organization_store, record_store
+from services.orgs.effects import OrgKey
 from services.orgs.grouping import Record
 from services.orgs.matching.statement import Statement
 from services.orgs.organization_store import Organization
@@ -69,16 +70,61 @@ async def sides(
     homes = (winner[0].organization_id, loser[0].organization_id)
     if homes[0] == homes[1]:
         raise Refused(409, "already_one", "They are one organization already.")
-    held = [await _living(conn, home, ref) for home, ref in (winner, loser)]
+    held = (await _living(conn, *winner), await _living(conn, *loser))
     if sum(map(len, held)) > MOST_RECORDS:
         sentence = f"They have more than {MOST_RECORDS} records together."
         raise Refused(409, "too_many_records", sentence)
     keys = {(company_id, ref) for refs in held for ref in refs}
     block = await closure.block(conn, {}, {}, keys)
-    said = block.said.get(company_id, [])
+    return _sides(winner, loser, held, block)
+
+
+def _sides(
+    winner: tuple[Organization, UUID],
+    loser: tuple[Organization, UUID],
+    held: tuple[frozenset[UUID], frozenset[UUID]],
+    block: closure.Block,
+) -> Sides:
+    """`held` are the living records of each."""
+    said = block.said.get(winner[0].company_id, [])
     left = held[0] & (_by_rule(block, said, winner[1]) | _walled(said, *held))
     right = held[1] & (_by_rule(block, said, loser[1]) | _walled(said, *held))
     return Sides(winner[0], loser[0], left, right, block)
+
+
+Pair = tuple[tuple[Organization, UUID], tuple[Organization, UUID]]
+"""Winner and loser, each with the record that stands for it."""
+
+
+async def moving(
+    conn: db.Connection, company_id: int, pairs: Sequence[Pair]
+) -> list[tuple[int, int] | None]:
+    """How many contacts and records a merge of each pair would bring to the winner; none for a
+    pair of which a side is not what it was any more.
+    """
+    homes = {(company_id, side[0].organization_id) for pair in pairs for side in pair}
+    living = await record_store.living_in(conn, homes)
+    keys = {record.key for records in living.values() for record in records}
+    parts = closure.Parts(await closure.block(conn, {}, {}, keys))
+    coming = [_coming(pair, living, parts) for pair in pairs]
+    counts = await contact_store.counted(conn, company_id, [records or () for records in coming])
+    return [
+        None if records is None else (contacts, len(records))
+        for records, contacts in zip(coming, counts, strict=True)
+    ]
+
+
+def _coming(
+    pair: Pair, living: Mapping[OrgKey, Sequence[Record]], parts: closure.Parts
+) -> Sequence[Record] | None:
+    winner, loser = pair
+    found = [living.get((side[0].company_id, side[0].organization_id), ()) for side in pair]
+    left, right = (frozenset(record.record_id for record in records) for records in found)
+    if winner[1] not in left or loser[1] not in right:
+        return None
+    block = parts.around(record.key for records in found for record in records)
+    of = _sides(winner, loser, (left, right), block)
+    return _moving(of, _whole(of))
 
 
 def _by_rule(block: closure.Block, said: Sequence[Statement], ref: UUID) -> frozenset[UUID]:
@@ -156,15 +202,9 @@ async def _living(conn: db.Connection, home: Organization, ref: UUID) -> frozens
 
 async def prospect(conn: db.Connection, of: Sides) -> Prospect:
     """The partition as it would be if both sides had been called the same just now."""
-    company_id, block = of.winner.company_id, of.block
-    said = block.said.get(company_id, [])
-    version = max([time.time_ns() // 1000, *(each.version + 1 for each in said)])
-    merged = Statement(version, "", uuid4(), same=True, left=of.winning, right=of.losing)
-    groups = grouping.partitioned(
-        block.after.values(), {company_id: [*said, merged]}, block.crowded
-    )
-    whole = next(g for g in groups if any(r.record_id in of.winning for r in g.records))
-    moving = [record for record in whole.records if record.home != of.winner.organization_id]
+    said = of.block.said.get(of.winner.company_id, [])
+    whole = _whole(of)
+    moving = _moving(of, whole)
     walls = {s.verdict_id for s in said if not s.same and _parts(s, of.winning, of.losing)}
     theirs = await contact_store.theirs(conn, whole.records)
     survivor = of.winner._replace(
@@ -175,3 +215,19 @@ async def prospect(conn: db.Connection, of: Sides) -> Prospect:
     )
     coming = await contact_store.theirs(conn, moving)
     return Prospect(survivor, whole.records, moving, coming.contacts, sorted(walls))
+
+
+def _whole(of: Sides) -> grouping.Group:
+    """The organization that would come out."""
+    company_id, block = of.winner.company_id, of.block
+    said = block.said.get(company_id, [])
+    version = max([time.time_ns() // 1000, *(each.version + 1 for each in said)])
+    merged = Statement(version, "", uuid4(), same=True, left=of.winning, right=of.losing)
+    groups = grouping.partitioned(
+        block.after.values(), {company_id: [*said, merged]}, block.crowded
+    )
+    return next(g for g in groups if any(r.record_id in of.winning for r in g.records))
+
+
+def _moving(of: Sides, whole: grouping.Group) -> list[Record]:
+    return [record for record in whole.records if record.home != of.winner.organization_id]

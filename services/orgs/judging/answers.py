@@ -17,7 +17,6 @@ from services.orgs.matching import score
 from services.orgs.matching.asking import Was
 from services.orgs.matching.features import Features
 from services.orgs.paging import Pagination
-from services.orgs.weighing import Prospect
 from shared.web import Json
 
 LONGEST_REASON = 500
@@ -189,10 +188,6 @@ def features(review: Review) -> list[FeatureAnswer]:
     ]
 
 
-def moves(prospect: Prospect) -> Moves:
-    return Moves(contacts=prospect.contacts, records=len(prospect.moving))
-
-
 def merged(done: Merged) -> MergeAnswer:
     prospect, sides = done.prospect, done.sides
     sources = grouping.sources(prospect.records)
@@ -208,7 +203,7 @@ def merged(done: Merged) -> MergeAnswer:
         dry_run=done.merge_id is None,
         winner_id=plain(sides.winner.organization_id),
         loser_id=plain(sides.loser.organization_id),
-        moves=moves(prospect),
+        moves=Moves(contacts=prospect.contacts, records=len(prospect.moving)),
         moving=[record(each) for each in prospect.moving[:100]],
         fields=fields,
         overrides=[plain(each) for each in prospect.overridden],

@@ -1,6 +1,6 @@
 """Puts the pages of questions and of past merges together. Reads only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from services.orgs import answers, organization_store, paging, record_store, weighing
@@ -16,8 +16,8 @@ from services.orgs.judging.answers import (
 )
 from services.orgs.judging.review_store import Review
 from services.orgs.organization_store import Organization
+from services.orgs.weighing import Pair
 from shared import db
-from shared.web import Refused
 
 
 async def reviews(pool: db.Pool, company_id: int, asked: paging.PageQuery) -> ReviewPage:
@@ -51,40 +51,32 @@ async def _shown(pool: db.Pool, company_id: int, found: Sequence[Review]) -> lis
         records = {r.record_id: r for r in (await record_store.load(conn, refs)).values()}
         counted = await organization_store.records_in(conn, homes)
         sizes = {key[1]: n for key, n in counted.items()}
-        shown: list[ReviewAnswer] = []
-        for review in found:
-            if not {review.one, review.other} <= records.keys():
-                continue
-            if not {review.one_home, review.other_home} <= organizations.keys():
-                continue
-            pairs = [(review.one_home, review.one), (review.other_home, review.other)]
-            pairs.sort(key=lambda pair: weighing.standing(organizations[pair[0]]))
-            winner, loser = ((organizations[home], ref) for home, ref in pairs)
-            moves = await _moves(conn, review, winner, loser)
-            if moves is not None:
-                shown.append(_answer(review, (winner, loser), records, sizes, moves))
-        return shown
+        there = [
+            review
+            for review in found
+            if {review.one, review.other} <= records.keys()
+            if {review.one_home, review.other_home} <= organizations.keys()
+        ]
+        pairs = [_pair(review, organizations) for review in there]
+        moving = await weighing.moving(conn, company_id, pairs)
+    return [
+        _answer(review, pair, records, sizes, Moves(contacts=moves[0], records=moves[1]))
+        for review, pair, moves in zip(there, pairs, moving, strict=True)
+        if moves is not None
+    ]
 
 
-async def _moves(
-    conn: db.Connection,
-    review: Review,
-    winner: tuple[Organization, UUID],
-    loser: tuple[Organization, UUID],
-) -> Moves | None:
-    """None where one of the sides is not what it was any more."""
-    if review.was is not None:
-        return Moves(contacts=0, records=0)
-    try:
-        sides = await weighing.sides(conn, winner, loser)
-    except Refused:
-        return None
-    return shape.moves(await weighing.prospect(conn, sides))
+def _pair(review: Review, organizations: Mapping[UUID, Organization]) -> Pair:
+    """The suggested winner first."""
+    sides = [(review.one_home, review.one), (review.other_home, review.other)]
+    found = [(organizations[home], ref) for home, ref in sides]
+    winner, loser = sorted(found, key=lambda side: weighing.standing(side[0]))
+    return winner, loser
 
 
 def _answer(
     review: Review,
-    pairs: tuple[tuple[Organization, UUID], ...],
+    pair: Pair,
     records: dict[UUID, Record],
     sizes: dict[UUID, int],
     moves: Moves,
@@ -95,7 +87,7 @@ def _answer(
             record=shape.record(records[ref]),
             records=sizes[organization.organization_id],
         )
-        for organization, ref in pairs
+        for organization, ref in pair
     ]
     if review.was is not None:
         before = shape.former(review.was, sides[1].record)
