@@ -82,11 +82,14 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The records of one organization."""
+    """The records of one organization. `gone` are those that live no more, and that people called
+    the same as some of them.
+    """
 
     company_id: int
     organization_id: UUID
     records: Sequence[Record]
+    gone: frozenset[UUID]
 
 
 def named(
@@ -140,7 +143,7 @@ def partitioned(
 
 def _group(company_id: int, found: partition.Together, of: Mapping[UUID, Record]) -> Group:
     first = min((of[ref] for ref in found.claiming), key=_claim)
-    return Group(company_id, first.record_id, [of[ref] for ref in found.refs])
+    return Group(company_id, first.record_id, [of[ref] for ref in found.refs], found.gone)
 
 
 def shown(records: Sequence[Record], organization_id: UUID | None = None) -> Shown:

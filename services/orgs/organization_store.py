@@ -138,7 +138,7 @@ async def recount(conn: db.Connection, organizations: Iterable[Organization]) ->
 
 
 async def by_any_id(
-    conn: db.Connection | db.Pool, company_id: int, organization_id: UUID
+    conn: db.Connection, company_id: int, organization_id: UUID
 ) -> Organization | None:
     """The organization that an id of one of its records, past or present, leads to."""
     row = await conn.fetchrow(LIVING, company_id, organization_id)

@@ -1,7 +1,7 @@
 """Where an id that is no living organization's leads.
 
-Rule 1: where its record belongs; if that belongs nowhere, to the organization that has its name,
-        if only one has it.
+Rule 1: where its record belongs; if that belongs nowhere, to those whom people called the same as
+        it; else to the organization that has its name, if only one has it.
 Rule 2: by its name never to one that it could not have been united with: a person called them not
         the same, or their domains or countries contradict.
 """
@@ -9,7 +9,7 @@ Rule 2: by its name never to one that it could not have been united with: a pers
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from services.orgs import merge_store, record_store
+from services.orgs import closure, grouping, merge_store, record_store
 from services.orgs.effects import OrgKey
 from services.orgs.grouping import Record
 from services.orgs.judging import verdict_store
@@ -19,22 +19,40 @@ from services.orgs.matching.statement import Statement
 from shared import db, ids
 
 
-async def of(
-    conn: db.Connection | db.Pool, records: Sequence[OrgKey]
-) -> dict[OrgKey, UUID | None]:
+async def of(conn: db.Connection, records: Sequence[OrgKey]) -> dict[OrgKey, UUID | None]:
     """Has an entry for every id that is a record's."""
     found = await record_store.successors(conn, records)
-    named = {key: each.named for key, each in found.items() if each.named is not None}
-    called_apart = await _called_apart(conn, named)
-    return {
-        key: each.home or (None if key in called_apart else each.named)
+    leads = {key: each.home for key, each in found.items()}
+    leads |= await _called_the_same(conn, [key for key, home in leads.items() if home is None])
+    named = {
+        key: each.named
         for key, each in found.items()
+        if each.named is not None and leads[key] is None
+    }
+    called_apart = await _called_apart(conn, named)
+    return leads | {key: into for key, into in named.items() if key not in called_apart}
+
+
+async def _called_the_same(
+    conn: db.Connection, homeless: Collection[OrgKey]
+) -> dict[OrgKey, UUID | None]:
+    """Where those are whom a merge that holds names beside it, or beside what it became."""
+    said = await verdict_store.naming(conn, homeless)
+    merges = [v for v in said if v.statement is not None and v.statement.same]
+    asked = {(v.company_id, ref) for v in merges for ref in v.refs} & set(homeless)
+    if not asked:
+        return {}
+    block = await closure.block(conn, {}, {}, asked)
+    groups = grouping.partitioned(block.after.values(), block.said, block.crowded)
+    homes = {(g.company_id, ref): g.organization_id for g in groups for ref in g.gone}
+    heirs = await _heirs(conn, [block.after[key] for key in asked])
+    return {
+        (company_id, ref): homes.get((company_id, heirs.get(company_id, {}).get(ref, ref)))
+        for company_id, ref in asked
     }
 
 
-async def _called_apart(
-    conn: db.Connection | db.Pool, named: Mapping[OrgKey, UUID]
-) -> set[OrgKey]:
+async def _called_apart(conn: db.Connection, named: Mapping[OrgKey, UUID]) -> set[OrgKey]:
     """Those of which a person said that they are none of the organization's records."""
     said = await verdict_store.naming(conn, named.keys())
     if not said:
@@ -73,9 +91,7 @@ def _walls(
     return [(told[wall.verdict_id], wall) for wall in standing]
 
 
-async def _heirs(
-    conn: db.Connection | db.Pool, records: Collection[Record]
-) -> dict[int, dict[UUID, UUID]]:
+async def _heirs(conn: db.Connection, records: Collection[Record]) -> dict[int, dict[UUID, UUID]]:
     """By tenant, who the records that Pipedrive merged away became."""
     gone = {
         (r.company_id, r.pipedrive_org_id): r.record_id

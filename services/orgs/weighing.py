@@ -178,7 +178,7 @@ def _parts(wall: Statement, one: frozenset[UUID], other: frozenset[UUID]) -> boo
 
 
 async def organization(
-    conn: db.Connection | db.Pool, company_id: int, organization_id: UUID
+    conn: db.Connection, company_id: int, organization_id: UUID
 ) -> Organization:
     found = await organization_store.by_any_id(conn, company_id, organization_id)
     if found is None:

@@ -433,6 +433,39 @@ async def test_merges_are_listed_by_when_they_were_said_undone_or_not(
     ]
 
 
+@pytest.mark.parametrize("names", [("Alpha", "Omega", "Beta"), ("Acme", "Acme", "Acme")])
+@pytest.mark.parametrize("gone", [1, 2])
+async def test_an_id_that_went_into_another_leads_on_when_its_record_is_deleted(
+    pool: db.Pool, client: Client, names: tuple[str, ...], gone: int
+) -> None:
+    sites = ("acme.de", "acme.fr", "acme.com")
+    told = zip(names, sites, strict=True)
+    await tell(pool, *(an_org(n, name, website=site) for n, (name, site) in enumerate(told, 1)))
+    merged = [
+        (await post(client, "/merges", winnerId=org_id(1), loserId=org_id(number)))[1]["data"]
+        for number in (2, 3)
+    ]
+
+    await tell(pool, an_org(gone, None, version=2, action=Action.DELETE))
+
+    left = {1: 2, 2: 1}[gone]
+    assert {await home(client, number) for number in (1, 2, 3)} == {org_id(left)}
+    assert await led(pool, gone) == ids.organization(OURS, left)
+
+    for merge in merged:
+        await post(client, f"/merges/{merge['id']}/undo")
+    assert (await get(client, f"/{org_id(gone)}"))[0] == 404
+    assert await led(pool, gone) is None
+
+
+async def led(pool: db.Pool, number: int) -> Any:
+    """Where others are told that the id of an organization leads."""
+    key = ids.organization(OURS, number)
+    return await pool.fetchval(
+        "SELECT merged_into FROM organizations WHERE organization_id = $1 AND deleted", key
+    )
+
+
 async def test_a_persons_merge_outweighs_what_was_said_before(
     pool: db.Pool, client: Client
 ) -> None:

@@ -79,9 +79,9 @@ def sort(
     records: Mapping[UUID, Row],
     said: Iterable[tuple[Any, bool, Whole, Whole]],
     gone: Iterable[UUID],
-) -> list[tuple[Whole, Whole]]:
-    """Each organization's records, and which of them may give it its id. `said` is (when, same,
-    left, right); `gone` are the records that live no more.
+) -> list[tuple[Whole, Whole, Whole]]:
+    """Each organization's records, which of them may give it its id, and what of it is gone.
+    `said` is (when, same, left, right); `gone` are the records that live no more.
     """
     newest = sorted(said, key=lambda one: one[0], reverse=True)
     sorting = Sorting(records, standing(newest), gone)
@@ -96,7 +96,7 @@ def sort(
     sorting.stage(_meeting(records, _named))
     sorting.stage(_alike(records))
     return [
-        (living, _claiming(living, [m for m in merges if (m[0] | m[1]) & whole]))
+        (living, _claiming(living, [m for m in merges if (m[0] | m[1]) & whole]), whole - living)
         for whole in sorting.wholes
         if (living := whole & frozenset(records))
     ]

@@ -132,15 +132,16 @@ def _heir(
 
 def _groups(
     company_id: int, records: Mapping[Any, Row], verdicts: Mapping[Any, Row]
-) -> list[tuple[UUID, list[str]]]:
-    """Each organization's id and records."""
+) -> list[tuple[UUID, list[str], list[str]]]:
+    """Each organization's id, records, and those that are gone."""
     entity_of = {_record_id(company_id, entity_id): entity_id for entity_id in records}
     living = {ref: records[e] for ref, e in entity_of.items() if not records[e]["deleted"]}
     gone = entity_of.keys() - living.keys()
     found = []
-    for refs, claiming in sort(living, _said(company_id, records, verdicts), gone):
+    for refs, claiming, left in sort(living, _said(company_id, records, verdicts), gone):
         lead = min(claiming, key=lambda ref: (_order(entity_of[ref]), ref))
-        found.append((lead, [entity_of[ref] for ref in refs]))
+        dead = [entity_of[ref] for ref in left if ref in entity_of]
+        found.append((lead, [entity_of[ref] for ref in refs], dead))
     return found
 
 
@@ -148,8 +149,12 @@ def _add(found: Truth, company_id: int, rows: Mapping[str, Rows]) -> None:
     records: Any = rows["organization"]
     persons: Any = rows["person"]
     home: dict[str, UUID] = {}
+    merged: dict[str, UUID] = {}
     by_name: dict[str, set[UUID]] = defaultdict(set)
-    for organization_id, members in _groups(company_id, records, rows["organization_verdict"]):
+    verdicts = rows["organization_verdict"]
+    called = {ref for row in verdicts.values() for ref in _named_same(row)}
+    for organization_id, members, dead in _groups(company_id, records, verdicts):
+        merged |= dict.fromkeys(dead, organization_id)
         shown = _shown(records, members)
         number = next((m for m in members if _record_id(company_id, m) == organization_id), "")
         if number.isdigit():
@@ -160,8 +165,11 @@ def _add(found: Truth, company_id: int, rows: Mapping[str, Rows]) -> None:
             by_name[names.normalized(records[member]["name"])].add(organization_id)
     for entity_id in records:
         ref = _record_id(company_id, entity_id)
-        found.leads_to[company_id, ref] = home.get(_end(records, entity_id)) or _namesake(
-            company_id, entity_id, rows, home, by_name
+        end = _end(records, entity_id)
+        found.leads_to[company_id, ref] = (
+            home.get(end)
+            or (merged.get(end) if ref in called else None)
+            or _namesake(company_id, entity_id, rows, home, by_name)
         )
     for person_id, row in persons.items():
         named = home.get(_end(records, str(row["org_id"]))) if row["org_id"] else None
@@ -170,6 +178,13 @@ def _add(found: Truth, company_id: int, rows: Mapping[str, Rows]) -> None:
             found.organizations[company_id, named]["contact_count"] += 1
     for activity in rows["activity"].values():
         _count(found, company_id, activity, home, records, persons)
+
+
+def _named_same(verdict: Row) -> list[UUID]:
+    """The records that a merge names, if it has not been taken back."""
+    if verdict["decision"] != "same" or verdict["withdrawn"]:
+        return []
+    return [*(verdict["left_records"] or ()), *(verdict["right_records"] or ())]
 
 
 def _namesake(

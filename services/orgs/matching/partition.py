@@ -34,10 +34,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """The records of one organization, and those that may give it its id."""
+    """The records of one organization, those that may give it its id, and what of it is gone."""
 
     refs: frozenset[Ref]
     claiming: frozenset[Ref]
+    gone: frozenset[Ref] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ class _Forming:
         for home, unit in self.units.items():
             refs = self._living(unit.refs) if some_stand_in else unit.refs
             if refs:
-                found.append(Together(refs, claiming.among(refs, merges.get(home, ()))))
+                claim = claiming.among(refs, merges.get(home, ()))
+                found.append(Together(refs, claim, unit.refs - refs))
         return found
 
     def obey(self, same: Sequence[Statement]) -> None:
