@@ -5,13 +5,14 @@ Rule 1: oldest first; a record leaves the spool after Kafka has acked it. A cras
 Rule 2: what Kafka refuses while it takes others holds up its own key only; it is tried again and
         again, and said.
 Rule 3: what a dead instance left on disk is taken over.
+Rule 4: what Kafka has acked is sent no more by this process, also where the disk does not let go
+        of it; once all is sent, the file goes as a whole.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ from typing import Final
 from services.ingest.outlet import Outlet
 from services.ingest.spool import slots
 from services.ingest.spool.file import Refused, Waiting
+from services.ingest.spool.rescue import Withheld
 from services.ingest.spool.slots import Slot
 from services.ingest.spool.spool import Spool
 from shared import heart, lifecycle
@@ -34,6 +36,8 @@ PROBE_S: Final = 1.0
 HELD_S: Final = 5.0
 TEND_S: Final = 1.0
 ADOPT_S: Final = 5.0
+MOVES: Final = 20
+"""Batches of a damaged file that are moved between two looks at all the rest."""
 
 
 class Draining:
@@ -55,6 +59,7 @@ class Draining:
         self._root = root
         self._prepared = prepared
         self._adopted_at = 0.0
+        self._not_moved_at = -HELD_S
 
     async def run(self, stop: asyncio.Event) -> None:
         wait = 0.0
@@ -72,15 +77,17 @@ class Draining:
                 wait = HELD_S
 
     async def tend(self, stop: asyncio.Event) -> None:
-        """Measure, open what could not be opened, take over what others left."""
+        """Measure, open what could not be opened, take over what others left, and move what
+        damaged files hold.
+        """
         while True:
-            if not self._outlet.own.is_open:
-                await self.open_own()
+            await self._open_closed()
             await self._outlet.own.try_writing()
             await self._measure()
             if time.monotonic() - self._adopted_at > ADOPT_S:
                 await self._adopt()
-            if await lifecycle.wait_or_stop(TEND_S, stop):
+            more = await self._rescue()
+            if await lifecycle.wait_or_stop(0.0 if more else TEND_S, stop):
                 return
 
     async def _probe(self) -> None:
@@ -99,32 +106,35 @@ class Draining:
         """How many records stay because Kafka refuses them."""
         held = 0
         for spool in [*self._spools[1:], self._outlet.own]:
-            if spool.events and spool.is_open:
+            if spool.is_open and (spool.events or spool.has_gaps):
                 held += await self._drain(spool, stop)
-            if spool is not self._outlet.own and not spool.events and not stop.is_set():
+            if spool is not self._outlet.own and spool.is_spent and not stop.is_set():
                 await self._let_go(spool)
         return held
 
     async def _drain(self, spool: Spool, stop: asyncio.Event) -> int:
         """From its first record to its last, what comes meanwhile included."""
         held: set[int] = set()
-        refused = after = drained = 0
+        refused = drained = 0
+        last: Waiting | None = None
+        kept = ""
         while not stop.is_set():
             heart.beat()
-            batch = await spool.head(after, BATCH, BATCH_BYTES)
+            batch = await spool.head(last, BATCH, BATCH_BYTES)
             if not batch:
                 break
-            after = batch[-1].id
+            last = batch[-1]
             sent = await self._send([each for each in batch if each.bucket not in held])
             self._outlet.regain()
-            await self._remove(spool, sent, stop)
+            kept = await self._remove(spool, sent, kept)
             drained += len(sent)
             gone = {each.id for each in sent}
             held |= {each.bucket for each in batch if each.id not in gone}
             refused += len(batch) - len(sent)
         if drained and not spool.events:
             log.warning("spool_drained", extra={"records": drained})
-            await spool.shrink()
+        if spool.has_gaps:
+            await spool.begin_anew()
         return refused
 
     async def _send(self, batch: Sequence[Waiting]) -> list[Waiting]:
@@ -151,26 +161,49 @@ class Draining:
         SPOOL_DRAINED.inc(len(batch))
         return list(batch)
 
-    async def _remove(self, spool: Spool, sent: Sequence[Waiting], stop: asyncio.Event) -> None:
-        """Until it succeeds: to go on without would send everything again and again."""
-        for wait in lifecycle.waits():
-            try:
-                return await spool.remove(sent)
-            except Refused as refused:
+    async def _remove(self, spool: Spool, sent: Sequence[Waiting], kept: str) -> str:
+        """Why the disk does not let go of them; said if it is not what `kept` says."""
+        try:
+            await spool.remove(sent)
+        except Refused as refused:
+            if str(refused) != kept:
                 log.error("spool_not_drained", extra={"reason": str(refused)})
-            if await lifecycle.wait_or_stop(wait, stop):
-                return None
-            if self._outlet.away:  # nobody else finds out: this is the loop that does
-                with suppress(Unavailable):
-                    await self._publisher.ping()
-                    self._outlet.regain()
-        return None
+            return str(refused)
+        return ""
 
     async def open_own(self) -> None:
+        await self._open(self._outlet.own)
+
+    async def _open_closed(self) -> None:
+        for spool in [*self._spools]:
+            # One that was let go of meanwhile is closed for good.
+            if spool in self._spools and not spool.is_open:
+                await self._open(spool)
+
+    async def _open(self, spool: Spool) -> None:
         try:
-            await self._outlet.own.open()
+            await spool.open()
         except Refused as refused:
             log.error("spool_not_opened", extra={"reason": str(refused)})
+
+    async def _rescue(self) -> bool:
+        """Whether there is more, and the disk gives and takes it."""
+        if time.monotonic() - self._not_moved_at < HELD_S:
+            return False
+        try:
+            return any([await self._moved_some(spool) for spool in [*self._spools]])
+        except (Refused, Withheld) as reason:
+            self._not_moved_at = time.monotonic()
+            log.error("spool_not_drained", extra={"reason": str(reason)})
+            return False
+
+    async def _moved_some(self, spool: Spool) -> bool:
+        """Whether there is more."""
+        for _ in range(MOVES):
+            heart.beat()
+            if not await spool.rescue():
+                return False
+        return True
 
     async def _measure(self) -> None:
         oldest: list[float] = []

@@ -4,27 +4,29 @@ Rule 1: what `append` has returned from survives a crash of the process and of t
         with synchronous=FULL, so each commit is one fsync, however many records it has.
 Rule 2: a row proves itself by a checksum; one that does not is as bad as a file that cannot be
         read: `Damaged`. SQLite itself leaves out what a torn write left at the end of its log.
+Rule 3: what was removed is given no more, also where the disk does not let go of it: to delete
+        takes room in SQLite's log, and a full disk has none. It is known in memory until then.
+Rule 4: a record is removed from the file that gave it, and from no other: ids begin anew in each.
 """
 
 import os
 import sqlite3
 import time
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import orjson
-
-from services.ingest.spool.ledger import BUCKETS
+from services.ingest.spool import row
+from services.ingest.spool.runs import Runs
 from shared.kafka.rounds import Record
 
 NAME: Final = "spool.db"
 
-OVERHEAD_BYTES: Final = 64
-"""What SQLite keeps beside a record, about."""
+SWEPT: Final = 5_000
+"""Rows that are deleted at once, at most: what a full disk did not let go of may be millions."""
 DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
+UNREADABLE: Final = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ})
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS waiting (
@@ -41,24 +43,41 @@ CREATE TABLE IF NOT EXISTS waiting (
 """
 # All that counting needs, at the right-hand edge of a small tree: to open a large file is quick.
 COUNTED: Final = "CREATE INDEX IF NOT EXISTS counted ON waiting (id, bucket, bytes, stored_at)"
+# How far the damaged files are read whose records are moved here. Few files need it, and to open
+# one on a full disk must not take room.
+MARKS: Final = """
+CREATE TABLE IF NOT EXISTS marks (
+    aside   TEXT    PRIMARY KEY,
+    last    INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    missed  INTEGER NOT NULL
+)
+"""
 
 APPEND: Final = """
 INSERT INTO waiting (stored_at, bucket, bytes, checksum, topic, key, headers, value)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 HEAD: Final = """
-SELECT id, bucket, bytes, checksum, topic, key, headers, value
+SELECT id, checksum, topic, key, headers, value
   FROM waiting
  WHERE id > ?
  ORDER BY id
  LIMIT ?
 """
 ONE: Final = """
-SELECT id, bucket, bytes, checksum, topic, key, headers, value FROM waiting WHERE id = ?
+SELECT id, checksum, topic, key, headers, value FROM waiting WHERE id = ?
 """
 COUNT: Final = "SELECT bucket, bytes FROM waiting INDEXED BY counted"
-OLDEST: Final = "SELECT stored_at FROM waiting ORDER BY id LIMIT 1"
-REMOVE: Final = "DELETE FROM waiting WHERE id = ?"
+NEXT: Final = """
+SELECT id, stored_at FROM waiting INDEXED BY counted WHERE id > ? ORDER BY id LIMIT 1
+"""
+REMOVE: Final = "DELETE FROM waiting WHERE id BETWEEN ? AND ?"
+HAS_MARKS: Final = "SELECT 1 FROM sqlite_master WHERE name = 'marks'"
+MARK: Final = "SELECT last, records, missed FROM marks WHERE aside = ?"
+SET_MARK: Final = "INSERT OR REPLACE INTO marks (aside, last, records, missed) VALUES (?, ?, ?, ?)"
+# The smallest read that finds out whether it is a database.
+TABLES: Final = "SELECT COUNT(*) FROM sqlite_master"
 # Not a record: no reader ever sees it.
 TRIAL: Final = "CREATE TABLE trial AS SELECT randomblob(?) AS filler"
 TRIED: Final = "DROP TABLE IF EXISTS trial"
@@ -72,23 +91,28 @@ class Refused(Exception):
     """The disk does not take it: it is full, or read-only, or broken."""
 
 
+class Unreadable(Refused):
+    """The disk does not give what it should hold."""
+
+
 class Waiting(NamedTuple):
     """A record in the file."""
 
+    file: "SpoolFile"
     id: int
     bucket: int
     size: int
     record: Record
 
 
-def bucket(record: Record) -> int:
-    """Records of a key share a bucket; a bucket has many keys."""
-    return zlib.crc32(record.key or record.value) % BUCKETS
+class Mark(NamedTuple):
+    """How far a damaged file is read: the last id that was tried, how many records were found, and
+    how many ids were tried in vain since the last of them.
+    """
 
-
-def size(record: Record) -> int:
-    headers = sum(len(name) + len(text) for name, text in record.headers)
-    return len(record.value) + len(record.key or b"") + headers + OVERHEAD_BYTES
+    last: int
+    records: int
+    missed: int
 
 
 @contextmanager
@@ -98,12 +122,17 @@ def _errors() -> Iterator[None]:
     except sqlite3.ProgrammingError as error:
         raise Damaged("it was put aside") from error  # closed, by whoever met the damage first
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        code = getattr(error, "sqlite_errorcode", 0)
         name = getattr(error, "sqlite_errorname", type(error).__name__)
-        kind = Damaged if code in DAMAGE else Refused
-        raise kind(f"{name}: {error}") from error
+        raise _kind(code)(f"{name}: {error}") from error
     except OSError as error:
         raise Refused(f"{type(error).__name__}: {error.strerror}") from error
+
+
+def _kind(code: int) -> type[Damaged | Refused]:
+    if code & 0xFF in DAMAGE:
+        return Damaged
+    return Unreadable if code in UNREADABLE else Refused
 
 
 class SpoolFile:
@@ -115,6 +144,7 @@ class SpoolFile:
         Refused: the folder cannot be written.
         """
         self._folder = folder
+        self._gone = Runs()
         mode = "ro" if read_only else "rwc"
         with _errors():
             folder.mkdir(parents=True, exist_ok=True)
@@ -126,16 +156,16 @@ class SpoolFile:
                 check_same_thread=False,
                 timeout=1.0,
             )
-            if read_only:
-                return
             try:
-                self._prepare()
+                if read_only:
+                    self._db.execute(TABLES).fetchone()
+                else:
+                    self._prepare()
             except BaseException:
                 self._db.close()
                 raise
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA journal_size_limit = 8388608")
@@ -158,37 +188,98 @@ class SpoolFile:
     def counts(self) -> Iterator[tuple[int, int]]:
         """Bucket and size of every record."""
         with _errors():
-            yield from self._db.execute(COUNT)
+            for count in self._db.execute(COUNT):
+                if not row.is_count(*count):
+                    raise Damaged("the index is not what was written")
+                yield count
+
+    @property
+    def keeps_removed(self) -> bool:
+        """The disk has not let go of all that was removed."""
+        return bool(self._gone)
 
     def oldest(self) -> float | None:
         """When the first of the records was stored."""
+        found = self._next(0)
+        return found[1] if found is not None else None
+
+    def following(self, after: int) -> int | None:
+        """The id that comes after one, whether or not its record can be read."""
+        found = self._next(after)
+        return found[0] if found is not None else None
+
+    def _next(self, after: int) -> tuple[int, float] | None:
         with _errors():
-            row = self._db.execute(OLDEST).fetchone()
-        return row[0] if row is not None else None
+            while found := self._db.execute(NEXT, (after,)).fetchone():
+                number, stored_at = found
+                if not (type(number) is int and type(stored_at) is float and number > after):
+                    raise Damaged("the index is not what was written")
+                last = self._gone.last_of(number)
+                if last is None:
+                    return number, stored_at
+                after = last
+        return None
 
     def append(self, records: Sequence[Record]) -> None:
         """All or none; on disk when it returns."""
-        now = time.time()
-        rows = [_row(record, now) for record in records]
         with self._transaction():
-            self._db.executemany(APPEND, rows)
+            self._append(records)
+
+    def move(self, records: Sequence[Record], aside: str, mark: Mark) -> None:
+        """Append what was read from a damaged file, and how far that is read by now."""
+        with self._transaction():
+            self._append(records)
+            self._db.execute(MARKS)
+            self._db.execute(SET_MARK, (aside, *mark))
+
+    def _append(self, records: Sequence[Record]) -> None:
+        now = time.time()
+        self._db.executemany(APPEND, (row.written(record, now) for record in records))
+
+    def mark(self, aside: str) -> Mark:
+        found = None
+        with _errors():
+            if self._db.execute(HAS_MARKS).fetchone():
+                found = self._db.execute(MARK, (aside,)).fetchone()
+        return Mark(*found) if found is not None else Mark(0, 0, 0)
 
     def head(self, after: int, most: int, most_bytes: int) -> list[Waiting]:
         """The records that follow an id, at least one if there is any."""
+        while True:
+            after = self._gone.last_of(after + 1) or after
+            found = self._rows(after, most, most_bytes)
+            waiting = [each for each in found if each.id not in self._gone]
+            if waiting or not found:
+                return waiting
+            after = found[-1].id
+
+    def _rows(self, after: int, most: int, most_bytes: int) -> list[Waiting]:
         found: list[Waiting] = []
         total = 0
         with _errors():
-            for row in self._db.execute(HEAD, (after, most)):
-                waiting = _waiting(*row)
+            for columns in self._db.execute(HEAD, (after, most)):
+                waiting = self._waiting(*columns)
+                if waiting.id <= after:  # who went on from there would come round for ever
+                    raise Damaged(f"row {waiting.id} is out of its order")
+                after = waiting.id
                 total += waiting.size
                 if found and total > most_bytes:
                     break
                 found.append(waiting)
         return found
 
-    def remove(self, ids: Iterable[int]) -> None:
-        with self._transaction():
-            self._db.executemany(REMOVE, ((each,) for each in ids))
+    def remove(self, gone: Iterable[Waiting]) -> None:
+        """Raises:
+        Refused: the disk does not let go of them, or not of all that were removed before.
+        """
+        for each in gone:
+            if each.file is self:
+                self._gone.add(each.id)
+        runs = self._gone.first(SWEPT)
+        if runs:
+            with self._transaction():
+                self._db.executemany(REMOVE, runs)
+            self._gone.drop(runs[-1][1])
 
     def try_writing(self, length: int) -> None:
         """Commit so many bytes and take them back.
@@ -201,13 +292,6 @@ class SpoolFile:
             self._db.execute(TRIAL, (length,))
         with self._transaction():
             self._db.execute(TRIED)
-
-    def shrink(self) -> None:
-        """Give the disk back what the records took that have left."""
-        with _errors():
-            # As a script: `execute` would stop at the first page.
-            self._db.executescript("PRAGMA incremental_vacuum;")
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -223,32 +307,11 @@ class SpoolFile:
 
     def one(self, number: int) -> Waiting | None:
         with _errors():
-            row = self._db.execute(ONE, (number,)).fetchone()
-        return _waiting(*row) if row is not None else None
+            found = self._db.execute(ONE, (number,)).fetchone()
+        return self._waiting(*found) if found is not None else None
 
-
-def _row(record: Record, now: float) -> tuple[object, ...]:
-    topic, key, value, headers = record
-    # Header bytes are text to us; this spelling takes any.
-    told = orjson.dumps([[name, text.decode("latin-1")] for name, text in headers])
-    checksum = _checksum(topic, key, told, value)
-    return (now, bucket(record), size(record), checksum, topic, key, told, value)
-
-
-def _waiting(number: int, place: int, length: int, checksum: int, *parts: object) -> Waiting:
-    topic, key, told, value = parts
-    if not (
-        isinstance(topic, str)
-        and isinstance(told, bytes)
-        and isinstance(value, bytes)
-        and isinstance(key, bytes | None)
-        and _checksum(topic, key, told, value) == checksum
-    ):
-        raise Damaged(f"row {number} is not what was written")
-    headers = [(name, text.encode("latin-1")) for name, text in orjson.loads(told)]
-    return Waiting(number, place, length, Record(topic, key, value, headers))
-
-
-def _checksum(topic: str, key: bytes | None, told: bytes, value: bytes) -> int:
-    whole = b"\0".join((topic.encode(), b"" if key is None else b"=" + key, told, value))
-    return zlib.crc32(whole)
+    def _waiting(self, number: int, *columns: object) -> Waiting:
+        record = row.read(*columns)
+        if record is None:
+            raise Damaged(f"row {number} is not what was written")
+        return Waiting(self, number, row.bucket(record), row.size(record), record)

@@ -29,6 +29,7 @@ class Ledger:
 
     def remove(self, counts: Iterable[tuple[int, int]]) -> None:
         for bucket, size in counts:
-            self._buckets[bucket] -= 1
+            # A damaged index may have told another bucket: below none there is nothing to count.
+            self._buckets[bucket] = max(self._buckets[bucket] - 1, 0)
             self.events -= 1
             self.bytes -= size

@@ -1,31 +1,51 @@
-"""Puts damaged spool files aside, and reads out of them what can still be read. Blocking.
+"""Puts damaged spool files aside, and moves what can still be read of them. Blocking.
 
 Rule 1: a damaged file is moved away as a whole, by one rename, and never written again.
-Rule 2: it counts as dealt with once a note beside it says so; a crash before that begins anew,
-        and what was rescued already is there twice, which readers bear.
+Rule 2: it counts as dealt with once a note beside it says so.
+Rule 3: how far it is read is committed with what was read: whatever ends the work, it goes on from
+        there, and nothing is there twice unless the file it was moved to is damaged as well.
+Rule 4: what is sound is read many records at once, and only where that fails one by one: the spool
+        has one thread, and webhooks wait for it meanwhile.
 """
 
 import time
 from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from services.ingest.spool.file import Damaged, Refused, SpoolFile, Waiting
-from shared.kafka.rounds import Record
+from services.ingest.spool.file import NAME, Damaged, Mark, Refused, SpoolFile, Unreadable, Waiting
 
 CURRENT: Final = "current"
 ASIDE: Final = "damaged-"
 NOTE: Final = "rescued"
 BATCH: Final = 500
+BATCH_BYTES: Final = 1024 * 1024
 LARGEST_GAP: Final = 100_000
 """Ids that are looked for beyond the last that was found."""
+TRIES: Final = 500
+"""Of these in one move: one after the other they take their time, too."""
 
 
-class Rescue(NamedTuple):
-    """What became of a damaged file."""
+class Withheld(Exception):
+    """The disk does not let a damaged file be read by now."""
 
-    aside: Path
-    rescued: int
+
+class Read(NamedTuple):
+    """What was read next, if anything, and how far that is; null: to the end."""
+
+    waiting: list[Waiting]
+    mark: Mark | None
+
+
+class Moved(NamedTuple):
+    """What was moved, and how many records of the same file were in all, if that is over."""
+
+    waiting: list[Waiting]
+    total: int | None
+
+
+THE_END: Final = Read([], None)
 
 
 def put_aside(slot: Path) -> None:
@@ -38,67 +58,85 @@ def put_aside(slot: Path) -> None:
         raise Refused(f"{type(error).__name__}: {error.strerror}") from error
 
 
-def rescue(slot: Path, into: SpoolFile) -> Iterator[Rescue]:
-    """Deal with every damaged file of a slot that was not dealt with.
+def unread(slot: Path) -> list[Path]:
+    """The damaged files of a slot that were not dealt with, oldest first."""
+    return [each for each in sorted(slot.glob(f"{ASIDE}*")) if not (each / NOTE).exists()]
+
+
+def move(aside: Path, into: SpoolFile) -> Moved:
+    """Move the next records that can be read. Where none is left, the note is written.
 
     Raises:
-        Refused: the disk does not take what was rescued.
+        Withheld: not now.
+        Refused: the disk does not take them.
         Damaged: `into` is damaged as well.
     """
-    for aside in sorted(slot.glob(f"{ASIDE}*")):
-        if (aside / NOTE).exists():
-            continue
-        rescued = 0
-        for records in _batches(aside):
-            into.append(records)
-            rescued += len(records)
-        try:
-            (aside / NOTE).write_text(f"{rescued}\n")
-        except OSError as error:
-            raise Refused(f"{type(error).__name__}: {error.strerror}") from error
-        yield Rescue(aside, rescued)
+    before = into.mark(aside.name)
+    waiting, mark = _read(aside, before)
+    into.move([each.record for each in waiting], aside.name, mark or before)
+    if mark is not None:
+        return Moved(waiting, None)
+    try:
+        (aside / NOTE).write_text(f"{before.records}\n")
+    except OSError as error:
+        raise Refused(f"{type(error).__name__}: {error.strerror}") from error
+    return Moved([], before.records)
 
 
-def _batches(aside: Path) -> Iterator[list[Record]]:
+def _read(aside: Path, mark: Mark) -> Read:
+    if not (aside / NAME).exists():
+        return THE_END
     try:
         damaged = SpoolFile(aside, read_only=True)
-    except (Damaged, Refused):
-        return
-    batch: list[Record] = []
-    try:
-        for record in _readable(damaged):
-            batch.append(record)
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
-    except Refused:
-        pass  # the disk gives no more of it: what it gave counts
-    finally:
-        damaged.close()
-    if batch:
-        yield batch
-
-
-def _readable(damaged: SpoolFile) -> Iterator[Record]:
-    """In order. Where reading on fails, ids are tried one by one until one is found."""
-    last = 0
-    while True:
         try:
-            following = damaged.head(last, 1, 0)
+            return _many(damaged, mark)
+        finally:
+            damaged.close()
+    except Damaged:
+        return THE_END  # not one row of it is to be found
+    except Unreadable:
+        return THE_END  # the disk gives no more of it: what it gave counts
+    except Refused as refused:
+        raise Withheld(str(refused)) from refused
+
+
+def _many(damaged: SpoolFile, mark: Mark) -> Read:
+    most = BATCH
+    while most:
+        try:
+            found = damaged.head(mark.last, most, BATCH_BYTES)
         except Damaged:
-            following = _beyond(damaged, last)
-        if not following:
-            return
-        last = following[0].id
-        yield following[0].record
+            most //= 2
+        else:
+            return _found(found, mark) if found else THE_END
+    return _one(damaged, mark)
 
 
-def _beyond(damaged: SpoolFile, last: int) -> list[Waiting]:
-    for number in range(last + 1, last + 1 + LARGEST_GAP):
+def _one(damaged: SpoolFile, mark: Mark) -> Read:
+    """Where reading on fails, ids are tried one by one until one is found."""
+    last = mark.last
+    for number in islice(_numbers(damaged, last), TRIES):
+        last = number
         try:
             found = damaged.one(number)
         except Damaged:
             continue
         if found is not None:
-            return [found]
-    return []
+            return _found([found], mark)
+    missed = mark.missed + TRIES
+    return Read([], Mark(last, mark.records, missed)) if missed < LARGEST_GAP else THE_END
+
+
+def _found(waiting: list[Waiting], mark: Mark) -> Read:
+    return Read(waiting, Mark(waiting[-1].id, mark.records + len(waiting), 0))
+
+
+def _numbers(damaged: SpoolFile, last: int) -> Iterator[int]:
+    """Those that the index names, as far as it is sound; then all that follow."""
+    try:
+        while (following := damaged.following(last)) is not None:
+            yield following
+            last = following
+    except Damaged:
+        pass  # the ids are counted up instead
+    yield from count(last + 1)

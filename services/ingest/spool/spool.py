@@ -4,8 +4,10 @@ Rule 1: who is told "stored" has its record on disk. What comes while a commit i
         up the next: one fsync for all that wait.
 Rule 2: more than `max_bytes` are refused, and so is what the disk does not take. Either is said
         once, and for as long as the like of it would be refused again, the spool is in trouble.
-Rule 3: a damaged file is put aside, what can be read of it is kept, and work goes on in a file
-        that follows.
+Rule 3: a damaged file is put aside, and work goes on at once in a file that follows. What can be
+        read of the damaged one is moved there by and by, behind what has come meanwhile: a spool
+        may hold millions of records, and no webhook waits for so many.
+Rule 4: what was removed waits no longer, whether or not the disk lets go of it.
 """
 
 import asyncio
@@ -19,9 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
-from services.ingest.spool.file import Damaged, Refused, SpoolFile, Waiting, bucket, size
+from services.ingest.spool.file import Damaged, Refused, SpoolFile, Waiting
 from services.ingest.spool.ledger import Ledger
-from services.ingest.spool.rescue import CURRENT, Rescue, put_aside, rescue
+from services.ingest.spool.opening import Opened, anew, opened, renewed
+from services.ingest.spool.rescue import CURRENT, move
+from services.ingest.spool.row import bucket, size
 from services.ingest.spool.slots import Slot
 from shared.errors import Unavailable
 from shared.kafka.rounds import Acked, Record
@@ -50,12 +54,6 @@ class Handed(NamedTuple):
     acked: Acked
 
 
-class Opened(NamedTuple):
-    file: SpoolFile
-    ledger: Ledger
-    rescued: Sequence[Rescue]
-
-
 class Spool:
     """Opens with `open`; until then, and where that failed, it takes nothing."""
 
@@ -67,6 +65,8 @@ class Spool:
         self._max_bytes = max_bytes
         self._file: SpoolFile | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._asides: list[Path] = []
+        self._has_gaps = False
         self._replacing = asyncio.Lock()
         self._waiting: list[Handed] = []
         self._committing: Sequence[Handed] = ()
@@ -78,6 +78,21 @@ class Spool:
     @property
     def is_open(self) -> bool:
         return self._file is not None
+
+    @property
+    def is_spent(self) -> bool:
+        """Nothing waits here, nor in a damaged file."""
+        return self._file is not None and not self.events and not self._asides
+
+    @property
+    def has_gaps(self) -> bool:
+        """Records have left the file, which keeps their place on the disk."""
+        return self._has_gaps
+
+    @property
+    def keeps_removed(self) -> bool:
+        """The disk has not let go of all that was removed."""
+        return self._file is not None and self._file.keeps_removed
 
     @property
     def events(self) -> int:
@@ -100,7 +115,7 @@ class Spool:
         return self._file is not None and not self._trouble and self._has_room(size(record))
 
     def holds(self, record: Record) -> bool:
-        """Something of the record's key may wait here."""
+        """Something of the record's key may wait here; what a damaged file has is not known."""
         return self._ledger.events > 0 and self._ledger.holds(bucket(record))
 
     async def open(self) -> None:
@@ -110,11 +125,11 @@ class Spool:
         try:
             if self.slot is None:
                 self.slot = await self._in_thread(self._claim)
-            opened = await self._in_thread(partial(_open, self.slot.folder))
+            found = await self._in_thread(partial(opened, self.slot.folder))
         except Refused as refused:
             self._trouble = str(refused)
             raise
-        self._begin(opened)
+        self._begin(found)
 
     async def close(self, *, leave_nothing: bool = False) -> None:
         """Finish what waits, and let another instance have the slot."""
@@ -144,29 +159,67 @@ class Spool:
         if self._waiting and self._writing is None:
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
-    async def head(self, after: int, most: int, most_bytes: int) -> list[Waiting]:
-        """The records that follow an id.
+    async def head(self, last: Waiting | None, most: int, most_bytes: int) -> list[Waiting]:
+        """The records that follow one; from the first, if its file was put aside.
 
         Raises:
             Refused: the disk does not give them.
         """
-        return await self._working(lambda file: file.head(after, most, most_bytes))
+
+        def following(file: SpoolFile) -> list[Waiting]:
+            after = last.id if last is not None and last.file is file else 0
+            return file.head(after, most, most_bytes)
+
+        return await self._working(following)
 
     async def remove(self, gone: Sequence[Waiting]) -> None:
-        """Raises:
-        Refused: the disk does not allow it: they would come again.
+        """What a file gave that was put aside since comes again from the one that follows.
+
+        Raises:
+            Refused: the disk does not let go of them; they are not given again all the same.
         """
-        ledger = self._ledger
-        await self._working(lambda file: file.remove([each.id for each in gone]), writes=True)
-        if ledger is self._ledger:  # else it counts what was rescued
-            self._free((each.bucket, each.size) for each in gone)
+        own = [each for each in gone if each.file is self._file]
+        self._free((each.bucket, each.size) for each in own)
+        self._has_gaps = self._has_gaps or bool(own)
+        if own or self.keeps_removed:
+            await self._working(lambda file: file.remove(own), writes=True)
 
     async def oldest(self) -> float | None:
         """When the first record was stored, of those that wait."""
         return await self._working(lambda file: file.oldest())
 
-    async def shrink(self) -> None:
-        await self._working(lambda file: file.shrink())
+    async def begin_anew(self) -> None:
+        """If nothing waits in the file: give back the disk that was taken, by one that follows. No
+        delete works on a disk that the spool itself has filled, but this does.
+
+        Raises:
+            Refused: the disk does not allow it.
+        """
+        file = self._file
+        if file is None or self.events or (self._asides and not file.keeps_removed):
+            return
+        try:
+            await self._follow(file, renewed)
+        except Damaged as damaged:
+            await self._replace(file, str(damaged))
+
+    async def rescue(self) -> bool:
+        """Move some of what can be read in damaged files; whether there may be more.
+
+        Raises:
+            Refused: the disk does not take it.
+            Withheld: the disk does not give it.
+        """
+        if not self._asides or not self.is_open:
+            return False
+        aside = self._asides[0]
+        moved = await self._working(lambda file: move(aside, file), writes=True)
+        self._ledger.add((each.bucket, each.size) for each in moved.waiting)
+        if moved.total is not None:
+            self._asides = [each for each in self._asides if each != aside]
+            extra = {"aside": aside, "rescued": moved.total}
+            log.error("spool_put_aside", extra=extra)
+        return bool(self._asides)
 
     async def try_writing(self) -> None:
         """Find out whether the disk takes again what it refused: who is not ready is sent nothing
@@ -264,25 +317,39 @@ class Spool:
 
     async def _replace(self, damaged: SpoolFile, reason: str) -> SpoolFile:
         """The file that follows a damaged one."""
+
+        def following(folder: Path, file: SpoolFile) -> Opened:
+            log.error("spool_damaged", extra={"slot": folder, "reason": reason})
+            return anew(folder, file)
+
+        return await self._follow(damaged, following)
+
+    async def _follow(
+        self, file: SpoolFile, make: Callable[[Path, SpoolFile], Opened | None]
+    ) -> SpoolFile:
+        """The file that is in the place of another, which this makes unless somebody has."""
         async with self._replacing:
-            if self._file is damaged and self.slot is not None:
-                folder = self.slot.folder
-                log.error("spool_damaged", extra={"slot": folder, "reason": reason})
-                opened = await self._in_thread(lambda: _anew(folder, damaged))
-                self._begin(opened)
+            if self._file is file and self.slot is not None:
+                try:
+                    found = await self._in_thread(partial(make, self.slot.folder, file))
+                except Refused as refused:
+                    # `open` goes on from there; what is put aside again and again is not.
+                    await self._in_thread(file.close)
+                    self._file, self._trouble = None, str(refused)
+                    raise
+                if found is not None:
+                    self._begin(found)
             if self._file is None:
                 raise Refused(self._trouble or "closed")
             return self._file
 
-    def _begin(self, opened: Opened) -> None:
-        self._file, self._ledger, self._trouble = opened.file, opened.ledger, None
+    def _begin(self, found: Opened) -> None:
+        SPOOL_DAMAGED.inc(len(set(found.asides) - set(self._asides)))
+        self._file, self._ledger, self._asides = found
+        self._trouble, self._has_gaps = None, False
         self._unwritten_bytes = 0
         self._told.clear()
         self._ledger.add(_counts([*self._committing, *self._waiting]))
-        for each in opened.rescued:
-            SPOOL_DAMAGED.inc()
-            extra = {"aside": each.aside, "rescued": each.rescued}
-            log.error("spool_put_aside", extra=extra)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -290,24 +357,3 @@ class Spool:
 
 def _counts(handed: Iterable[Handed]) -> Iterator[tuple[int, int]]:
     return ((bucket(each.record), size(each.record)) for each in handed)
-
-
-def _open(folder: Path) -> Opened:
-    try:
-        file = SpoolFile(folder / CURRENT)
-    except Damaged:
-        put_aside(folder)
-        file = SpoolFile(folder / CURRENT)
-    rescued = list(rescue(folder, file))
-    ledger = Ledger()
-    try:
-        ledger.add(file.counts())
-    except Damaged:
-        return _anew(folder, file)
-    return Opened(file, ledger, rescued)
-
-
-def _anew(folder: Path, damaged: SpoolFile) -> Opened:
-    damaged.close()
-    put_aside(folder)
-    return _open(folder)

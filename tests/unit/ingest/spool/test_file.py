@@ -3,6 +3,7 @@
 import os
 import random
 import resource
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.ingest.spool.file import NAME, Damaged, Refused, SpoolFile, bucket, size
-from services.ingest.spool.rescue import CURRENT, put_aside, rescue
+from services.ingest.spool.file import NAME, Damaged, Refused, SpoolFile
+from services.ingest.spool.rescue import BATCH, CURRENT, move, put_aside, unread
+from services.ingest.spool.row import bucket, size
 from shared.kafka.rounds import Record
 
 RECORDS = [
@@ -77,15 +79,26 @@ def test_what_was_appended_outlives_a_crash(tmp_path: Path) -> None:
     assert kept(tmp_path) == RECORDS
 
 
-def test_what_was_removed_is_gone_and_the_disk_has_its_place_back(tmp_path: Path) -> None:
+def test_what_was_removed_is_given_no_more(tmp_path: Path) -> None:
     file = SpoolFile(tmp_path)
-    file.append([Record("t", b"k", b"x" * 10_000)] * 500)
-    file.remove(each.id for each in file.head(0, 1000, 1 << 30)[:499])
-    file.shrink()
-
-    assert len(everything(file)) == 1
-    assert sum(each.stat().st_size for each in tmp_path.iterdir()) < 200_000
+    file.append(RECORDS)
+    waiting = file.head(0, 1000, 1 << 30)
+    file.remove(waiting[:10] + waiting[20:300])
     file.close()
+
+    assert kept(tmp_path) == RECORDS[10:20] + RECORDS[300:]
+
+
+def test_only_the_file_that_gave_a_record_removes_it(tmp_path: Path) -> None:
+    one, other = SpoolFile(tmp_path / "one"), SpoolFile(tmp_path / "other")
+    for file in (one, other):
+        file.append(RECORDS)
+
+    other.remove(one.head(0, 10, 1 << 30))
+
+    assert everything(other) == RECORDS
+    one.close()
+    other.close()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.99])
@@ -103,10 +116,10 @@ def test_a_log_that_was_cut_off_gives_what_was_before_the_cut(
     assert len(found) >= len(RECORDS) * (share - 0.2)
 
 
-def checkpointed(slot: Path) -> Path:
+def checkpointed(slot: Path, records: Sequence[Record] = RECORDS) -> Path:
     """A slot whose records are all in the main file."""
     file = SpoolFile(slot / CURRENT)
-    file.append(RECORDS)
+    file.append(records)
     file.close()
     return slot / CURRENT / NAME
 
@@ -121,8 +134,10 @@ def recovered(slot: Path) -> list[Record]:
     except Damaged:
         put_aside(slot)
         file = SpoolFile(slot / CURRENT)
-        assert list(rescue(slot, file))
-        assert not list(rescue(slot, file)), "once is enough"
+        (aside,) = unread(slot)
+        while move(aside, file).total is None:
+            pass
+        assert not unread(slot), "once is enough"
         found = everything(file)
         file.close()
     return found
@@ -162,6 +177,63 @@ def test_a_changed_row_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(content.replace(b"123 123 123", b"123 124 123"))
 
     assert recovered(tmp_path) == [each for each in RECORDS if each.key != b"7:123"]
+
+
+def test_an_impossible_count_is_noticed_and_costs_nothing(tmp_path: Path) -> None:
+    path = checkpointed(tmp_path)
+    with sqlite3.connect(path) as changed:
+        changed.execute("UPDATE waiting SET bucket = -1 WHERE id = 123")
+    changed.close()
+
+    file = SpoolFile(path.parent)
+    with pytest.raises(Damaged):
+        list(file.counts())
+    file.close()
+    assert recovered(tmp_path) == RECORDS
+
+
+def test_rows_out_of_their_order_are_noticed_and_never_moved_twice(tmp_path: Path) -> None:
+    path = checkpointed(tmp_path)
+    content = bytearray(path.read_bytes())
+    root = memoryview(content)[4096:8192]
+    # The second and the tenth of the pages below it change places.
+    cells = [int.from_bytes(root[at : at + 2]) for at in (14, 30)]
+    one, other = (bytes(root[at : at + 4]) for at in cells)
+    root[cells[0] : cells[0] + 4], root[cells[1] : cells[1] + 4] = other, one
+    path.write_bytes(content)
+
+    found = recovered(tmp_path)
+
+    assert [each for each in RECORDS if each in found] == found, "whole, and in order"
+    assert 300 < len(found) < len(RECORDS)
+
+
+def test_a_rescue_goes_on_where_it_was(tmp_path: Path) -> None:
+    records = RECORDS * 2
+    path = checkpointed(tmp_path, records)
+    put_aside(tmp_path)
+    (aside,) = unread(tmp_path)
+    moved = []
+    while not moved or moved[-1].total is None:  # each move by a process of its own
+        into = SpoolFile(path.parent)
+        moved.append(move(aside, into))
+        into.close()
+
+    assert [len(each.waiting) for each in moved] == [BATCH, 300, 0]
+    assert moved[-1].total == len(records)
+    assert kept(path.parent) == records
+
+
+def test_a_damaged_row_does_not_hide_what_follows_however_far_the_ids_have_come(
+    tmp_path: Path,
+) -> None:
+    path = checkpointed(tmp_path)
+    with sqlite3.connect(path) as changed:
+        changed.execute("UPDATE waiting SET id = id + 10000000")
+        changed.execute("UPDATE waiting SET value = 'x' WHERE id = 10000001")
+    changed.close()
+
+    assert recovered(tmp_path) == RECORDS[1:]
 
 
 def test_a_folder_that_cannot_be_written_refuses(tmp_path: Path) -> None:
