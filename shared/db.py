@@ -4,7 +4,7 @@ Rule 1: each service's tables live in a schema of its own, first on the search p
         tables alone and a store can be built beside the live one.
 Rule 2: workers commit asynchronously where nobody sees it. Their state and the offset it rests on
         are one transaction, so what a crash of Postgres takes back is read from Kafka again. What
-        pages are read from is on disk before anyone sees it.
+        pages are read from, and what others are told, is on disk before anyone sees it.
 Rule 3: a connection that is away is `Unavailable`; a value Postgres can never take is `Poison`.
 """
 
@@ -22,6 +22,7 @@ from asyncpg.connection import LoggedQuery
 from asyncpg.pool import PoolConnectionProxy
 
 from shared import background, heart
+from shared.connections import Kept, Stirring
 from shared.errors import Poison, Unavailable
 
 Connection: TypeAlias = PoolConnectionProxy | asyncpg.Connection
@@ -109,16 +110,6 @@ async def _prepare(conn: asyncpg.Connection) -> None:
     )
 
 
-class Kept(asyncpg.Connection):
-    """A pool's connection. Whoever had it leaves nothing behind but a transaction, which the pool
-    ends by itself: no settings, locks or listeners of the session. Undoing those at each return
-    would be one more round trip for each transaction.
-    """
-
-    def get_reset_query(self) -> str:
-        return ""
-
-
 @asynccontextmanager
 async def pool(
     dsn: str,
@@ -201,6 +192,7 @@ async def connect(dsn: str, schema: str, *, patient: bool = False) -> asyncpg.Co
         conn: asyncpg.Connection = await asyncpg.connect(
             dsn,
             timeout=CONNECT_TIMEOUT_S,
+            connection_class=Stirring,
             command_timeout=None if patient else ANSWER_S,
             server_settings={
                 "search_path": f"{schema},public",

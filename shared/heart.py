@@ -1,7 +1,8 @@
 """Whether the loops of this process get on with their work.
 
 Rule 1: a loop beats whenever it comes round, and before each try while it waits out an outage: who
-        waits is not stuck.
+        waits is not stuck. Each statement that Postgres has carried out for it is a beat, too
+        (`shared/connections.py`): where all of them are slow, a batch of many takes minutes.
 Rule 2: who rests says for how long. Who has not beaten `PATIENCE_S` after that is stuck.
 Rule 3: a loop is a task, and nobody beats for another: not requests, not what a loop has started.
 """
@@ -28,6 +29,9 @@ class Heart:
     def beat(self, rest_s: float) -> None:
         self.due = time.monotonic() + rest_s + PATIENCE_S
 
+    def stir(self) -> None:
+        self.due = max(self.due, time.monotonic() + PATIENCE_S)
+
 
 _hearts: Final[dict[asyncio.Task[Any] | None, Heart]] = {}
 
@@ -48,6 +52,13 @@ def beat(rest_s: float = 0.0) -> None:
     heart = _hearts.get(asyncio.current_task())
     if heart is not None:
         heart.beat(rest_s)
+
+
+def stir() -> None:
+    """If the caller is a loop, it gets on; a rest that it has announced is not over by that."""
+    heart = _hearts.get(asyncio.current_task())
+    if heart is not None:
+        heart.stir()
 
 
 def stuck() -> list[str]:

@@ -5,6 +5,8 @@ Rule 1: a state enters the outbox in the transaction that makes it true, and lea
 Rule 2: one row a key: a newer state of a key replaces one that waits, so a key's versions reach
         the topic in order, and the row lock of the key is what orders them.
 Rule 3: one relay at a time per store, by an advisory lock on a connection of its own.
+Rule 4: what is told is on disk. Else a crash of Postgres could take back a state that readers
+        keep, and with it the version that the next one has to be above.
 """
 
 import asyncio
@@ -52,6 +54,12 @@ SELECT place, topic, key, payload
  LIMIT $1
 """
 
+# Who makes a state true need not wait for the disk. A commit that does, and that has written
+# something itself, takes along all that was committed before it: one flush a round.
+FLUSH = """
+SELECT set_config('synchronous_commit', 'on', true), pg_logical_emit_message(true, 'my500', '')
+"""
+
 DONE = "DELETE FROM outbox WHERE place = ANY($1::bigint[])"
 
 TRY_LOCK = "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))"
@@ -97,6 +105,7 @@ class Relay:
             pending = await conn.fetch(PENDING, BATCH, timeout=STATEMENT_S)
             OUTBOX_PENDING.set(len(pending))
             if pending:
+                await conn.execute(FLUSH, timeout=STATEMENT_S)
                 await self._publish(conn, pending)
                 rest_s = PACE.rest(time.monotonic() - began, len(pending))
                 await lifecycle.wait_or_stop(rest_s, stop)

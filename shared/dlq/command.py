@@ -159,9 +159,10 @@ async def _act(
         _print(found[: chosen.limit], whole=chosen.action == "show", as_json=chosen.json)
     else:
         refused = await _settle(settings, chosen, found[: chosen.limit], resend)
-    if len(there) > len(found):
-        webhooks = len(there) - len(found)
-        _complain(f"{webhooks} are webhooks: python -m services.ingest redeliver")
+    passed_over = len(there) - len(found)
+    if passed_over:
+        _complain(f"{passed_over} are webhooks: python -m services.ingest redeliver")
+        refused |= not wanted.is_everything  # who picked them wanted these replayed
     missing = wanted.names - {letter.name for letter in there}
     for name in sorted(missing):
         _complain(f"{name}: {wanted.nothing}")

@@ -5,6 +5,9 @@ Rule 2: before a partition is given up, the batch in hand is finished, within a 
         the fence in the store keeps a late commit out.
 Rule 3: the client swallows what a rebalance listener raises, so trouble is kept here and raised at
         the consumer's next turn.
+Rule 4: a batch is settled in the epoch in which it was fetched, or not at all. An epoch ends with
+        each rebalance, and with each return to the store's offsets; what was fetched in another
+        need not begin where the store stands, and the fence sees only where a batch ends.
 """
 
 import asyncio
@@ -18,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from shared import db
 from shared.errors import Unavailable
 from shared.kafka import client, offsets
-from shared.kafka.offsets import Move, Partition
+from shared.kafka.offsets import Move, Partition, Superseded
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class Assignment(ConsumerRebalanceListener):
         self._consumer: AIOKafkaConsumer | None = None
         self._next: dict[Partition, int] = {}
         self._working = asyncio.Lock()
+        self.epoch = 0
         self.broken: Broken | None = None
         self.joined = False
 
@@ -73,9 +77,6 @@ class Assignment(ConsumerRebalanceListener):
         async with self._working:
             yield
 
-    def owns(self, partition: Partition) -> bool:
-        return partition in self._next
-
     def position(self, partition: Partition) -> int | None:
         return self._next.get(partition)
 
@@ -83,15 +84,21 @@ class Assignment(ConsumerRebalanceListener):
         """False for what was fetched before the partition moved on or away."""
         return offset >= self._next.get(partition, offset + 1)
 
-    def moves(self, items: Iterable[Placed]) -> Sequence[Move]:
-        """From where the store stands to behind the last item of each partition."""
+    def moves(self, items: Iterable[Placed], epoch: int) -> Sequence[Move]:
+        """From where the store stands to behind the last item of each partition.
+
+        Raises:
+            Superseded: the items are of another epoch.
+        """
+        if epoch != self.epoch:
+            raise Superseded("partitions came or went since the batch was fetched")
         last = {item.partition: item.offset for item in items}
         return [Move(p, self._next[p], offset + 1) for p, offset in last.items()]
 
-    def moved(self, moves: Iterable[Move]) -> None:
-        for move in moves:
-            if move.partition in self._next:
-                self._next[move.partition] = move.next
+    def moved(self, moves: Iterable[Move], epoch: int) -> None:
+        """In another epoch the store was, or will be, asked anew where it stands."""
+        if epoch == self.epoch:
+            self._next |= {move.partition: move.next for move in moves}
 
     def hint(self) -> Mapping[TopicPartition, int]:
         return {TopicPartition(*p): offset for p, offset in self._next.items() if offset}
@@ -119,11 +126,12 @@ class Assignment(ConsumerRebalanceListener):
             self.broken = Broken(f"could not return to the stored offsets: {outage}")
 
     def _forget(self, revoked: Iterable[Any]) -> None:
+        self.epoch += 1
         for p in revoked:
             self._next.pop(Partition(p.topic, p.partition), None)
 
     async def _seek(self, partitions: Sequence[Partition]) -> None:
-        consumer = self._consumer
+        consumer, epoch = self._consumer, self.epoch
         if consumer is None or not partitions:
             return
         with db.errors():
@@ -134,6 +142,8 @@ class Assignment(ConsumerRebalanceListener):
                 named = [TopicPartition(*p) for p in partitions]
                 starts = await consumer.beginning_offsets(named)
                 ends = await consumer.end_offsets(named)
+        if epoch != self.epoch:
+            return  # a rebalance took them; whoever was assigned any begins where the store stands
         for partition, offset in stored.items():
             name = TopicPartition(*partition)
             if offset > ends[name]:
@@ -148,3 +158,4 @@ class Assignment(ConsumerRebalanceListener):
                 )
             consumer.seek(name, max(offset, starts[name]))
         self._next |= stored
+        self.epoch += 1

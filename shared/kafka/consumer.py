@@ -15,18 +15,19 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from shared import db, events, heart, lifecycle, planner
+from shared import db, heart, lifecycle, planner
 from shared.errors import Poison, Unavailable
 from shared.kafka import client, dead_letters, offsets
 from shared.kafka.assignment import Assignment, Broken
-from shared.kafka.offsets import Move, Partition, Superseded
+from shared.kafka.items import Item, PassesOver, read
+from shared.kafka.offsets import Partition, Superseded
 from shared.kafka.publisher import Publisher
 from shared.observability import BATCH_SECONDS, CONSUMER_RESTARTS, LAG, LINE_STOPPED, RECORDS
 from shared.pacing import Pace
@@ -62,27 +63,6 @@ class AfterCommit(Protocol):
 
 Apply = Callable[[db.Connection, Sequence[Received]], Awaitable[AfterCommit | None]]
 """Applies facts inside the caller's transaction."""
-
-
-PassesOver = Callable[[bytes], bool]
-"""Whether a record, by its bytes, is of no concern."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A record on its way, its fact, or why it has none; null if it is passed over."""
-
-    partition: Partition
-    offset: int
-    topic: str
-    key: bytes | None
-    value: bytes
-    attempts: int
-    outcome: events.Fact | Poison | None
-
-    @property
-    def place(self) -> tuple[Partition, int]:
-        return self.partition, self.offset
 
 
 class Consumer:
@@ -184,17 +164,22 @@ class Consumer:
         await asyncio.sleep(self._rest_s)
         heart.beat()
         self._assignment.check()
+        epoch = self._assignment.epoch
         batches = await self._fetch(consumer)
         began = time.monotonic()
         async with self._assignment.working():
+            if batches and epoch != self._assignment.epoch:
+                # Nothing tells what was handed out before a rebalance from what came after it.
+                await self._assignment.resume()
+                return
             items = [
-                self._item(partition, record)
+                read(partition, self._models[partition.topic], record, self._passes_over)
                 for partition, records in _by_partition(batches)
                 for record in records
                 if self._assignment.wants(partition, record.offset)
             ]
             if items:
-                await self._settle(items, stop)
+                await self._settle(items, epoch, stop)
         self._rest_s = self._pace.rest(time.monotonic() - began, len(items)) if items else 0.0
         await self._hint(consumer)
 
@@ -214,32 +199,18 @@ class Consumer:
             consumer.pause(*consumer.assignment())
         return batches
 
-    def _item(self, partition: Partition, record: Any) -> Item:
-        topic = self._models[partition.topic]
-        outcome: events.Fact | Poison | None = None
-        if self._passes_over is None or not self._passes_over(record.value or b""):
-            try:
-                outcome = events.parse(topic.model, record.value)
-            except Poison as poison:
-                outcome = poison
-        return Item(
-            partition,
-            record.offset,
-            topic.name,
-            record.key,
-            record.value or b"",
-            dead_letters.attempts(record.headers),
-            outcome,
-        )
-
-    async def _settle(self, items: list[Item], stop: asyncio.Event) -> None:
+    async def _settle(self, items: list[Item], epoch: int, stop: asyncio.Event) -> None:
         """Apply all; if something in there is poison, halve until it stands alone."""
         self._aside.clear()
         parts = [items]
         while parts and not stop.is_set():
             part = parts.pop()
+            within = self._within_limit(part)
+            if part[within:]:
+                parts.append(part[within:])
+                part = part[:within]
             try:
-                settled = await self._persist(part, stop)
+                settled = await self._persist(part, epoch, stop)
             except Poison as poison:
                 half = len(part) // 2
                 alone = [replace(part[0], outcome=poison)]
@@ -248,15 +219,23 @@ class Consumer:
             if not settled:
                 return
 
-    async def _persist(self, items: list[Item], stop: asyncio.Event) -> bool:
-        """Commit a part, waiting out outages. False: given up to a stop or to another owner."""
+    def _within_limit(self, items: list[Item]) -> int:
+        """How many of them to settle before the limit is looked at again: a batch may hold more
+        poison than may be put aside.
+        """
+        fresh = [place for place, item in enumerate(items) if item.is_fresh_poison]
+        beyond = fresh[self._limit.left(now=time.monotonic()) :]
+        return beyond[0] if beyond else len(items)
+
+    async def _persist(self, items: list[Item], epoch: int, stop: asyncio.Event) -> bool:
+        """Commit a part, waiting out outages. False: given up to a stop or to another epoch."""
         for wait in lifecycle.waits():
             heart.beat()
-            if not all(self._assignment.owns(item.partition) for item in items):
+            if epoch != self._assignment.epoch:
                 await self._assignment.resume()
                 return False
             try:
-                await self._commit(items, stop)
+                await self._commit(items, epoch, stop)
             except Superseded as superseded:
                 log.warning("superseded", extra={"reason": str(superseded)})
                 await self._assignment.resume()
@@ -269,7 +248,7 @@ class Consumer:
                 return not stop.is_set()
         return False
 
-    async def _commit(self, items: list[Item], stop: asyncio.Event) -> None:
+    async def _commit(self, items: list[Item], epoch: int, stop: asyncio.Event) -> None:
         began = time.perf_counter()
         await self._put_aside([item for item in items if isinstance(item.outcome, Poison)], stop)
         if stop.is_set():
@@ -279,7 +258,7 @@ class Consumer:
             for item in items
             if item.outcome is not None and not isinstance(item.outcome, Poison)
         ]
-        moves = self._assignment.moves(items)
+        moves = self._assignment.moves(items, epoch)
         after: AfterCommit | None = None
         committed = False
         try:
@@ -292,14 +271,14 @@ class Consumer:
         finally:
             if after is not None:
                 await after(committed=committed)
-        self._committed(items, moves, time.perf_counter() - began)
+        self._assignment.moved(moves, epoch)
+        self._committed(items, time.perf_counter() - began)
 
-    def _committed(self, items: list[Item], moves: Sequence[Move], seconds: float) -> None:
-        self._assignment.moved(moves)
+    def _committed(self, items: list[Item], seconds: float) -> None:
         self._progressed_at = time.monotonic()
-        fresh = [item for item in items if not item.attempts]
-        dead = sum(isinstance(item.outcome, Poison) for item in fresh)
-        self._limit.record(records=len(fresh), dead=dead, now=self._progressed_at)
+        fresh = sum(not item.attempts for item in items)
+        dead = sum(item.is_fresh_poison for item in items)
+        self._limit.record(records=fresh, dead=dead, now=self._progressed_at)
         BATCH_SECONDS.observe(seconds)
         for topic, records in Counter(item.topic for item in items).items():
             RECORDS.labels(topic).inc(records)
@@ -326,23 +305,7 @@ class Consumer:
                 },
             )
         await dead_letters.put_aside(
-            self._publisher,
-            [
-                dead_letters.letter(
-                    dead_letters.Origin(
-                        item.topic,
-                        item.partition.number,
-                        item.offset,
-                        attempts=item.attempts,
-                        reader=self._group,
-                    ),
-                    key=item.key,
-                    value=item.value,
-                    reason=str(item.outcome),
-                    now=now,
-                )
-                for item in items
-            ],
+            self._publisher, [item.letter(reader=self._group, now=now) for item in items]
         )
         self._aside.update(item.place for item in items)
 

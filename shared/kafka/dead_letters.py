@@ -4,6 +4,7 @@ Rule: a dead letter is acked by Kafka before the offset passes its record. A cra
 leaves it twice, told apart by its origin.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -79,14 +80,24 @@ class Limit:
     _records: int = 0
     _dead: int = 0
 
+    def left(self, *, now: float) -> int:
+        """So many letters may be put aside until they are counted. One always: where the line is
+        stopped, it stands still before that one.
+        """
+        self._forget(now)
+        return max(1, math.ceil(max(self.letters, self.ratio * self._records)) - self._dead)
+
     def record(self, *, records: int, dead: int, now: float) -> None:
         """Count a batch. `now` in seconds of any steady clock."""
         self._seen.append((now, records, dead))
         self._records += records
         self._dead += dead
-        while self._seen[0][0] < now - self.window_s:
+        self._forget(now)
+        if self._dead >= self.letters and self._dead >= self.ratio * self._records:
+            self.stopped = True
+
+    def _forget(self, now: float) -> None:
+        while self._seen and self._seen[0][0] < now - self.window_s:
             _, old_records, old_dead = self._seen.popleft()
             self._records -= old_records
             self._dead -= old_dead
-        if self._dead >= self.letters and self._dead >= self.ratio * self._records:
-            self.stopped = True

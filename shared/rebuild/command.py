@@ -172,7 +172,10 @@ async def _connection(plan: Plan) -> asyncpg.Connection:
         return await asyncpg.connect(
             plan.dsn,
             timeout=db.CONNECT_TIMEOUT_S,
-            server_settings={"application_name": f"my500-{plan.service}-rebuild"},
+            server_settings={
+                "application_name": f"my500-{plan.service}-rebuild",
+                **db.ABANDONED,  # it holds every table of both stores while it switches
+            },
         )
 
 

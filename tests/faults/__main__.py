@@ -1,6 +1,6 @@
 """Runs scenarios one after the other and prints what came of them.
 
-python -m tests.faults [--first 1] [--count 20] [--clocks]
+python -m tests.faults [--first 1] [--count 20] [--clocks] [--long]
 A seed that failed is run again by `--first SEED --count 1`; the logs of its services stay in
 `.local/faults/SEED`.
 """
@@ -12,10 +12,11 @@ import statistics
 import sys
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from tests.faults import scenario
+from tests.faults.plan import Kind
 from tests.faults.scenario import Outcome
 from tests.support import infra as servers
 from tests.support.infra import LOCAL, Infra
@@ -27,8 +28,8 @@ class Tally:
     failed: dict[int, str] = field(default_factory=dict)
 
 
-async def one(seed: int, infra: Infra, *, clocks: bool) -> Outcome:
-    chosen = scenario.drawn(seed, with_clocks=clocks)
+async def one(seed: int, infra: Infra, dear: Collection[Kind]) -> Outcome:
+    chosen = scenario.drawn(seed, dear)
     for fault in chosen.faults:
         say(f"    {fault.at_s:6.2f} s  {fault.kind.value}: {fault.target}, {fault.lasts_s} s")
     folder = LOCAL / "faults" / str(seed)
@@ -43,13 +44,13 @@ async def one(seed: int, infra: Infra, *, clocks: bool) -> Outcome:
     return outcome
 
 
-def run(first: int, count: int, *, clocks: bool) -> Tally:
+def run(first: int, count: int, dear: Collection[Kind]) -> Tally:
     tally = Tally()
     with servers.own_servers() as infra:
         for seed in range(first, first + count):
             say(f"seed {seed}")
             try:
-                outcome = asyncio.run(one(seed, infra, clocks=clocks))
+                outcome = asyncio.run(one(seed, infra, dear))
             except KeyboardInterrupt:
                 say("  stopped")
                 break
@@ -109,8 +110,10 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--count", type=int, default=20, help="how many seeds")
     parser.add_argument("--clocks", action="store_true", help="also step clocks (libfaketime)")
+    parser.add_argument("--long", action="store_true", help="also outages of half a minute")
     given = parser.parse_args()
-    tally = run(given.first, given.count, clocks=given.clocks)
+    asked = {Kind.CLOCK: given.clocks, Kind.LONG_OUTAGE: given.long}
+    tally = run(given.first, given.count, [kind for kind, is_asked in asked.items() if is_asked])
     done = tally.outcomes
     say("")
     for row in table(done):

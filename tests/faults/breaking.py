@@ -13,7 +13,7 @@ from functools import partial
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 
-from tests.faults.plan import Fault, Kind, Plan
+from tests.faults.plan import WORKERS, Fault, Kind, Plan
 from tests.faults.world import World
 from tests.support.proxy import Weather
 from tests.support.waiting import until
@@ -131,6 +131,16 @@ async def _storm(fault: Fault, world: World) -> None:
     del world.instances[fault.target]
 
 
+async def _long_outage(fault: Fault, world: World) -> None:
+    """A server is away while every group loses its second member and gets it back."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_kill_server(fault, world))
+        for name in WORKERS:
+            if name.endswith("-2"):
+                away = replace(fault, target=name, lasts_s=fault.lasts_s / 2)
+                group.create_task(_freeze_service(away, world))
+
+
 async def _poison(fault: Fault, world: World) -> None:
     topic = world.cluster.environment["KAFKA_TOPIC_PREFIX"] + fault.target
     await until(partial(_is_poisoned, world.infra.kafka, topic))
@@ -169,6 +179,7 @@ _DO: Mapping[Kind, Callable[[Fault, World], Awaitable[None]]] = {
     Kind.SLOW_SPOOL: _slow_spool,
     Kind.FULL_SPOOL: _freeze_server,
     Kind.STORM: _storm,
+    Kind.LONG_OUTAGE: _long_outage,
     Kind.POISON: _poison,
     Kind.CLOCK: _clock,
 }

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     SLOW_SPOOL = "spool's disk slow"
     FULL_SPOOL = "spool full"
     STORM = "rebalance storm"
+    LONG_OUTAGE = "server away for long"
     POISON = "poisoned record"
     CLOCK = "clock stepped"
 
@@ -59,6 +60,8 @@ TABLE = {
     Kind.SLOW_SPOOL: Drawn(1, ("kafka",), 2.0, 6.0),
     Kind.FULL_SPOOL: Drawn(2, ("kafka",), 3.0, 6.0),
     Kind.STORM: Drawn(2, ("orgs-3", "scoring-3", "query-3"), 2.0, 4.0),
+    # Longer than a batch in hand may keep a rebalance waiting (DRAIN_S).
+    Kind.LONG_OUTAGE: Drawn(2, ("kafka", "postgres"), 25.0, 40.0),
     Kind.POISON: Drawn(2, CONSUMED, 0.0, 0.0),
     Kind.CLOCK: Drawn(2, WORKERS, 1.0, 4.0),
 }

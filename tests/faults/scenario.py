@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,8 @@ AFTERMATH_S = 2.0
 """How long after Redis is back it may take the projector to hear of it and empty the cache."""
 ROOMY, TIGHT = 1024**3, 16 * 1024
 """What the spool may hold, and what it may where it is to be full: some thirty events."""
-KINDS = tuple(kind for kind in Kind if kind is not Kind.CLOCK)
-"""Those that need nothing but what the tests install."""
+DEAR = frozenset({Kind.CLOCK, Kind.LONG_OUTAGE})
+"""Those that need more than what the tests install, or much time: they are drawn if asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class Outcome:
         return not (self.lost or self.doubled or self.stale)
 
 
-def drawn(seed: int, *, with_clocks: bool = False) -> Plan:
+def drawn(seed: int, dear: Collection[Kind] = ()) -> Plan:
     """Raises:
     ValueError: clocks are to be stepped, and nothing here can.
     """
-    if with_clocks and not FAKETIME:
+    if Kind.CLOCK in dear and not FAKETIME:
         raise ValueError("libfaketime is not installed")
-    return plan.plan(seed, kinds=tuple(Kind) if with_clocks else KINDS)
+    return plan.plan(seed, kinds=[kind for kind in Kind if kind not in DEAR or kind in dear])
 
 
 async def run(
@@ -61,8 +61,8 @@ async def run(
 ) -> Outcome:
     """Raises:
     AssertionError: the pages are not what they must be, half a minute after the last fault, or
-        a reader of the one that changes all the time saw nothing newer by then; or a spool that
-        was to be full never was.
+        a reader of the one that changes all the time saw nothing newer by then; or a process
+        ended by itself; or a spool that was to be full never was.
     """
     history = life(chosen.seed, EVENTS)
     sent = disordered(history, seed=chosen.seed, shuffled=chosen.shuffled)
@@ -72,6 +72,7 @@ async def run(
         sender = Sender(world)
         watch = Watch(world, sender)
         spans, ended = await _storm_through(chosen, world, sender, watch, sent)
+        world.check()  # before who has fallen is asked for a page
         if is_tight and not sender.statuses["503"]:
             raise AssertionError("the spool was never full")
         pages = truth(COMPANY, [*history, *watch.bodies])
@@ -81,6 +82,7 @@ async def run(
         if watch.recovered_s(ended) is None:
             raise AssertionError("a reader never saw what was stored after the last fault")
         settled_s = time.monotonic() - ended
+        world.check()
         entries, letters = await ledger.log(infra.kafka, prefix)
         rows = await ledger.rows(database_url)
         accounts = ledger.account(sender.acked, entries, letters, rows)

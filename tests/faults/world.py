@@ -10,6 +10,7 @@ from typing import Any
 
 from services.ingest.spool.file import NAME
 from services.ingest.spool.rescue import CURRENT
+from tests.faults import falling
 from tests.faults.plan import INSTANCES, SERVERS
 from tests.support import proxy
 from tests.support.cluster import Cluster, Instance, variables
@@ -43,6 +44,17 @@ class World:
 
     async def start_again(self, name: str) -> Instance:
         return await self.start(name, self.instances[name].port)
+
+    def check(self) -> None:
+        """Raises:
+        AssertionError: a process ended by itself, or an error was handled by nobody.
+        """
+        found = falling.fallen(self.cluster.instances, self.instances.values())
+        for log in sorted({instance.log for instance in self.cluster.instances}):
+            text = log.read_text(errors="replace")
+            found += [f"{log.name}: {error}" for error in falling.unhandled(text)]
+        if found:
+            raise AssertionError("; ".join(found))
 
     async def ready(self) -> None:
         for instance in self.instances.values():

@@ -10,16 +10,21 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from shared import db, service, topics
+from shared import db, lifecycle, service, topics
 from shared.errors import Poison, Unavailable
 from shared.events import Action, Note, NoteChange, Source, dump
+from shared.kafka import assignment
+from shared.kafka import dead_letters as kafka_dead_letters
+from shared.kafka.assignment import Assignment
 from shared.kafka.client import MAX_MESSAGE_BYTES, physical
 from shared.kafka.consumer import AfterCommit, Apply, Consumer, Received
 from shared.kafka.dead_letters import ATTEMPTS
 from shared.kafka.publisher import Publisher, Record
 from shared.settings import StoreSettings
+from tests.support import proxy
+from tests.support.proxy import Weather
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -360,6 +365,122 @@ async def test_a_zombie_is_fenced_off_by_the_store(
     assert await noted(pool) == numbers(300)
 
 
+@asynccontextmanager
+async def holding(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> AsyncIterator[Assignment]:
+    """A consumer that has noted ten records of one partition; what it holds can be taken away."""
+    await publisher.publish([a_note_of_one_key(n) for n in range(10)])
+    async with consuming(settings, pool, publisher) as consumer:
+        await until(has_noted(pool, 10))
+        yield consumer._assignment
+
+
+def a_note_of_one_key(number: int) -> Record:
+    return a_note(number)._replace(key=b"1:0")
+
+
+def held_by(assignment: Assignment) -> list[TopicPartition]:
+    return [TopicPartition(*partition) for partition in assignment._next]
+
+
+async def takes_back_the_last_commits(pool: db.Pool) -> None:
+    """As a crash of Postgres does, where commits do not wait for the disk."""
+    await pool.execute("DELETE FROM noted WHERE entity_id::bigint >= 5")
+    await pool.execute("UPDATE consumer_offsets SET next_offset = 5 WHERE next_offset = 10")
+
+
+async def test_a_batch_that_waits_through_a_crash_and_a_rebalance_leaves_no_hole(
+    settings: StoreSettings,
+    pool: db.Pool,
+    publisher: Publisher,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It still waits when its partition has gone and come back."""
+    monkeypatch.setattr(assignment, "DRAIN_S", 0.1)
+    monkeypatch.setattr(lifecycle, "FIRST_WAIT_S", 4.0)
+
+    async def waits() -> bool:
+        return any(record.message == "batch_waits" for record in caplog.records)
+
+    async with (
+        proxy.before(database_url) as link,
+        db.pool(proxy.through(database_url, link), SCHEMA, size=2) as breakable,
+        holding(settings, breakable, publisher) as held,
+    ):
+        await link.turn(Weather.REFUSED)
+        await publisher.publish([a_note_of_one_key(n) for n in range(10, 20)])
+        await until(waits)
+        await takes_back_the_last_commits(pool)
+        partitions = held_by(held)
+        await held.on_partitions_revoked(partitions)
+        await link.turn(Weather.FAIR)
+        await held.on_partitions_assigned(partitions)
+        await until(has_noted(pool, 20))
+
+    assert await noted(pool) == numbers(20)
+
+
+async def test_what_was_fetched_before_a_rebalance_leaves_no_hole_after_it(
+    settings: StoreSettings,
+    pool: db.Pool,
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fetch, was_overtaken = Consumer._fetch, False
+
+    async def overtaken(consumer: Consumer, client: AIOKafkaConsumer) -> Any:
+        nonlocal was_overtaken
+        batches = await fetch(consumer, client)
+        if not was_overtaken and any(records[-1].offset >= 10 for records in batches.values()):
+            was_overtaken = True
+            await takes_back_the_last_commits(pool)
+            partitions = held_by(consumer._assignment)
+            await consumer._assignment.on_partitions_revoked(partitions)
+            await consumer._assignment.on_partitions_assigned(partitions)
+        return batches
+
+    monkeypatch.setattr(Consumer, "_fetch", overtaken)
+    async with holding(settings, pool, publisher):
+        await publisher.publish([a_note_of_one_key(n) for n in range(10, 20)])
+        await until(has_noted(pool, 20))
+
+    assert was_overtaken
+    assert await noted(pool) == numbers(20)
+
+
+async def test_a_rebalance_while_a_letter_is_written_ends_nothing_but_the_batch(
+    settings: StoreSettings,
+    pool: db.Pool,
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(assignment, "DRAIN_S", 0.1)
+    put_aside, is_revoked = kafka_dead_letters.put_aside, asyncio.Event()
+
+    async with holding(settings, pool, publisher) as held:
+        partitions = held_by(held)
+
+        async def revoked(publisher: Publisher, letters: list[Record]) -> None:
+            await put_aside(publisher, letters)
+            if not is_revoked.is_set():
+                await held.on_partitions_revoked(partitions)
+                is_revoked.set()
+
+        monkeypatch.setattr(kafka_dead_letters, "put_aside", revoked)
+        poison = Record(topics.NOTES.name, b"1:0", b"{")
+        await publisher.publish([a_note_of_one_key(10), poison, a_note_of_one_key(11)])
+        await asyncio.wait_for(is_revoked.wait(), 20)
+        await held.on_partitions_assigned(partitions)
+        await until(has_noted(pool, 12))
+        letters = await dead_letters(settings, 2)
+
+    assert await noted(pool) == numbers(12)
+    assert [letter.value for letter in letters] == [b"{", b"{"], "twice, of one origin"
+
+
 async def test_the_largest_record_there_can_be_becomes_a_dead_letter(
     settings: StoreSettings, pool: db.Pool, publisher: Publisher
 ) -> None:
@@ -379,10 +500,11 @@ async def test_the_largest_record_there_can_be_becomes_a_dead_letter(
     assert letter.value == large
 
 
+@pytest.mark.parametrize("batch_records", [5, 1000])
 async def test_too_much_poison_stops_the_line(
-    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher, batch_records: int
 ) -> None:
-    strict = settings.model_copy(update={"dead_letter_limit": 5, "batch_records": 5})
+    strict = settings.model_copy(update={"dead_letter_limit": 5, "batch_records": batch_records})
     poison = [Record(topics.NOTES.name, b"1:%d" % n, b"{") for n in range(100)]
     await publisher.publish(poison)
 
@@ -397,8 +519,8 @@ async def test_too_much_poison_stops_the_line(
 
         await until(is_held)
 
-    read = await pool.fetchval("SELECT sum(next_offset) FROM consumer_offsets")
-    assert 5 <= read < 100
+    assert await pool.fetchval("SELECT sum(next_offset) FROM consumer_offsets") == 5
+    assert len(await dead_letters(settings, 5)) == 5
 
 
 async def test_replays_that_are_poison_still_do_not_stop_the_line(

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from shared import db
+from shared import db, heart
 from shared.errors import Poison, Unavailable
 from tests.support import proxy
 from tests.support.proxy import Weather
@@ -40,6 +40,50 @@ async def test_instances_that_start_at_once_migrate_once(
     async with db.pool(database_url, "app", size=2) as pool:
         assert await pool.fetchval("SELECT count(*) FROM one") == 1
         assert await pool.fetchval("SELECT count(*) FROM schema_migrations") == 2
+
+
+STATEMENTS: dict[str, Callable[[db.Connection], Awaitable[object]]] = {
+    "execute": lambda conn: conn.execute("SELECT 1"),
+    "execute with parameters": lambda conn: conn.execute("SELECT $1::int", 1),
+    "executemany": lambda conn: conn.executemany("INSERT INTO one VALUES ($1)", [(2,), (3,)]),
+    "fetch": lambda conn: conn.fetch("SELECT * FROM one"),
+    "fetchrow": lambda conn: conn.fetchrow("SELECT * FROM one"),
+    "fetchval": lambda conn: conn.fetchval("SELECT n FROM one"),
+    "copy": lambda conn: conn.copy_records_to_table("one", records=[(4,)], columns=["n"]),
+}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+async def test_a_statement_is_a_sign_of_life_of_the_loop_that_has_it_run(
+    database_url: str, migrations: Path, name: str
+) -> None:
+    await db.migrate(database_url, "app", [migrations])
+    with heart.beating("working"):
+        mine = heart._hearts[asyncio.current_task()]
+        async with db.pool(database_url, "app", size=1) as pool, pool.acquire() as conn:
+            before = mine.due
+            await STATEMENTS[name](conn)
+            stirred = mine.due
+            await asyncio.create_task(anything(conn))
+
+    assert stirred > before
+    assert mine.due == stirred, "nobody beats for another"
+
+
+async def anything(conn: db.Connection) -> None:
+    await conn.execute("SELECT 1")
+
+
+async def test_a_statement_does_not_end_a_rest_that_was_announced(database_url: str) -> None:
+    with heart.beating("working"):
+        mine = heart._hearts[asyncio.current_task()]
+        heart.beat(3600)
+        announced = mine.due
+        conn = await db.connect(database_url, "app")
+        await conn.execute("SELECT 1")
+        conn.terminate()
+
+    assert mine.due == announced
 
 
 async def test_two_schemas_of_one_database_know_nothing_of_each_other(

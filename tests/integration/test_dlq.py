@@ -341,6 +341,25 @@ async def test_webhooks_are_read_again_by_ingest_and_go_where_they_belong(
     }
 
 
+@pytest.mark.parametrize("by_name", [True, False])
+async def test_webhooks_that_were_picked_and_not_replayed_are_told_by_the_status(
+    settings: Settings,
+    publisher: Publisher,
+    capsys: pytest.CaptureFixture[str],
+    by_name: bool,
+) -> None:
+    origin = Origin(topics.WEBHOOKS)
+    await publisher.publish([letter(origin, key=b"7:a", value=b"{", reason="a bug", now=NOW)])
+    (name,) = [each["name"] for each in await listed(capsys)]
+    words = [name] if by_name else ["--topic", topics.WEBHOOKS]
+
+    assert await command.main(["replay", *words]) == command.FAILED
+
+    told = capsys.readouterr()
+    assert told.out == "0 replayed\n"
+    assert told.err == "1 are webhooks: python -m services.ingest redeliver\n"
+
+
 async def test_without_kafka_it_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

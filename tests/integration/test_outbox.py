@@ -1,13 +1,15 @@
 """What a transaction made true is told, in order, once it is true."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 
+from devstack import postgres
 from shared import db, outbox, service, topics
 from shared.errors import Unavailable
 from shared.events import parse
@@ -15,6 +17,8 @@ from shared.kafka.client import physical
 from shared.kafka.publisher import Publisher, Record
 from shared.settings import Settings
 from shared.states import ContactLink
+from tests.support import infra as servers
+from tests.support.infra import Infra
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -181,3 +185,56 @@ async def test_kafka_that_does_not_ack_keeps_the_outbox_as_it_is(
         await emptied(pool)
 
     assert [fact.version for fact in await published(settings)] == [1]
+
+
+@contextmanager
+def lazy_disk(infra: Infra) -> Iterator[None]:
+    """What nobody waits for is written seconds later."""
+    postgres.ask(infra.database, "ALTER SYSTEM SET wal_writer_delay = '10s'")
+    postgres.ask(infra.database, "SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        postgres.ask(infra.database, "ALTER SYSTEM RESET wal_writer_delay")
+        postgres.ask(infra.database, "SELECT pg_reload_conf()")
+
+
+async def test_what_was_told_outlives_a_crash_of_postgres(
+    killable: Infra, topic_prefix: str, tmp_path: Path
+) -> None:
+    """Whoever made it true did not wait for the disk."""
+
+    class Crashing(Publisher):
+        async def publish(self, records: Sequence[Record]) -> None:
+            if link(2, 1).key in {record.key for record in records}:
+                await asyncio.to_thread(killable.kill, "postgres")
+                await super().publish(records)
+                stop.set()  # the relay is not there to tell it again
+            else:
+                await super().publish(records)
+
+    stop = asyncio.Event()
+    settings = Settings(
+        kafka_bootstrap_servers=killable.kafka,
+        kafka_topic_prefix=topic_prefix,
+        kafka_partitions=3,
+    )
+    await service.prepare_topics(settings, [topics.CONTACT_LINKS], stop)
+    with servers.new_database(killable) as dsn, lazy_disk(killable):
+        await service.prepare_store(dsn, SCHEMA, tmp_path, stop)
+        async with (
+            db.pool(dsn, SCHEMA, size=1, durable=False) as pool,
+            Crashing(settings, deadline_s=20) as publisher,
+        ):
+            relaying = asyncio.create_task(outbox.Relay(dsn, SCHEMA, publisher).run(stop))
+            await tell(pool, link(1, 1))
+            await emptied(pool)
+            await tell(pool, link(2, 1))
+            await asyncio.wait_for(relaying, 60)
+        await asyncio.to_thread(killable.start, "postgres")
+
+        async with db.pool(dsn, SCHEMA, size=1) as pool:
+            kept = await pool.fetch("SELECT key FROM outbox")
+
+    assert [row["key"] for row in kept] == [link(2, 1).key]
+    assert {fact.person_id for fact in await published(settings)} == {1, 2}

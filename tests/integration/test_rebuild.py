@@ -9,8 +9,8 @@ import pytest
 
 from services.query.main import MIGRATIONS
 from services.query.rebuild import CARRY
-from shared import service
-from shared.rebuild.command import Alone
+from shared import db, service
+from shared.rebuild.command import Alone, _connected
 from shared.rebuild.plan import Plan
 from shared.settings import StoreSettings
 from tests.support.waiting import until
@@ -24,12 +24,31 @@ SELECT pg_terminate_backend(pid)
 """
 
 
+async def apply(*_: object) -> None:
+    raise AssertionError("nothing is built")
+
+
+async def test_a_rebuild_that_freezes_amid_the_switch_lets_the_tables_go(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(db.ABANDONED, "idle_in_transaction_session_timeout", "300")
+    plan = Plan("noted", database_url, StoreSettings(), tmp_path, [], apply)
+    conn = await asyncpg.connect(database_url)
+    try:
+        await conn.execute("CREATE TABLE held ()")
+        async with _connected(plan) as frozen:
+            await frozen.execute("BEGIN")
+            await frozen.execute("LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
+
+            rows = await conn.fetch("SELECT * FROM held", timeout=30)
+    finally:
+        await conn.close()
+    assert rows == []
+
+
 async def test_a_rebuild_stays_alone_through_a_restart_of_postgres(
     database_url: str, tmp_path: Path
 ) -> None:
-    async def apply(*_: object) -> None:
-        raise AssertionError("nothing is built")
-
     plan = Plan("noted", database_url, StoreSettings(), tmp_path, [], apply)
     first, second = Alone(plan), Alone(plan)
     conn = await asyncpg.connect(database_url)

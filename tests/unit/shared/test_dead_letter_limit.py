@@ -25,3 +25,29 @@ def test_it_stops_where_a_look_at_all_batches_of_the_window_says_so(
         stops |= poison >= 20 and poison >= 0.5 * total
 
         assert limit.stopped == stops
+
+
+@given(BATCHES)
+def test_what_is_left_is_all_that_may_be_put_aside_until_it_stops(
+    drawn: list[tuple[float, int, int]],
+) -> None:
+    limit = Limit(letters=20, window_s=100, ratio=0.0)
+    now = 0.0
+    for passed, records, poison in drawn:
+        now += passed
+        left = limit.left(now=now)
+        dead = min(poison, left)
+        limit.record(records=max(records, dead), dead=dead, now=now)
+
+        assert limit.stopped == (dead == left)
+        if limit.stopped:
+            assert limit.left(now=now) == 1
+            return
+
+
+def test_where_poison_is_the_exception_more_of_it_is_left() -> None:
+    limit = Limit(letters=20, ratio=0.1)
+    limit.record(records=1000, dead=30, now=0.0)
+
+    assert limit.left(now=1.0) == 70
+    assert not limit.stopped
