@@ -66,10 +66,16 @@ def _email_fragment(row: Row, _: Random) -> str:
 
 
 def _phone_fragment(row: Row, random: Random) -> str:
-    number = words.digits(row.phone)
-    if random.random() < 0.3:
-        return row.phone or ""
-    return number[-random.choice((5, 6, 7)) :]
+    """All of the number, its last digits, or some of it as it is written, in groups."""
+    phone = row.phone or ""
+    kind, size = random.random(), random.choice((5, 6, 7))
+    if kind < 0.3:
+        return phone
+    if kind < 0.6:
+        return words.number(phone).plain[-size:]
+    start = random.randrange(max(1, len(phone) - size))
+    piece = phone[start : start + size]
+    return piece if sum(map(str.isdigit, piece)) > 3 else ""
 
 
 MAKERS: dict[str, Callable[[Row, Random], str]] = {

@@ -28,6 +28,7 @@ from typing import Any, Final, NamedTuple
 
 from services.query.batch import User
 from services.query.encoding import Content
+from services.query.flights import Flights
 from services.query.generation import (
     CLAIM_MS,
     CLEAN_S,
@@ -128,7 +129,7 @@ class Cache:
         self._keys = keys
         self._memory = Memory(MEMORY_BYTES)
         self._looks: dict[Part, tuple[str, ...]] = {}
-        self._reads: dict[Flight, asyncio.Task[Served]] = {}
+        self._reads = Flights[Flight, Served]()
 
     async def page(self, part: Part, name: str, read: ReadPage) -> Served:
         """Raises:
@@ -164,25 +165,12 @@ class Cache:
             return await self._without_redis(read)
         if now.tag is None:
             return _read(await read(), Origin.STORE_DIRTY)
-        return await self._read_once(Flight(part, name, now, now.tag), read)
+        flight = Flight(part, name, now, now.tag)
+        return await self._reads.join(flight, lambda: self._found_or_filled(flight, read))
 
     async def _without_redis(self, read: ReadPage) -> Served:
         CACHE_ERRORS.labels("look").inc()
         return _read(await read(), Origin.STORE_CACHE_AWAY)
-
-    async def _read_once(self, flight: Flight, read: ReadPage) -> Served:
-        task = self._reads.get(flight)
-        if task is None:
-            filling = self._found_or_filled(flight, read)
-            task = asyncio.get_running_loop().create_task(filling)
-            self._reads[flight] = task
-            task.add_done_callback(lambda done: self._landed(flight, done))
-        return await asyncio.shield(task)
-
-    def _landed(self, flight: Flight, task: asyncio.Task[Served]) -> None:
-        del self._reads[flight]
-        if not task.cancelled():
-            task.exception()  # read here: whoever asked may be gone
 
     async def _look(self, part: Part) -> Now:
         run, answer = await self._wire.ask(self._looks.get(part) or self._remember(part))

@@ -12,14 +12,15 @@ from typing import Final, Protocol, TypeVar
 
 from aiohttp import web
 
-from services.query import encoding, reading, store
+from services.query import encoding
 from services.query.batch import User
 from services.query.cache import Origin, Served
 from services.query.generation import Part, View
 from services.query.live import arrivals
-from services.query.parts import Parts, TellStatus
+from services.query.parts import Parts
 from services.query.reading import Read
 from services.query.sampler import Sample
+from services.query.statuses import Place, TellStatus
 from shared import db, ready
 from shared.errors import Unavailable
 from shared.observability import PAGE_READS, PAGES, STALE_PAGES
@@ -90,8 +91,8 @@ def cached(
         status, is_stale = served.status, parts.watch.away or served.origin is Origin.STALE
         if tell_status is not None and not served.is_told:
             try:
-                status = await _status(parts, user, served.status_tag, tell_status)
-            except (Unavailable, Refused):
+                status = await _status(parts, Place(user.company_id, tell_status), served)
+            except Unavailable:
                 is_stale = True
         counted[Origin.STALE if is_stale else served.origin].inc()
         if parts.samples.wanted and served.origin is Origin.CACHE:
@@ -104,22 +105,16 @@ def cached(
     return page
 
 
-async def _status(parts: Parts, user: User, tag: bytes | None, tell: TellStatus) -> bytes:
-    """What is told of the company now; `tag` is the clean generation under which it is asked.
+async def _status(parts: Parts, place: Place, served: Served) -> bytes:
+    """What is told of the company now; where there is no room to look, as far as it is known.
 
     Raises:
         Unavailable: Postgres is away.
-        Refused: there is no room for the read.
     """
-    place = (user.company_id, tell)
-    kept = parts.statuses.get(place)
-    if kept is not None and kept[0] == tag:
-        return kept[1]
-    async with parts.snapshot(user) as conn:
-        told = reading.told_status(tell(await store.sync_status(conn, user.company_id)))
-    if tag is not None:
-        parts.statuses[place] = (tag, told)
-    return told
+    try:
+        return await parts.statuses.now(place, served.status_tag, parts.snapshot)
+    except Refused:
+        return parts.statuses.last(place, since=served.kept_at) or served.status
 
 
 def user_of(request: web.Request) -> User:

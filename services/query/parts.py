@@ -3,24 +3,20 @@
 Rule: no read is begun that is known to fail, or that the user or the process has no room for.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import asyncpg
+from typing import Final
 
 from services.query import reading
 from services.query.batch import User
 from services.query.cache import Cache
 from services.query.limits import Limits
 from services.query.sampler import Samples
+from services.query.statuses import Statuses
 from services.query.watch import Watch
 from shared import db
 from shared.errors import Unavailable
-
-TellStatus = Callable[[asyncpg.Record | None], dict[str, Any]]
-"""How a kind of page tells of the company's synchronisation."""
 
 NO_ROOM: Final = {
     429: "The user asked for more than is read for one; Retry-After says when to ask again",
@@ -36,23 +32,25 @@ class Parts:
     watch: Watch
     limits: Limits = field(default_factory=Limits)
     samples: Samples = field(default_factory=Samples)
-    statuses: dict[tuple[int, TellStatus], tuple[bytes, bytes]] = field(default_factory=dict)
-    """By company and page: what is told of the synchronisation, under which generation."""
+    statuses: Statuses = field(default_factory=Statuses)
 
     @asynccontextmanager
-    async def room(self, user: User) -> AsyncIterator[None]:
-        """Raises:
-        Unavailable: Postgres is away.
-        Refused: 429 or 503, there is no room for the read.
+    async def room(self, user: User | None = None) -> AsyncIterator[None]:
+        """Without a user the read is on nobody's account.
+
+        Raises:
+            Unavailable: Postgres is away.
+            Refused: 429 or 503, there is no room for the read.
         """
         if self.watch.away:
             raise Unavailable("Postgres: away a moment ago")
-        self.limits.admit(user)
+        if user is not None:
+            self.limits.admit(user)
         async with self.limits.gate.turn():
             yield
 
     @asynccontextmanager
-    async def snapshot(self, user: User) -> AsyncIterator[db.Connection]:
+    async def snapshot(self, user: User | None = None) -> AsyncIterator[db.Connection]:
         """Raises:
         Unavailable: Postgres is away, or too slow.
         Refused: 429 or 503, there is no room for the read.

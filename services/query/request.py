@@ -2,13 +2,14 @@
 
 Rule 1: a parameter that is not known, or out of its bounds, is refused with a sentence.
 Rule 2: requests that ask for the same page have the same `name`.
+Rule 3: a filter or a cursor that is blank is not given: forms send what nobody filled in.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from services.query import cursor
 from services.query.cursor import Key, OrganizationKey
@@ -31,6 +32,16 @@ PageNumber = Annotated[
     int, Field(ge=1, le=LAST_PAGE, description="1 is the first; passed over where cursor is given")
 ]
 Limit = Annotated[int, Field(ge=1, le=MOST, description="rows on a page")]
+
+
+GivenT = TypeVar("GivenT")
+
+
+def _given(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+Given = Annotated[GivenT | None, BeforeValidator(_given)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +99,14 @@ class ListQuery(Json):
 
     page: PageNumber = 1
     limit: Limit = LIMIT
-    organization_id: UUID | None = Field(
+    organization_id: Given[UUID] = Field(
         None, description="only contacts of this organization, or of the one it went into"
     )
-    warmness: Literal["0-3", "4-6", "7-10"] | None = Field(
+    warmness: Given[Literal["0-3", "4-6", "7-10"]] = Field(
         None, description="only contacts with a score within these bounds"
     )
-    in_campaign: bool | None = Field(None, description="only contacts in, or out of, the campaign")
-    cursor: str | None = Field(
+    in_campaign: Given[bool] = Field(None, description="only contacts in, or out of, the campaign")
+    cursor: Given[str] = Field(
         None, max_length=100, description="nextCursor of the page before; wins over page"
     )
     after: After = None
@@ -124,7 +135,7 @@ class OrganizationsQuery(Json):
     search: str = Field(
         "", max_length=SEARCH, description="a part of the name; case and accents do not matter"
     )
-    cursor: str | None = Field(
+    cursor: Given[str] = Field(
         None, max_length=3000, description="nextCursor of the page before; wins over page"
     )
     after: After = None

@@ -12,7 +12,7 @@ from services.query.reading import snapshot
 from services.query.request import Filters
 from services.query.searching import reading
 from services.query.searching.indexer import Indexer
-from services.query.searching.request import SuggestQuery
+from services.query.searching.request import DEEPEST, SuggestQuery
 from shared import db, topics
 from tests.support import search_truth
 from tests.support.query_facts import (
@@ -71,6 +71,69 @@ async def test_names_held_together_by_a_sign_are_found_without_it(database_url: 
     assert [c["highlights"]["organization"] for c in by_organization["contacts"]] == [[[0, 4]]]
 
 
+async def test_a_part_of_a_number_is_found_as_it_is_written(database_url: str):
+    numbers = ("+1 555-010-0199", "+49 170 5550007", "030/1234-56", "+33 1 23 45 67 89")
+    asked = ("010", "007", "030", "555", "555 0", "555-01", "1234-5", "23 45 6", "550 00", "40 12")
+
+    def digits(text: str) -> str:
+        return "".join(filter(str.isdigit, text))
+
+    async with read_model(database_url) as pool:
+        phones = [person(n, phones=[{"value": number}]) for n, number in enumerate(numbers)]
+        await project(pool, phones)
+        for indexed in (False, True):
+            if indexed:
+                await Indexer(pool, few=0).drain()
+            for text in asked:
+                wanted = {n for n, number in enumerate(numbers) if digits(text) in digits(number)}
+                found = await searched(pool, OWNER, text)
+                suggested = await suggestions(pool, text)
+                for contacts in (found["contacts"], suggested["contacts"]):
+                    assert {c["id"] for c in contacts} == {contact_id(n) for n in wanted}, text
+
+
+@pytest.mark.parametrize("last", ["zacharias", "zachraias", "achari"])
+async def test_every_word_counts_however_many_there_are(database_url: str, last: str):
+    """Also one that is looked for farther, after as many as are looked for in the dictionary."""
+    name = "Anastasia Bernadette Constantin Desdemona Emmanuelle Ferdinand Guillermo Hildegard"
+    mistyped = " ".join(word.replace("n", "m", 1) for word in name.split())
+    async with read_model(database_url) as pool:
+        await project(
+            pool,
+            [
+                person(1, name=f"{name} Zacharias"),
+                person(2, name=f"{name} Xenophon"),
+                person(3, name=name),
+                organization(1, name="Zacharias AG"),
+                link(3, 1),
+                *(person(n, name=f"Bo {n}") for n in range(4, 40)),
+            ],
+        )
+        for indexed in (False, True):
+            if indexed:
+                await Indexer(pool, few=0).drain()
+            for text in (f"{name} {last}", f"{last} {mistyped}"):
+                await assert_agrees(pool, OWNER, text)
+                found = await searched(pool, OWNER, text)
+                assert {c["id"] for c in found["contacts"]} == {contact_id(1), contact_id(3)}
+
+
+async def test_many_words_that_many_may_have_are_found_and_the_total_is_said_not_to_be_exact(
+    database_url: str,
+):
+    parts = [letter * 3 for letter in "abcdefghi"]
+    name = " ".join(f"x{part}x" for part in parts)
+    async with read_model(database_url) as pool:
+        others = [person(n, name=name.replace("xiiix", "xiix")) for n in range(1200, 1300)]
+        await project(pool, [*others, *(person(n, name=name) for n in range(1100))])
+        await Indexer(pool).drain()
+
+        found = await searched(pool, OWNER, " ".join(parts))
+
+    assert [c["name"] for c in found["contacts"]] == [name] * 100
+    assert not found["pagination"]["totalIsExact"]
+
+
 async def test_filters_narrow_the_hits(database_url: str):
     async with read_model(database_url) as pool:
         await project(pool, life(Random(3), persons=80, facts=900))  # noqa: S311  as above
@@ -119,10 +182,15 @@ async def test_facets_count_organizations_that_only_queued_contacts_bring_up(dat
 
         assert found["facets"] == counted | {"organizations": counted["organizations"][:10]}
         assert found["facets"]["organizations"][0]["contacts"] == 4
-        async with snapshot(pool) as conn:
-            request = SuggestQuery(q="works", limit=3).request()
-            suggested = data_of(await reading.suggest(conn, OWNER, request))
+        suggested = await suggestions(pool, "works", limit=3)
         assert [o["contacts"] for o in suggested["organizations"]] == [4, 3, 3]
+
+
+async def suggestions(pool: db.Pool, text: str, **more: Any) -> dict[str, Any]:
+    request = SuggestQuery.model_validate({"q": text} | more).request()
+    async with snapshot(pool) as conn:
+        found: dict[str, Any] = data_of(await reading.suggest(conn, OWNER, request))
+    return found
 
 
 def facets_of(rows: Sequence[Any]) -> dict[str, Any]:
@@ -156,6 +224,22 @@ async def test_pages_follow_one_another(database_url: str):
         assert sorted(found) == sorted(contact_id(n) for n in range(25))
         assert [p["pagination"]["hasNext"] for p in pages] == [True, True, False, False]
         assert [p["pagination"]["hasPrev"] for p in pages] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("contacts", [950, 1050])
+async def test_pages_reach_the_best_thousand_also_where_the_last_is_cut(
+    database_url: str, contacts: int
+):
+    async with read_model(database_url) as pool:
+        await project(pool, [person(n, name=f"Anna {n}") for n in range(contacts)])
+
+        pages = [await searched(pool, OWNER, "anna", page=n, limit=300) for n in (1, 2, 3, 4)]
+
+        found = [each["id"] for page in pages for each in page["contacts"]]
+        assert len(set(found)) == len(found) == min(contacts, DEEPEST)
+        assert [p["pagination"]["hasNext"] for p in pages] == [True, True, True, False]
+        assert {p["pagination"]["totalPages"] for p in pages} == {4}
+        assert {p["pagination"]["total"] for p in pages} == {contacts}
 
 
 async def test_companies_and_users_are_walls(database_url: str):
@@ -205,14 +289,32 @@ async def test_suggestions_name_contacts_and_organizations(database_url: str):
         )
         await Indexer(pool, few=0).drain()
 
-        request = SuggestQuery(q="nord").request()
-        async with snapshot(pool) as conn:
-            suggested = await reading.suggest(conn, OWNER, request)
+        found = await suggestions(pool, "nord")
 
-        found = data_of(suggested)
         assert [each["name"] for each in found["contacts"]] == ["Nora Nord"]
         assert [(o["name"], o["contacts"]) for o in found["organizations"]] == [("Nordwind AG", 1)]
         assert found["organizations"][0]["highlights"] == [[0, 4]]
+
+
+async def test_a_contact_is_suggested_by_itself_and_its_organization_together(database_url: str):
+    async with read_model(database_url) as pool:
+        await project(
+            pool,
+            [
+                organization(1, name="Acme"),
+                organization(2, name="Ada Acme Sons"),
+                *(person(n, name=name) for n, name in enumerate(("Ada", "Bo", "Ada", "Cy"))),
+                *(link(n, firm) for n, firm in enumerate((1, 1, None, 2))),
+            ],
+        )
+        for indexed in (False, True):
+            if indexed:
+                await Indexer(pool, few=0).drain()
+            found = await suggestions(pool, "ada acme")
+            assert [c["id"] for c in found["contacts"]] == [contact_id(0)]
+            assert found["contacts"][0]["highlights"]["organization"] == [[0, 4]]
+            assert [o["name"] for o in found["organizations"]] == ["Ada Acme Sons"]
+            assert (await suggestions(pool, "acme"))["contacts"] == []
 
 
 async def test_common_words_are_found_in_order_among_thousands(database_url: str):

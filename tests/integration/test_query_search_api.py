@@ -28,6 +28,7 @@ async def door(database_url: str, redis_url: str) -> AsyncIterator[Door]:
         "?q=anna&page=0",
         "?q=anna&limit=501",
         "?q=anna&page=11&limit=100",
+        "?q=anna&page=5&limit=300",
         "?q=anna&warmness=hot",
         "?q=anna&sort=name",
     ],

@@ -12,6 +12,7 @@ from redis import Redis
 from services.query.batch import User
 from services.query.limits import Limits, Rate
 from services.query.live.pruning import Pruner
+from services.query.sessions import access
 from services.query.sessions import store as access_store
 from services.query.sessions.access import UserKey
 from shared import auth, topics
@@ -141,6 +142,8 @@ async def test_all_tokens_of_a_user_end_and_later_ones_do_not(stage: Stage) -> N
         assert code == 200
         for client in (old, undated):
             await refused_promptly(client, one.url, two.url)
+        _, refused = await ask(stage.client(exp=now + 900), one.url, "/api/my-500")
+        assert refused["error"] == access.ALL_UNDATED_REVOKED
         assert await status(later, one.url) == 401  # within the same second it cannot be told
         until_then = await stage.pool.fetchval(
             "SELECT extract(epoch FROM revoked_at)::float8 FROM revocations"

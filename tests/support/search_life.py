@@ -40,7 +40,10 @@ TEXTS = [
     *("smiht", "maximilain", "alexnadra", "papadopuolos", "berg", "ivan petrov", "иван", "花子"),
     *("hua", "nord", "nordwind", "cafe lum", "energei", "acme", "example", "49301", "7", "person"),
     *("+49 30 1001", "030 1001", "030/1001-2", "1001", "obrien", "brien", "garcia munoz"),
+    *("030", "0301", "30 10", "0 10", "100-1", "10 3 anna", "03 anna"),
     *("zzzzzz", "anna zzzz", "!!!", "soeren", "vostok", "anna acme"),
+    "a b g i j m n p s nordwind example energie",
+    "anna berg smith ivan nordwind energie example muller hanna lindberg acme",
     *("jeanpierre", "jeanp berg", "npie", "jeanpeirre", "jean-pierre", "ag", "bergsohne"),
 ]
 

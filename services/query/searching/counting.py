@@ -15,7 +15,7 @@ from services.query.searching.lookup import MOST_MOVED, Found
 from services.query.searching.lookup_store import Pending
 from services.query.searching.picking import Picker
 from services.query.searching.ranking import Class
-from services.query.searching.terms import Document
+from services.query.searching.terms import NOBODY
 from shared.db import Connection
 
 MOST_ORGANIZATIONS: Final = 10
@@ -25,7 +25,6 @@ BANDS: Final = {band: bounds for band, bounds in WARMNESS.items() if band is not
 COLUMNS: Final = {"0-3": "cold", "4-6": "lukewarm", "7-10": "warm"}
 SIDES: Final = {"true": "in_campaign", "false": "out_of_campaign"}
 ANY: Final = Filters()
-NOBODY: Final = Document(None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,4 +174,4 @@ async def organizations_found(
 
 def _rank_by_organization(asked: Asked, found: Found, queued: Pending) -> int | None:
     bag = matching.bag(NOBODY, queued.organization_name)
-    return matching.rank(asked, bag, found.wide) if asked.tokens else None
+    return matching.rank(asked, bag, found.wide)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from services.query.searching import matching, words
 from services.query.searching.asking import Asked, Token
-from services.query.searching.words import Span
+from services.query.searching.words import Number, Span
 
 Range = tuple[int, int]
 
@@ -26,8 +26,9 @@ def _of_spans(
     text: str, spans: Iterable[Span], asked: Asked, wide: Collection[Token]
 ) -> list[list[int]]:
     found: list[Range] = []
+    tokens = asked.tokens
     for span in spans:
-        for token in asked.tokens:
+        for token in tokens:
             part = _part(token, span.word, wide=token in wide)
             if part is not None:
                 found.append((span.places[part[0]], span.places[part[1] - 1] + 1))
@@ -38,8 +39,8 @@ def of_number(text: str | None, asked: Asked) -> list[list[int]]:
     """In a phone number."""
     if not text:
         return []
-    number = words.digits(text)
-    fragments = [t.digits for t in asked.tokens if t.digits]
+    number = words.number(text)
+    fragments = [t.number for t in asked.tokens if t.number is not None]
     fragments = [each for each in fragments if words.has_fragment(number, each)]
     found = [part for each in fragments for part in _in_number(text, number, each)]
     return _in_utf16(text, _merged(found))
@@ -58,16 +59,17 @@ def _part(token: Token, word: str, *, wide: bool) -> Range | None:
     return (0, len(word)) if level is not None else None
 
 
-def _in_number(text: str, number: str, fragment: str) -> Iterator[Range]:
+def _in_number(text: str, number: Number, fragment: Number) -> Iterator[Range]:
     """Where the fragment's digits stand, whatever stands between them."""
     places = [place for place, letter in enumerate(text) if words.folded(letter).isdigit()]
-    plain = "".join(words.folded(text[place]) for place in places)
-    start = plain.find(fragment if fragment in number else number)
-    if start < 0 or len(plain) != len(places):
+    digits = "".join(words.folded(text[place]) for place in places)
+    candidates = (fragment.plain, fragment.written, number.plain)
+    part = next((each for each in candidates if each and each in digits), None)
+    if part is None or len(digits) != len(places):
         yield 0, len(text)
     else:
-        size = min(len(fragment), len(number))
-        yield places[start], places[start + size - 1] + 1
+        start = digits.index(part)
+        yield places[start], places[start + len(part) - 1] + 1
 
 
 def _merged(ranges: Iterable[Range]) -> list[Range]:

@@ -9,15 +9,28 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from services.query.batch import User
-from services.query.searching import bitmaps, lookup_store, matching, ranking, terms, words
+from services.query.searching import (
+    bitmaps,
+    dictionary,
+    lookup_store,
+    matching,
+    ranking,
+    slots,
+    terms,
+    words,
+)
 from services.query.searching.asking import Asked, Token
 from services.query.searching.bitmaps import Piece
+from services.query.searching.dictionary import MOST_WORDS
 from services.query.searching.lookup_store import Most, Pending, Postings, State, Wanted
-from services.query.searching.terms import Kind
+from services.query.searching.slots import Met, Slots
+from services.query.searching.terms import NOBODY, Kind
+from services.query.searching.words import Number
 from shared.db import Connection
 
 MOST_PENDING: Final = 300
@@ -26,9 +39,12 @@ MOST_READ: Final = 2000
 MOST_PENDING_ORGANIZATIONS: Final = 50
 MOST_MOVED: Final = 2_000
 """Slots outside their bucket; beyond, the buckets say too little of the order."""
-MOST_WORDS: Final = 1000
-"""Words of the dictionary that one token may stand for."""
-MOST_CANDIDATES: Final = 4000
+MOST_FARTHER: Final = 8
+"""Tokens that are looked for inside words and misspelt in the dictionary; any others, in the rows
+of those who have all the rest.
+"""
+MOST_COMPARED: Final = 1000
+"""Rows that are looked at for these; of more, all may have them."""
 MOST_CHECKED: Final = 5000
 """Phone numbers read to see whether they have a fragment as a whole."""
 YIELD_BAGS: Final = 200
@@ -56,39 +72,12 @@ _PREFIX_LEVEL: Final = {
 }
 
 
-@dataclass(slots=True)
-class Slots:
-    """The slots that have one token, by level; apart, those that have it by their organization's
-    name.
-    """
-
-    own: dict[int, int] = field(default_factory=dict)
-    by_organization: dict[int, int] = field(default_factory=dict)
-
-    def add(self, level: int, kind: int, slots: int) -> None:
-        side = self.by_organization if kind == Kind.ORGANIZATION else self.own
-        side[level] = side.get(level, 0) | slots
-
-    def levels(self) -> dict[int, int]:
-        found = dict(self.own)
-        for level, slots in self.by_organization.items():
-            found[level] = found.get(level, 0) | slots
-        return found
-
-    def keep(self, slots: int) -> None:
-        for side in (self.own, self.by_organization):
-            for level in side:
-                side[level] &= slots
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Slots by rank, without those of what is queued; `tokens` are the slots of each token by
-    level, by its own text and by its organization's name.
-    """
+    """Slots by rank, and by the needs they meet, without those of what is queued."""
 
     classes: Sequence[ranking.Class]
-    tokens: Sequence[Slots]
+    needs: Sequence[Met]
     pending: Sequence[Pending]
     wide: frozenset[Token]
     is_exact: bool
@@ -122,10 +111,10 @@ async def find(conn: Connection, user: User, asked: Asked) -> Found:
     await search.plainly()
     await search.farther()
     await search.check_numbers()
-    classes = ranking.classes([search.slots[token].levels() for token in asked.tokens])
+    needs = [slots.met(need, search.slots) for need in asked.needs]
     return Found(
-        classes,
-        [search.slots[token] for token in asked.tokens],
+        ranking.classes([need.anyhow for need in needs]),
+        needs,
         search.pending,
         frozenset(search.wide),
         search.is_exact,
@@ -150,6 +139,8 @@ class _Search:
     asked: Asked
     state: State
     slots: dict[Token, Slots] = field(default_factory=dict)
+    doubtful: dict[Token, int] = field(default_factory=dict)
+    """Slots whose number has a fragment's groups of digits, maybe apart from one another."""
     pending: Sequence[Pending] = ()
     bags: Sequence[matching.Bag] = ()
     renamed: Sequence[tuple[int, frozenset[str]]] = ()
@@ -214,95 +205,116 @@ class _Search:
             else:
                 pieces = found[word, kind + Kind.NAME_PREFIX]
             slots.add(_PREFIX_LEVEL[kind], kind, self._joined(pieces))
-        if token.digits:
-            groups = [
-                self._joined(found[_Part(token, gram), Kind.PHONE])
-                for gram in _number_grams(token)
-            ]
-            slots.add(matching.NUMBER, Kind.PHONE, ranking.shared_by(groups, len(groups)))
+        if token.number is not None:
+            sure, doubtful = self._with_number(token, token.number, found)
+            slots.add(matching.NUMBER, Kind.PHONE, sure | doubtful)
+            self.doubtful[token] = doubtful & ~sure
         return slots
+
+    def _with_number(
+        self, token: Token, number: Number, found: Postings[_Part]
+    ) -> tuple[int, int]:
+        """The slots that have a fragment, and those that may."""
+        sure = doubtful = 0
+        for digits in _certain(number):
+            groups = [
+                self._joined(found[_Part(token, gram), Kind.PHONE]) for gram in terms.grams(digits)
+            ]
+            having = ranking.shared_by(groups, len(groups))
+            if len(digits) == terms.GRAM:
+                sure |= having
+            else:
+                doubtful |= having
+        return sure, doubtful
 
     async def farther(self) -> None:
         """Find inside words and misspelt what few contacts have plainly."""
-        self.wide = {t for t in self.asked.tokens if t.word and not self._is_enough(t)}
-        looked = [t for t in self.wide if matching.is_partial(t.word)]
+        looked = [t for t in await self._widen() if matching.is_partial(t.word)]
         if not looked or not self.state.words:
             return
+        looked.sort(key=lambda token: (-len(token.word), token.word))  # long ones say most
         wanted: defaultdict[tuple[Token, int], list[Wanted]] = defaultdict(list)
-        for token in looked:
-            for word, level in (await self._alike(token.word)).items():
+        for token in looked[:MOST_FARTHER]:
+            alike = await dictionary.alike(self.conn, self.user, token.word, self.state.words)
+            self.is_exact &= alike.is_exact
+            for word, level in alike.levels.items():
                 wanted[token, level].append(Wanted(word, Kind.NAME, Kind.ORGANIZATION))
         found = await lookup_store.postings(self.conn, self.user, wanted)
         for ((token, level), kind), pieces in found.items():
             self.slots[token].add(level, kind, self._joined(pieces))
-        for token in looked:
+        for token in looked[:MOST_FARTHER]:
             self._correct(token)
+        if len(looked) > MOST_FARTHER:
+            await self._compare(looked[MOST_FARTHER:])
 
-    async def _alike(self, asked: str) -> dict[str, int]:
-        """Words that have the asked inside, or are a misspelling of it, with their level."""
-        groups = sorted(terms.padded_grams(asked) | terms.grams(asked))
-        lengths = matching.lengths(asked)
-        wanted = {group: [Wanted(group, Kind.LETTERS, Kind.LETTERS)] for group in groups}
-        for edits, of_edits in lengths.items():
-            wanted[_length(edits)] = [
-                Wanted(str(letters), Kind.LENGTH, Kind.LENGTH) for letters in of_edits
-            ]
-        found = await lookup_store.postings(self.conn, self.user, wanted)
-        size = self.state.words
-        by_group = {g: bitmaps.joined(found[g, Kind.LETTERS], size) for g in groups}
-        inner = sorted(terms.grams(asked))
-        candidates = ranking.shared_by([by_group[g] for g in inner], len(inner))
-        padded = [by_group[g] for g in sorted(terms.padded_grams(asked))]
-        for edits in lengths:
-            long_enough = bitmaps.joined(found[_length(edits), Kind.LENGTH], size)
-            least = matching.least_shared(asked, edits)
-            near = ranking.shared_by(padded, least) & long_enough
-            while near.bit_count() > MOST_CANDIDATES:
-                self.is_exact = False
-                least += 1
-                near &= ranking.shared_by(padded, least)
-            candidates |= near
-        return await self._checked_words(asked, bitmaps.slots(candidates))
+    async def _widen(self) -> set[Token]:
+        for token in self.asked.tokens:
+            if token.word and not self._is_enough(token):
+                self.wide.add(token)
+            await asyncio.sleep(0)
+        return self.wide
 
-    async def _checked_words(self, asked: str, candidates: Sequence[int]) -> dict[str, int]:
-        if len(candidates) > MOST_CANDIDATES:
+    async def _compare(self, tokens: Collection[Token]) -> None:
+        """See in their rows how those have these tokens who have all the rest."""
+        candidates = self._hits_with(tokens)
+        if candidates.bit_count() > MOST_COMPARED:
             self.is_exact = False
-            candidates = candidates[:MOST_CANDIDATES]
-        levels: dict[str, int] = {}
-        for word in await lookup_store.words(self.conn, self.user, candidates):
-            level = matching.word_level(asked, word)
-            if level is not None and not word.startswith(asked):
-                levels[word] = level
-        if len(levels) > MOST_WORDS:
-            self.is_exact = False
-            levels = dict(list(levels.items())[:MOST_WORDS])
-        return levels
+            for token in tokens:
+                self.slots[token].add(matching.FAR, Kind.NAME, candidates)
+            return
+        compared = bitmaps.slots(candidates)
+        found: defaultdict[tuple[Token, int, Kind], list[int]] = defaultdict(list)
+        for slot, document, name in await lookup_store.documents(self.conn, self.user, compared):
+            sides = (
+                (Kind.NAME, matching.bag(document, None)),
+                (Kind.ORGANIZATION, matching.bag(NOBODY, name)),
+            )
+            for token in tokens:
+                for kind, bag in sides:
+                    level = matching.level(token, bag, wide=True)
+                    if level is not None:
+                        found[token, level, kind].append(slot)
+            await asyncio.sleep(0)
+        for (token, level, kind), having in found.items():
+            self.slots[token].add(level, kind, bitmaps.of_slots(having, self.state.slots))
+
+    def _hits_with(self, tokens: Collection[Token]) -> int:
+        """Slots that are hits if they have these tokens."""
+        every = (1 << self.state.slots) - 1
+        hits = every
+        for need in self.asked.needs:
+            meeting = 0
+            for way in need:
+                having = every
+                for token in way:
+                    if token not in tokens:
+                        having &= ranking.everyone(self.slots[token].levels())
+                meeting |= having
+            hits &= meeting
+        return hits
 
     async def check_numbers(self) -> None:
-        """Letter groups say that a number may have a fragment; see whether it has."""
-        for token in self.asked.tokens:
-            loose = self.slots[token].own.get(matching.NUMBER, 0)
-            if len(token.digits) <= terms.GRAM or not loose:
+        """Groups of digits say that a number may have a fragment; see whether it has."""
+        for token, doubtful in self.doubtful.items():
+            own = self.slots[token].own
+            looked_at = doubtful & own[matching.NUMBER] & self._hits_with([token])
+            if token.number is None or not looked_at:
                 continue
-            for other in self.asked.tokens:
-                if other is not token:
-                    loose &= ranking.everyone(self.slots[other].levels())
-            if loose.bit_count() > MOST_CHECKED:
+            if looked_at.bit_count() > MOST_CHECKED:
                 self.is_exact = False
                 continue
-            has = [
+            phones = await lookup_store.phones(self.conn, self.user, bitmaps.slots(looked_at))
+            having = [
                 slot
-                for slot, phone in await lookup_store.phones(
-                    self.conn, self.user, bitmaps.slots(loose)
-                )
-                if words.has_fragment(words.digits(phone), token.digits)
+                for slot, phone in phones
+                if words.has_fragment(words.number(phone), token.number)
             ]
-            self.slots[token].own[matching.NUMBER] = bitmaps.of_slots(has, self.state.slots)
+            own[matching.NUMBER] &= ~doubtful | bitmaps.of_slots(having, self.state.slots)
 
     def _is_enough(self, token: Token) -> bool:
-        indexed = ranking.everyone(self.slots[token].levels()).bit_count()
-        queued = sum(matching.plain_level(token, bag) is not None for bag in self.bags)
-        return indexed + queued >= matching.ENOUGH
+        missing = matching.ENOUGH - ranking.everyone(self.slots[token].levels()).bit_count()
+        queued = (bag for bag in self.bags if matching.plain_level(token, bag) is not None)
+        return sum(1 for _ in islice(queued, max(0, missing))) >= missing
 
     def _correct(self, token: Token) -> None:
         """Leave out what is queued; take organizations at their names of today."""
@@ -315,7 +327,7 @@ class _Search:
             for level in slots.by_organization:
                 slots.by_organization[level] &= ~members
             for each, names in self.renamed:
-                bag = matching.Bag((), names, "")
+                bag = matching.Bag((), names, words.number(None))
                 found = matching.level(token, bag, wide=token in self.wide)
                 if found is not None:
                     slots.add(found, Kind.ORGANIZATION, each)
@@ -324,11 +336,6 @@ class _Search:
 
     def _joined(self, pieces: Collection[Piece]) -> int:
         return bitmaps.joined(pieces, self.state.slots)
-
-
-def _length(edits: int) -> str:
-    """No letters have this name."""
-    return f"{edits} edits"
 
 
 def _plainly_wanted(token: Token, longer: Iterable[str]) -> dict[_Part, list[Wanted]]:
@@ -340,14 +347,18 @@ def _plainly_wanted(token: Token, longer: Iterable[str]) -> dict[_Part, list[Wan
         wanted[_Part(token, _LONGER)] = [
             Wanted(each, Kind.NAME, Kind.ORGANIZATION) for each in longer
         ]
-    if token.digits:
-        for gram in _number_grams(token):
+    for digits in _certain(token.number):
+        for gram in terms.grams(digits):
             wanted[_Part(token, gram)] = [Wanted(gram, Kind.PHONE, Kind.PHONE)]
     return wanted
 
 
-def _number_grams(token: Token) -> list[str]:
-    """What a stored number has for certain that has the fragment; its country's code may lack."""
-    digits = token.digits
-    code = min(words.CODE, max(0, len(digits) - words.LEAST_NUMBER))
-    return sorted(terms.grams(digits[code:]))
+def _certain(fragment: Number | None) -> list[str]:
+    """Digits one run of which every stored number has that has the fragment; those of its
+    country may lack there.
+    """
+    if fragment is None:
+        return []
+    code = min(words.CODE, max(0, len(fragment.plain) - words.LEAST_NUMBER))
+    runs = [fragment.plain[code:]] if fragment.plain else []
+    return runs if fragment.written == fragment.plain else [*runs, fragment.written]

@@ -76,6 +76,15 @@ SELECT slot, phone
  WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::text::int[])
 """
 
+DOCUMENTS: Final = """
+SELECT held.slot, held.name, held.email, held.phone, held.organization_id,
+       o.name AS organization_name
+  FROM search_documents AS held
+  LEFT JOIN organizations AS o
+    ON o.company_id = $1 AND o.organization_id = held.organization_id AND NOT o.deleted
+ WHERE held.company_id = $1 AND held.owner_id = $2 AND held.slot = ANY($3::text::int[])
+"""
+
 PENDING: Final = """
 SELECT queued.contact_id, slot.slot, c.contact_id IS NOT NULL AS listed,
        c.name, c.email, c.phone, o.organization_id, o.name AS organization_name,
@@ -205,6 +214,16 @@ async def words(conn: Connection, user: User, slots: Sequence[int]) -> list[str]
 
 async def phones(conn: Connection, user: User, slots: Sequence[int]) -> list[tuple[int, str]]:
     return [(row[0], row[1]) for row in await conn.fetch(PHONES, *user, array(slots))]
+
+
+async def documents(
+    conn: Connection, user: User, slots: Sequence[int]
+) -> list[tuple[int, Document, str | None]]:
+    """The text of each slot's contact, and its organization's name of today."""
+    if not slots:
+        return []
+    rows = await conn.fetch(DOCUMENTS, *user, array(slots))
+    return [(row[0], Document(*row[1:5]), row[5]) for row in rows]
 
 
 async def pending(conn: Connection, user: User, contacts: Iterable[UUID]) -> list[Pending]:

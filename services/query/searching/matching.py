@@ -1,8 +1,9 @@
 """How well a contact has what was asked for. Pure, and the law of the search: the index finds
 exactly the contacts that `rank` gives a number, in the order of these numbers.
 
-Rule 1: a token's level is that of the best word of the contact for it; a contact's rank is the
-        sum of its tokens' levels; without one of the tokens it is not found.
+Rule 1: a token's level is that of the best word of the contact for it, a way's the sum of its
+        tokens', a need's that of its best way; a contact's rank is the sum of the needs' levels.
+        Who does not meet one of them is not found.
 Rule 2: the middle of words and misspellings count only for a token that few contacts have as a
         word or a word's beginning.
 Rule 3: a misspelling is one edit from four letters on, and two where the word or what was asked
@@ -18,7 +19,8 @@ from typing import Final, NamedTuple
 from rapidfuzz.distance import OSA
 
 from services.query.searching import terms, words
-from services.query.searching.asking import Asked, Token
+from services.query.searching.asking import Asked, Need, Token
+from services.query.searching.words import Number
 
 NAME_WORD: Final = 0
 OTHER_WORD: Final = 1
@@ -45,26 +47,37 @@ class Bag(NamedTuple):
 
     names: Collection[str]
     others: Collection[str]
-    number: str
+    number: Number
 
 
 @lru_cache(maxsize=REMEMBERED)
 def bag(document: terms.Document, organization_name: str | None) -> Bag:
     others = frozenset((*words.words(document.email), *words.of_name(organization_name)))
-    return Bag(frozenset(words.of_name(document.name)), others, words.digits(document.phone))
+    return Bag(frozenset(words.of_name(document.name)), others, words.number(document.phone))
 
 
 def rank(asked: Asked, contact: Bag, wide: Collection[Token]) -> int | None:
     """`wide` are the tokens that rule 2 lets go farther. Null: not found."""
-    if not asked.tokens:
+    if not asked.needs:
         return None
     total = 0
-    for token in asked.tokens:
-        found = level(token, contact, wide=token in wide)
+    for need in asked.needs:
+        found = met(need, contact, wide)
         if found is None:
             return None
         total += found
     return total
+
+
+def met(need: Need, contact: Bag, wide: Collection[Token]) -> int | None:
+    """How well it is; null: it is not."""
+    best: int | None = None
+    for way in need:
+        levels = [level(token, contact, wide=token in wide) for token in way]
+        had = [each for each in levels if each is not None]
+        if len(had) == len(way) and (best is None or sum(had) < best):
+            best = sum(had)
+    return best
 
 
 def level(token: Token, contact: Bag, *, wide: bool) -> int | None:
@@ -87,7 +100,7 @@ def plain_level(token: Token, contact: Bag) -> int | None:
             return NAME_BEGINS
         if _begins(word, contact.others):
             return OTHER_BEGINS
-    if token.digits and words.has_fragment(contact.number, token.digits):
+    if token.number is not None and words.has_fragment(contact.number, token.number):
         return NUMBER
     return None
 

@@ -4,6 +4,7 @@ Rule: a page whose numbers may get better by themselves, as the index catches up
       is one with a sample in it: which contacts are in it changes as they find their places.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -57,12 +58,11 @@ async def search(conn: Connection, user: User, request: SearchRequest) -> Read:
     await hits_store.prepare(conn, longest_ms=LONGEST_MS)
     asked = asking.parse(request.text)
     filters = await _living(conn, user, request.filters)
-    end = request.page * request.limit
-    results = await _results(conn, user, asked, filters, end + 1)
-    shown = results.hits[end - request.limit : end]
+    results = await _results(conn, user, asked, filters, request.end + 1)
+    shown = results.hits[request.start : request.end]
     page: dict[str, Any] = {
         "contacts": await _contacts(conn, user, shown, asked, results.found),
-        "pagination": _pagination(request, results, len(results.hits) > end),
+        "pagination": _pagination(request, results, len(results.hits) > request.end),
     }
     if request.facets:
         page["facets"] = await counting.facets(results.picker, results.classes, results.queued)
@@ -94,7 +94,7 @@ async def _results(
     SEARCH_QUEUED.set(len(found.state.contacts))
     buckets = Buckets.of(conn, user, found)
     picker = Picker(conn, user, filters or Filters(), found.size, buckets)
-    if filters is None or not asked.tokens:
+    if filters is None or not asked.needs:
         return Results(found, picker, (), (), (), 0, True)
     classes = found.classes
     organization_id = filters.organization_id
@@ -159,11 +159,11 @@ def _pagination(request: SearchRequest, results: Results, has_more: bool) -> dic
         page=request.page,
         limit=request.limit,
         total=results.total,
-        has_next=has_more and (request.page + 1) * request.limit <= DEEPEST,
+        has_next=has_more and request.end < DEEPEST,
         has_prev=request.page > 1,
         next_key=None,
     )
-    reachable = min(pagination["totalPages"], DEEPEST // request.limit)
+    reachable = min(pagination["totalPages"], math.ceil(DEEPEST / request.limit))
     return pagination | {"totalPages": reachable, "totalIsExact": results.is_exact}
 
 
@@ -185,11 +185,13 @@ async def _rows(conn: Connection, user: User, hits: Iterable[Hit]) -> list[Any]:
 
 
 async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read:
-    """Contacts by what they are called themselves, organizations by their names."""
+    """Contacts by what they are called themselves, at least in part, organizations by their
+    names.
+    """
     await hits_store.prepare(conn, longest_ms=LONGEST_MS)
     asked = asking.parse(request.text)
     found = await lookup.find(conn, user, asked)
-    own = ranking.classes([token.own for token in found.tokens])
+    own = _own(found)
     buckets = Buckets.of(conn, user, found)
     picked = await Picker(conn, user, Filters(), found.size, buckets).best(own, request.limit)
     fresh = [hit for each in found.pending if (hit := _own_hit(asked, found, each)) is not None]
@@ -197,7 +199,7 @@ async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read
     if not found.is_exact:
         hits = await _checked(conn, user, hits, asked, found)
     rows = await _rows(conn, user, hits)
-    by_organization = ranking.classes([token.by_organization for token in found.tokens])
+    by_organization = ranking.classes([need.by_organization for need in found.needs])
     suggestions = {
         "contacts": [answers.suggested(row, asked, found.wide) for row in rows],
         "organizations": await counting.organizations_found(
@@ -209,5 +211,19 @@ async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read
     return Read(body, lasts=found.is_exact and (is_counted or found.is_settled))
 
 
+def _own(found: Found) -> list[Class]:
+    """What was found, without those who meet no need but by their organization's name."""
+    own = 0
+    for need in found.needs:
+        own |= ranking.everyone(need.own)
+    within = [Class(each.rank, each.slots & own) for each in found.classes]
+    return [each for each in within if each.slots]
+
+
 def _own_hit(asked: Asked, found: Found, queued: Pending) -> Hit | None:
-    return _queued_hit(asked, found, queued._replace(organization_name=None))
+    if queued.document is None:
+        return None
+    own = matching.bag(queued.document, None)
+    if all(matching.met(need, own, found.wide) is None for need in asked.needs):
+        return None
+    return _queued_hit(asked, found, queued)

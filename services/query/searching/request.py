@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, field_validator, model_validator
 
-from services.query.request import LIMIT, MOST, WARMNESS, After, Filters
+from services.query.request import LIMIT, MOST, WARMNESS, After, Filters, Given
 from shared.web import Json
 
 MOST_TEXT = 200
@@ -27,6 +27,16 @@ class SearchRequest:
     page: int
     limit: int
     facets: bool
+
+    @property
+    def start(self) -> int:
+        """Hits before the page."""
+        return (self.page - 1) * self.limit
+
+    @property
+    def end(self) -> int:
+        """Hits up to its end; the last page ends where pages reach."""
+        return min(self.page * self.limit, DEEPEST)
 
     @property
     def name(self) -> str:
@@ -57,11 +67,11 @@ class SearchQuery(Json):
     q: Text
     page: Annotated[int, Field(ge=1, le=DEEPEST, description="1 is the first")] = 1
     limit: Annotated[int, Field(ge=1, le=MOST, description="rows on a page")] = LIMIT
-    organization_id: UUID | None = Field(None, description="only contacts of this organization")
-    warmness: Literal["0-3", "4-6", "7-10"] | None = Field(
+    organization_id: Given[UUID] = Field(None, description="only contacts of this organization")
+    warmness: Given[Literal["0-3", "4-6", "7-10"]] = Field(
         None, description="only contacts with a score within these bounds"
     )
-    in_campaign: bool | None = Field(None, description="only contacts in, or out of, the campaign")
+    in_campaign: Given[bool] = Field(None, description="only contacts in, or out of, the campaign")
     facets: bool = Field(False, description="also count the hits by organization and so on")
     after: After = None
 
@@ -72,7 +82,7 @@ class SearchQuery(Json):
 
     @model_validator(mode="after")
     def _is_within_reach(self) -> Self:
-        if self.page > 1 and self.page * self.limit > DEEPEST:
+        if (self.page - 1) * self.limit >= DEEPEST:
             raise ValueError(f"Pages reach the best {DEEPEST:,} hits; add words to the search")
         return self
 

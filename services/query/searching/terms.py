@@ -59,6 +59,9 @@ class Document(NamedTuple):
     organization_id: UUID | None
 
 
+NOBODY: Final = Document(None, None, None, None)
+
+
 def bucket(number: int) -> Term:
     return f"{number:02d}", _BUCKET
 
@@ -72,8 +75,8 @@ def of_contact(document: Document, organization_name: str | None) -> set[Term]:
     email = set(words.words(document.email)) - name
     found = _worded(name, _NAME) | _worded(email, _EMAIL)
     if document.phone:
-        number = words.digits(document.phone)
-        found |= {(gram, _PHONE) for gram in grams(number)}
+        forms = set(words.number(document.phone))
+        found |= {(gram, _PHONE) for form in forms for gram in grams(form)}
     if document.organization_id is not None:
         found.add(member(document.organization_id))
         found |= of_organization(organization_name)

@@ -38,6 +38,15 @@ class Span(NamedTuple):
     places: Sequence[int]
 
 
+class Number(NamedTuple):
+    """The digits of a phone number, or of a part of one: all of them, and those without what
+    stands for leaving a country or a town.
+    """
+
+    written: str
+    plain: str
+
+
 def folded(text: str) -> str:
     if not text.isascii():
         text = anyascii(text)
@@ -46,7 +55,12 @@ def folded(text: str) -> str:
 
 def words(text: str | None) -> list[str]:
     """The words in their order, repeated ones too."""
-    return _words(folded(text[:MOST_CHARACTERS])) if text else []
+    return of_folded(folded(text[:MOST_CHARACTERS]))[:MOST_WORDS] if text else []
+
+
+def of_folded(plain: str) -> list[str]:
+    """All words of a text that is folded, however many."""
+    return [word[:LONGEST] for word in _WORD.findall(plain)]
 
 
 def of_name(text: str | None) -> list[str]:
@@ -55,11 +69,7 @@ def of_name(text: str | None) -> list[str]:
         return []
     plain = folded(text[:MOST_CHARACTERS])
     joined = (_SIGN.sub("", found)[:LONGEST] for found in _JOINED.findall(plain)[:MOST_JOINED])
-    return [*_words(plain), *joined]
-
-
-def _words(plain: str) -> list[str]:
-    return [word[:LONGEST] for word in _WORD.findall(plain)[:MOST_WORDS]]
+    return [*of_folded(plain)[:MOST_WORDS], *joined]
 
 
 def spans(text: str | None) -> list[Span]:
@@ -104,17 +114,19 @@ def _placed(
         yield Span(word[:LONGEST], at[:LONGEST])
 
 
-def digits(phone: str | None) -> str:
-    """A number's digits without what stands for leaving a country or a town."""
+def number(phone: str | None) -> Number:
     if not phone:
-        return ""
-    plain = _TRUNK.sub("", folded(phone[:MOST_CHARACTERS]))
-    return _NO_DIGIT.sub("", plain).lstrip("0")[:LONGEST]
+        return Number("", "")
+    text = folded(phone[:MOST_CHARACTERS])
+    written = _NO_DIGIT.sub("", text)
+    dialled = _NO_DIGIT.sub("", _TRUNK.sub("", text)) if "(" in text else written
+    return Number(written[:LONGEST], dialled.lstrip("0")[:LONGEST])
 
 
-def has_fragment(number: str, fragment: str) -> bool:
+def has_fragment(number: Number, fragment: Number) -> bool:
     """Whether a stored number has these digits, or is the fragment without its country's code."""
-    if fragment in number:
+    if any(part and part in digits for part in fragment for digits in number):
         return True
-    code = len(fragment) - len(number)
-    return len(number) >= LEAST_NUMBER and 0 < code <= CODE and fragment.endswith(number)
+    code = len(fragment.plain) - len(number.plain)
+    is_long_enough = len(number.plain) >= LEAST_NUMBER and 0 < code <= CODE
+    return is_long_enough and fragment.plain.endswith(number.plain)

@@ -2,7 +2,8 @@
 
 Rule 1: a user whom Pipedrive has deactivated or deleted may not; a user it never told of may.
 Rule 2: a token may not once it was revoked, or once all of its user's were that had been issued
-        by then. A token that does not say when it was issued counts as older than any revocation.
+        by then. A token that does not say when it was issued counts as older than any revocation:
+        `exp` does not tell, since how long tokens live is known to those alone who issue them.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,11 @@ USER_FIELDS: Final = ("name", "email", "active")
 LAST_S: Final = 253_370_764_800.0
 """The beginning of the year 9999."""
 NO_USER: Final = empty(USER_FIELDS)
+ALL_REVOKED: Final = "All tokens of this user were revoked. Sign in again."
+ALL_UNDATED_REVOKED: Final = (
+    "All tokens of this user were revoked. A token that is to be valid from then on must say when "
+    "it was issued (iat); this one does not."
+)
 
 
 def user_write(change: UserChange) -> Write:
@@ -57,7 +63,7 @@ class Denials:
             return "This user is deactivated in Pipedrive."
         until = self.all_until.get(key)
         if until is not None and session.issued_at < until:
-            return "All tokens of this user were revoked. Sign in again."
+            return ALL_REVOKED if session.issued_at else ALL_UNDATED_REVOKED
         if self.tokens and (key, session.token_id) in self.tokens:
             return "This token was revoked. Sign in again."
         return None

@@ -68,7 +68,9 @@ class OfUser(Json):
 
 
 class WantedRevocation(OfUser):
-    """What to revoke: all tokens issued until now, or the one with this `jti`."""
+    """What to revoke: all tokens issued until now, or the one with this `jti`. After all were
+    revoked, a token of the user is valid only if its `iat` says that it was issued later.
+    """
 
     jti: str | None = Field(None, min_length=1, max_length=MOST_JTI)
 

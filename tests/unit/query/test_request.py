@@ -5,11 +5,12 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from services.query import cursor
 from services.query.cursor import Key
 from services.query.request import Filters, ListQuery, ListRequest, OrganizationsQuery
+from services.query.searching.request import SearchQuery
 
 ORGANIZATION = UUID("00000000-0000-5000-8000-000000000001")
 KEY = Key(True, 3, 4, 5, ORGANIZATION)
@@ -53,7 +54,6 @@ def test_everything_asked_is_understood() -> None:
         {"warmness": "hot"},
         {"organizationId": "1"},
         {"inCampaign": "perhaps"},
-        {"cursor": ""},
         {"cursor": "AAAA"},
         {"cursor": cursor.encode(KEY) + "="},
         {"sort": "name"},
@@ -63,6 +63,32 @@ def test_everything_asked_is_understood() -> None:
 def test_what_is_out_of_bounds_or_not_known_is_refused(asked: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         ListQuery.model_validate(asked)
+
+
+@pytest.mark.parametrize("query", [ListQuery, SearchQuery, OrganizationsQuery])
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_filter_or_cursor_is_not_given(query: type[BaseModel], blank: str) -> None:
+    text = {"q": "anna"} if query is SearchQuery else {}
+    optional = {"organizationId", "warmness", "inCampaign", "cursor"}
+    known = {field.alias for field in query.model_fields.values()}
+
+    asked = query.model_validate(text | dict.fromkeys(optional & known, blank))
+
+    assert optional & known
+    assert asked == query.model_validate(text)
+
+
+@pytest.mark.parametrize(("page", "limit", "end"), [(1, 500, 500), (4, 300, 1000), (50, 20, 1000)])
+def test_the_last_page_of_a_search_ends_where_pages_reach(page: int, limit: int, end: int) -> None:
+    asked = SearchQuery.model_validate({"q": "anna", "page": page, "limit": limit}).request()
+
+    assert (asked.start, asked.end) == ((page - 1) * limit, end)
+
+
+@pytest.mark.parametrize(("page", "limit"), [(3, 500), (5, 300), (51, 20)])
+def test_a_page_beyond_what_pages_reach_is_refused(page: int, limit: int) -> None:
+    with pytest.raises(ValidationError):
+        SearchQuery.model_validate({"q": "anna", "page": page, "limit": limit})
 
 
 requests = st.builds(

@@ -1,36 +1,71 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.query.searching import asking
-from services.query.searching.asking import Token
+from services.query.searching import asking, words
+from services.query.searching.asking import Asked, Need, Token
+from services.query.searching.words import Number
 
 
-def test_words_in_any_order_are_tokens() -> None:
-    assert set(asking.parse("Müller anna").tokens) == set(asking.parse("anna MULLER").tokens)
-    assert asking.parse("anna anna").tokens == (Token("anna", ""),)
+def word(text: str) -> Token:
+    return Token(text, words.number(text) if len(text) > 2 and text.isdigit() else None)
+
+
+def number(written: str, plain: str | None = None) -> Token:
+    return Token("", Number(written, written if plain is None else plain))
+
+
+def one(token: Token) -> Need:
+    return ((token,),)
+
+
+def test_words_in_any_order_are_needs() -> None:
+    assert set(asking.parse("Müller anna").needs) == set(asking.parse("anna MULLER").needs)
+    assert asking.parse("anna anna").needs == (one(word("anna")),)
 
 
 def test_digits_in_groups_are_one_number() -> None:
-    assert asking.parse("+49 (0)30 12-34 56").tokens == (Token("", "4930123456"),)
-    assert asking.parse("anna 030 123456").tokens == (Token("", "30123456"), Token("anna", ""))
+    whole = number("49030123456", "4930123456")
 
-
-def test_a_few_digits_are_a_word_that_may_be_a_part_of_a_number() -> None:
-    assert asking.parse("studio 54 7").tokens == (
-        Token("studio", ""),
-        Token("54", ""),
-        Token("7", ""),
+    assert asking.parse("+49 (0)30 12-34 56").needs == (one(whole),)
+    assert asking.parse("anna 030 123456").needs == (
+        one(number("030123456", "30123456")),
+        one(word("anna")),
     )
-    assert asking.parse("4567").tokens == (Token("4567", "4567"),)
+
+
+def test_a_few_digits_in_groups_are_a_part_of_a_number_or_words() -> None:
+    assert asking.parse("studio 54 7").needs == (
+        ((number("547"),), (word("54"), word("7"))),
+        one(word("studio")),
+    )
+    assert asking.parse("555-01").needs == (((number("55501"),), (word("555"), word("01"))),)
+
+
+def test_digits_are_a_word_that_may_be_a_part_of_a_number_from_the_third_on() -> None:
+    assert asking.parse("4567").needs == (one(Token("4567", Number("4567", "4567"))),)
+    assert asking.parse("030").needs == (one(Token("030", Number("030", ""))),)
+    assert asking.parse("45 team7").needs == (one(Token("45", None)), one(Token("team7", None)))
+    assert asking.parse("4 5").needs == (one(Token("4", None)), one(Token("5", None)))
 
 
 def test_there_may_be_nothing_to_look_for() -> None:
-    assert asking.parse("!!! …").tokens == ()
+    assert asking.parse("!!! …") == Asked(())
+
+
+def test_all_words_count() -> None:
+    letters = [f"{first}{second}" for first in "abcdefgh" for second in "abcdefgh"]
+
+    assert asking.parse(" ".join(letters)).tokens == tuple(map(word, letters))
 
 
 @given(st.text())
-def test_tokens_are_few_and_never_empty(text: str) -> None:
-    tokens = asking.parse(text).tokens
+def test_tokens_are_never_empty(text: str) -> None:
+    assert all(token.word or token.number for token in asking.parse(text).tokens)
 
-    assert len(tokens) <= asking.MOST_TOKENS
-    assert all(token.word or token.digits for token in tokens)
+
+@pytest.mark.parametrize("text", ["studio 54 7", "030 1 anna", "1 2 3"])
+def test_tokens_are_those_of_all_ways(text: str) -> None:
+    asked = asking.parse(text)
+
+    assert set(asked.tokens) == {token for need in asked.needs for way in need for token in way}

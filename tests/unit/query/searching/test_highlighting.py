@@ -29,6 +29,10 @@ def test_digits_are_marked_whatever_stands_between_them() -> None:
     assert highlighting.of_number("+49 (0)30 12-34", asking.parse("1234")) == [[10, 15]]
     assert highlighting.of_number("030 123456", asking.parse("+49 30 123456")) == [[1, 10]]
     assert highlighting.of_number("030 12", asking.parse("999")) == []
+    assert highlighting.of_number("+1 555-010-0199", asking.parse("010")) == [[7, 10]]
+    assert highlighting.of_number("030/1234-56", asking.parse("030")) == [[0, 3]]
+    assert highlighting.of_number("+372 5550 1234", asking.parse("550 12")) == [[6, 12]]
+    assert highlighting.of_number("+49 (0)30 12", asking.parse("49 30 12")) == [[0, 12]]
 
 
 @given(st.text(max_size=80), st.text(max_size=20))

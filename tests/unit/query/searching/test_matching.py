@@ -114,6 +114,47 @@ def test_shared_by_counts_bits(groups: list[int], least: int) -> None:
 
 
 @pytest.mark.parametrize(
+    "phone",
+    [
+        "+1 555-010-0199",
+        "+49 170 5550007",
+        "030/1234-56",
+        "+33 1 23 45 67 89",
+        "+372 5550 1234",
+        "+49 (0)30 12-34",
+        "0049 30 1000.00",
+        "(555) 010 0199",
+    ],
+)
+def test_every_part_of_a_number_from_three_digits_on_is_found_with_its_groups_or_without(
+    phone: str,
+) -> None:
+    parts = {phone[a:b] for a in range(len(phone)) for b in range(a + 3, len(phone) + 1)}
+    digits = {part: "".join(filter(str.isdigit, part)) for part in parts if part[0] != "."}
+    asked = {text for part in digits if len(digits[part]) > 2 for text in (part, digits[part])}
+
+    assert len(asked) > 30
+    assert [text for text in asked if rank(text, "Bo", phone=phone) is None] == []
+
+
+def test_a_few_digits_in_groups_are_found_as_words_or_in_a_number() -> None:
+    as_words = rank("studio 54 7", "Studio 54", firm="7 Seas")
+    in_number = rank("studio 54 7", "Studio", phone="+49 30 215478")
+
+    assert as_words is not None
+    assert in_number is not None
+    assert as_words < in_number
+    assert rank("studio 54 7", "Studio 54", phone="+49 30 123456") is None
+
+
+def test_a_word_after_many_others_counts() -> None:
+    name = "Ana Berta Carla Dora Emma Frida Greta Hedda Ida"
+
+    assert rank(name, name) == 0
+    assert rank(name + " zoe", name) is None
+
+
+@pytest.mark.parametrize(
     ("text", "contact"),
     [
         ("1985", {"email": "anna1985@mail.example"}),

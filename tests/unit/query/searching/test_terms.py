@@ -19,6 +19,12 @@ def test_a_contact_is_indexed_under_its_words_and_their_beginnings() -> None:
     assert {word for word, kind in found if kind == Kind.PHONE} == {"491", "912", "123"}
 
 
+def test_a_number_is_indexed_as_it_is_written_and_as_it_is_dialled_from_abroad() -> None:
+    found = terms.of_contact(Document(None, None, "+49 (0)3", None), None)
+
+    assert {word for word, kind in found if kind == Kind.PHONE} == {"490", "903", "493"}
+
+
 def test_a_contact_has_its_organizations_words_and_none_without() -> None:
     document = Document("Bo", None, None, FIRM)
 

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,15 +54,27 @@ def test_spans_of_a_name_are_its_words_at_their_places(text: str) -> None:
 
 
 def test_what_stands_for_leaving_a_country_or_town_is_no_part_of_a_number() -> None:
-    assert words.digits("+49 (0)30 12-34") == "49301234"
-    assert words.digits("0049 30 1234") == "49301234"
-    assert words.digits("030/1234") == "301234"
-    assert words.digits("none") == words.digits(None) == ""
+    assert words.number("+49 (0)30 12-34") == ("490301234", "49301234")
+    assert words.number("0049 30 1234") == ("0049301234", "49301234")
+    assert words.number("030/1234") == ("0301234", "301234")
+    assert words.number("none") == words.number(None) == ("", "")
 
 
-def test_a_number_is_found_with_and_without_its_country() -> None:
-    assert words.has_fragment("49301234", "301234")
-    assert words.has_fragment("301234", "49301234")
-    assert words.has_fragment("49301234", "3012")
-    assert not words.has_fragment("1234", "49301234")
-    assert not words.has_fragment("49301234", "999")
+@pytest.mark.parametrize(
+    ("stored", "fragment", "is_there"),
+    [
+        ("+49 30 1234", "30 1234", True),
+        ("30 1234", "+49 30 1234", True),
+        ("+49 30 1234", "030 12", True),
+        ("030/1234", "030", True),
+        ("+49 (0)30 1234", "49 (0", True),
+        ("+1 555-010-0199", "010", True),
+        ("1234", "+49 30 1234", False),
+        ("+49 30 1234", "999", False),
+        ("+49 30 1234", "040", False),
+    ],
+)
+def test_a_number_is_found_with_and_without_its_country_and_zeros(
+    stored: str, fragment: str, is_there: bool
+) -> None:
+    assert words.has_fragment(words.number(stored), words.number(fragment)) is is_there

@@ -35,7 +35,13 @@ def test_a_token_issued_after_all_were_revoked_speaks_again():
     denials = Denials(all_until={ME: 100.5})
 
     assert denials.why(session(issued_at=101.0)) is None
-    assert denials.why(session(issued_at=0.0)) is not None
+
+
+def test_a_token_that_does_not_say_when_it_was_issued_is_told_what_it_lacks():
+    denials = Denials(all_until={ME: 100.5})
+
+    assert denials.why(session(issued_at=0.0)) == access.ALL_UNDATED_REVOKED
+    assert "iat" in access.ALL_UNDATED_REVOKED
 
 
 def test_another_token_of_the_user_goes_on():

@@ -1,0 +1,69 @@
+"""Finds the words of a user's contacts that have what was asked inside, or are misspelt.
+
+Rule: what it finds is what `matching.word_level` says of each word, but for words that begin with
+      what was asked; `is_exact` is false where a bound left some out.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from services.query.batch import User
+from services.query.searching import bitmaps, lookup_store, matching, ranking, terms
+from services.query.searching.lookup_store import Wanted
+from services.query.searching.terms import Kind
+from shared.db import Connection
+
+MOST_WORDS: Final = 1000
+"""Words of the dictionary that one token may stand for."""
+MOST_CANDIDATES: Final = 4000
+
+
+class Alike(NamedTuple):
+    """Words by their level."""
+
+    levels: dict[str, int]
+    is_exact: bool
+
+
+async def alike(conn: Connection, user: User, asked: str, size: int) -> Alike:
+    """`size`: words were given numbers below it."""
+    groups = sorted(terms.padded_grams(asked) | terms.grams(asked))
+    lengths = matching.lengths(asked)
+    wanted = {group: [Wanted(group, Kind.LETTERS, Kind.LETTERS)] for group in groups}
+    for edits, of_edits in lengths.items():
+        wanted[_length(edits)] = [
+            Wanted(str(letters), Kind.LENGTH, Kind.LENGTH) for letters in of_edits
+        ]
+    found = await lookup_store.postings(conn, user, wanted)
+    by_group = {g: bitmaps.joined(found[g, Kind.LETTERS], size) for g in groups}
+    inner = sorted(terms.grams(asked))
+    candidates = ranking.shared_by([by_group[g] for g in inner], len(inner))
+    padded = [by_group[g] for g in sorted(terms.padded_grams(asked))]
+    is_exact = True
+    for edits in lengths:
+        long_enough = bitmaps.joined(found[_length(edits), Kind.LENGTH], size)
+        least = matching.least_shared(asked, edits)
+        near = ranking.shared_by(padded, least) & long_enough
+        while near.bit_count() > MOST_CANDIDATES:
+            is_exact = False
+            least += 1
+            near &= ranking.shared_by(padded, least)
+        candidates |= near
+    checked = await _checked(conn, user, asked, bitmaps.slots(candidates))
+    return Alike(checked.levels, is_exact and checked.is_exact)
+
+
+async def _checked(conn: Connection, user: User, asked: str, candidates: Sequence[int]) -> Alike:
+    looked_at = candidates[:MOST_CANDIDATES]
+    levels: dict[str, int] = {}
+    for word in await lookup_store.words(conn, user, looked_at):
+        level = matching.word_level(asked, word)
+        if level is not None and not word.startswith(asked):
+            levels[word] = level
+    is_exact = len(looked_at) == len(candidates) and len(levels) <= MOST_WORDS
+    return Alike(dict(list(levels.items())[:MOST_WORDS]), is_exact)
+
+
+def _length(edits: int) -> str:
+    """No letters have this name."""
+    return f"{edits} edits"

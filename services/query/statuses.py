@@ -1,0 +1,85 @@
+"""How the companies' synchronisations stand, as the pages of this process tell of them.
+
+Rule 1: what was read under a clean generation of the company holds while that is the current one.
+Rule 2: one reads at a time, for all who ask before its read begins. Who comes later may know of a
+        change that this read misses, and shares the next.
+"""
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from services.query import reading, store
+from services.query.flights import Flights
+from shared.db import Connection
+
+TellStatus = Callable[[asyncpg.Record | None], dict[str, Any]]
+"""How a kind of page tells of the company's synchronisation."""
+
+
+class Place(NamedTuple):
+    """A company, and a kind of page that tells of it."""
+
+    company_id: int
+    tell: TellStatus
+
+
+class Told(NamedTuple):
+    """`tag` names the generation it was read under, null where that was not clean; `read_at` is a
+    second of `time.monotonic`.
+    """
+
+    tag: bytes | None
+    status: bytes
+    read_at: float
+
+
+Snapshot = Callable[[], AbstractAsyncContextManager[Connection]]
+
+
+class Statuses:
+    def __init__(self) -> None:
+        self._told: dict[Place, Told] = {}
+        self._flights = Flights[tuple[Place, bytes | None, int], bytes]()
+        self._begun = Counter[Place]()
+        self._turns = defaultdict[Place, asyncio.Lock](asyncio.Lock)
+
+    async def now(self, place: Place, tag: bytes | None, snapshot: Snapshot) -> bytes:
+        """As it is under the clean generation that `tag` names, or now, where none is.
+
+        Raises:
+            Unavailable: Postgres is away.
+            Refused: there is no room for the read.
+        """
+        held = self._held(place, tag)
+        if held is not None:
+            return held
+        flight = (place, tag, self._begun[place])
+        return await self._flights.join(flight, lambda: self._read(place, tag, snapshot))
+
+    def last(self, place: Place, *, since: float) -> bytes | None:
+        """As it was told last, if that was read after this second."""
+        told = self._told.get(place)
+        return told.status if told is not None and told.read_at > since else None
+
+    def _held(self, place: Place, tag: bytes | None) -> bytes | None:
+        told = self._told.get(place)
+        return told.status if told is not None and tag is not None and told.tag == tag else None
+
+    async def _read(self, place: Place, tag: bytes | None, snapshot: Snapshot) -> bytes:
+        async with self._turns[place]:
+            held = self._held(place, tag)
+            if held is not None:
+                return held
+            async with snapshot() as conn:
+                self._begun[place] += 1
+                began = time.monotonic()
+                row = await store.sync_status(conn, place.company_id)
+            status = reading.told_status(place.tell(row))
+            self._told[place] = Told(tag, status, began)
+        return status
