@@ -1,11 +1,13 @@
 """Owns `.local/env` and `.local/tenants.json`: what a service must be told to run on the stack.
 
-Rule: secrets are made once and kept; addresses are written anew at each start.
+Rule 1: secrets are made once and kept; addresses are written anew at each start.
+Rule 2: where Pipedrive reaches ingest only who runs it knows: what somebody says of it stands.
 """
 
 import os
 import secrets
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from devstack.stack import Urls
 DEMO_COMPANY = 7001
 DEMO_USER = "demo"
 DOUBLE_PORT = 8090
+PUBLIC_URL = "http://127.0.0.1:8081"
+"""Of an ingest at its usual port, for a Pipedrive on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +50,23 @@ def write(local: Path, urls: Urls) -> dict[str, str]:
             "DATABASE_URL": urls.database,
             "REDIS_URL": urls.redis,
         },
+        {"PUBLIC_URL": PUBLIC_URL},
     )
 
 
 def write_secrets(local: Path) -> dict[str, str]:
     """For containers, which are told the addresses by other means."""
-    return _write(local, {})
+    return _write(local, {}, {})
 
 
-def _write(local: Path, addresses: dict[str, str]) -> dict[str, str]:
-    values = {"JWT_SECRET": secrets.token_urlsafe(48)} | read(local) | addresses
+def public_url(values: Mapping[str, str], ingest: str) -> str:
+    """Where Pipedrive reaches the ingest that answers there."""
+    said = os.environ.get("PUBLIC_URL") or values.get("PUBLIC_URL")
+    return said if said and said != PUBLIC_URL else ingest
+
+
+def _write(local: Path, addresses: dict[str, str], usual: dict[str, str]) -> dict[str, str]:
+    values = {"JWT_SECRET": secrets.token_urlsafe(48)} | usual | read(local) | addresses
     values["TENANTS_FILE"] = str(tenants_file(local).resolve())
     text = "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items())
     _replace(env_file(local), text.encode())

@@ -67,8 +67,10 @@ class Run:
         """Start them all, then wait for each to be ready."""
         for program in programs:
             self._choose_port(program)
-        # They find one another wherever they are.
+        # They find one another wherever they are, and the double finds ingest.
         found = {f"{name.upper()}_URL": url for name, url in self.urls.items()}
+        if "ingest" in self.urls:
+            found["PUBLIC_URL"] = environment.public_url(values, self.urls["ingest"])
         for program in programs:
             self._serve(program, {**values, **found})
         begun = time.monotonic()

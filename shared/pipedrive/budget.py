@@ -147,9 +147,12 @@ class Budget:
             raise
         PIPEDRIVE_TOKENS.labels(purpose.value).inc(tokens)
 
-    def learn(self, company_id: int, *, limit: int, remaining: int) -> None:
+    def learn(self, company_id: int, *, limit: int | None, remaining: int) -> None:
         """What the headers of an answer said; told to the others with the next call."""
-        self._day(company_id).learned |= {"limit": limit, "remaining": remaining}
+        learned = self._day(company_id).learned
+        learned["remaining"] = remaining
+        if limit is not None:
+            learned["limit"] = limit
 
     async def spend_all(self, company_id: int) -> DaySpent:
         """Pipedrive says that no tokens are left. What to raise."""

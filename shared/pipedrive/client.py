@@ -30,6 +30,7 @@ from shared.pipedrive.errors import (
     NotConnected,
     NotOfTheCompany,
     Refused,
+    Unanswered,
     Unavailable,
     Unsettled,
 )
@@ -139,12 +140,14 @@ class Pipedrive:
         params: Params | None = None,
         *,
         start: paging.Mark = None,
+        ahead: bool = True,
         deadline_s: float = DEADLINE_S,
     ) -> AsyncGenerator[Page, None]:
         """All pages of a list, of the largest size unless `params` says another `limit`.
 
-        One page is fetched ahead while the caller handles another. `start` is a page's `next`, to
-        go on there. Close it (`contextlib.aclosing`) when leaving before its end.
+        One page is fetched `ahead` while the caller handles another: not for who leaves after the
+        first, as a rule, since it costs tokens. `start` is a page's `next`, to go on there. Close
+        it (`contextlib.aclosing`) when leaving before its end.
 
         Raises:
             As `get`, at the page that fails.
@@ -157,12 +160,16 @@ class Pipedrive:
 
         page = await fetch(start)
         while page.next is not None:
-            ahead = asyncio.create_task(fetch(page.next))
+            if not ahead:
+                yield page
+                page = await fetch(page.next)
+                continue
+            following = asyncio.create_task(fetch(page.next))
             try:
                 yield page
-                page = await ahead
+                page = await following
             finally:
-                await _ended(ahead)
+                await _ended(following)
         yield page
 
     async def call(
@@ -242,7 +249,7 @@ class Pipedrive:
             ) as response:
                 content = await response.read()
         except aiohttp.ClientConnectorError as error:
-            raise Unavailable(f"Pipedrive: cannot connect: {type(error).__name__}") from error
+            raise Unanswered(f"Pipedrive: cannot connect: {type(error).__name__}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _broken(method, f"gave no answer: {type(error).__name__}") from error
         finally:
@@ -303,18 +310,32 @@ class Clients:
             made = self._made[company_id, purpose] = tenant, client
         return made[1]
 
+    def credential(self, company_id: int) -> Credential:
+        """What the tenants file has at this moment; it is the same as long as it says the same.
+
+        Raises:
+            NotConnected: it names no token or domain.
+        """
+        self._tenants.reload()
+        self.of(company_id)
+        return _credential(self._tenants.get(company_id))
+
     def _standing(self, tenant: Tenant) -> Standing:
         """What was learned of a token holds as long as the file has that token."""
-        credential = tenant.api_token, tenant.api_domain
+        credential = _credential(tenant)
         held = self._standings.get(tenant.company_id)
         if held is None or held[0] != credential:
             held = self._standings[tenant.company_id] = credential, Standing()
         return held[1]
 
 
+def _credential(tenant: Tenant) -> Credential:
+    return tenant.api_token, tenant.api_domain
+
+
 def _broken(method: str, what: str) -> Unavailable:
     """A missing or meaningless answer: harmless to a read, and a write may have been done."""
-    return (Unavailable if method == "GET" else Unsettled)(f"Pipedrive: {what}")
+    return (Unanswered if method == "GET" else Unsettled)(f"Pipedrive: {what}")
 
 
 async def _ended(task: asyncio.Task[Page]) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "NotConnected",
     "NotOfTheCompany",
     "Refused",
+    "Unanswered",
     "Unavailable",
     "Unsettled",
 ]
@@ -23,6 +24,10 @@ __all__ = [
 
 class Unsettled(Unavailable):
     """The request to write may have been carried out: look before trying again."""
+
+
+class Unanswered(Unavailable):
+    """No answer came, or none with a meaning, and nothing was done. Another call may get one."""
 
 
 class BurstSpent(Unavailable):

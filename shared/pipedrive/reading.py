@@ -39,7 +39,9 @@ class Verdict(StrEnum):
 
 
 class Day(NamedTuple):
-    limit: int
+    """Tokens; `limit` is null where only the other one is said."""
+
+    limit: int | None
     remaining: int
 
 
@@ -64,7 +66,9 @@ class Answer:
     def day(self) -> Day | None:
         limit = _number(self.headers.get("x-daily-ratelimit-token-limit"))
         remaining = _number(self.headers.get("x-daily-ratelimit-token-remaining"))
-        return None if limit is None or remaining is None else Day(int(limit), int(remaining))
+        if remaining is None:
+            return None
+        return Day(None if limit is None else int(limit), int(remaining))
 
     @property
     def burst(self) -> Burst:

@@ -1,7 +1,7 @@
 """The way back to Pipedrive: what is made once, whatever goes wrong, and where it stands then."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -486,6 +486,20 @@ async def test_after_a_day_a_key_is_a_new_one(service: Service, store: db.Pool) 
     assert len(service.people_called("Another")) == 1
 
 
+async def test_a_key_that_is_a_new_one_does_not_bring_back_what_it_was_used_for_first(
+    service: Service, store: db.Pool
+) -> None:
+    """What is made lives from when it was begun, which may be long after the key came."""
+    first = await service.send("POST", "/api/contacts", ANN, key="k")
+    await store.execute("UPDATE commands SET asked_at = asked_at - interval '25 hours'")
+
+    status, told = await service.send("POST", "/api/contacts", {"name": "Another"}, key="k")
+
+    assert (first[0], status) == (201, 201)
+    [another] = service.people_called("Another")
+    assert told["data"]["pipedrivePersonId"] == str(another["id"])
+
+
 async def test_what_kafka_does_not_take_goes_to_the_spool_and_the_answer_names_no_position(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -531,13 +545,56 @@ async def test_a_contact_on_its_way_to_query_is_waited_for_and_none_that_is_not(
     assert (nobodys[0], nobodys[1]["error"]) == (404, "You have no such contact.")
 
 
+@pytest.mark.parametrize("key", [None, "a call"])
+async def test_what_was_made_unheard_is_found_also_by_who_was_refused_in_between(
+    infra: Infra,
+    store_url: str,
+    store: db.Pool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str | None,
+) -> None:
+    monkeypatch.setattr(making, "SETTLED", timedelta(0))
+    contacts = {A_CONTACT}
+    (shows := asyncio.Event()).set()
+    async with (
+        _query(shows, contacts) as query_url,
+        servers.new_topics(infra) as prefix,
+        serving(infra, store_url, prefix, tmp_path, query_url=query_url) as one,
+    ):
+        await store.execute("TRUNCATE commands, undertakings")
+        asked = "POST", "/api/activities", {**A_CALL, "contactId": str(A_CONTACT)}
+        before = len(_activities(one))
+        one.double.server.faults = Faults(errors=1.0, after=1.0, at_most=2, paths="/v2")
+        unheard = await one.send(*asked, key=key)
+        one.double.server.faults = Faults()
+        contacts.clear()
+        refused = await one.send(*asked, key=key)
+        contacts.add(A_CONTACT)
+        found = await one.send(*asked, key=key)
+
+        made = _activities(one)[before:]
+
+    assert (unheard[0], unheard[1]["code"]) == (503, "unsettled")
+    assert refused[0] == 404
+    assert found[0] == 201
+    assert [str(each) for each in made] == [found[1]["data"]["id"]]
+
+
+def _activities(service: Service) -> list[Any]:
+    """The ids that Pipedrive has."""
+    return list(service.double.account.tables["activity"].walk(Order.ID))
+
+
 @asynccontextmanager
-async def _query(shows: asyncio.Event) -> AsyncIterator[str]:
-    """A query service that knows of one contact, and shows it when it is told to."""
+async def _query(
+    shows: asyncio.Event, contacts: Collection[UUID] = (A_CONTACT,)
+) -> AsyncIterator[str]:
+    """A query service that knows of these contacts, and shows them when it is told to."""
 
     async def contact(request: web.Request) -> web.Response:
         state = {"X-After": "shown" if shows.is_set() else "pending"}
-        if shows.is_set() and request.match_info["id"] == str(A_CONTACT):
+        if shows.is_set() and UUID(request.match_info["id"]) in contacts:
             told = {
                 "id": str(A_CONTACT),
                 "pipedrivePersonId": "1",

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from devstack.pipedrive.api.double import Double
+from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.world import Sizes
 from services.ingest.sync import connection_store, hooks
 from services.ingest.sync.answers import Reason
@@ -25,6 +26,7 @@ from tests.support.commands import COMPANY, a_tenant, double
 pytestmark = pytest.mark.integration
 
 ANOTHER_USER = 1002
+ANOTHER_PASSWORD = "another"
 USUAL_S = 900.0
 SOON_S = 300.0
 OURS, OTHERS = b"ours", b"another's"
@@ -37,9 +39,34 @@ class Company:
     conn: db.Connection
     tenants: Tenants
     url: str
+    file: Path
 
     async def ensure(self) -> Registered:
         return await hooks.ensure(self.client, self.conn, self.tenants.get(COMPANY), self.url)
+
+    def change_password(self, password: str) -> None:
+        tenant = a_tenant(self.double.url, webhook_password=password)
+        self.file.write_text(json.dumps([tenant]))
+        self.tenants.reload()
+
+    async def another(self, password: str) -> int:
+        """A webhook that listens as ours does, and of which we know nothing."""
+        account = self.double.account
+        made = await account.hooks.add(
+            user_id=account.user_id,
+            url=self.url,
+            action="*",
+            entity="*",
+            version=hooks.VERSION,
+            user="hook",
+            password=password,
+            name=hooks.NAME,
+        )
+        return made.hook_id
+
+    def passwords(self) -> list[str | None]:
+        """Those of the webhooks that Pipedrive holds."""
+        return [hook.password for hook in self.double.account.hooks.all()]
 
     async def link(self) -> Link:
         found = await connection_store.link(self.conn, COMPANY)
@@ -63,12 +90,13 @@ async def company(ingest_conn: db.Connection, tmp_path: Path) -> AsyncIterator[C
     async with AsyncExitStack() as held:
         server = await held.enter_async_context(TestServer(app))
         pipedrive = await held.enter_async_context(double(sizes=Sizes(2, 1, 1, 0.0)))
-        (tmp_path / "tenants.json").write_text(json.dumps([a_tenant(pipedrive.url)]))
-        tenants = Tenants(tmp_path / "tenants.json")
+        file = tmp_path / "tenants.json"
+        file.write_text(json.dumps([a_tenant(pipedrive.url)]))
+        tenants = Tenants(file)
         budget = await held.enter_async_context(Budget(None))
         clients = await held.enter_async_context(Clients(tenants, budget))
         url = hooks.door(str(server.make_url("")))
-        yield Company(pipedrive, clients.of(COMPANY), ingest_conn, tenants, url)
+        yield Company(pipedrive, clients.of(COMPANY), ingest_conn, tenants, url, file)
 
 
 async def test_a_webhook_of_another_user_than_the_tokens_is_made_anew(company: Company) -> None:
@@ -84,6 +112,72 @@ async def test_a_webhook_of_another_user_than_the_tokens_is_made_anew(company: C
     assert hook.hook_id != first.hook_id
     assert hook.user_id == company.double.account.user_id
     assert await company.ensure() == Registered(hook.hook_id, None)
+
+
+async def test_after_a_change_of_the_password_the_webhook_with_the_former_one_is_never_kept(
+    company: Company,
+) -> None:
+    await company.ensure()
+    company.change_password(ANOTHER_PASSWORD)
+    company.double.server.faults = Faults(methods="DELETE", errors=1.0, after=0.0)
+
+    made = await company.ensure()
+    both = company.passwords()
+    company.double.server.faults = Faults()
+    again = await company.ensure()
+
+    assert made.mended is Reason.CREDENTIALS
+    assert both == ["password", ANOTHER_PASSWORD]
+    assert again == Registered(made.hook_id, None)
+    assert company.passwords() == [ANOTHER_PASSWORD]
+
+
+async def test_a_webhook_that_was_made_and_not_written_down_is_made_anew(
+    company: Company,
+) -> None:
+    """As by who was killed in between: nobody knows with which credentials."""
+    first = await company.ensure()
+    company.change_password(ANOTHER_PASSWORD)
+    unknown = await company.another(password="forgotten")
+
+    made = await company.ensure()
+
+    assert made.mended is Reason.CREDENTIALS
+    assert made.hook_id not in (first.hook_id, unknown)
+    assert company.passwords() == [ANOTHER_PASSWORD]
+
+
+async def test_another_webhook_at_our_url_does_not_stand_in_for_one_that_is_gone(
+    company: Company,
+) -> None:
+    first = await company.ensure()
+    another = await company.another(password="theirs")
+    company.double.account.hooks.delete(first.hook_id)
+
+    made = await company.ensure()
+
+    assert made.mended is Reason.MISSING
+    assert made.hook_id != another
+    assert company.passwords() == ["password"]
+    assert await company.ensure() == Registered(made.hook_id, None)
+
+
+async def test_what_was_lost_until_the_webhook_was_made_anew_is_read_from_the_last_event_on(
+    company: Company,
+) -> None:
+    await company.ensure()
+    before = await company.link()
+    await company.conn.execute(
+        "UPDATE connections SET since = now(), last_event_at = now() - interval '1 hour'"
+    )
+    company.double.account.hooks.delete(before.hook_id or 0)
+
+    await company.ensure()
+
+    link = await company.link()
+    assert before.since is None
+    assert link.since is not None
+    assert link.since == link.last_event_at
 
 
 async def test_where_pipedrive_does_not_say_whose_the_token_is_any_owner_will_do(

@@ -9,8 +9,10 @@ import pytest
 from devstack.pipedrive import shapes
 from devstack.pipedrive.api.tables import Order
 from devstack.pipedrive.changes import Id
-from services.ingest.sync import sync_store
+from services.ingest.sync import schedule, sync_store
+from services.ingest.sync.schedule import BY_THE_CLOCK
 from services.ingest.sync.steps import Mode
+from shared.pipedrive import client
 from tests.support.commands import COMPANY
 from tests.support.synchronised import A_USER, Company
 from tests.support.waiting import until
@@ -18,6 +20,8 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 LONG_AGO = timedelta(minutes=30)
+QUARTERLY_TOKENS = 110
+"""As ADR 14 says: five lists by pages, the archived deals twice as dear, and what is newest."""
 
 Counts = dict[str, dict[str, int]]
 """Of each list, by what is counted."""
@@ -95,3 +99,18 @@ async def test_a_short_list_that_was_broken_off_and_is_begun_anew_counts_once(
 
     await until(is_done, 30)
     assert (await company.stands(sync_id)).counts["users"] == users
+
+
+async def test_a_quarterly_delta_that_finds_nothing_costs_what_it_says_however_long_the_lists(
+    synchronised_company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "MOST_PER_PAGE", 1)
+    monkeypatch.setattr(schedule, "is_thorough", lambda *_: False)
+    limits = synchronised_company.double.server.limits
+    used = limits.tokens_used
+
+    assert await synchronised_company.syncs(BY_THE_CLOCK) == "done"
+
+    assert synchronised_company.told.ids("person") != set()
+    assert synchronised_company.ended[-1].tokens == QUARTERLY_TOKENS
+    assert limits.tokens_used - used == QUARTERLY_TOKENS

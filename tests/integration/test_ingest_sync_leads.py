@@ -10,7 +10,7 @@ from devstack.pipedrive.api import lists
 from devstack.pipedrive.api.asking import Asked
 from devstack.pipedrive.api.lists import Sight
 from devstack.pipedrive.api.tables import Order, Table
-from services.ingest.sync import reading
+from services.ingest.sync import asking
 from services.ingest.sync.steps import Mode
 from tests.support.synchronised import A_USER, Company
 
@@ -49,7 +49,7 @@ async def test_no_lead_is_missed_though_the_first_leaves_its_place_after_each_pa
         return shown
 
     monkeypatch.setattr(lists, "v1", and_then_the_first_changes)
-    monkeypatch.setattr(reading, "MOST_PER_PAGE", PAGE)
+    monkeypatch.setattr(asking, "MOST_PER_PAGE", PAGE)
     synchronised_company.told.events.clear()
 
     assert await synchronised_company.syncs(A_USER, mode) == "done"

@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.ingest.sync import connection_store, sync_store
+from services.ingest.sync.connection_store import Link
 from services.ingest.sync.steps import Mode
+from services.ingest.sync.sync_store import Sync
 from shared import db
 from tests.support.commands import COMPANY
 
@@ -36,6 +38,67 @@ async def test_only_a_full_sync_that_failed_was_the_nights(
 
     await sync_store.postpone(ingest_conn, COMPANY, failed, A_QUARTER)
 
-    link = await connection_store.link(ingest_conn, COMPANY)
-    assert link is not None
+    link = await the_link(ingest_conn)
     assert (link.incremental_due, link.full_due) == (A_QUARTER, next_full)
+
+
+async def test_a_sync_that_was_open_when_the_webhook_was_mended_is_followed_at_once(
+    ingest_conn: db.Connection,
+) -> None:
+    """By one that begins where what was lost did, and only the end of that one moves on."""
+    lost_since = NOW - timedelta(hours=3)
+    await ingest_conn.execute("INSERT INTO connections (company_id) VALUES ($1)", COMPANY)
+    await ingest_conn.execute(
+        "UPDATE connections SET since = $1, last_event_at = $2", NOW, lost_since
+    )
+    was_open = await begun(ingest_conn)
+    await connection_store.mended(ingest_conn, COMPANY)
+
+    await completed(ingest_conn, was_open)
+    after_the_open_one = await the_link(ingest_conn)
+    due = await sync_store.due(ingest_conn)
+    following = await begun(ingest_conn)
+    await completed(ingest_conn, following)
+
+    assert (was_open.since, after_the_open_one.since) == (NOW, lost_since)
+    assert due == [(COMPANY, Mode.INCREMENTAL)]
+    assert following.since == lost_since
+    link = await the_link(ingest_conn)
+    assert (link.since, link.incremental_due) == (following.started_at, A_QUARTER)
+
+
+async def test_a_sync_that_failed_while_the_webhook_was_mended_is_tried_again_at_once(
+    ingest_conn: db.Connection,
+) -> None:
+    failed = await begun(ingest_conn)
+    await connection_store.mended(ingest_conn, COMPANY)
+    await sync_store.postpone(ingest_conn, COMPANY, failed.id, A_QUARTER)
+    await sync_store.end(ingest_conn, failed.id, "failed", "no")
+    due = await sync_store.due(ingest_conn)
+
+    again = await begun(ingest_conn)
+    await sync_store.postpone(ingest_conn, COMPANY, again.id, A_QUARTER)
+
+    assert due == [(COMPANY, Mode.INCREMENTAL)]
+    assert (await the_link(ingest_conn)).incremental_due == A_QUARTER
+
+
+async def begun(conn: db.Connection) -> Sync:
+    sync_id, _ = await sync_store.ask(conn, COMPANY, Mode.INCREMENTAL, "user 1")
+    found = await sync_store.start(conn, sync_id)
+    assert found is not None
+    return found
+
+
+async def completed(conn: db.Connection, sync: Sync) -> None:
+    assert sync.started_at is not None
+    await sync_store.completed(
+        conn, sync, since=sync.started_at, behind={}, incremental_due=A_QUARTER, full_due=None
+    )
+    await sync_store.end(conn, sync.id, "done", None)
+
+
+async def the_link(conn: db.Connection) -> Link:
+    found = await connection_store.link(conn, COMPANY)
+    assert found is not None
+    return found

@@ -8,20 +8,26 @@ import pytest
 from devstack.pipedrive import shapes
 from devstack.pipedrive.api import lists
 from devstack.pipedrive.api.asking import Asked, Rejected
+from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.lists import Sight
 from devstack.pipedrive.api.tables import Order, Table
 from devstack.pipedrive.changes import Id
-from services.ingest.sync import connection_store, reading, schedule
+from services.ingest.sync import asking, connection_store, schedule, trying
 from services.ingest.sync.connection_store import Link
 from services.ingest.sync.schedule import BY_THE_CLOCK
+from services.ingest.sync.steps import Mode
+from shared.errors import Unavailable
+from shared.pipedrive.errors import Unanswered
 from tests.support.commands import COMPANY
 from tests.support.synchronised import A_USER, Company
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 READ_UP_TO = timedelta(hours=1)
 CHANGED = timedelta(minutes=30)
 PAGE = 2
+TRIES, ROUNDS = 3, 2
 
 
 @pytest.fixture
@@ -50,6 +56,10 @@ def refuse_activities(monkeypatch: pytest.MonkeyPatch) -> None:
         return listed(table, asked, sight, archived=archived)
 
     monkeypatch.setattr(lists, "v2", refused)
+
+
+def first(company: Company, entity: str) -> Id:
+    return next(company.double.account.tables[entity].walk(Order.ID))
 
 
 async def link(company: Company) -> Link:
@@ -86,14 +96,14 @@ async def test_what_was_archived_while_the_archive_was_not_read_is_found_when_it
     company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = company.double.account
-    person = next(account.tables["person"].walk(Order.ID))
+    person = first(company, "person")
     made = [
         await account.create("lead", {"title": "To be archived", "person_id": person})
         for _ in range(2 * PAGE)
     ]
     for lead in made:
         change(company, "lead", lead["id"], is_archived=True)
-    monkeypatch.setattr(reading, "MOST_PER_PAGE", PAGE)
+    monkeypatch.setattr(asking, "MOST_PER_PAGE", PAGE)
     monkeypatch.setattr(schedule, "is_thorough", lambda *_: False)
     states = [await company.syncs(BY_THE_CLOCK) for _ in range(2)]
     told_meanwhile = company.told.ids("lead")
@@ -104,3 +114,96 @@ async def test_what_was_archived_while_the_archive_was_not_read_is_found_when_it
     assert [*states, state] == ["done"] * 3
     assert told_meanwhile == set()
     assert company.told.ids("lead") >= {lead["id"] for lead in made}
+
+
+@pytest.fixture
+def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trying, "TRIES", TRIES)
+    monkeypatch.setattr(trying, "ROUNDS", ROUNDS)
+    monkeypatch.setattr(trying, "RETRY_AFTER", timedelta(0))
+
+
+def silence(company: Company, paths: str = "") -> Faults:
+    faults = Faults(paths=paths, errors=1.0, after=0.0)
+    company.double.server.faults = faults
+    return faults
+
+
+async def test_a_list_that_alone_gives_no_answer_is_given_up_and_read_when_it_does(
+    company: Company, in_haste: None
+) -> None:
+    made = await company.double.account.create("activity", {"subject": "Call", "type": "call"})
+    change(company, "activity", made["id"], subject="Called unheard")
+    person = first(company, "person")
+    change(company, "person", person, name="Renamed unheard")
+    struck = []
+    for _ in range(2):
+        faults = silence(company, "/v2/activities")
+        assert await company.syncs(A_USER) == "done"
+        struck.append(faults.struck)
+    given_up = company.ended[-1]
+    told_meanwhile = company.told.ids("activity"), company.told.ids("person")
+    company.double.server.faults = Faults()
+
+    state = await company.syncs(A_USER)
+
+    assert struck == [TRIES * ROUNDS, trying.TRIES_AGAIN]
+    [error] = given_up.errors
+    assert (error["list"], error["id"]) == ("activities", "")
+    assert "answered 500" in error["error"]
+    assert given_up.counts["activities"]["failed"] == 1
+    assert told_meanwhile == (set(), {str(person)})
+    assert (state, company.ended[-1].errors) == ("done", [])
+    assert company.told.ids("activity") == {str(made["id"])}
+
+
+async def test_a_list_that_gave_no_answer_to_a_full_sync_is_found_whole_by_the_next_delta(
+    company: Company, in_haste: None
+) -> None:
+    """Also where the company was never read before, and no row of the list changed since."""
+    async with company.sync.store() as conn:
+        await conn.execute("DELETE FROM known")
+        await conn.execute("UPDATE connections SET since = NULL")
+    silence(company, "/v2/activities")
+    began = await company.syncs(A_USER)
+    in_full = company.ended[-1]
+    company.double.server.faults = Faults()
+
+    state = await company.syncs(A_USER)
+
+    assert (began, in_full.reads, state) == ("done", Mode.FULL, "done")
+    activities = company.double.account.tables["activity"].walk(Order.ID)
+    assert company.told.ids("activity") == {str(each) for each in activities}
+
+
+async def test_where_no_list_is_answered_the_sync_waits_until_one_is(
+    company: Company, in_haste: None
+) -> None:
+    silence(company)
+    sync_id = await company.begins(A_USER)
+    reasons: list[str | None] = []
+
+    async def has_long_waited() -> bool:
+        found = await company.stands(sync_id)
+        assert (found.finished_at, found.errors) == (None, [])
+        reasons.append(found.reason)
+        is_waiting = found.state == "waiting"
+        return bool(is_waiting and found.mark.get("rounds", 0) > 2 * ROUNDS)
+
+    async def is_done() -> bool:
+        return (await company.stands(sync_id)).state == "done"
+
+    await until(has_long_waited, 60)
+    company.double.server.faults = Faults()
+    await until(is_done, 30)
+
+    assert "answered 500" in (reasons[-1] or "")
+    assert (await company.stands(sync_id)).errors == []
+
+
+def test_who_is_not_answered_waits_longer_from_round_to_round_up_to_a_bound() -> None:
+    rests = [trying.rest(Unanswered("no"), rounds) for rounds in range(1, 1000)]
+
+    assert rests == sorted(rests)
+    assert (rests[0], rests[-1]) == (trying.RETRY_AFTER, trying.LONGEST_WAIT)
+    assert trying.rest(Unavailable("Kafka: it is away"), 7) == trying.RETRY_AFTER

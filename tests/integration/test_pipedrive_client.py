@@ -113,6 +113,33 @@ async def test_a_page_is_fetched_ahead_and_only_one(tmp_path: Path) -> None:
         assert ahead - began <= 1
 
 
+async def test_no_page_is_fetched_ahead_for_who_does_not_want_it(tmp_path: Path) -> None:
+    async with together(tmp_path) as found:
+        whole = await all_ids(found.client, "/v2/persons")
+        began = found.double.server.requests
+        shown: list[Any] = []
+
+        pages = found.client.pages("/v2/persons", {"limit": 2}, ahead=False)
+        async with aclosing(pages):
+            async for page in pages:
+                shown += [row["id"] for row in page.rows]
+                assert found.double.server.requests - began == len(shown) // 2
+                if len(shown) == 6:
+                    break
+
+        assert shown == whole[:6]
+
+
+async def test_what_is_left_of_a_day_whose_limit_is_not_said_is_learned(tmp_path: Path) -> None:
+    async with together(tmp_path) as found:
+        found.budget.learn(COMPANY, limit=1000, remaining=900)
+        found.budget.learn(COMPANY, limit=None, remaining=800)
+
+        usage = await found.budget.usage(COMPANY)
+
+    assert (usage.limit, usage.remaining) == (1000, 800)
+
+
 async def test_hundreds_of_calls_at_once_are_never_too_many(tmp_path: Path) -> None:
     async with together(tmp_path, limits=Rules(burst=200, daily_tokens=None)) as found:
         found.double.server.limits.rules.blocked_after = 0
@@ -416,6 +443,24 @@ async def test_a_token_that_changes_in_the_file_is_used_from_then_on(tmp_path: P
             tenants.reload()
 
             assert (await clients.of(COMPANY).get("/v2/persons/1"))["id"] == 1
+
+
+async def test_a_credential_is_looked_up_in_the_file_and_is_another_only_if_it_says_another(
+    tmp_path: Path,
+) -> None:
+    async with together(tmp_path) as found:
+        before = found.clients.credential(COMPANY)
+        rewritten = [a_tenant(found.double.url, webhook_password="another")]
+        (tmp_path / "tenants.json").write_text(json.dumps(rewritten))
+        after = found.clients.credential(COMPANY)
+        changed = [a_tenant(found.double.url, api_token="another-token")]
+        (tmp_path / "tenants.json").write_text(json.dumps(changed))
+
+        assert after == before
+        assert found.clients.credential(COMPANY) != before
+        (tmp_path / "tenants.json").write_text("[]")
+        with pytest.raises(NotConnected):
+            found.clients.credential(COMPANY)
 
 
 def _tenants(folder: Path) -> Tenants:

@@ -14,36 +14,47 @@ from pydantic import SecretStr
 from devstack.pipedrive.api.double import Double
 from devstack.pipedrive.world import Sizes
 from services.ingest.settings import IngestSettings
-from services.ingest.sync import role, sync_store
+from services.ingest.sync import hearing, role, sync_store
 from services.ingest.sync.runner import Runner
 from services.ingest.sync.steps import Mode
 from services.ingest.sync.sync_store import Sync
+from services.ingest.sync.written import Written
 from shared import service
 from shared.kafka.publisher import Publisher, Record
 from shared.tenants import Tenants
-from shared.topics import SYNC_STATUS
+from shared.topics import OF_ENTITY, OTHER, SYNC_STATUS
 from tests.support.commands import COMPANY, a_tenant, double
 from tests.support.infra import Infra
 from tests.support.loops import running
 from tests.support.waiting import until
 
 SIZES = Sizes(2, 4, 2, 1.0)
+HEARD = "SELECT sum(next_offset) FROM consumer_offsets"
 A_USER = "user 1"
 
 
 class Told(Publisher):
-    """Keeps what was published, syncs' states apart, and fails once with what it is given."""
+    """Keeps what was published, syncs' states apart, and fails once with what it is given: before
+    it publishes, or with an event's `end` once Kafka has it.
+    """
 
     states: list[str]
     versions: list[int]
     events: list[dict[str, object]]
     trouble: Exception | None
+    end: Exception | None
 
     async def publish(self, records: Sequence[Record]) -> None:
         if self.trouble is not None:
             trouble, self.trouble = self.trouble, None
             raise trouble
         await super().publish(records)
+        self._keep(records)
+        if self.end is not None and records[0].topic != SYNC_STATUS.name:
+            end, self.end = self.end, None
+            raise end
+
+    def _keep(self, records: Sequence[Record]) -> None:
         for record in records:
             said = orjson.loads(record.value or b"")
             if record.topic == SYNC_STATUS.name:
@@ -91,6 +102,21 @@ class Company:
         self.ended.append(found)
         return True
 
+    async def hears(self) -> None:
+        """All that the log has, as far as nobody has heard it yet, as by another process than the
+        one that wrote it down.
+        """
+        another = replace(self.sync, parts=replace(self.sync.parts, written=Written()))
+        heard = {topic.name for topic in hearing.TOPICS}
+        topics = [OF_ENTITY.get(str(each["entity"]), OTHER).name for each in self.told.events]
+
+        async def is_heard() -> bool:
+            async with self.sync.store() as conn:
+                return bool(await conn.fetchval(HEARD) == sum(each in heard for each in topics))
+
+        async with running(another.consumer().run):
+            await until(is_heard, 30)
+
     async def last_told(self, state: str) -> None:
         async def is_told() -> bool:
             return self.told.states[-1:] == [state]
@@ -106,6 +132,7 @@ async def company(
     settings = IngestSettings(
         kafka_bootstrap_servers=servers.kafka,
         kafka_topic_prefix=topic_prefix,
+        kafka_group_prefix=topic_prefix,
         kafka_partitions=1,
         DATABASE_URL=SecretStr(database_url),
         redis_url=SecretStr(redis_url),
@@ -127,7 +154,8 @@ async def _synchronised(settings: IngestSettings, pipedrive: Double) -> AsyncIte
         role.assembled(settings, Tenants(settings.tenants_file)) as sync,
         Told(settings, deadline_s=20) as told,
     ):
-        told.states, told.versions, told.events, told.trouble = [], [], [], None
+        told.states, told.versions, told.events = [], [], []
+        told.trouble = told.end = None
         await sync.prepare(stop)
         await service.prepare_topics(settings, role.TOPICS, stop)
         parts = replace(sync.parts, publisher=told)

@@ -1,8 +1,8 @@
 """How tests and demonstrations turn the double's screws: `/_double/…`, without a token.
 
 GET   /_double                  counts of rows, requests, tokens, deliveries
-PATCH /_double/faults           {"delay_s", "errors", "cut", "garbage", "html", "after", "paths",
-"methods", "at_most"}: the others go back to none
+PATCH /_double/faults           {"delay_s", "errors", "cut", "garbage", "html", "refused",
+"status", "after", "paths", "methods", "at_most"}: the others go back to none
 PATCH /_double/limits           {"burst", "daily_tokens", "blocked_after", "blocked_s",
 "tokens_used"}: the others stay
 PATCH /_double/webhooks         {"dropped": share, "duplicated": share, "delayed": share}

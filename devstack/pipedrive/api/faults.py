@@ -16,12 +16,13 @@ class Fault(StrEnum):
     CUT = "cut"
     GARBAGE = "garbage"
     HTML = "html"
+    REFUSED = "refused"
 
 
 @dataclass(slots=True)
 class Faults:
     """`after` is the share of faulty requests that are carried out all the same; `paths` restricts
-    the faults to paths that begin so; `at_most` faults, then none.
+    the faults to paths that begin so; `at_most` faults, then none. `refused` ones have `status`.
     """
 
     delay_s: float = 0.0
@@ -29,6 +30,8 @@ class Faults:
     cut: float = 0.0
     garbage: float = 0.0
     html: float = 0.0
+    refused: float = 0.0
+    status: int = 402
     after: float = 0.5
     paths: str = ""
     methods: str = ""
@@ -54,6 +57,7 @@ class Faults:
             (Fault.CUT, self.cut),
             (Fault.GARBAGE, self.garbage),
             (Fault.HTML, self.html),
+            (Fault.REFUSED, self.refused),
         )
         at = self._rng.random()
         for fault, share in shares:

@@ -139,6 +139,8 @@ class Server:
                 return web.Response(body=b'{"success":true,"data":[{"id":1,"na')
             case Fault.HTML:
                 return web.Response(status=502, body=b"<html>Bad gateway</html>")
+            case Fault.REFUSED:
+                return _error(self.faults.status, "Not for this account")
             case Fault.CUT:
                 if request.transport is not None:
                     request.transport.abort()

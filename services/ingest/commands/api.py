@@ -5,7 +5,8 @@ Rule 1: an `Idempotency-Key` names one request of one user for 24 hours: its ans
 Rule 2: without one, a request that may have been carried out unheard is still gone on with when
         the same user asks for the same again; and one that is under way is waited for, since its
         process may have died. Who wants the same twice asks again after the answer, or by keys.
-Rule 3: what was refused was not done, so its key is free again.
+Rule 3: what was refused was not done, so its key is free again: unless a try before it may have
+        been carried out, which the next one is to find.
 """
 
 import asyncio
@@ -170,7 +171,8 @@ class Commands:
                 raise refusals.another()
             case Begun():
                 token = request.headers["Authorization"]
-                caller = Caller(asker.company_id, asker.user_id, token, begun.key, after)
+                whose = asker.company_id, asker.user_id
+                caller = Caller(*whose, token, begun.key, digest, after)
                 answered = await self._worked(request, asker, caller, status, work)
                 return raw(answered.answer, answered.status)
 

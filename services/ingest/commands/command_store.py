@@ -3,7 +3,9 @@
 Rule 1: of those who ask under one key at once, one works and the others hear that it does. Who
         works holds the command for a while; past it another may take it over, so a death blocks
         nobody for long.
-Rule 2: an answer is kept for a day. A refusal is not: nothing was done, and the key is free again.
+Rule 2: an answer is kept for a day. A refusal is not: nothing was done, and the key is free again,
+        unless Pipedrive was asked before: then something may have been done all the same, and who
+        asks again goes on with it.
 Rule 3: who asks without a key for what an unanswered command of the same user asked for goes on
         with that one: it may have been carried out. Nobody can tell one that is being worked at
         from one whose process died a moment ago, so of either the second waits.
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from services.ingest.commands import undertaking_store
 from shared import db
 
 KEPT: Final = timedelta(hours=24)
@@ -62,6 +65,8 @@ UPDATE commands
 DROP = """
 DELETE FROM commands
  WHERE company_id = $1 AND user_id = $2 AND key = $3 AND status IS NULL
+   AND NOT EXISTS (SELECT FROM undertakings
+                    WHERE company_id = $1 AND name = $4 AND first_sent_at IS NOT NULL)
 """
 
 FORGET_ALL = "DELETE FROM commands WHERE asked_at < now() - $1::interval"
@@ -136,7 +141,10 @@ async def let_go(conn: db.Connection | db.Pool, asker: Asker, key: str) -> None:
 
 
 async def drop(conn: db.Connection | db.Pool, asker: Asker, key: str) -> None:
-    await conn.execute(DROP, asker.company_id, asker.user_id, key)
+    """It was refused; or only let go, if a try before may have been carried out."""
+    name = undertaking_store.name(asker.user_id, key)
+    await conn.execute(DROP, asker.company_id, asker.user_id, key, name)
+    await let_go(conn, asker, key)
 
 
 async def forget(conn: db.Connection | db.Pool) -> None:

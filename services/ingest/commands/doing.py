@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from services.ingest.commands import telling, wanted
+from services.ingest.commands import telling, undertaking_store, wanted
 from services.ingest.commands.answers import (
     Campaign,
     MadeActivity,
@@ -35,20 +35,21 @@ KNOWN_TO_ORGS: Final = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks; `token` is the header that says so, `key` names this request, and `after` what
-    the caller did before it.
+    """Who asks; `token` is the header that says so, `key` names this request, `asked` is a digest
+    of it, and `after` what the caller did before it.
     """
 
     company_id: int
     user_id: int
     token: str
     key: str
+    asked: bytes
     after: str | None = None
 
-    @property
-    def name(self) -> str:
-        """Of what is made for this request."""
-        return f"{self.user_id}:{self.key}"
+    def makes(self, kind: str) -> Undertaking:
+        """What is made for this request."""
+        name = undertaking_store.name(self.user_id, self.key)
+        return Undertaking(self.company_id, kind, name, self.asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,7 @@ class Doing:
             owner_id=caller.user_id,
             custom=self.tenants.get(caller.company_id).custom_fields,
         )
-        it = Undertaking(caller.company_id, "person", caller.name)
-        row = await self.making.once(pipedrive, it, person)
+        row = await self.making.once(pipedrive, caller.makes("person"), person)
         told = telling.row_record("person", row, caller.company_id, datetime.now(UTC))
         contact_id = ids.contact(caller.company_id, row["id"])
         linked = [contact_id] if organization else ()
@@ -100,8 +100,7 @@ class Doing:
             done=asked.done,
             owner_id=caller.user_id,
         )
-        it = Undertaking(caller.company_id, "activity", caller.name)
-        row = await self.making.once(pipedrive, it, activity)
+        row = await self.making.once(pipedrive, caller.makes("activity"), activity)
         told = telling.row_record("activity", row, caller.company_id, datetime.now(UTC))
         done_us = telling.done_us(row)
         scored = [Scored(contact.contact_id, done_us)] if done_us is not None else ()

@@ -5,7 +5,9 @@ Rule 1: where the fate of a request is unknown, all of Pipedrive's rows that wer
         behind its lists.
 Rule 2: a request that nobody answered may still be carried out: until enough time has passed, not
         finding its row says nothing.
-Rule 3: a row that another undertaking made is never taken for this one's.
+Rule 3: a row that another undertaking made is never taken for this one's. Nor is one that was made
+        for another request: a key may be used for something else a day later, while what it was
+        used for first is still known.
 """
 
 import asyncio
@@ -53,15 +55,16 @@ class Making:
         counts_for: timedelta = undertaking_store.KEPT,
         instead: Finds | None = None,
     ) -> dict[str, Any]:
-        """The row that Pipedrive has of it. Past `counts_for` it may be made again; what `instead`
-        finds before it was ever asked for is taken for it.
+        """The row that Pipedrive has of it. Past `counts_for`, and for another request, it may be
+        made again; what `instead` finds before it was ever asked for is taken for it.
 
         Raises:
             Unsettled: it may have been made; asking again later settles it.
             Unavailable, Refused: it was not.
         """
         held = await self._take(it)
-        if held.row is not None and datetime.now(UTC) > held.begun_at + counts_for:
+        is_over = held.row is not None and datetime.now(UTC) > held.begun_at + counts_for
+        if is_over or held.is_for_another(it):
             with db.errors():
                 await undertaking_store.drop_stale(self.pool, it, held)
             held = await self._take(it)

@@ -16,12 +16,12 @@ WORKING: Final = timedelta(seconds=45)
 KEPT: Final = timedelta(hours=24)
 
 TAKE = """
-INSERT INTO undertakings AS held (company_id, kind, name, working_until)
-VALUES ($1, $2, $3, now() + $4::interval)
+INSERT INTO undertakings AS held (company_id, kind, name, working_until, asked)
+VALUES ($1, $2, $3, now() + $4::interval, $5)
     ON CONFLICT (company_id, kind, name) DO UPDATE
    SET working_until = EXCLUDED.working_until
  WHERE held.working_until < now() OR held.pipedrive_id IS NOT NULL
-RETURNING first_sent_at, sent_at, pipedrive_id, row, begun_at
+RETURNING begun_at, first_sent_at, sent_at, row, asked
 """
 
 SENT = """
@@ -57,11 +57,14 @@ FORGET_ALL = "DELETE FROM undertakings WHERE begun_at < now() - $1::interval"
 
 @dataclass(frozen=True, slots=True)
 class Undertaking:
-    """`kind` is an entity of Pipedrive's; `name` tells what it is made for."""
+    """`kind` is an entity of Pipedrive's; `name` tells what it is made for. `asked` is a digest of
+    the request, null where it serves any.
+    """
 
     company_id: int
     kind: str
     name: str
+    asked: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +73,22 @@ class Held:
     first_sent_at: datetime | None
     sent_at: datetime | None
     row: dict[str, Any] | None
+    asked: bytes | None
+
+    def is_for_another(self, it: Undertaking) -> bool:
+        """Made for a request under the same name that wanted something else."""
+        return self.asked is not None and self.asked != it.asked
+
+
+def name(user_id: int, key: str) -> str:
+    """Of what is made for a user's request of this key."""
+    return f"{user_id}:{key}"
 
 
 async def take(conn: db.Connection | db.Pool, it: Undertaking) -> Held | None:
     """How it stands; the caller works at it unless it is done. Null while another does."""
-    found = await conn.fetchrow(TAKE, it.company_id, it.kind, it.name, WORKING)
-    if found is None:
-        return None
-    return Held(found["begun_at"], found["first_sent_at"], found["sent_at"], found["row"])
+    found = await conn.fetchrow(TAKE, it.company_id, it.kind, it.name, WORKING, it.asked)
+    return None if found is None else Held(*found)
 
 
 async def sent(conn: db.Connection | db.Pool, it: Undertaking, at: datetime) -> None:

@@ -24,10 +24,14 @@ SELECT objid::bigint
    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
-# A holder whose machine is gone must not hold on until the kernel gives up after two hours.
-NOTICE_DEATH = (
-    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
-)
+# A holder whose machine is gone must not hold on until the kernel gives up after two hours. What
+# it writes down is on disk before anything is made of it (see `written`).
+OF_A_HOLDER = """
+SET tcp_keepalives_idle = 10;
+SET tcp_keepalives_interval = 5;
+SET tcp_keepalives_count = 3;
+SET synchronous_commit = on
+"""
 
 
 class Work(IntEnum):
@@ -49,7 +53,7 @@ async def claimed(
     conn = await db.connect(dsn, SCHEMA)
     try:
         with db.errors():
-            await conn.execute(NOTICE_DEATH)
+            await conn.execute(OF_A_HOLDER)
             held = await _tried(conn, company_id, work, patience_s)
         yield conn if held else None
     finally:

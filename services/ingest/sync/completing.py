@@ -20,11 +20,11 @@ from typing import Any, Final
 from services.ingest import fields
 from services.ingest.payload import Json
 from services.ingest.sync import comparing, known_store, lists, option_store, options
+from services.ingest.sync.asking import MOST_IDS
 from services.ingest.sync.claim import claimed
 from services.ingest.sync.comparing import Rows
 from services.ingest.sync.hearing import LEFT_OUT
 from services.ingest.sync.lists import List
-from services.ingest.sync.reading import MOST_IDS
 from services.ingest.sync.running import Parts
 from shared import db, heart, lifecycle
 from shared.errors import Poison, Unavailable

@@ -54,9 +54,12 @@ UPDATE connections
 
 TROUBLE = "UPDATE connections SET hook_problem = $3 WHERE company_id = $1 AND hook_id = $2"
 
-READ_FROM = """
-UPDATE connections SET since = least(since, last_event_at)
- WHERE company_id = $1 AND since IS NOT NULL
+# A company that was never read in full has nothing to make good for: all is read.
+MENDED = """
+UPDATE connections
+   SET mended_at = clock_timestamp(),
+       since = CASE WHEN since IS NOT NULL THEN least(since, last_event_at) END
+ WHERE company_id = $1
 """
 
 NEXT_VERSION = """
@@ -134,9 +137,11 @@ async def keep_trouble(conn: Connection, company_id: int, hook_id: int, problem:
     await conn.execute(TROUBLE, company_id, hook_id, problem)
 
 
-async def read_from_last_event(conn: Connection, company_id: int) -> None:
-    """The next delta is to make good for all since the last event that came."""
-    await conn.execute(READ_FROM, company_id)
+async def mended(conn: Connection, company_id: int) -> None:
+    """The webhook has been made anew: a delta that begins from now on is to make good for all
+    since the last event that came.
+    """
+    await conn.execute(MENDED, company_id)
 
 
 async def next_version(conn: Connection, company_id: int, now_us: int) -> int:

@@ -19,7 +19,7 @@ CONSISTENT_AFTER: Final = timedelta(minutes=1)
 
 class Known(NamedTuple):
     """What we know of a row. `version` is the newest anybody told, `told` the one that we told
-    last, with `turn` and `digest`; null where only webhooks have told of it.
+    last, with `turn` and `digest`; null where we know of the row from the log alone.
     """
 
     list: str

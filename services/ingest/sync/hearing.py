@@ -1,7 +1,9 @@
-"""Hears in the log what webhooks told of Pipedrive's rows, for the sync to know of it.
+"""Hears in the log what was told of Pipedrive's rows, for the sync to know of it.
 
-Rule 1: what the sync itself published is known already and is passed over, by its bytes: in a
-        full sync that is nearly all there is to hear.
+Rule 1: what the sync itself published is heard, too. The log is what others go by: a row that
+        stands there and is not known would never be missed when Pipedrive has it no more. Only
+        what this process wrote down itself is passed over (`written`): in a full sync that is
+        nearly all there is to hear.
 Rule 2: of a body only what is needed here is read.
 Rule 3: nobody waits for what is heard here: batches are large and rests between them long, since
         the webhook door of the same process has the use of the time.
@@ -78,16 +80,7 @@ PACE: Final = Pace(times=4.0, least_s=0.25, most_s=1.0)
 """Webhooks come first in a process that takes them, too: however much waits, most of the time is
 theirs.
 """
-OF_THE_SYNC: Final = b',"source":"%s"' % Source.SYNC.value.encode()
-DATA: Final = b',"data":'
 WEBHOOKS: Final = frozenset({Source.WEBHOOK_V1, Source.WEBHOOK_V2})
-
-
-def is_of_the_sync(value: bytes) -> bool:
-    """Whether the sync published it. The source stands before the data, and inside a text a quote
-    stands behind a backslash, so these bytes are the source and nothing else.
-    """
-    return value.find(OF_THE_SYNC, 0, value.find(DATA)) >= 0
 
 
 async def apply(conn: db.Connection, facts: Sequence[Received]) -> AfterCommit | None:

@@ -2,11 +2,12 @@
 
 Rule 1: the new one is made before an old one is deleted: events may come twice, never not at all.
         Only where Pipedrive's limit for a user is reached, a stale one of ours makes room first:
-        else it could never be made.
+        else it could never be made. A stale one that cannot be deleted now is when somebody looks
+        again.
 Rule 2: ours is the one of our URL, or whose id we wrote down. Whoever connects anew also replaces
         those of our name at another URL; the watcher does not: they may be another installation's.
-Rule 3: Pipedrive shows credentials encrypted, so whether they are ours still is known by their
-        digest, taken when the webhook was made.
+Rule 3: Pipedrive shows credentials encrypted, so which ones a webhook has is known only of the one
+        whose id we wrote down, by their digest, taken when it was made. Any other is stale.
 Rule 4: it belongs to the token's user: what the owner of a webhook cannot see it does not tell,
         and one whose owner was deactivated tells nothing, while it is shown as active.
 """
@@ -22,6 +23,7 @@ from services.ingest.sync import connection_store
 from services.ingest.sync.answers import Reason
 from services.ingest.sync.connection_store import Link, Report
 from shared import db
+from shared.errors import Unavailable
 from shared.pipedrive.client import Pipedrive
 from shared.pipedrive.errors import Refused
 from shared.pipedrive.owner import Owner
@@ -125,19 +127,23 @@ async def ensure(
     wanted = Wanted(url, await client.owner(), digest(tenant))
     hooks = await listed(client)
     ours = [hook for hook in hooks if _is_ours(hook, link, url, takes_over=takes_over)]
-    wrong = _reason(ours, link, wanted)
-    if wrong is None:
-        hook = next(each for each in ours if _suits(each, wanted))
-    else:
+    known = next((hook for hook in ours if link is not None and _id(hook) == link.hook_id), None)
+    wrong = _reason(known, link, wanted)
+    if known is None or wrong is not None:
         hook = await _made(client, tenant, url, ours)
+    else:
+        hook = known
     hook_id = _id(hook)
     with db.errors():
         of = tenant.company_id
-        await connection_store.keep_hook(conn, of, hook_id, url, wanted.digest)
-        await connection_store.keep_report(conn, of, hook_id, report(hook, wanted.owner))
+        async with conn.transaction():
+            await connection_store.keep_hook(conn, of, hook_id, url, wanted.digest)
+            await connection_store.keep_report(conn, of, hook_id, report(hook, wanted.owner))
+            if wrong is not None:
+                await connection_store.mended(conn, of)
     for stale in ours:
         if _id(stale) != hook_id:
-            await _delete(client, _id(stale))
+            await _put_away(client, _id(stale))
     if wrong is not None:
         log.warning("hook_registered", extra={"hook_id": hook_id, "reason": wrong})
     return Registered(hook_id, wrong)
@@ -149,22 +155,15 @@ def _is_ours(hook: Hook, link: Link | None, url: str, *, takes_over: bool) -> bo
     return takes_over and hook.get("name") == NAME
 
 
-def _reason(ours: Sequence[Hook], link: Link | None, wanted: Wanted) -> Reason | None:
-    """Why the webhook has to be made anew; null if one of ours is as it should be."""
-    if not ours:
+def _reason(known: Hook | None, link: Link | None, wanted: Wanted) -> Reason | None:
+    """Why the webhook has to be made anew; null if the one that we know is as it should be."""
+    if known is None or link is None:
         return Reason.MISSING
-    suiting = [hook for hook in ours if _listens(hook, wanted.url)]
-    if not suiting:
+    if not _listens(known, wanted.url):
         return Reason.DIFFERENT
-    if not any(_is_of(wanted.owner, hook) for hook in suiting):
+    if not _is_of(wanted.owner, known):
         return Reason.OWNER
-    if link is None or link.hook_digest != wanted.digest:
-        return Reason.CREDENTIALS
-    return None
-
-
-def _suits(hook: Hook, wanted: Wanted) -> bool:
-    return _listens(hook, wanted.url) and _is_of(wanted.owner, hook)
+    return None if link.hook_digest == wanted.digest else Reason.CREDENTIALS
 
 
 def _is_of(owner: Owner, hook: Hook) -> bool:
@@ -225,6 +224,16 @@ async def _register(client: Pipedrive, tenant: Tenant, url: str) -> Hook:
         },
     )
     return made if isinstance(made, dict) else {}
+
+
+async def _put_away(client: Pipedrive, hook_id: int) -> None:
+    """Trouble with it must not hide that ours has been made: what the other one still tells is
+    refused, or comes twice.
+    """
+    try:
+        await _delete(client, hook_id)
+    except (Refused, Unavailable) as trouble:
+        log.warning("hook_stays", extra={"hook_id": hook_id, "reason": str(trouble)})
 
 
 async def _delete(client: Pipedrive, hook_id: int) -> None:

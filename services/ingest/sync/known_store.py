@@ -36,11 +36,17 @@ SELECT $1, $2, *
        told = EXCLUDED.told, turn = EXCLUDED.turn, digest = EXCLUDED.digest
 """
 
-# The digest says what the newest body of all said, or nothing.
+# The digest says what the newest body of all said, or nothing. What is known already, as nearly
+# all that the sync published is, is looked up and not locked.
 HEAR = """
 INSERT INTO known AS held (company_id, entity, place, list, version, deleted, turn)
-SELECT *, 0
+SELECT heard.*, 0
   FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::boolean[])
+       AS heard (company_id, entity, place, list, version, deleted)
+ WHERE NOT EXISTS (SELECT FROM known
+                    WHERE known.company_id = heard.company_id AND known.entity = heard.entity
+                      AND known.place = heard.place AND known.version >= heard.version)
+ ORDER BY heard.company_id, heard.entity, heard.place
     ON CONFLICT (company_id, entity, place) DO UPDATE
    SET list = EXCLUDED.list, version = EXCLUDED.version, deleted = EXCLUDED.deleted, digest = NULL
  WHERE held.version < EXCLUDED.version
@@ -97,7 +103,7 @@ class Stretch(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What a webhook told of a row."""
+    """What was told of a row."""
 
     company_id: int
     entity: str
@@ -130,7 +136,7 @@ async def keep(
 
 async def hear(conn: Connection, told: Iterable[Heard]) -> None:
     """Of each row at most one."""
-    rows = sorted(told)
+    rows = list(told)
     if rows:
         await conn.execute(HEAR, *columns(rows, 6))
 

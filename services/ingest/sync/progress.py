@@ -4,6 +4,7 @@ Rule: what was published is marked after Kafka has acked it. Whoever goes on fro
 again what was published already, and finds that it is no news.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -13,6 +14,8 @@ from services.ingest.sync.steps import Step
 from services.ingest.sync.sync_store import Sync
 
 MOST_ERRORS: Final = 100
+OF_A_STEP: Final = frozenset({"step", "began", "rounds"})
+"""What a mark says of a step, however far it is."""
 WHOLE: Final = ""
 """In place of a row's id."""
 
@@ -43,8 +46,23 @@ class Progress:
 
     def start_over(self, of: List) -> None:
         """Read a list from its beginning, though some of it has been read."""
-        self._mark({name: self.sync.mark[name] for name in ("step", "began")})
+        self._mark({name: self.sync.mark[name] for name in OF_A_STEP & self.sync.mark.keys()})
         self.count(of, read=-self.sync.counts.get(of.name, {}).get("read", 0))
+
+    def in_vain(self, before: Mapping[str, Any]) -> None:
+        """A round of trying ends that began at this mark."""
+        rounds = self.rounds if self.sync.mark == before else 0
+        self.note(rounds=rounds + 1)
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds in a row the step was tried in without getting on."""
+        return int(self.mark("rounds") or 0)
+
+    @property
+    def gets_on(self) -> bool:
+        """Whether the step has come to a place from which it would go on."""
+        return not self.sync.mark.keys() <= OF_A_STEP
 
     def spend(self, tokens: int) -> None:
         self.sync = replace(self.sync, tokens=self.sync.tokens + tokens)

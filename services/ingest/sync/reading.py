@@ -1,67 +1,55 @@
 """Reads a company's lists from Pipedrive into the log: in full, what changed, and the newest.
 
 Rule 1: of a page, the news is published, then what we know, what seems to be missing and how far
-        we are is written in one transaction (see `progress`).
+        we are is written in one transaction (see `progress`). That is on disk before `written`
+        says so to the hearing.
 Rule 2: a mark that Pipedrive no longer understands begins the list anew.
 Rule 3: rows that were read within the second of their last change are read again when it is over.
 Rule 4: a row that is read again, or asked for by its id, was counted when its list showed it.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from services.ingest import rows, values
 from services.ingest.sync import comparing, known_store, lists, sync_store
+from services.ingest.sync.asking import MOST_IDS, Asking, Source, Stopped
 from services.ingest.sync.comparing import Compared, Rows
 from services.ingest.sync.hearing import LEFT_OUT
 from services.ingest.sync.known_store import Stretch
 from services.ingest.sync.lists import Kind, List
-from services.ingest.sync.offsets import Place
 from services.ingest.sync.progress import Progress
-from services.ingest.sync.status import Status
 from shared import db, heart, lifecycle
-from shared.kafka.publisher import Publisher
 from shared.observability import SYNC_ROWS
-from shared.pipedrive import costs
-from shared.pipedrive.client import MOST_PER_PAGE, Page, Pipedrive
 from shared.pipedrive.errors import Refused
 
 OVERLAP: Final = timedelta(minutes=2)
 """Clocks differ, and what was being written while we read may show later."""
-MOST_IDS: Final = 100
 ODD_MARK: Final = 400
 NO_MARKS: Final[lists.Params] = MappingProxyType({})
 SETTLED_S: Final = rows.SLACK.total_seconds() + 1.5
 
 
-class Stopped(Exception):
-    """The process is to stop; the sync goes on from its mark."""
-
-
-class Source(NamedTuple):
-    """Where one run of a sync reads from and writes to; `conn` is its claim."""
-
-    client: Pipedrive
-    conn: db.Connection
-    publisher: Publisher
-    status: Status
-    stop: asyncio.Event
-
-
 @dataclass(slots=True)
 class Reader:
-    source: Source
-    progress: Progress
+    asking: Asking
     unsettled: dict[str, set[str]] = field(default_factory=dict)
 
     @property
+    def source(self) -> Source:
+        return self.asking.source
+
+    @property
+    def progress(self) -> Progress:
+        return self.asking.progress
+
+    @property
     def company_id(self) -> int:
-        return self.source.client.company_id
+        return self.asking.company_id
 
     # Steps
 
@@ -69,7 +57,7 @@ class Reader:
         """A short list, which is read at once, and from its beginning if it was broken off."""
         if not is_last_word:
             self.progress.start_over(of)
-        async with aclosing(self._pages(of, {})) as pages:
+        async with aclosing(self.asking.pages(of, {})) as pages:
             async for page, asked_at in pages:
                 await self.take(Rows(of, page.rows, asked_at, is_last_word))
         await self._finish(of)
@@ -78,8 +66,7 @@ class Reader:
         """How many rows there may be: as many as we know of, or at most as the newest's number
         says. Numbers can be far apart, so where both are known the first is the better guess.
         """
-        page = await self.source.client.page(of.path, {**of.newest(), "limit": 1})
-        self._spend(of)
+        page = await self.asking.page(of, {**of.newest(), "limit": 1})
         newest = values.reference(page.rows[0].get("id")) if page.rows else 0
         with db.own(self.source.conn):
             known = await known_store.count(self.source.conn, self.company_id, of.entity, of.name)
@@ -98,7 +85,7 @@ class Reader:
         since -= OVERLAP
         reached = self.progress.mark("reached")
         start = max(since, datetime.fromisoformat(reached)) if reached else since
-        async with aclosing(self._pages(of, of.changed(start))) as pages:
+        async with aclosing(self.asking.pages(of, of.changed(start))) as pages:
             async for page, asked_at in pages:
                 times = [at for row in page.rows if (at := values.moment(row.get("update_time")))]
                 marks = {}
@@ -112,9 +99,10 @@ class Reader:
     async def newest(self, of: List, since: datetime) -> None:
         """What was added since then, be it without an update time. What another program brought
         in may say that it was added years ago: as long as pages bring news, the next one is read.
+        As a rule the first brings none, so none is fetched ahead.
         """
         since -= OVERLAP
-        async with aclosing(self._pages(of, of.newest())) as pages:
+        async with aclosing(self.asking.pages(of, of.newest(), ahead=False)) as pages:
             async for page, asked_at in pages:
                 found = await self.take(Rows(of, page.rows, asked_at))
                 added = [at for row in page.rows if (at := values.moment(row.get("add_time")))]
@@ -140,18 +128,10 @@ class Reader:
         shown: set[str] = set()
         for start in range(0, len(ids), MOST_IDS):
             asked_at = datetime.now(UTC)
-            found = await self._by_ids(of, ids[start : start + MOST_IDS])
+            found = await self.asking.by_ids(of, ids[start : start + MOST_IDS])
             await self.take(Rows(of, found, asked_at, is_last_word=True))
             shown |= {str(row.get(of.key)) for row in found}
         return shown
-
-    async def one(self, path: str) -> Any:
-        """Raises:
-        Refused: there is none for us.
-        """
-        heart.beat()
-        self.progress.spend(costs.call("GET", path).tokens)
-        return await self.source.client.get(path)
 
     # Pages
 
@@ -168,7 +148,7 @@ class Reader:
 
     async def _walk_from(self, of: List, start: str | int | None) -> None:
         after = bytes.fromhex(self.progress.mark("after") or "")
-        async with aclosing(self._pages(of, of.in_full(), start)) as pages:
+        async with aclosing(self.asking.pages(of, of.in_full(), start)) as pages:
             async for page, asked_at in pages:
                 upto = after
                 for row in page.rows:
@@ -183,50 +163,10 @@ class Reader:
         shown: list[bytes] = []
         began = self.progress.began()
         self.progress.start_over(of)
-        async with aclosing(self._pages(of, of.in_full())) as pages:
+        async with aclosing(self.asking.pages(of, of.in_full())) as pages:
             async for page, asked_at in pages:
                 shown += (await self.take(Rows(of, page.rows, asked_at))).places
         await self._suspect(of, Stretch(b"", None), began, shown)
-
-    async def _pages(
-        self, of: List, params: lists.Params, start: str | int | None = None
-    ) -> AsyncGenerator[tuple[Page, datetime], None]:
-        """Each page, and a moment before it was asked for: the next one is asked for as soon as
-        one has come.
-        """
-        asked_at = datetime.now(UTC)
-        if of.kind is Kind.OFFSET:
-            shown = self._by_offset(of, params)
-        else:
-            shown = self.source.client.pages(of.path, params, start=start)
-        async with aclosing(shown) as pages:
-            async for page in pages:
-                heart.beat()
-                came_at = datetime.now(UTC)
-                if self.source.stop.is_set():
-                    raise Stopped
-                self._spend(of)
-                yield page, asked_at
-                asked_at = came_at
-
-    async def _by_offset(self, of: List, params: lists.Params) -> AsyncGenerator[Page, None]:
-        place = Place(sorted_by=str(params["sort"]).split()[0])
-        while place.start is not None:
-            asked = {"limit": MOST_PER_PAGE, **params, "start": place.start}
-            yield place.handed_on(await self.source.client.page(of.path, asked))
-
-    async def _by_ids(self, of: List, ids: Sequence[str]) -> list[Any]:
-        if of.kind is Kind.NUMBERED:
-            self._spend(of)
-            page = await self.source.client.page(of.path, {"ids": ids, "limit": MOST_IDS})
-            return list(page.rows)
-        found = []
-        for each in ids:
-            try:
-                found.append(await self.one(f"{lists.OF_ENTITY[of.entity].path}/{each}"))
-            except Refused:
-                continue
-        return [row for row in found if isinstance(row, dict)]
 
     # What follows from them
 
@@ -267,6 +207,7 @@ class Reader:
         except BaseException:
             self.progress.sync = before
             raise
+        self.source.written.note(found.records)
         heart.beat()
         await self.source.status.running(self.progress.sync)
 
@@ -316,6 +257,3 @@ class Reader:
         """
         if await lifecycle.wait_or_stop(seconds, self.source.stop):
             raise Stopped
-
-    def _spend(self, of: List) -> None:
-        self.progress.spend(costs.call("GET", of.path).tokens)

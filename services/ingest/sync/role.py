@@ -21,6 +21,7 @@ from services.ingest.sync.connecting import Connecting
 from services.ingest.sync.runner import Runner
 from services.ingest.sync.running import Parts
 from services.ingest.sync.watching import Watcher
+from services.ingest.sync.written import Written
 from shared import db, lifecycle, service
 from shared.app import Ping
 from shared.errors import Unavailable
@@ -82,10 +83,23 @@ class Sync:
         await self.prepare(stop)
         await lifecycle.idle(stop)
 
+    def consumer(self) -> Consumer:
+        """Hears the log."""
+        return Consumer(
+            hearing.slowly(self.parts.settings),
+            service=SCHEMA,
+            topics=hearing.TOPICS,
+            pool=self.hearing_pool,
+            apply=hearing.apply,
+            publisher=self.parts.publisher,
+            pace=hearing.PACE,
+            passes_over=self.parts.written.has,
+        )
+
     def _once_connected(
         self, loop: lifecycle.Loop
     ) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
-        """Hearing what webhooks told costs as much as taking them, and is of use only where a
+        """Hearing what was told costs as much as taking them, and is of use only where a
         sync will compare with it; who begins later hears the log from its start.
         """
 
@@ -108,16 +122,7 @@ class Sync:
         """Of a process that does the work, once there is somewhere to write to."""
         await self.prepare(stop)
         await service.prepare_topics(self.parts.settings, TOPICS, stop)
-        consumer = Consumer(
-            hearing.slowly(self.parts.settings),
-            service=SCHEMA,
-            topics=hearing.TOPICS,
-            pool=self.hearing_pool,
-            apply=hearing.apply,
-            publisher=self.parts.publisher,
-            pace=hearing.PACE,
-            passes_over=hearing.is_of_the_sync,
-        )
+        consumer = self.consumer()
         loops = (
             Runner(self.parts, self.pool).run,
             Watcher(self.parts, self.pool, self.tenants).run,
@@ -139,7 +144,7 @@ async def assembled(settings: IngestSettings, tenants: Tenants) -> AsyncIterator
         db.pool(_dsn(settings), SCHEMA, size=settings.pool_size) as pool,
         db.pool(_dsn(settings), SCHEMA, size=2, durable=False) as hearing_pool,
     ):
-        parts = Parts(settings, clients, publisher)
+        parts = Parts(settings, clients, publisher, Written())
         yield Sync(parts, pool, hearing_pool, budget, tenants, asyncio.Event())
 
 

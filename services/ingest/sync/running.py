@@ -2,42 +2,39 @@
 
 Rule 1: what passes by waiting is waited out with the sync kept open: a moment for trouble on the
         way, until midnight for the day's tokens. What never works ends it, or the one list that
-        is refused.
+        is refused (see `trying`).
 Rule 2: only a sync that came to its end moves the moments from which the next delta reads, and of
         a list only if it read that one.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 from services.ingest.settings import IngestSettings
-from services.ingest.sync import schedule, sync_store, vanishing, windows
+from services.ingest.sync import schedule, sync_store, trying, vanishing, windows
+from services.ingest.sync.asking import Asking, Source, Stopped
 from services.ingest.sync.claim import claimed
 from services.ingest.sync.lists import List
 from services.ingest.sync.progress import Progress
-from services.ingest.sync.reading import Reader, Source, Stopped
+from services.ingest.sync.reading import Reader
 from services.ingest.sync.status import Status
 from services.ingest.sync.steps import Act, Mode, Step, left, plan
 from services.ingest.sync.sync_store import Sync
-from shared import db, heart, lifecycle
+from services.ingest.sync.written import Written
+from shared import db, heart
 from shared.errors import Poison, Unavailable
 from shared.kafka.publisher import Publisher
 from shared.observability import SYNCS, bound
-from shared.pipedrive.budget import Purpose
 from shared.pipedrive.client import Clients
-from shared.pipedrive.errors import Blocked, BurstSpent, DaySpent, Refused
+from shared.pipedrive.errors import Blocked, DaySpent, Refused
 
 log = logging.getLogger(__name__)
 
-TRIES: Final = 8
-RETRY_AFTER: Final = timedelta(seconds=10)
-NOTHING_WORKS: Final = frozenset({401, 402, 409})
-"""The token, the account or the connection is not accepted: no list will be read."""
 KEPT_DAYS: Final = 30
 
 
@@ -46,6 +43,7 @@ class Parts:
     settings: IngestSettings
     clients: Clients
     publisher: Publisher
+    written: Written
 
     @property
     def dsn(self) -> str:
@@ -82,77 +80,40 @@ class Run:
 
     async def go(self, stop: asyncio.Event) -> None:
         status = await Status.of(self._parts.publisher, self._conn, self._sync.company_id)
+        reader = self._reader(status, stop)
         try:
-            reader = self._reader(status, stop)
-            await self._retried(reader, lambda: status.running(self._sync))
+            await trying.again(reader, lambda: status.running(self._sync))
             await self._steps(reader)
             await self._complete(status)
         except Stopped:
             log.info("sync_interrupted", extra={"step": self._progress.step})
         except (DaySpent, Blocked) as spent:
-            await self._wait(status, str(spent), spent.until)
+            await self._wait(reader, spent, spent.until)
         except Refused as refused:
             await self._fail(status, refused.sentence)
         except Poison as why:
             await self._fail(status, str(why))
         except Unavailable as outage:
-            await self._wait(status, str(outage), datetime.now(UTC) + RETRY_AFTER)
+            rest = trying.rest(outage, self._progress.rounds)
+            await self._wait(reader, outage, datetime.now(UTC) + rest)
 
     def _reader(self, status: Status, stop: asyncio.Event) -> Reader:
-        client = self._parts.clients.of(self._sync.company_id, Purpose.SYNC)
-        source = Source(client, self._conn, self._parts.publisher, status, stop)
-        return Reader(source, self._progress)
+        parts, conn = self._parts, self._conn
+        source = Source(parts.clients, conn, parts.publisher, parts.written, status, stop)
+        return Reader(Asking(source, self._progress))
 
     async def _steps(self, reader: Reader) -> None:
         for step in left(self._plan(), self._progress.step):
+            if step.of.name in self._progress.refused:
+                continue
             self._progress.begin(step, datetime.now(UTC))
             log.info("sync_step", extra={"step": step.name})
-            await self._persist(reader, step)
-        await self._retried(reader, reader.settle)
+            await trying.through(reader, step, partial(self._act, reader, step))
+        await trying.again(reader, reader.settle)
 
     def _plan(self) -> tuple[Step, ...]:
         is_thorough = schedule.is_thorough(self._sync, self._parts.settings)
         return plan(self._sync.reads, is_thorough=is_thorough)
-
-    async def _persist(self, reader: Reader, step: Step) -> None:
-        """The step, unless its list is refused to us."""
-        try:
-            await self._retried(reader, lambda: self._act(reader, step))
-        except Refused as refused:
-            if refused.status in NOTHING_WORKS:
-                raise
-            log.warning("sync_list_refused", extra={"list": step.of.name})
-            self._progress.refuse(step.of, refused.sentence)
-
-    async def _retried(self, reader: Reader, act: Callable[[], Awaitable[None]]) -> None:
-        """Whatever stops it for a moment: as long as it gets on in between."""
-        tries, mark = 0, self._sync.mark
-        for wait in lifecycle.waits():
-            heart.beat()
-            try:
-                await act()
-            except (DaySpent, Blocked):
-                raise
-            except Unavailable as outage:
-                tries = 1 if self._sync.mark != mark else tries + 1
-                mark = self._sync.mark
-                if tries >= TRIES or self._conn.is_closed():
-                    raise
-                log.info("sync_waits", extra={"reason": str(outage)})
-                if isinstance(outage, BurstSpent):
-                    await self._hold(reader, outage)
-                else:
-                    await reader.pause(wait)
-            else:
-                return
-
-    async def _hold(self, reader: Reader, spent: BurstSpent) -> None:
-        """Wait for the burst, and say so meanwhile as of the day's tokens."""
-        until = datetime.now(UTC) + timedelta(seconds=spent.retry_after_s)
-        await self._note_wait(reader.source.status, str(spent), until)
-        await reader.pause(spent.retry_after_s)
-        with db.own(self._conn):
-            await sync_store.start(self._conn, self._sync.id)
 
     async def _act(self, reader: Reader, step: Step) -> None:
         since = self._since(step.of)
@@ -192,7 +153,7 @@ class Run:
                 await sync_store.advance(self._conn, sync)
                 await sync_store.completed(
                     self._conn,
-                    sync.company_id,
+                    sync,
                     since=sync.started_at or now,
                     behind=left,
                     incremental_due=schedule.next_incremental(now, settings),
@@ -216,17 +177,6 @@ class Run:
                 await sync_store.end(self._conn, sync.id, "failed", reason)
         SYNCS.labels(sync.mode.value, "failed").inc()
 
-    async def _wait(self, status: Status, reason: str, until: datetime) -> None:
-        log.warning("sync_waits", extra={"reason": reason, "until": until.isoformat()})
-        await self._note_wait(status, reason, until)
-
-    async def _note_wait(self, status: Status, reason: str, until: datetime) -> None:
-        heart.beat()
-        with db.own(self._conn):
-            await sync_store.advance(self._conn, self._sync)
-            await sync_store.wait(self._conn, self._sync.id, reason, until)
-        try:
-            await status.waits(self._sync)
-        except Unavailable as outage:  # it waits all the same, and tells when it goes on
-            log.info("sync_wait_untold", extra={"reason": str(outage)})
-        heart.beat()
+    async def _wait(self, reader: Reader, outage: Unavailable, until: datetime) -> None:
+        log.warning("sync_waits", extra={"reason": str(outage), "until": until.isoformat()})
+        await trying.note_wait(reader, str(outage), until)

@@ -56,7 +56,9 @@ START = f"""
 UPDATE syncs
    SET state = 'running', reason = NULL, started_at = coalesce(started_at, clock_timestamp()),
        since = coalesce(syncs.since, connections.since),
-       behind = coalesce(syncs.behind, connections.behind)
+       behind = coalesce(syncs.behind, connections.behind),
+       mended_at = CASE WHEN syncs.started_at IS NULL
+                        THEN connections.mended_at ELSE syncs.mended_at END
   FROM connections
  WHERE syncs.id = $1 AND syncs.finished_at IS NULL
    AND connections.company_id = syncs.company_id
@@ -74,21 +76,39 @@ UPDATE syncs SET state = $2, reason = $3, finished_at = clock_timestamp() WHERE 
 RETURNING finished_at
 """
 
-# The next delta begins where this sync did: what changed since then it may have missed.
+# The next delta begins where this sync did: what changed since then it may have missed. Where the
+# webhook was made anew meanwhile, it begins where what was lost did, and at once.
 COMPLETED = """
 UPDATE connections
-   SET since = $2, behind = $3, incremental_due = $4, full_due = coalesce($5, full_due)
- WHERE company_id = $1
+   SET since = CASE WHEN connections.mended_at IS DISTINCT FROM syncs.mended_at
+                    THEN least(connections.since, $3) ELSE $3 END,
+       behind = $4,
+       incremental_due = CASE WHEN connections.mended_at IS DISTINCT FROM syncs.mended_at
+                              THEN now() ELSE $5 END,
+       full_due = coalesce($6, full_due)
+  FROM syncs
+ WHERE connections.company_id = $1 AND syncs.id = $2
 """
 
 # Only a sync that read all in full was the night's.
 POSTPONE = """
 UPDATE connections
-   SET incremental_due = $3,
+   SET incremental_due = CASE WHEN syncs.started_at IS NOT NULL
+                               AND connections.mended_at IS DISTINCT FROM syncs.mended_at
+                              THEN now() ELSE $3 END,
        full_due = CASE WHEN full_due <= now() AND (syncs.mode = 'full' OR syncs.since IS NULL)
                        THEN full_due + interval '1 day' ELSE full_due END
   FROM syncs
  WHERE connections.company_id = $1 AND syncs.id = $2
+"""
+
+# By the last sync that tried the list.
+WAS_REFUSED = """
+SELECT errors @> jsonb_build_array(jsonb_build_object('list', $2::text, 'id', ''))
+  FROM syncs
+ WHERE company_id = $1 AND state = 'done' AND counts ? $2
+ ORDER BY created_at DESC
+ LIMIT 1
 """
 
 LAST_COMPLETED = """
@@ -194,19 +214,27 @@ async def end(conn: Connection, sync_id: UUID, state: str, reason: str | None) -
 
 async def completed(
     conn: Connection,
-    company_id: int,
+    sync: Sync,
     *,
     since: datetime,
     behind: dict[str, str],
     incremental_due: datetime,
     full_due: datetime | None,
 ) -> None:
-    await conn.execute(COMPLETED, company_id, since, behind, incremental_due, full_due)
+    whose = sync.company_id, sync.id
+    await conn.execute(COMPLETED, *whose, since, behind, incremental_due, full_due)
 
 
 async def postpone(conn: Connection, company_id: int, failed_id: UUID, until: datetime) -> None:
-    """After a failure, which the next try by the clock need not repeat at once."""
+    """After a failure, which the next try by the clock need not repeat at once, unless the webhook
+    was made anew meanwhile.
+    """
     await conn.execute(POSTPONE, company_id, failed_id, until)
+
+
+async def was_refused(conn: Connection, sync: Sync, in_list: str) -> bool:
+    """Whether the last sync of the company that tried a list could not read it."""
+    return bool(await conn.fetchval(WAS_REFUSED, sync.company_id, in_list))
 
 
 async def last_completed(conn: Connection, company_id: int) -> datetime | None:

@@ -3,6 +3,7 @@
 Rule 1: a row is gone when Pipedrive says so of that row: by 404, or by showing it as deleted. That
         it is not in a list says nothing: it may have been archived, or hidden from our user.
 Rule 2: it counts as gone since the walk began, so that whatever a webhook tells later wins.
+Rule 3: where the token or the account is not accepted, nothing has been said of any row.
 """
 
 import asyncio
@@ -13,9 +14,10 @@ from typing import Any, Final
 
 from services.ingest import rows
 from services.ingest.sync import comparing, known_store, lists
+from services.ingest.sync.asking import MOST_IDS, NOTHING_WORKS, Stopped
 from services.ingest.sync.comparing import Rows
 from services.ingest.sync.lists import Kind, List
-from services.ingest.sync.reading import MOST_IDS, Reader, Stopped
+from services.ingest.sync.reading import Reader
 from shared import db, heart
 from shared.pipedrive.client import DEADLINE_S
 from shared.pipedrive.errors import Refused
@@ -66,7 +68,8 @@ async def _settle(reader: Reader, of: List, places: Sequence[bytes]) -> None:
         )
     found = comparing.gone(reader.company_id, of, known, await _walk_began(reader))
     found.failures += seen.failures
-    await reader.keep(Rows(of, (), asked_at), found, cleared=places)
+    marks = {"cleared": places[-1].hex()}
+    await reader.keep(Rows(of, (), asked_at), found, cleared=places, marks=marks)
 
 
 async def _walk_began(reader: Reader) -> datetime:
@@ -105,8 +108,10 @@ async def _look_at_each(reader: Reader, of: List, ids: Sequence[str]) -> Seen:
 
 async def _look(reader: Reader, of: List, entity_id: str, seen: Seen) -> None:
     try:
-        row = await reader.one(f"{lists.OF_ENTITY[of.entity].path}/{entity_id}")
+        row = await reader.asking.one(f"{lists.OF_ENTITY[of.entity].path}/{entity_id}")
     except Refused as refused:
+        if refused.status in NOTHING_WORKS:
+            raise
         if refused.status in GONE:
             seen.gone.append(entity_id)
         elif refused.status != HIDDEN:

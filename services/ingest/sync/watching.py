@@ -1,6 +1,7 @@
 """Looks after our webhooks: one that was deleted or switched off is made anew.
 
-Rule 1: what was lost meanwhile is read by a delta that begins at the last event that came.
+Rule 1: what was lost meanwhile is read by a delta that begins at the last event that came: at
+        once, or where a sync is open, right after it.
 Rule 2: looking and mending take a few calls and go on beyond sync's share of the day: a webhook
         that is gone until midnight loses more than the share saves. The delta waits for its share.
 Rule 3: credentials that were changed in the tenants file are brought to Pipedrive at once: until
@@ -85,5 +86,4 @@ class Watcher:
                 return
             HOOKS_MENDED.labels(registered.mended).inc()
             with db.errors():
-                await connection_store.read_from_last_event(conn, company_id)
                 await sync_store.ask(conn, company_id, Mode.INCREMENTAL, CAUSE)

@@ -2,12 +2,13 @@
 
 Rule 1: it is the beginning of the last sync that read the list to its end: what changed since then
         that one may have missed.
-Rule 2: for most lists that was the last sync. One that was refused to us then, or is not read
-        every time, is behind; its moment stays, and holds up no other.
+Rule 2: for most lists that was the last sync. One that was refused to us then, or gave no answer,
+        or is not read every time, is behind; its moment stays, and holds up no other. Where no
+        sync has read it yet, it is read whole.
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from services.ingest.sync.lists import List
@@ -15,6 +16,9 @@ from services.ingest.sync.steps import WHOLE_DELTA, Act, Step
 
 CHANGING: Final = tuple(step.of for step in WHOLE_DELTA if step.act is Act.DELTA)
 READING: Final = frozenset({Act.DELTA, Act.WALK})
+
+BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""Older than anything in Pipedrive."""
 
 Behind = Mapping[str, str]
 """Moments by the names of the lists, as they are stored."""
@@ -28,12 +32,11 @@ def begins(of: List, since: datetime, behind: Behind) -> datetime:
 def left_behind(
     steps: Collection[Step], refused: Collection[str], since: datetime | None, behind: Behind
 ) -> dict[str, str]:
-    """The lists that a sync of these steps did not read to their end, and where each is. A company
-    that was never read in full has no such moment.
+    """The lists that a sync of these steps did not read to their end, and where each is. Null is
+    the `since` of a company that was never read in full.
     """
     read = {step.of.name for step in steps if step.act in READING} - set(refused)
-    if since is None:
-        return {}
+    usual = BEGINNING if since is None else since
     return {
-        of.name: begins(of, since, behind).isoformat() for of in CHANGING if of.name not in read
+        of.name: begins(of, usual, behind).isoformat() for of in CHANGING if of.name not in read
     }

@@ -43,5 +43,9 @@ def test_who_reads_from_earlier_on_reads_so_of_every_list() -> None:
     assert windows.begins(lists.ARCHIVED_LEADS, BEGAN - HOUR, behind) == BEGAN - HOUR
 
 
-def test_what_was_refused_to_the_first_sync_of_a_company_is_behind_no_moment() -> None:
-    assert windows.left_behind(steps.FULL, {"leads"}, None, {}) == {}
+def test_what_the_first_sync_of_a_company_could_not_read_is_read_whole_by_the_next() -> None:
+    behind = windows.left_behind(steps.FULL, {"leads"}, None, {})
+
+    assert behind.keys() == {"leads"}
+    assert windows.begins(lists.LEADS, BEGAN, behind) == windows.BEGINNING
+    assert windows.begins(lists.PERSONS, BEGAN, behind) == BEGAN

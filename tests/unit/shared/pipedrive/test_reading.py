@@ -7,6 +7,7 @@ from shared.pipedrive.reading import Verdict
 OK = b'{"success": true, "data": {}}'
 REFUSED = b'{"success": false, "error": "Person not found"}'
 GONE = {"X-Daily-RateLimit-Token-Limit": "30000", "X-Daily-RateLimit-Token-Remaining": "0"}
+NONE_LEFT = {"X-Daily-RateLimit-Token-Remaining": "0"}
 LEFT = {"X-Daily-RateLimit-Token-Limit": "30000", "X-Daily-RateLimit-Token-Remaining": "17"}
 
 
@@ -26,6 +27,8 @@ def answer(status: int, content: bytes = OK, **headers: str) -> reading.Answer:
         (429, b"", {}, Verdict.BURST_SPENT),
         (429, b"<html>", LEFT, Verdict.BURST_SPENT),
         (429, b"", GONE, Verdict.DAY_SPENT),
+        (429, b"", NONE_LEFT, Verdict.DAY_SPENT),
+        (429, b"", {"X-Daily-RateLimit-Token-Limit": "30000"}, Verdict.BURST_SPENT),
         (500, b'{"success": false, "error": "Internal"}', {}, Verdict.BROKEN),
         (502, b"<html>Bad gateway</html>", {}, Verdict.BROKEN),
         (200, b'{"success": true, "da', {}, Verdict.BROKEN),
@@ -89,3 +92,7 @@ def test_headers_that_say_nothing_readable_say_nothing() -> None:
 
     assert found.day is None
     assert found.burst == (None, None)
+
+
+def test_what_is_left_of_the_day_counts_also_where_its_limit_is_not_said() -> None:
+    assert answer(200, **{"X-Daily-RateLimit-Token-Remaining": "17"}).day == (None, 17)

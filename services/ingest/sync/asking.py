@@ -1,0 +1,141 @@
+"""What one run of a sync asks of Pipedrive, and what that costs.
+
+Rule 1: each call is made with the credential that the tenants file has by then; of a company that
+        it names no more nothing is read.
+Rule 2: a page that is shown is paid for, and so is a row that was asked for by itself, be it in
+        vain.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from services.ingest.sync import lists
+from services.ingest.sync.lists import Kind, List
+from services.ingest.sync.offsets import Place
+from services.ingest.sync.progress import Progress
+from services.ingest.sync.status import Status
+from services.ingest.sync.written import Written
+from shared import db, heart
+from shared.kafka.publisher import Publisher
+from shared.pipedrive import costs
+from shared.pipedrive.budget import Purpose
+from shared.pipedrive.client import MOST_PER_PAGE, Clients, Credential, Page, Pipedrive
+from shared.pipedrive.errors import Refused, Unanswered
+
+MOST_IDS: Final = 100
+NOTHING_WORKS: Final = frozenset({401, 402, 409})
+"""The token, the account or the connection is not accepted: no list will be read."""
+
+
+class Stopped(Exception):
+    """The process is to stop; the sync goes on from its mark."""
+
+
+class Source(NamedTuple):
+    """Where one run of a sync reads from and writes to; `conn` is its claim."""
+
+    clients: Clients
+    conn: db.Connection
+    publisher: Publisher
+    written: Written
+    status: Status
+    stop: asyncio.Event
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    source: Source
+    progress: Progress
+
+    @property
+    def company_id(self) -> int:
+        return self.progress.sync.company_id
+
+    @property
+    def client(self) -> Pipedrive:
+        """Raises:
+        NotConnected: the tenants file has no token of the company, or none any more.
+        """
+        return self.source.clients.of(self.company_id, Purpose.SYNC)
+
+    def credential(self) -> Credential:
+        """What the next call is made with. Raises as `client`."""
+        return self.source.clients.credential(self.company_id)
+
+    async def page(self, of: List, params: lists.Params) -> Page:
+        found = await self.client.page(of.path, params)
+        self._spend(of)
+        return found
+
+    async def pages(
+        self,
+        of: List,
+        params: lists.Params,
+        start: str | int | None = None,
+        *,
+        ahead: bool = True,
+    ) -> AsyncGenerator[tuple[Page, datetime], None]:
+        """Each page, and a moment before it was asked for: the next one may be asked for as soon
+        as one has come.
+        """
+        asked_at = datetime.now(UTC)
+        if of.kind is Kind.OFFSET:
+            shown = self._by_offset(of, params)
+        else:
+            shown = self.client.pages(of.path, params, start=start, ahead=ahead)
+        async with aclosing(shown) as pages:
+            async for page in pages:
+                heart.beat()
+                came_at = datetime.now(UTC)
+                if self.source.stop.is_set():
+                    raise Stopped
+                self.source.clients.of(self.company_id)  # unless the file names it no more
+                self._spend(of)
+                yield page, asked_at
+                asked_at = came_at
+
+    async def by_ids(self, of: List, ids: Sequence[str]) -> list[Any]:
+        """Those of the rows that there are for us."""
+        if of.kind is Kind.NUMBERED:
+            page = await self.page(of, {"ids": ids, "limit": MOST_IDS})
+            return list(page.rows)
+        found = []
+        for each in ids:
+            try:
+                found.append(await self.one(f"{lists.OF_ENTITY[of.entity].path}/{each}"))
+            except Refused as refused:
+                if refused.status in NOTHING_WORKS:
+                    raise
+        return [row for row in found if isinstance(row, dict)]
+
+    async def one(self, path: str) -> Any:
+        """Raises:
+        Refused: there is none for us.
+        """
+        heart.beat()
+        self.progress.spend(costs.call("GET", path).tokens)
+        return await self.client.get(path)
+
+    async def is_answered(self, of: List) -> bool:
+        """Whether Pipedrive says anything of the list, be it that it is not for us."""
+        heart.beat()
+        try:
+            await self.page(of, {"limit": 1})
+        except Unanswered:
+            return False
+        except Refused as refused:
+            return refused.status not in NOTHING_WORKS
+        return True
+
+    async def _by_offset(self, of: List, params: lists.Params) -> AsyncGenerator[Page, None]:
+        place = Place(sorted_by=str(params["sort"]).split()[0])
+        while place.start is not None:
+            asked = {"limit": MOST_PER_PAGE, **params, "start": place.start}
+            yield place.handed_on(await self.client.page(of.path, asked))
+
+    def _spend(self, of: List) -> None:
+        self.progress.spend(costs.call("GET", of.path).tokens)

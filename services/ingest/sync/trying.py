@@ -1,0 +1,145 @@
+"""How long a step of a sync is tried.
+
+Rule 1: what passes by waiting is tried again, a round of tries at a time; a round that did not get
+        on is the caller's to wait out, longer each time.
+Rule 2: a list that stays without an answer for some rounds, while others are answered, is given up
+        for this time, as one that is refused: it would hold up all others, and use up their
+        tokens. The next sync tries it less often. Where no list is answered it is Pipedrive that
+        is away, and that passes.
+Rule 3: a credential that is not accepted any more is looked up in the tenants file: with another
+        one the step goes on from its mark.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from services.ingest.sync import lists, sync_store
+from services.ingest.sync.asking import NOTHING_WORKS
+from services.ingest.sync.lists import List
+from services.ingest.sync.reading import Reader
+from services.ingest.sync.steps import Act, Step
+from shared import db, heart, lifecycle
+from shared.errors import Unavailable
+from shared.pipedrive.errors import Blocked, BurstSpent, DaySpent, Refused, Unanswered
+
+log = logging.getLogger(__name__)
+
+TRIES: Final = 8
+ROUNDS: Final = 5
+TRIES_AGAIN: Final = 2
+"""Of a list of which the last sync could read nothing, in one round; and after so many rounds."""
+RETRY_AFTER: Final = timedelta(seconds=10)
+LONGEST_WAIT: Final = timedelta(minutes=10)
+"""From one round to the next; those before it double. Tries cost tokens: those of a whole day of
+an outage are half of the share that sync has of the smallest plan.
+"""
+ASKED_BESIDES: Final = (lists.ORGANIZATIONS, lists.PERSONS, lists.ACTIVITIES)
+UNAUTHORIZED: Final = 401
+MOST_DOUBLINGS: Final = 8
+
+Attempt = Callable[[], Awaitable[None]]
+
+
+async def through(reader: Reader, step: Step, attempt: Attempt) -> None:
+    """The step, unless its list is refused to us, or given up.
+
+    Raises:
+        Unavailable: not now.
+        Refused: nothing at all is accepted.
+    """
+    progress, before = reader.progress, reader.progress.sync.mark
+    is_doubted = await _is_doubted(reader, step.of)
+    tries = TRIES_AGAIN if is_doubted or progress.rounds >= ROUNDS else TRIES
+    try:
+        await again(reader, attempt, tries)
+    except Refused as refused:
+        if refused.status in NOTHING_WORKS:
+            raise
+        log.warning("sync_list_refused", extra={"list": step.of.name})
+        progress.refuse(step.of, refused.sentence)
+    except Unanswered as silence:
+        if step.act is Act.MEASURE:
+            return  # it tells only how much there may be
+        progress.in_vain(before)
+        rounds = 1 if is_doubted and not progress.gets_on else ROUNDS
+        if progress.rounds < rounds or not await _is_alone(reader, step.of):
+            raise
+        log.warning("sync_list_given_up", extra={"list": step.of.name})
+        progress.refuse(step.of, str(silence))
+
+
+async def again(reader: Reader, attempt: Attempt, tries: int = TRIES) -> None:
+    """Whatever stops it for a moment: as long as it gets on in between."""
+    left, mark = tries, reader.progress.sync.mark
+    for wait in lifecycle.waits():
+        heart.beat()
+        credential = reader.asking.credential()
+        try:
+            await attempt()
+        except (DaySpent, Blocked):
+            raise
+        except Refused as refused:
+            if refused.status != UNAUTHORIZED or reader.asking.credential() == credential:
+                raise
+            log.info("sync_credential_renewed")
+        except Unavailable as outage:
+            gets_on = reader.progress.sync.mark != mark
+            left, mark = (TRIES if gets_on else left) - 1, reader.progress.sync.mark
+            if not left or reader.source.conn.is_closed():
+                raise
+            log.info("sync_waits", extra={"reason": str(outage)})
+            await _pause(reader, outage, wait)
+        else:
+            return
+
+
+def rest(outage: Unavailable, rounds: int) -> timedelta:
+    """Until the next round."""
+    if not isinstance(outage, Unanswered):
+        return RETRY_AFTER
+    longer = RETRY_AFTER * (1 << min(max(0, rounds - 1), MOST_DOUBLINGS))
+    return min(longer, LONGEST_WAIT)
+
+
+async def note_wait(reader: Reader, reason: str, until: datetime) -> None:
+    """Write down that it waits, and tell."""
+    heart.beat()
+    conn, sync = reader.source.conn, reader.progress.sync
+    with db.own(conn):
+        await sync_store.advance(conn, sync)
+        await sync_store.wait(conn, sync.id, reason, until)
+    try:
+        await reader.source.status.waits(sync)
+    except Unavailable as outage:  # it waits all the same, and tells when it goes on
+        log.info("sync_wait_untold", extra={"reason": str(outage)})
+    heart.beat()
+
+
+async def _is_doubted(reader: Reader, of: List) -> bool:
+    """Whether the last sync could not read the list, and this one has read none of it either."""
+    progress, conn = reader.progress, reader.source.conn
+    with db.own(conn):
+        was_refused = await sync_store.was_refused(conn, progress.sync, of.name)
+    return was_refused and not progress.gets_on
+
+
+async def _is_alone(reader: Reader, of: List) -> bool:
+    """Whether other lists are answered."""
+    for other in ASKED_BESIDES:
+        if other.entity != of.entity and await reader.asking.is_answered(other):
+            return True
+    return False
+
+
+async def _pause(reader: Reader, outage: Unavailable, wait_s: float) -> None:
+    """A burst is waited for as the day's tokens are, and it is said so meanwhile."""
+    if not isinstance(outage, BurstSpent):
+        await reader.pause(wait_s)
+        return
+    until = datetime.now(UTC) + timedelta(seconds=outage.retry_after_s)
+    await note_wait(reader, str(outage), until)
+    await reader.pause(outage.retry_after_s)
+    with db.own(reader.source.conn):
+        await sync_store.start(reader.source.conn, reader.progress.sync.id)

@@ -1,0 +1,112 @@
+"""A token that changes or is not accepted any more while a sync is under way."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from devstack.pipedrive.api import lists
+from devstack.pipedrive.api.asking import Asked
+from devstack.pipedrive.api.faults import Faults
+from devstack.pipedrive.api.lists import Sight
+from devstack.pipedrive.api.tables import Order, Table
+from services.ingest.sync.steps import Mode
+from shared.pipedrive import client
+from tests.support.commands import a_tenant
+from tests.support.synchronised import A_USER, Company
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+ANOTHER_TOKEN = "another-token-of-the-double"
+
+
+def write_tenants(company: Company, *tenants: dict[str, Any]) -> None:
+    company.sync.parts.settings.tenants_file.write_text(json.dumps(tenants))
+
+
+def when_persons_are_walked(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> list[str]:
+    """Does so as their first page is shown, of one row; whose pages of a walk were asked for."""
+    listed, walked = lists.v2, []
+
+    def and_then(table: Table, asked: Asked, sight: Sight, *, archived: bool = False) -> bytes:
+        if not asked.descending and not archived:
+            if table.entity == "person" and "person" not in walked:
+                act()
+            walked.append(table.entity)
+        return listed(table, asked, sight, archived=archived)
+
+    monkeypatch.setattr(client, "MOST_PER_PAGE", 1)
+    monkeypatch.setattr(lists, "v2", and_then)
+    return walked
+
+
+async def test_a_token_that_is_changed_during_a_sync_does_not_begin_it_anew(
+    synchronised_company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company = synchronised_company
+
+    def change() -> None:
+        monkeypatch.setattr(company.double.server, "_api_token", ANOTHER_TOKEN)
+        write_tenants(company, a_tenant(company.double.url, api_token=ANOTHER_TOKEN))
+
+    walked = when_persons_are_walked(monkeypatch, change)
+
+    assert await company.syncs(A_USER, Mode.FULL) == "done"
+
+    for entity, name in (("organization", "organizations"), ("person", "persons")):
+        assert walked.count(entity) == company.ended[-1].counts[name]["read"] > 1
+
+
+async def test_a_token_that_is_not_accepted_any_more_and_stands_in_the_file_fails_the_sync(
+    synchronised_company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company = synchronised_company
+
+    def change() -> None:
+        monkeypatch.setattr(company.double.server, "_api_token", ANOTHER_TOKEN)
+
+    when_persons_are_walked(monkeypatch, change)
+
+    assert await company.syncs(A_USER, Mode.FULL) == "failed"
+    assert company.ended[-1].reason == "Pipedrive does not accept the API token."
+
+
+async def test_a_company_that_leaves_the_file_is_read_no_further(
+    synchronised_company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company = synchronised_company
+
+    def leave() -> None:
+        write_tenants(company)
+        company.sync.tenants.reload()
+
+    walked = when_persons_are_walked(monkeypatch, leave)
+
+    assert await company.syncs(A_USER, Mode.FULL) == "failed"
+    assert "has no API token" in (company.ended[-1].reason or "")
+    assert walked.count("person") == 1
+
+
+@pytest.mark.parametrize("status", [401, 402])
+async def test_where_no_row_is_shown_any_more_nothing_is_said_of_those_that_may_be_gone(
+    synchronised_company: Company, status: int
+) -> None:
+    company = synchronised_company
+    account = company.double.account
+    person = next(account.tables["person"].walk(Order.ID))
+    gone = (await account.create("lead", {"title": "A lead", "person_id": person}))["id"]
+    assert await company.syncs(A_USER, Mode.FULL) == "done"
+    account.tables["lead"].purge(gone)
+    company.told.events.clear()
+    faults = Faults(paths=f"/v1/leads/{gone}", refused=1.0, status=status)
+    company.double.server.faults = faults
+
+    refused = await company.syncs(A_USER, Mode.FULL)
+    told_meanwhile = company.told.ids("lead")
+    company.double.server.faults = Faults()
+    again = await company.syncs(A_USER, Mode.FULL)
+
+    assert (refused, again) == ("failed", "done")
+    assert told_meanwhile == set()
+    assert company.told.ids("lead") == {str(gone)}
