@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 from prometheus_client import REGISTRY
 
+from services.query import api
 from services.query.limits import Gate, Limits
 from tests.support import query_door
 from tests.support import query_facts as facts
@@ -132,6 +134,7 @@ async def test_cached_pages_are_served_marked_while_postgres_is_away(killable: I
     answer = await body(kept)
     assert kept.status == 200  # not 304: the mark must be seen
     assert answer["stale"] is True
+    assert read_by_the_page() - told(answer) == {"performance.after"}  # who waits is told
     assert names(answer) == ["Ada"]
     assert unread.status == 503
     assert int(unread.headers["Retry-After"]) >= 1
@@ -187,6 +190,16 @@ async def test_a_postgres_that_answers_nobody_costs_seconds_once_and_then_nothin
     assert {each.status for _, each in known} == {503}
     assert sum(each for each, _ in known) < SILENCE_S
     assert kept["stale"] is True
+
+
+def read_by_the_page() -> set[str]:
+    """What the page at `/` reads of a list's answer."""
+    page = api.FRONT.read_text().partition("async function refresh()")[2]
+    return set(re.findall(r"\bbody\.([\w.]+)", page.partition("\n}\n")[0]))
+
+
+def told(answer: dict[str, Any]) -> set[str]:
+    return {*answer, *(f"performance.{name}" for name in answer["performance"])}
 
 
 def counted(origin: str) -> float:

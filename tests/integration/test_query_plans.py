@@ -15,6 +15,9 @@ from services.query import organization_store, reading, stats, store, tallies
 from services.query.batch import User
 from services.query.main import MIGRATIONS, SCHEMA
 from services.query.request import ListQuery, OrganizationsQuery
+from services.query.searching import hits_store
+from services.query.searching import reading as search
+from services.query.searching.request import SearchQuery
 from services.query.stats import StatsRequest
 from shared import db, service
 from tests.support.query_facts import COMPANY, START, data_of
@@ -352,3 +355,23 @@ async def test_who_came_since_the_tables_were_analyzed_is_read_by_the_same_index
             "organizations_pkey",
         }
         assert "Sort" not in {node["Node Type"] for node in plan.nodes} or plan.rows("Sort") < 50
+
+
+async def test_hits_of_one_with_many_contacts_among_many_with_few_are_read_by_their_keys(
+    pool: db.Pool,
+) -> None:
+    await pool.execute(
+        """INSERT INTO contacts (contact_id, company_id, person_id, version, deleted, owner_id)
+           SELECT md5('few' || n)::uuid, $1::bigint, 100000 + n, 1, false, 1000 + n
+             FROM generate_series(0, 1999) AS n""",
+        COMPANY,
+    )
+    await pool.execute("ANALYZE contacts")
+    asked = SearchQuery(q="person 77").request()
+
+    found = await plans(pool, lambda conn: search.search(conn, ME, asked))
+
+    shown = [plan for plan in found if plan.statement == hits_store.SHOWN]
+    assert shown
+    for plan in shown:
+        assert plan.indexes == {"contacts_pkey", "organizations_pkey"}

@@ -1,14 +1,19 @@
 """How a company's synchronisation stands, on pages that outlive what is told of it."""
 
+import asyncio
+import functools
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
+from services.query.limits import Gate, Limits
 from shared.settings import Settings
 from tests.support import query_facts as facts
 from tests.support.query_instance import Instance
 from tests.support.query_stage import Stage, staged
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -78,3 +83,49 @@ async def test_another_companys_status_is_not_told(stage: Stage) -> None:
     assert ours["data"]["syncStatus"]["state"] == "running"
     assert theirs["data"]["syncStatus"]["state"] == "never"
     assert theirs["performance"]["cacheHit"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_where_there_is_no_room_to_look_a_page_tells_the_status_known_last(
+    stage: Stage, path: str
+) -> None:
+    limits = Limits(gate=Gate(running=1, waiting=0))
+    await stage.told(facts.person(1), facts.status(1, "idle"))
+    async with stage.instance(limits) as one:
+        _, _, known = await ask(stage, one, path)
+        for version, state, last in ((2, "running", "idle"), (3, "failed", "running")):
+            await stage.told(facts.status(version, state))
+            async with limits.gate.turn():
+                status, body, etag = await ask(stage, one, path)
+            assert (status, body["data"]["syncStatus"]["state"], etag) == (200, last, known)
+            assert "stale" not in body
+
+            _, body, known = await ask(stage, one, path)
+            assert body["data"]["syncStatus"]["state"] == state
+
+
+async def test_one_read_tells_all_who_ask_before_it_begins(stage: Stage) -> None:
+    """There is room for no more than one to wait: whoever reads beside it is refused."""
+    limits = Limits(gate=Gate(running=1, waiting=1, patience_s=60))
+    path, asked = "/api/my-500", []
+    await stage.told(facts.person(1), facts.status(1, "idle"))
+    async with stage.instance(limits) as one, Redis.from_url(stage.redis_url) as client:
+        await ask(stage, one, path)
+        await stage.told(facts.status(2, "running"))
+        async with asyncio.TaskGroup() as group, limits.gate.turn():
+            for _ in range(10):
+                before = await looks(client)
+                asked.append(group.create_task(ask(stage, one, path)))
+                await until(functools.partial(have_looked, client, before + 1))
+
+    answers = [task.result()[1] for task in asked]
+    assert {body["data"]["syncStatus"]["state"] for body in answers} == {"running"}
+
+
+async def have_looked(client: Redis, times: int) -> bool:
+    return await looks(client) >= times
+
+
+async def looks(client: Redis) -> int:
+    """At generations, by those who ask for pages."""
+    return int((await client.info("commandstats"))["cmdstat_mget"]["calls"])

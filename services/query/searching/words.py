@@ -125,8 +125,9 @@ def number(phone: str | None) -> Number:
 
 def has_fragment(number: Number, fragment: Number) -> bool:
     """Whether a stored number has these digits, or is the fragment without its country's code."""
-    if any(part and part in digits for part in fragment for digits in number):
-        return True
+    for part in fragment:
+        if part and (part in number.written or part in number.plain):
+            return True
     code = len(fragment.plain) - len(number.plain)
     is_long_enough = len(number.plain) >= LEAST_NUMBER and 0 < code <= CODE
     return is_long_enough and fragment.plain.endswith(number.plain)
