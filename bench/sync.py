@@ -139,7 +139,7 @@ async def first(
     stack: Stack,
     services: dict[str, Instance],
     chosen: argparse.Namespace,
-) -> None:  # fmt: skip
+) -> None:
     memory = Memory()
     pages = Pages(running.environment["DATABASE_URL"], chosen.contacts, chosen.activities)
     before, began = stage.cpu_seconds(running, stack), time.perf_counter()

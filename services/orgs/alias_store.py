@@ -48,7 +48,7 @@ SELECT d.*
 """
 
 OF_RECORDS = """
-SELECT a.*
+SELECT k.record_id AS asked, a.*
   FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, record_id)
   JOIN aliases a USING (company_id, record_id)
  ORDER BY a.first_version, a.record_id, a.name_key
@@ -192,19 +192,20 @@ async def of_records(
     conn: db.Connection | db.Pool, records: Collection[OrgKey]
 ) -> dict[OrgKey, list[Alias]]:
     """The names of each record, the oldest first."""
-    found: dict[OrgKey, list[Alias]] = {}
-    if records:
-        for row in await conn.fetch(OF_RECORDS, *db.columns(list(records), 2)):
-            alias = Alias(*row)
-            found.setdefault((alias.company_id, alias.record_id), []).append(alias)
-    return found
+    return await _names(conn, OF_RECORDS, records)
 
 
 async def of_all(conn: db.Connection, records: Collection[OrgKey]) -> dict[OrgKey, list[Alias]]:
     """The same, with the names of what Pipedrive merged into each."""
+    return await _names(conn, OF_ALL, records)
+
+
+async def _names(
+    conn: db.Connection | db.Pool, statement: str, records: Collection[OrgKey]
+) -> dict[OrgKey, list[Alias]]:
     found: dict[OrgKey, list[Alias]] = {}
     if records:
-        for asked, *row in await conn.fetch(OF_ALL, *db.columns(list(records), 2)):
+        for asked, *row in await conn.fetch(statement, *db.columns(list(records), 2)):
             alias = Alias(*row)
             found.setdefault((alias.company_id, asked), []).append(alias)
     return found

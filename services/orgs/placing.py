@@ -80,10 +80,7 @@ async def judge(
 async def rearrange(conn: db.Connection, named: Iterable[OrgKey], effects: Effects) -> None:
     """Partition anew around records that did not change themselves."""
     held = await record_store.load(conn, set(named))
-    numbers = _numbers(held.values())
-    roots = await merge_store.roots(conn, "organization", numbers)
-    ends = {(company, ids.organization(company, root)) for (company, _), root in roots.items()}
-    block = await closure.block(conn, {}, {}, {*held, *ends})
+    block = await closure.block(conn, {}, {}, held.keys() | await _became(conn, held.values()))
     await settle(conn, block, effects)
 
 
@@ -130,9 +127,8 @@ def _told_late(kept: Iterable[Kept], held: Mapping[OrgKey, Record]) -> Records:
 
 
 async def _became(conn: db.Connection, records: Iterable[Record]) -> set[OrgKey]:
-    """What those that Pipedrive merged away are now."""
-    away = _numbers(record for record in records if not record.lives)
-    roots = await merge_store.roots(conn, "organization", away)
+    """What those of them that Pipedrive merged away are now."""
+    roots = await merge_store.roots(conn, "organization", _numbers(records))
     return {(company, ids.organization(company, root)) for (company, _), root in roots.items()}
 
 

@@ -23,21 +23,22 @@ async def of(conn: db.Connection, records: Sequence[OrgKey]) -> dict[OrgKey, UUI
     """Has an entry for every id that is a record's."""
     found = await record_store.successors(conn, records)
     leads = {key: each.home for key, each in found.items()}
-    leads |= await _called_the_same(conn, [key for key, home in leads.items() if home is None])
+    homeless = [key for key, home in leads.items() if home is None]
+    said = await verdict_store.naming(conn, homeless)
+    leads |= await _called_the_same(conn, homeless, said)
     named = {
         key: each.named
         for key, each in found.items()
         if each.named is not None and leads[key] is None
     }
-    called_apart = await _called_apart(conn, named)
+    called_apart = await _called_apart(conn, named, said)
     return leads | {key: into for key, into in named.items() if key not in called_apart}
 
 
 async def _called_the_same(
-    conn: db.Connection, homeless: Collection[OrgKey]
+    conn: db.Connection, homeless: Collection[OrgKey], said: Sequence[Verdict]
 ) -> dict[OrgKey, UUID | None]:
     """Where those are whom a merge that holds names beside it, or beside what it became."""
-    said = await verdict_store.naming(conn, homeless)
     merges = [v for v in said if v.statement is not None and v.statement.same]
     asked = {(v.company_id, ref) for v in merges for ref in v.refs} & set(homeless)
     if not asked:
@@ -52,10 +53,11 @@ async def _called_the_same(
     }
 
 
-async def _called_apart(conn: db.Connection, named: Mapping[OrgKey, UUID]) -> set[OrgKey]:
+async def _called_apart(
+    conn: db.Connection, named: Mapping[OrgKey, UUID], said: Sequence[Verdict]
+) -> set[OrgKey]:
     """Those of which a person said that they are none of the organization's records."""
-    said = await verdict_store.naming(conn, named.keys())
-    if not said:
+    if not named or not said:
         return set()
     keys = {(verdict.company_id, ref) for verdict in said for ref in verdict.refs}
     # What outweighs a verdict names records of both its sides, not always the one that is gone.

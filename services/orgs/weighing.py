@@ -213,8 +213,8 @@ async def prospect(conn: db.Connection, of: Sides) -> Prospect:
         contact_count=theirs.contacts,
         last_activity=theirs.newest_moment,
     )
-    coming = await contact_store.theirs(conn, moving)
-    return Prospect(survivor, whole.records, moving, coming.contacts, sorted(walls))
+    [coming] = await contact_store.counted(conn, of.winner.company_id, [moving])
+    return Prospect(survivor, whole.records, moving, coming, sorted(walls))
 
 
 def _whole(of: Sides) -> grouping.Group:
