@@ -3,13 +3,11 @@ from typing import Any
 
 import pytest
 
-from tests.security.world import OURS, World, assert_silent, live, world
+from tests.security.world import World, lived_in
 
 
 @pytest.fixture(scope="session")
 async def running(infra: Any, tmp_path_factory: Any) -> AsyncIterator[World]:
-    """Services that one company has lived in; what a test does to them must not matter."""
-    async with world(infra, tmp_path_factory.mktemp("security")) as made:
-        await live(made, OURS)
+    """Shared by tests to which it does not matter what others do to it."""
+    async with lived_in(infra, tmp_path_factory.mktemp("security")) as made:
         yield made
-        assert_silent(made.logs(), made)

@@ -138,6 +138,15 @@ async def services(
             yield World(cluster, started, documents, database_url, redis_url, prefix)
 
 
+@asynccontextmanager
+async def lived_in(infra: Infra, folder: Path) -> AsyncIterator[World]:
+    """One that company `OURS` has lived in. At the end no secret stands in its logs."""
+    async with world(infra, folder) as made:
+        await live(made, OURS)
+        yield made
+        assert_silent(made.logs(), made)
+
+
 def whole_tenant(company_id: int, api_domain: str) -> dict[str, Any]:
     return {
         **a_tenant(company_id),
