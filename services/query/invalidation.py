@@ -2,8 +2,9 @@
 
 Rule 1: marked means that no page of the part is served from the cache until the transaction has
         ended; freed means that none is served that was read before it ended.
-Rule 2: where marking failed, the commit goes on, and no page is served as soon as Redis can be
-        told so; once all transactions have ended, every page that was there is invalid.
+Rule 2: where marking fails for longer than a moment, the commit goes on, and no page is served as
+        soon as Redis can be told so; once all transactions have ended, every page that was there
+        is invalid. Until then others may still serve what they can reach and this cannot mark.
 Rule 3: nothing is freed while the outcome of the transaction is unknown.
 """
 
@@ -11,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections.abc import Iterable
 
 from services.query import projection
@@ -23,6 +25,9 @@ from shared.observability import CACHE_ERRORS
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.25
+MOMENT_S = 1.5
+"""Enough for two attempts to reach Redis again."""
+ATTEMPT_S = 0.05
 SETTLE_S = 2.0
 
 
@@ -49,11 +54,24 @@ class Invalidation:
             self._open.add(transaction)
             self._marked |= affected
             try:
-                await self._tell_loss()
-                await self._wire.call_all([self._keys.mark(p, self._marker) for p in affected])
+                await self._mark(affected)
             except Unavailable as outage:
                 self._tell("mark", outage)
-                self._unmarked = True
+                self._unmarked = self._unmarked or not await self._mark_yet(affected)
+
+    async def _mark(self, parts: Iterable[Part]) -> None:
+        await self._tell_loss()
+        await self._wire.call_all([self._keys.mark(p, self._marker) for p in parts])
+
+    async def _mark_yet(self, parts: Iterable[Part]) -> bool:
+        """Whether it succeeds within a moment."""
+        give_up_at = time.monotonic() + MOMENT_S
+        while time.monotonic() < give_up_at:
+            await asyncio.sleep(ATTEMPT_S)
+            with contextlib.suppress(Unavailable):
+                await self._mark(parts)
+                return True
+        return False
 
     async def settle(self, ended: str | None = None) -> None:
         """Free the parts if their transactions have ended; otherwise `run` does, once they have.

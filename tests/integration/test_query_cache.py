@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from services.query import projection, reading, stats
@@ -26,8 +27,10 @@ from shared import db
 from shared.errors import Unavailable
 from shared.kafka.consumer import Received
 from shared.tenants import Tenants
+from tests.support import proxy
 from tests.support import query_facts as facts
 from tests.support.infra import Infra, on_database
+from tests.support.proxy import Weather
 from tests.support.query_facts import COMPANY, NO_TENANTS, data_of, read_model
 from tests.support.waiting import until
 
@@ -369,6 +372,32 @@ async def test_a_change_that_redis_was_not_told_of_empties_the_cache_later(place
         await healing
 
     assert during == (["old"], Origin.CACHE)
+
+
+async def test_a_commit_waits_for_a_redis_that_was_silent_for_a_moment(place: Place) -> None:
+    async with (
+        proxy.before(place.redis_url) as link,
+        place.writer(proxy.through(place.redis_url, link)) as writer,
+        place.reader() as reader,
+    ):
+        await writer.apply(named("old", 1))
+        await reader.names()
+        await link.turn(Weather.HALF_OPEN)
+        errors = _errors()
+        applying = asyncio.create_task(writer.apply(named("new", 2)))
+
+        async def is_missed() -> bool:
+            return _errors() > errors
+
+        await until(is_missed)
+        await link.turn(Weather.FAIR)
+        await applying
+
+        assert await reader.names() == (["new"], Origin.STORE)
+
+
+def _errors() -> float:
+    return REGISTRY.get_sample_value("my500_query_cache_errors_total", {"call": "mark"}) or 0.0
 
 
 async def test_a_change_that_redis_was_not_told_of_is_seen_though_another_never_ends(
