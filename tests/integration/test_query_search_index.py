@@ -10,7 +10,7 @@ from services.query import batch, projection, projector
 from services.query.contact import Key
 from services.query.searching import bitmaps
 from services.query.searching.beginning import Beginnings
-from services.query.searching.bitmaps import CHUNK
+from services.query.searching.bits import CHUNK
 from services.query.searching.indexer import Indexer
 from services.query.searching.lookup import MOST_PENDING
 from services.query.searching.terms import Kind

@@ -11,6 +11,7 @@ from typing import Final, Self
 from services.query.batch import User
 from services.query.request import Filters
 from services.query.searching import bitmaps, lookup_store, terms
+from services.query.searching.bits import Bits
 from services.query.searching.lookup import MOST_MOVED, Found
 from services.query.searching.lookup_store import Wanted
 from shared.db import Connection
@@ -26,16 +27,16 @@ class Buckets:
     user: User
     size: int
     is_known: bool
-    moved: int
-    _read: dict[int, int] = field(default_factory=dict)
+    moved: Bits
+    _read: dict[int, Bits] = field(default_factory=dict)
 
     @classmethod
     def of(cls, conn: Connection, user: User, found: Found) -> Self:
         moved = found.state.moved
-        slots = bitmaps.of_slots(moved, found.size)
+        slots = Bits.of(moved, found.size)
         return cls(conn, user, found.size, len(moved) < MOST_MOVED, slots)
 
-    async def slots(self, number: int) -> int:
+    async def slots(self, number: int) -> Bits:
         if number not in self._read:
             await self._fetch([n for n in terms.BUCKETS if n // TOGETHER == number // TOGETHER])
         return self._read[number]
@@ -46,7 +47,7 @@ class Buckets:
             self.conn, self.user, {n: [Wanted(terms.bucket(n)[0], kind, kind)] for n in numbers}
         )
         for number in numbers:
-            self._read[number] = bitmaps.joined(found[number, kind], self.size) & ~self.moved
+            self._read[number] = bitmaps.joined(found[number, kind], self.size) - self.moved
 
 
 def wanted(filters: Filters) -> list[int]:

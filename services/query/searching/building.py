@@ -19,7 +19,7 @@ import asyncpg
 
 from services.query.batch import User
 from services.query.searching import bitmaps, building_store, terms
-from services.query.searching.bitmaps import CHUNK
+from services.query.searching.bits import CHUNK
 from services.query.searching.building_store import LONGEST_S
 from services.query.searching.terms import Document, Term, bucket_of
 from shared import heart

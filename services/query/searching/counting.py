@@ -10,6 +10,7 @@ from services.query.batch import User
 from services.query.request import WARMNESS, Filters
 from services.query.searching import highlighting, hits_store, lookup, matching, picking, terms
 from services.query.searching.asking import Asked
+from services.query.searching.bits import EMPTY, Bits
 from services.query.searching.buckets import wanted
 from services.query.searching.lookup import MOST_MOVED, Found
 from services.query.searching.lookup_store import Pending
@@ -43,7 +44,7 @@ async def facets(
 ) -> dict[str, Any]:
     """Of the slots found, and of the queued contacts, which pass the filters already."""
     slots = picking.union(classes)
-    is_much = slots.bit_count() > picking.MOST_COUNTED
+    is_much = slots.count() > picking.MOST_COUNTED
     if is_much and picker.buckets.is_known:
         counted = await _by_buckets(picker, slots, queued)
     else:
@@ -69,10 +70,10 @@ def _most(most: int, queued: Collection[Pending]) -> int:
     return picking.MOST_COUNTED if queued else most
 
 
-async def _by_rows(picker: Picker, slots: int, most: int) -> Counted:
+async def _by_rows(picker: Picker, slots: Bits, most: int) -> Counted:
     """All of them, or a sample."""
     found = picking.sample(slots)
-    times = slots.bit_count() / len(found) if found else 1.0
+    times = slots.count() / len(found) if found else 1.0
     asked = (picker.conn, picker.user, found, picker.filters)
     row = await hits_store.facets(*asked)
     rows = await hits_store.organizations(*asked, most)
@@ -81,22 +82,22 @@ async def _by_rows(picker: Picker, slots: int, most: int) -> Counted:
         Counter({side: round(row[column] * times) for side, column in SIDES.items()}),
         Counter({each["organization_id"]: round(each["contacts"] * times) for each in rows}),
         {each["organization_id"]: each["name"] for each in rows},
-        len(found) == slots.bit_count(),
+        len(found) == slots.count(),
     )
 
 
-async def _by_buckets(picker: Picker, slots: int, queued: Iterable[Pending]) -> Counted:
+async def _by_buckets(picker: Picker, slots: Bits, queued: Iterable[Pending]) -> Counted:
     """Exactly: slots by their buckets, and those that moved one by one. Which organizations are
     counted, a sample says, and those of queued contacts are.
     """
     moved = await _by_rows(picker, slots & picker.buckets.moved, MOST_MOVED)
     warmness, in_campaign = moved.warmness, moved.in_campaign
-    still = 0
+    still = EMPTY
     for number in wanted(picker.filters):
         inside = slots & await picker.buckets.slots(number)
         still |= inside
-        warmness[_band(number % terms.SCORES)] += inside.bit_count()
-        in_campaign["true" if number < terms.SCORES else "false"] += inside.bit_count()
+        warmness[_band(number % terms.SCORES)] += inside.count()
+        in_campaign["true" if number < terms.SCORES else "false"] += inside.count()
     rows = await hits_store.organizations(
         picker.conn, picker.user, picking.sample(still), picker.filters, CANDIDATES
     )
@@ -107,7 +108,7 @@ async def _by_buckets(picker: Picker, slots: int, queued: Iterable[Pending]) -> 
         if each.document is not None and each.document.organization_id is not None:
             names.setdefault(each.document.organization_id, each.organization_name)
     members = await lookup.members(picker.conn, picker.user, list(names), picker.size)
-    contacts = Counter({o: moved.contacts[o] + (still & members[o]).bit_count() for o in names})
+    contacts = Counter({o: moved.contacts[o] + (still & members[o]).count() for o in names})
     return Counted(warmness, in_campaign, contacts, names, are_exact=True)
 
 
@@ -145,7 +146,7 @@ async def organizations_found(
         if len(ranks) >= most:
             break
         counted = picking.sample(each.slots)
-        times = each.slots.bit_count() / max(1, len(counted))
+        times = each.slots.count() / max(1, len(counted))
         for row in await hits_store.organizations(
             conn, user, counted, ANY, _most(most, found.pending)
         ):

@@ -44,12 +44,12 @@ async def alike(conn: Connection, user: User, asked: str, size: int) -> Alike:
         long_enough = bitmaps.joined(found[_length(edits), Kind.LENGTH], size)
         least = matching.least_shared(asked, edits)
         near = ranking.shared_by(padded, least) & long_enough
-        while near.bit_count() > MOST_CANDIDATES:
+        while near.count() > MOST_CANDIDATES:
             is_exact = False
             least += 1
             near &= ranking.shared_by(padded, least)
         candidates |= near
-    checked = await _checked(conn, user, asked, bitmaps.slots(candidates))
+    checked = await _checked(conn, user, asked, candidates.numbers())
     return Alike(checked.levels, is_exact and checked.is_exact)
 
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from services.query.batch import User
 from services.query.searching import (
     bitmaps,
+    bits,
     dictionary,
     lookup_store,
     matching,
@@ -26,9 +27,10 @@ from services.query.searching import (
 )
 from services.query.searching.asking import Asked, Token
 from services.query.searching.bitmaps import Piece
+from services.query.searching.bits import EMPTY, Bits
 from services.query.searching.dictionary import MOST_WORDS
 from services.query.searching.lookup_store import Most, Pending, Postings, State, Wanted
-from services.query.searching.slots import Met, Slots
+from services.query.searching.slots import Slots, Tokens
 from services.query.searching.terms import NOBODY, Kind
 from services.query.searching.words import Number
 from shared.db import Connection
@@ -74,10 +76,10 @@ _PREFIX_LEVEL: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Slots by rank, and by the needs they meet, without those of what is queued."""
+    """Slots by rank, and by token, without those of what is queued."""
 
     classes: Sequence[ranking.Class]
-    needs: Sequence[Met]
+    tokens: Tokens
     pending: Sequence[Pending]
     wide: frozenset[Token]
     is_exact: bool
@@ -92,13 +94,6 @@ class Found:
         """Whether the index knows all: what it says of the same contacts stays the same."""
         return not (self.state.contacts or self.state.organizations or self.state.moved)
 
-    @property
-    def slots(self) -> int:
-        found = 0
-        for each in self.classes:
-            found |= each.slots
-        return found
-
 
 async def find(conn: Connection, user: User, asked: Asked) -> Found:
     most = Most(MOST_PENDING, MOST_PENDING_ORGANIZATIONS, MOST_MOVED)
@@ -111,10 +106,9 @@ async def find(conn: Connection, user: User, asked: Asked) -> Found:
     await search.plainly()
     await search.farther()
     await search.check_numbers()
-    needs = [slots.met(need, search.slots) for need in asked.needs]
     return Found(
-        ranking.classes([need.anyhow for need in needs]),
-        needs,
+        ranking.classes(slots.anyhow(asked.needs, search.slots)),
+        search.slots,
         search.pending,
         frozenset(search.wide),
         search.is_exact,
@@ -124,7 +118,7 @@ async def find(conn: Connection, user: User, asked: Asked) -> Found:
 
 async def members(
     conn: Connection, user: User, organizations: Sequence[UUID], size: int
-) -> dict[UUID, int]:
+) -> dict[UUID, Bits]:
     """The slots of each organization's contacts."""
     kind = Kind.MEMBER
     wanted = {each: [Wanted(terms.member(each)[0], kind, kind)] for each in organizations}
@@ -139,11 +133,12 @@ class _Search:
     asked: Asked
     state: State
     slots: dict[Token, Slots] = field(default_factory=dict)
-    doubtful: dict[Token, int] = field(default_factory=dict)
+    doubtful: dict[Token, Bits] = field(default_factory=dict)
     """Slots whose number has a fragment's groups of digits, maybe apart from one another."""
     pending: Sequence[Pending] = ()
     bags: Sequence[matching.Bag] = ()
-    renamed: Sequence[tuple[int, frozenset[str]]] = ()
+    queued_slots: Bits = EMPTY
+    renamed: Sequence[tuple[Bits, frozenset[str]]] = ()
     wide: set[Token] = field(default_factory=set)
     is_exact: bool = True
 
@@ -168,6 +163,8 @@ class _Search:
         if len(contacts) == MOST_PENDING or len(organizations) == MOST_PENDING_ORGANIZATIONS:
             self.is_exact = False
         self.pending = await lookup_store.pending(self.conn, self.user, contacts)
+        queued = [each.slot for each in self.pending if each.slot is not None]
+        self.queued_slots = Bits.of(queued, self.state.slots)
         await self._pack()
         named = await lookup_store.pending_organizations(self.conn, self.user, organizations)
         if named:
@@ -208,14 +205,14 @@ class _Search:
         if token.number is not None:
             sure, doubtful = self._with_number(token, token.number, found)
             slots.add(matching.NUMBER, Kind.PHONE, sure | doubtful)
-            self.doubtful[token] = doubtful & ~sure
+            self.doubtful[token] = doubtful - sure
         return slots
 
     def _with_number(
         self, token: Token, number: Number, found: Postings[_Part]
-    ) -> tuple[int, int]:
+    ) -> tuple[Bits, Bits]:
         """The slots that have a fragment, and those that may."""
-        sure = doubtful = 0
+        sure = doubtful = EMPTY
         for digits in _certain(number):
             groups = [
                 self._joined(found[_Part(token, gram), Kind.PHONE]) for gram in terms.grams(digits)
@@ -257,12 +254,12 @@ class _Search:
     async def _compare(self, tokens: Collection[Token]) -> None:
         """See in their rows how those have these tokens who have all the rest."""
         candidates = self._hits_with(tokens)
-        if candidates.bit_count() > MOST_COMPARED:
+        if candidates.count() > MOST_COMPARED:
             self.is_exact = False
             for token in tokens:
                 self.slots[token].add(matching.FAR, Kind.NAME, candidates)
             return
-        compared = bitmaps.slots(candidates)
+        compared = candidates.numbers()
         found: defaultdict[tuple[Token, int, Kind], list[int]] = defaultdict(list)
         for slot, document, name in await lookup_store.documents(self.conn, self.user, compared):
             sides = (
@@ -276,14 +273,13 @@ class _Search:
                         found[token, level, kind].append(slot)
             await asyncio.sleep(0)
         for (token, level, kind), having in found.items():
-            self.slots[token].add(level, kind, bitmaps.of_slots(having, self.state.slots))
+            self.slots[token].add(level, kind, Bits.of(having, self.state.slots))
 
-    def _hits_with(self, tokens: Collection[Token]) -> int:
+    def _hits_with(self, tokens: Collection[Token]) -> Bits:
         """Slots that are hits if they have these tokens."""
-        every = (1 << self.state.slots) - 1
-        hits = every
+        hits = every = Bits.below(self.state.slots)
         for need in self.asked.needs:
-            meeting = 0
+            meeting = EMPTY
             for way in need:
                 having = every
                 for token in way:
@@ -300,41 +296,38 @@ class _Search:
             looked_at = doubtful & own[matching.NUMBER] & self._hits_with([token])
             if token.number is None or not looked_at:
                 continue
-            if looked_at.bit_count() > MOST_CHECKED:
+            if looked_at.count() > MOST_CHECKED:
                 self.is_exact = False
                 continue
-            phones = await lookup_store.phones(self.conn, self.user, bitmaps.slots(looked_at))
+            phones = await lookup_store.phones(self.conn, self.user, looked_at.numbers())
             having = [
                 slot
                 for slot, phone in phones
                 if words.has_fragment(words.number(phone), token.number)
             ]
-            own[matching.NUMBER] &= ~doubtful | bitmaps.of_slots(having, self.state.slots)
+            # `having` is a part of `looked_at`, that of `own`.
+            own[matching.NUMBER] -= doubtful - Bits.of(having, self.state.slots)
 
     def _is_enough(self, token: Token) -> bool:
-        missing = matching.ENOUGH - ranking.everyone(self.slots[token].levels()).bit_count()
+        missing = matching.ENOUGH - ranking.everyone(self.slots[token].levels()).count()
         queued = (bag for bag in self.bags if matching.plain_level(token, bag) is not None)
         return sum(1 for _ in islice(queued, max(0, missing))) >= missing
 
     def _correct(self, token: Token) -> None:
         """Leave out what is queued; take organizations at their names of today."""
         slots = self.slots[token]
-        every = (1 << self.state.slots) - 1
         if self.renamed:
-            members = 0
-            for each, _ in self.renamed:
-                members |= each
+            members = bits.union(each for each, _ in self.renamed)
             for level in slots.by_organization:
-                slots.by_organization[level] &= ~members
+                slots.by_organization[level] -= members
             for each, names in self.renamed:
                 bag = matching.Bag((), names, words.number(None))
                 found = matching.level(token, bag, wide=token in self.wide)
                 if found is not None:
                     slots.add(found, Kind.ORGANIZATION, each)
-        queued = [each.slot for each in self.pending if each.slot is not None]
-        slots.keep(every & ~bitmaps.of_slots(queued, self.state.slots))
+        slots.drop(self.queued_slots)
 
-    def _joined(self, pieces: Collection[Piece]) -> int:
+    def _joined(self, pieces: Collection[Piece]) -> Bits:
         return bitmaps.joined(pieces, self.state.slots)
 
 

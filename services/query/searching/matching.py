@@ -84,8 +84,7 @@ def level(token: Token, contact: Bag, *, wide: bool) -> int | None:
     plain = plain_level(token, contact)
     if plain is not None or not wide or not token.word:
         return plain
-    found = (word_level(token.word, word) for word in (*contact.names, *contact.others))
-    return min((each for each in found if each is not None), default=None)
+    return farther_level(token.word, (*contact.names, *contact.others))
 
 
 def plain_level(token: Token, contact: Bag) -> int | None:
@@ -106,22 +105,44 @@ def plain_level(token: Token, contact: Bag) -> int | None:
 
 
 def _begins(word: str, candidates: Iterable[str]) -> bool:
-    return any(candidate.startswith(word) for candidate in candidates)
+    # No generator: this is asked of hundreds of contacts for each search.
+    for candidate in candidates:  # noqa: SIM110
+        if candidate.startswith(word):
+            return True
+    return False
+
+
+def farther_level(asked: str, candidates: Iterable[str]) -> int | None:
+    """How the best of the words has what was asked for: inside, or misspelt."""
+    partial, reach = is_partial(asked), _reach(asked)
+    best: int | None = None
+    for word in candidates:
+        if partial and asked in word:
+            if not word.isdigit():
+                return INSIDE
+            continue
+        edits = reach.get(len(word))
+        if edits is None or not word.isalpha():
+            continue
+        distance = OSA.distance(asked, word, score_cutoff=edits)
+        found = INSIDE + max(1, distance)
+        if distance > edits or (best is not None and found >= best):
+            continue
+        if _shares_enough(asked, word, edits):  # the dearer question last
+            best = found
+    return best
 
 
 def word_level(asked: str, word: str) -> int | None:
     """How a word has what was asked for when it neither is it nor begins with it."""
-    if word.isdigit():
-        return None
-    if is_partial(asked) and asked in word:
-        return INSIDE
-    edits = most_edits(asked, len(word))
-    if edits == 0 or not word.isalpha() or abs(len(word) - len(asked)) > edits:
-        return None
-    distance = OSA.distance(asked, word, score_cutoff=edits)
-    if distance > edits or not _shares_enough(asked, word, edits):  # the dearer question last
-        return None
-    return INSIDE + max(1, distance)
+    return farther_level(asked, (word,))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _reach(asked: str) -> Mapping[int, int]:
+    """By a word's letters, how many edits it may be away."""
+    by_edits = lengths(asked).items()
+    return {letters: edits for edits, of_edits in by_edits if edits for letters in of_edits}
 
 
 def is_partial(asked: str) -> bool:

@@ -13,7 +13,8 @@ from typing import Final
 
 from services.query.batch import User
 from services.query.request import Filters
-from services.query.searching import bitmaps, hits_store
+from services.query.searching import bits, hits_store
+from services.query.searching.bits import EMPTY, Bits
 from services.query.searching.buckets import Buckets, wanted
 from services.query.searching.hits_store import Hit
 from services.query.searching.lookup_store import Place
@@ -64,47 +65,47 @@ class Picker:
         slots: list[int] = []
         ranks: list[int] = []
         for each in classes:
-            found = bitmaps.slots(each.slots)
+            found = each.slots.numbers()
             slots += found
             ranks += [each.rank] * len(found)
         return await hits_store.ranked(self.conn, self.user, (slots, ranks), self.filters, most)
 
-    async def _of_class(self, slots: int, most: int) -> Sequence[Place]:
-        if slots.bit_count() > LOOKED_UP and self.buckets.is_known:
+    async def _of_class(self, slots: Bits, most: int) -> Sequence[Place]:
+        if slots.count() > LOOKED_UP and self.buckets.is_known:
             slots = await self._first_buckets(slots, most)
-        several = slots.bit_count()
+        several = slots.count()
         rows = 2 * most * self.size // max(1, several) + 200
         if several > max(MOST_COUNTED, rows * WALKING):
-            packed = bitmaps.packed_bits(slots, self.size)
+            packed = slots.packed()
             places = await hits_store.walked(self.conn, self.user, packed, self.filters, rows)
             if len(places) < most and several > MOST_LOOKED_UP:
                 places = await hits_store.scanned(self.conn, self.user, packed, self.filters, most)
             if len(places) >= most or several > MOST_LOOKED_UP:
                 return places[:most]
-        found = bitmaps.slots(slots)
+        found = slots.numbers()
         return await hits_store.placed(self.conn, self.user, found, self.filters, most)
 
-    async def _first_buckets(self, slots: int, most: int) -> int:
+    async def _first_buckets(self, slots: Bits, most: int) -> Bits:
         """Slots among which the first `most` are for certain."""
         moved = slots & self.buckets.moved
-        sure = 0
+        sure = EMPTY
         for number in wanted(self.filters):
             sure |= slots & await self.buckets.slots(number)
-            if sure.bit_count() >= most:
+            if sure.count() >= most:
                 break
         return sure | moved
 
-    async def _total(self, slots: int) -> tuple[int, bool]:
+    async def _total(self, slots: Bits) -> tuple[int, bool]:
         if self.filters.scores == Filters().scores and self.filters.in_campaign is None:
-            return slots.bit_count(), True
-        if slots.bit_count() > MOST_COUNTED and self.buckets.is_known:
+            return slots.count(), True
+        if slots.count() > MOST_COUNTED and self.buckets.is_known:
             total = 0
             for number in wanted(self.filters):
-                total += (slots & await self.buckets.slots(number)).bit_count()
-            return total + await self._passing(bitmaps.slots(slots & self.buckets.moved)), True
+                total += (slots & await self.buckets.slots(number)).count()
+            return total + await self._passing((slots & self.buckets.moved).numbers()), True
         found = sample(slots)
         passing = await self._passing(found)
-        several = slots.bit_count()
+        several = slots.count()
         return round(passing * several / max(1, len(found))), len(found) == several
 
     async def _passing(self, slots: Sequence[int]) -> int:
@@ -115,11 +116,8 @@ class Picker:
         return passing
 
 
-def union(classes: Iterable[Class]) -> int:
-    slots = 0
-    for each in classes:
-        slots |= each.slots
-    return slots
+def union(classes: Iterable[Class]) -> Bits:
+    return bits.union(each.slots for each in classes)
 
 
 def _groups(classes: Sequence[Class]) -> list[list[Class]]:
@@ -127,7 +125,7 @@ def _groups(classes: Sequence[Class]) -> list[list[Class]]:
     groups: list[list[Class]] = []
     room = 0
     for each in classes:
-        found = each.slots.bit_count()
+        found = each.slots.count()
         if found > room:
             groups.append([])
             room = MOST_TOGETHER
@@ -136,7 +134,7 @@ def _groups(classes: Sequence[Class]) -> list[list[Class]]:
     return groups
 
 
-def sample(slots: int) -> list[int]:
+def sample(slots: Bits) -> list[int]:
     """All of them, or some from everywhere."""
-    several = slots.bit_count()
-    return bitmaps.slots(slots, every=1 if several <= MOST_COUNTED else -(-several // SAMPLE))
+    several = slots.count()
+    return slots.numbers(every=1 if several <= MOST_COUNTED else -(-several // SAMPLE))

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from services.query.searching import bitmaps
-from services.query.searching.bitmaps import CHUNK
+from services.query.searching.bits import CHUNK
 from services.query.searching.terms import Term
 
 Chunk = tuple[str, int, int]

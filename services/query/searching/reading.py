@@ -18,11 +18,13 @@ from services.query.request import Filters
 from services.query.searching import (
     answers,
     asking,
+    bits,
     counting,
     hits_store,
     lookup,
     matching,
     ranking,
+    slots,
 )
 from services.query.searching.asking import Asked
 from services.query.searching.buckets import Buckets
@@ -191,7 +193,7 @@ async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read
     await hits_store.prepare(conn, longest_ms=LONGEST_MS)
     asked = asking.parse(request.text)
     found = await lookup.find(conn, user, asked)
-    own = _own(found)
+    own = _own(asked, found)
     buckets = Buckets.of(conn, user, found)
     picked = await Picker(conn, user, Filters(), found.size, buckets).best(own, request.limit)
     fresh = [hit for each in found.pending if (hit := _own_hit(asked, found, each)) is not None]
@@ -199,7 +201,7 @@ async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read
     if not found.is_exact:
         hits = await _checked(conn, user, hits, asked, found)
     rows = await _rows(conn, user, hits)
-    by_organization = ranking.classes([need.by_organization for need in found.needs])
+    by_organization = ranking.classes(slots.by_organization(asked.needs, found.tokens))
     suggestions = {
         "contacts": [answers.suggested(row, asked, found.wide) for row in rows],
         "organizations": await counting.organizations_found(
@@ -207,15 +209,13 @@ async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read
         ),
     }
     body = query_answers.dump({"success": True, "data": suggestions})[:-1]
-    is_counted = all(each.slots.bit_count() <= MOST_COUNTED for each in by_organization)
+    is_counted = all(each.slots.count() <= MOST_COUNTED for each in by_organization)
     return Read(body, lasts=found.is_exact and (is_counted or found.is_settled))
 
 
-def _own(found: Found) -> list[Class]:
+def _own(asked: Asked, found: Found) -> list[Class]:
     """What was found, without those who meet no need but by their organization's name."""
-    own = 0
-    for need in found.needs:
-        own |= ranking.everyone(need.own)
+    own = bits.union(map(ranking.everyone, slots.own(asked.needs, found.tokens)))
     within = [Class(each.rank, each.slots & own) for each in found.classes]
     return [each for each in within if each.slots]
 

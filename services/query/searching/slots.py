@@ -1,11 +1,11 @@
 """The slots that have a token, or meet a need, by level. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from services.query.searching import ranking
 from services.query.searching.asking import Need, Token
+from services.query.searching.bits import EMPTY, Bits
 from services.query.searching.ranking import Levels
 from services.query.searching.terms import Kind
 
@@ -16,49 +16,48 @@ class Slots:
     name.
     """
 
-    own: dict[int, int] = field(default_factory=dict)
-    by_organization: dict[int, int] = field(default_factory=dict)
+    own: dict[int, Bits] = field(default_factory=dict)
+    by_organization: dict[int, Bits] = field(default_factory=dict)
 
-    def add(self, level: int, kind: int, slots: int) -> None:
+    def add(self, level: int, kind: int, slots: Bits) -> None:
         side = self.by_organization if kind == Kind.ORGANIZATION else self.own
-        side[level] = side.get(level, 0) | slots
+        side[level] = side.get(level, EMPTY) | slots
 
-    def levels(self) -> dict[int, int]:
+    def levels(self) -> Levels:
         found = dict(self.own)
         for level, slots in self.by_organization.items():
-            found[level] = found.get(level, 0) | slots
+            found[level] = found.get(level, EMPTY) | slots
         return found
 
-    def keep(self, slots: int) -> None:
+    def drop(self, slots: Bits) -> None:
         for side in (self.own, self.by_organization):
             for level in side:
-                side[level] &= slots
+                side[level] -= slots
 
 
 Tokens = Mapping[Token, Slots]
 
 
-class Met(NamedTuple):
-    """The slots that meet one need, by level: in any way, by their own text alone, and by their
-    organization's name alone.
-    """
-
-    anyhow: Levels
-    own: Levels
-    by_organization: Levels
+def anyhow(needs: Iterable[Need], tokens: Tokens) -> list[Levels]:
+    """The slots that meet each need."""
+    return [_levels(need, lambda token: tokens[token].levels()) for need in needs]
 
 
-def met(need: Need, tokens: Tokens) -> Met:
-    return Met(
-        _levels(need, lambda token: tokens[token].levels()),
-        _levels(need, lambda token: tokens[token].own),
-        _levels(need, lambda token: tokens[token].by_organization),
-    )
+def own(needs: Iterable[Need], tokens: Tokens) -> list[Levels]:
+    """Those that do by their own text alone."""
+    return [_levels(need, lambda token: tokens[token].own) for need in needs]
+
+
+def by_organization(needs: Iterable[Need], tokens: Tokens) -> list[Levels]:
+    """Those that do by their organization's name alone."""
+    return [_levels(need, lambda token: tokens[token].by_organization) for need in needs]
 
 
 def _levels(need: Need, of_token: Callable[[Token], Levels]) -> Levels:
-    found: dict[int, int] = {}
+    if len(need) == 1 and len(need[0]) == 1:
+        return of_token(need[0][0])
+    found: dict[int, Bits] = {}
     for way in need:
         for rank, slots in ranking.classes([of_token(token) for token in way]):
-            found[rank] = found.get(rank, 0) | slots
+            found[rank] = found.get(rank, EMPTY) | slots
     return found

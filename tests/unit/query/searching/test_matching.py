@@ -3,6 +3,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.query.searching import asking, matching, ranking, terms
+from services.query.searching.bits import Bits
 from services.query.searching.terms import Document
 
 letters = st.text("abcdeimnorst", min_size=1, max_size=14)
@@ -91,26 +92,34 @@ def _swapped(word: str, place: int) -> str:
     return word[:place] + word[place + 1] + word[place] + word[place + 2 :]
 
 
-@given(st.lists(st.dictionaries(st.integers(0, 6), st.integers(0, 2**40), max_size=4), max_size=4))
-def test_classes_are_the_sums_of_best_levels(tokens: list[dict[int, int]]) -> None:
-    found = ranking.classes(tokens)
+SLOTS = 40
+some_slots = st.sets(st.integers(0, SLOTS - 1))
 
-    for bit in range(41):
+
+@given(st.lists(st.dictionaries(st.integers(0, 6), some_slots, max_size=4), max_size=4))
+def test_classes_are_the_sums_of_best_levels(tokens: list[dict[int, set[int]]]) -> None:
+    found = ranking.classes(
+        [{level: Bits.of(slots, SLOTS) for level, slots in each.items()} for each in tokens]
+    )
+
+    ranks = {(slot, each.rank) for each in found for slot in each.slots.numbers()}
+    wanted = set()
+    for slot in range(SLOTS):
         best = [
-            min((level for level, slots in each.items() if slots >> bit & 1), default=None)
+            min((level for level, slots in each.items() if slot in slots), default=None)
             for each in tokens
         ]
-        wanted = None if not best or None in best else sum(level or 0 for level in best)
-        ranks = [each.rank for each in found if each.slots >> bit & 1]
-        assert ranks == ([] if wanted is None else [wanted])
+        if best and None not in best:
+            wanted.add((slot, sum(level or 0 for level in best)))
+    assert ranks == wanted
 
 
-@given(st.lists(st.integers(0, 2**30), max_size=7), st.integers(1, 7))
-def test_shared_by_counts_bits(groups: list[int], least: int) -> None:
-    found = ranking.shared_by(groups, least)
+@given(st.lists(some_slots, max_size=7), st.integers(1, 7))
+def test_shared_by_counts_sets(groups: list[set[int]], least: int) -> None:
+    found = ranking.shared_by([Bits.of(each, SLOTS) for each in groups], least)
 
-    for bit in range(31):
-        assert (found >> bit & 1) == (sum(g >> bit & 1 for g in groups) >= least)
+    shared = {slot for slot in range(SLOTS) if sum(slot in each for each in groups) >= least}
+    assert set(found.numbers()) == shared
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""Sets of numbers below a size: the slots of an index, or the words of a dictionary. Pure.
+
+Rule 1: a set never changes; what is done with it makes another.
+Rule 2: sets that meet are of one size, given in whole chunks. An empty one may also have none.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+CHUNK: Final = 8192
+"""Numbers that are stored together."""
+WORD: Final = np.dtype("<u8")
+FEW: Final = 500
+"""Up to so many, bits set one by one cost less than flags for all."""
+
+Words = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bits:
+    """A bit for each number, the lowest first. Not an `int` of so many bits: to make one of bytes,
+    to count or to invert it costs ten to thirty times as much.
+    """
+
+    words: Words
+
+    @classmethod
+    def of(cls, numbers: Iterable[int], size: int) -> Self:
+        found = list(numbers)
+        length = chunks(size) * CHUNK
+        if len(found) > FEW:
+            return cls(flagged(found, length).view(WORD))
+        whole = bytearray(length // 8)
+        for number in found:
+            whole[number >> 3] |= 1 << (number & 7)
+        return cls(np.frombuffer(whole, WORD))
+
+    @classmethod
+    def below(cls, size: int) -> Self:
+        """All numbers that there are."""
+        flags = np.zeros(chunks(size) * CHUNK, np.bool_)
+        flags[:size] = True
+        return cls(np.packbits(flags, bitorder="little").view(WORD))
+
+    def __bool__(self) -> bool:
+        return bool(self.words.any())
+
+    def __and__(self, other: "Bits") -> "Bits":
+        if not len(self.words) or not len(other.words):
+            return EMPTY
+        return Bits(self.words & other.words)
+
+    def __or__(self, other: "Bits") -> "Bits":
+        if not len(self.words):
+            return other
+        return Bits(self.words | other.words) if len(other.words) else self
+
+    def __sub__(self, other: "Bits") -> "Bits":
+        if not len(self.words) or not len(other.words):
+            return self
+        return Bits(self.words & ~other.words)
+
+    def count(self) -> int:
+        return int(np.bitwise_count(self.words).sum())
+
+    def numbers(self, *, every: int = 1) -> list[int]:
+        """Ascending; of some so-many-th bytes only."""
+        looked_at = self.words.view(np.uint8)[::every]
+        filled = np.flatnonzero(looked_at)
+        which, bit = np.nonzero(np.unpackbits(looked_at[filled, None], axis=1, bitorder="little"))
+        found: list[int] = (filled[which] * every * 8 + bit).tolist()
+        return found
+
+    def packed(self) -> bytes:
+        """As it is stored, and as Postgres' get_bit(bytea, n) reads it."""
+        return self.words.tobytes()
+
+
+EMPTY: Final = Bits(np.zeros(0, WORD))
+
+
+def chunks(size: int) -> int:
+    return -(-size // CHUNK)
+
+
+def flagged(places: Sequence[int] | npt.NDArray[np.intp], size: int) -> npt.NDArray[np.uint8]:
+    """Bytes of so many bits, with those at the places set."""
+    flags = np.zeros(size, np.bool_)
+    flags[places] = True
+    return np.packbits(flags, bitorder="little")
+
+
+def union(sets: Iterable[Bits]) -> Bits:
+    found = EMPTY
+    for each in sets:
+        found |= each
+    return found
