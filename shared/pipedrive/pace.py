@@ -1,10 +1,12 @@
 """When a token may be used again: calls in a rolling window, for searches and for all others.
 
-Rule 1: calls are given their moments in the order in which they ask, so many in a window as the
+Rule 1: calls are given their turns in the order in which they ask, so many in a window as the
         headers allow; until they say, as many as the smallest plan has.
-Rule 2: after a 429 nobody calls until the window is over; nor when the headers show that others
+Rule 2: a call counts in the window until its answer is there: when Pipedrive counted it is known
+        to lie before that only, and a slow network may keep it for longer than a window.
+Rule 3: after a 429 nobody calls until the window is over; nor when the headers show that others
         use the same token, and leave less than what is under way.
-Rule 3: who would wait past the deadline is told at once, and takes no one's moment.
+Rule 4: who would wait past the deadline is told as soon as that is known, and takes no one's turn.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from shared.pipedrive.errors import BurstSpent
@@ -24,29 +27,51 @@ SEARCH_LIMIT: Final = 10
 JITTER: Final = 0.25
 
 
+@dataclass(eq=False, slots=True)
+class _Call:
+    """`at` is when it is to be made; once it has ended, when that was. `ahead` is the one with
+    which it may not share a window.
+    """
+
+    at: float
+    ahead: "_Call | None"
+    ended: bool = False
+
+    def may_begin(self, now: float) -> float:
+        """The earliest moment by what is known."""
+        if self.ahead is None:
+            return self.at
+        counted = self.ahead.at if self.ahead.ended else max(self.ahead.at, now)
+        return max(self.at, counted + WINDOW_S)
+
+
 class Pace:
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._moments: deque[float] = deque(maxlen=limit)
+        self._calls: deque[_Call] = deque()
         self._not_before = 0.0
         self._under_way = 0
 
     @asynccontextmanager
     async def turn(self, due: float) -> AsyncIterator[None]:
-        """Entered when a call may be made; `due` is in the seconds of `time.monotonic`.
+        """Entered when a call may be made; `due` is in the seconds of `time.monotonic`. To be left
+        when its answer is there.
 
         Raises:
             BurstSpent: that would be too late.
         """
-        while (wait := self._wait(due)) > 0:
-            await asyncio.sleep(wait)
-            if time.monotonic() >= self._not_before:
-                break
+        call = self._taken(due)
+        try:
+            await self._come(call, due)
+        except BaseException:
+            self._drop(call)
+            raise
         self._under_way += 1
         try:
             yield
         finally:
             self._under_way -= 1
+            call.at, call.ahead, call.ended = time.monotonic(), None, True
 
     def hold(self, seconds: float) -> None:
         """With jitter, so that processes that wait together do not come back together."""
@@ -55,25 +80,48 @@ class Pace:
 
     def learn(self, *, limit: int | None, left: int | None, reset_s: float) -> None:
         """What the headers of an answer say."""
-        if limit and limit != self._limit:
-            self._limit = limit
-            self._moments = deque(self._moments, maxlen=limit)
+        self._limit = limit or self._limit
         if left is None or not limit:
             return
         now = time.monotonic()
-        ours = sum(1 for at in self._moments if now - WINDOW_S < at <= now)
+        ours = sum(1 for call in self._calls if now - WINDOW_S < call.at <= now)
         if left < self._under_way and limit - left > ours:
             self.hold(reset_s)
 
-    def _wait(self, due: float) -> float:
+    def _taken(self, due: float) -> _Call:
         now = time.monotonic()
-        at = max(now, self._not_before)
-        if len(self._moments) == self._limit:
-            at = max(at, self._moments[0] + WINDOW_S)
-        if at >= due:
+        while self._calls and self._is_over(self._calls[0], now):
+            self._calls.popleft()
+        ahead = self._calls[-self._limit] if len(self._calls) >= self._limit else None
+        call = _Call(now, ahead)
+        call.at = self._in_time(call, now, due)
+        self._calls.append(call)
+        return call
+
+    def _is_over(self, call: _Call, now: float) -> bool:
+        return call.ended and call.at + WINDOW_S <= now
+
+    def _in_time(self, call: _Call, now: float, due: float) -> float:
+        at = max(call.may_begin(now), self._not_before)
+        if at > now and at >= due:
             raise BurstSpent(at - now)
-        self._moments.append(at)
-        return at - now
+        return at
+
+    async def _come(self, call: _Call, due: float) -> None:
+        """Until it may be made; what is to be waited for may become more meanwhile."""
+        now = time.monotonic()
+        while (at := self._in_time(call, now, due)) > now:
+            await asyncio.sleep(at - now)
+            now = time.monotonic()
+
+    def _drop(self, call: _Call) -> None:
+        """It is not made: whoever waited for it waits for the one before it."""
+        place = self._calls.index(call)
+        before = self._calls[place - 1] if place else None
+        for each in self._calls:
+            if each.ahead is call:
+                each.ahead = before
+        del self._calls[place]
 
 
 class Paces:

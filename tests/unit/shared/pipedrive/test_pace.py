@@ -110,3 +110,39 @@ async def test_what_one_has_used_up_oneself_is_known_without_waiting_longer() ->
         waited = time.monotonic() - began
 
     assert waited < 1
+
+
+async def test_a_call_counts_until_its_answer_is_there() -> None:
+    paced, answered = Pace(2), asyncio.Event()
+    ended, begun = [], []
+
+    async def call() -> None:
+        async with paced.turn(soon()):
+            begun.append(time.monotonic())
+            await answered.wait()
+        ended.append(time.monotonic())
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(call())
+        asyncio.get_running_loop().call_later(0.3, answered.set)  # longer than a window
+
+    assert begun[2] - ended[0] >= 0.199
+
+
+async def test_who_gives_up_leaves_no_gap_for_those_behind() -> None:
+    paced, made = Pace(2), []
+
+    async def call() -> None:
+        async with paced.turn(soon()):
+            made.append(time.monotonic())
+
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(call()) for _ in range(12)]
+        await asyncio.sleep(0)
+        for given_up in waiting[3:9:2]:
+            given_up.cancel()
+
+    assert len(made) == 9
+    for first, third in zip(made, made[2:], strict=False):
+        assert third - first >= 0.199
