@@ -44,6 +44,10 @@ class _Call:
         counted = self.ahead.at if self.ahead.ended else max(self.ahead.at, now)
         return max(self.at, counted + WINDOW_S)
 
+    def is_over(self, now: float) -> bool:
+        """Whether it counts no more."""
+        return self.ended and self.at + WINDOW_S <= now
+
 
 class Pace:
     def __init__(self, limit: int) -> None:
@@ -90,16 +94,13 @@ class Pace:
 
     def _taken(self, due: float) -> _Call:
         now = time.monotonic()
-        while self._calls and self._is_over(self._calls[0], now):
+        while self._calls and self._calls[0].is_over(now):
             self._calls.popleft()
         ahead = self._calls[-self._limit] if len(self._calls) >= self._limit else None
         call = _Call(now, ahead)
         call.at = self._in_time(call, now, due)
         self._calls.append(call)
         return call
-
-    def _is_over(self, call: _Call, now: float) -> bool:
-        return call.ended and call.at + WINDOW_S <= now
 
     def _in_time(self, call: _Call, now: float, due: float) -> float:
         at = max(call.may_begin(now), self._not_before)

@@ -11,7 +11,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from services.query import projection, reading, stats
@@ -29,6 +28,7 @@ from shared.kafka.consumer import Received
 from shared.tenants import Tenants
 from tests.support import proxy
 from tests.support import query_facts as facts
+from tests.support.counts import calls, have_called, metric
 from tests.support.infra import Infra, on_database
 from tests.support.proxy import Weather
 from tests.support.query_facts import COMPANY, NO_TENANTS, data_of, read_model
@@ -397,7 +397,7 @@ async def test_a_commit_waits_for_a_redis_that_was_silent_for_a_moment(place: Pl
 
 
 def _errors() -> float:
-    return REGISTRY.get_sample_value("my500_query_cache_errors_total", {"call": "mark"}) or 0.0
+    return metric("my500_query_cache_errors_total", call="mark")
 
 
 async def test_a_change_that_redis_was_not_told_of_is_seen_though_another_never_ends(
@@ -514,23 +514,15 @@ async def test_one_of_many_who_miss_the_same_page_reads_it_in_whatever_process(
         async with asyncio.TaskGroup() as group:
             first = [group.create_task(ask(one)) for _ in range(20)]
             await until(is_reading)
-            looks = await _looks(client)
+            looks = await calls(client, "eval")
             second = [group.create_task(ask(other)) for _ in range(20)]
-            await until(lambda: _looked(client, looks + 2))
+            await until(lambda: have_called(client, "eval", looks + 2))
             waits.set()
 
     assert reads == [one]
     assert {task.result()[1] for task in first} == {Origin.STORE}
     assert {task.result()[1] for task in second} == {Origin.CACHE}
     assert [task.result()[0] for task in first + second] == [["Ada"]] * 40
-
-
-async def _looks(client: Redis) -> int:
-    return int((await client.info("commandstats"))["cmdstat_eval"]["calls"])
-
-
-async def _looked(client: Redis, times: int) -> bool:
-    return await _looks(client) >= times
 
 
 async def test_a_page_whose_reader_died_is_read_by_another_soon(place: Place) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from prometheus_client import REGISTRY
 
 from services.query import api
 from services.query.limits import Gate, Limits
 from tests.support import query_door
 from tests.support import query_facts as facts
+from tests.support.counts import metric
 from tests.support.infra import Infra, empty_redis, new_database
 from tests.support.query_door import Door
 from tests.support.waiting import until
@@ -203,8 +203,7 @@ def told(answer: dict[str, Any]) -> set[str]:
 
 
 def counted(origin: str) -> float:
-    labels = {"route": "/api/my-500", "origin": origin}
-    return REGISTRY.get_sample_value("my500_query_pages_total", labels) or 0.0
+    return metric("my500_query_pages_total", route="/api/my-500", origin=origin)
 
 
 def is_away(door: Door) -> Any:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from asyncpg.connection import LoggedQuery
-from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from services.query.batch import User
@@ -19,6 +18,7 @@ from shared import db
 from shared.observability import STALE_PAGES
 from tests.support import query_door
 from tests.support import query_facts as facts
+from tests.support.counts import metric
 from tests.support.query_door import Door
 from tests.support.query_facts import COMPANY, data_of, read_model
 from tests.support.waiting import until
@@ -127,8 +127,7 @@ async def test_hits_are_sampled_while_the_process_runs(door: Door) -> None:
 
 
 def sampled(outcome: str) -> float:
-    name, labels = "my500_query_sampled_pages_total", {"outcome": outcome}
-    return REGISTRY.get_sample_value(name, labels) or 0.0
+    return metric("my500_query_sampled_pages_total", outcome=outcome)
 
 
 async def test_a_slow_statement_is_told_once_with_its_plan(

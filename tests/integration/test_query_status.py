@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from services.query.limits import Gate, Limits
 from shared.settings import Settings
 from tests.support import query_facts as facts
+from tests.support.counts import calls, have_called
 from tests.support.query_instance import Instance
 from tests.support.query_stage import Stage, staged
 from tests.support.waiting import until
@@ -114,18 +115,9 @@ async def test_one_read_tells_all_who_ask_before_it_begins(stage: Stage) -> None
         await stage.told(facts.status(2, "running"))
         async with asyncio.TaskGroup() as group, limits.gate.turn():
             for _ in range(10):
-                before = await looks(client)
+                looks = await calls(client, "mget")  # at generations
                 asked.append(group.create_task(ask(stage, one, path)))
-                await until(functools.partial(have_looked, client, before + 1))
+                await until(functools.partial(have_called, client, "mget", looks + 1))
 
     answers = [task.result()[1] for task in asked]
     assert {body["data"]["syncStatus"]["state"] for body in answers} == {"running"}
-
-
-async def have_looked(client: Redis, times: int) -> bool:
-    return await looks(client) >= times
-
-
-async def looks(client: Redis) -> int:
-    """At generations, by those who ask for pages."""
-    return int((await client.info("commandstats"))["cmdstat_mget"]["calls"])

@@ -99,7 +99,4 @@ def _of(found: Iterable[int]) -> Bits:
 
 
 def _encoded(held: Bits) -> bytes:
-    if held.count() > MOST_SPARSE // 2:
-        return held.packed()
-    found = held.numbers()
-    return struct.pack(f"<{len(found)}H", *found)
+    return held.packed() if held.count() > MOST_SPARSE // 2 else packed(held.numbers())

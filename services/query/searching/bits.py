@@ -42,9 +42,7 @@ class Bits:
     @classmethod
     def below(cls, size: int) -> Self:
         """All numbers that there are."""
-        flags = np.zeros(chunks(size) * CHUNK, np.bool_)
-        flags[:size] = True
-        return cls(np.packbits(flags, bitorder="little").view(WORD))
+        return cls(flagged(slice(size), chunks(size) * CHUNK).view(WORD))
 
     def __bool__(self) -> bool:
         return bool(self.words.any())
@@ -87,7 +85,9 @@ def chunks(size: int) -> int:
     return -(-size // CHUNK)
 
 
-def flagged(places: Sequence[int] | npt.NDArray[np.intp], size: int) -> npt.NDArray[np.uint8]:
+def flagged(
+    places: Sequence[int] | npt.NDArray[np.intp] | slice, size: int
+) -> npt.NDArray[np.uint8]:
     """Bytes of so many bits, with those at the places set."""
     flags = np.zeros(size, np.bool_)
     flags[places] = True

@@ -72,8 +72,8 @@ def _most(most: int, queued: Collection[Pending]) -> int:
 
 async def _by_rows(picker: Picker, slots: Bits, most: int) -> Counted:
     """All of them, or a sample."""
-    found = picking.sample(slots)
-    times = slots.count() / len(found) if found else 1.0
+    found, several = picking.sample(slots), slots.count()
+    times = several / len(found) if found else 1.0
     asked = (picker.conn, picker.user, found, picker.filters)
     row = await hits_store.facets(*asked)
     rows = await hits_store.organizations(*asked, most)
@@ -82,7 +82,7 @@ async def _by_rows(picker: Picker, slots: Bits, most: int) -> Counted:
         Counter({side: round(row[column] * times) for side, column in SIDES.items()}),
         Counter({each["organization_id"]: round(each["contacts"] * times) for each in rows}),
         {each["organization_id"]: each["name"] for each in rows},
-        len(found) == slots.count(),
+        len(found) == several,
     )
 
 
@@ -96,8 +96,9 @@ async def _by_buckets(picker: Picker, slots: Bits, queued: Iterable[Pending]) ->
     for number in wanted(picker.filters):
         inside = slots & await picker.buckets.slots(number)
         still |= inside
-        warmness[_band(number % terms.SCORES)] += inside.count()
-        in_campaign["true" if number < terms.SCORES else "false"] += inside.count()
+        several = inside.count()
+        warmness[_band(number % terms.SCORES)] += several
+        in_campaign["true" if number < terms.SCORES else "false"] += several
     rows = await hits_store.organizations(
         picker.conn, picker.user, picking.sample(still), picker.filters, CANDIDATES
     )

@@ -141,8 +141,7 @@ def word_level(asked: str, word: str) -> int | None:
 @lru_cache(maxsize=REMEMBERED)
 def _reach(asked: str) -> Mapping[int, int]:
     """By a word's letters, how many edits it may be away."""
-    by_edits = lengths(asked).items()
-    return {letters: edits for edits, of_edits in by_edits if edits for letters in of_edits}
+    return {letters: edits for edits, of_edits in lengths(asked).items() for letters in of_edits}
 
 
 def is_partial(asked: str) -> bool:
@@ -163,7 +162,7 @@ def lengths(asked: str) -> Mapping[int, Collection[int]]:
     found: dict[int, list[int]] = {}
     for letters in range(len(asked) - 2, len(asked) + 3):
         edits = most_edits(asked, letters)
-        if letters > 0 and abs(letters - len(asked)) <= edits:
+        if edits and letters > 0 and abs(letters - len(asked)) <= edits:
             found.setdefault(edits, []).append(letters)
     return found
 

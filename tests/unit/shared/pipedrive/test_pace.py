@@ -18,16 +18,17 @@ def soon(seconds: float = 5.0) -> float:
     return time.monotonic() + seconds
 
 
+async def call(paced: Pace, made: list[float]) -> None:
+    async with paced.turn(soon()):
+        made.append(time.monotonic())
+
+
 async def test_no_window_sees_more_calls_than_the_limit() -> None:
-    paced, made = Pace(5), []
-
-    async def call() -> None:
-        async with paced.turn(soon()):
-            made.append(time.monotonic())
-
+    paced = Pace(5)
+    made: list[float] = []
     async with asyncio.TaskGroup() as group:
         for _ in range(18):
-            group.create_task(call())
+            group.create_task(call(paced, made))
 
     for first, sixth in zip(made, made[5:], strict=False):
         assert sixth - first >= 0.15  # 0.2, less what the first was late to look at its clock
@@ -131,14 +132,10 @@ async def test_a_call_counts_until_its_answer_is_there() -> None:
 
 
 async def test_who_gives_up_leaves_no_gap_for_those_behind() -> None:
-    paced, made = Pace(2), []
-
-    async def call() -> None:
-        async with paced.turn(soon()):
-            made.append(time.monotonic())
-
+    paced = Pace(2)
+    made: list[float] = []
     async with asyncio.TaskGroup() as group:
-        waiting = [group.create_task(call()) for _ in range(12)]
+        waiting = [group.create_task(call(paced, made)) for _ in range(12)]
         await asyncio.sleep(0)
         for given_up in waiting[3:9:2]:
             given_up.cancel()
