@@ -14,6 +14,7 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Self, TypeVar
 
 from aiokafka import AIOKafkaProducer
@@ -124,7 +125,7 @@ class Publisher:
                     delivered.add_done_callback(_look_at)
                     pending.append(delivered)
         for delivered in pending:
-            await delivered
+            await _known(delivered)
 
     async def _send_each(
         self, producer: AIOKafkaProducer, records: Iterable[Record]
@@ -135,11 +136,11 @@ class Publisher:
             pending.append((record, partition, delivered))
         places = []
         for record, partition, delivered in pending:
-            offset = (await delivered).offset
+            offset = (await _known(delivered)).offset
             while offset < 0:
                 # Sent twice by the producer itself, the broker has it and forgot where. A third
                 # copy is harmless, and behind the first.
-                offset = (await (await self._send_one(producer, record))[1]).offset
+                offset = (await _known((await self._send_one(producer, record))[1])).offset
             places.append(Position(record.topic, partition, offset))
         return places
 
@@ -207,7 +208,10 @@ async def _end(producer: AIOKafkaProducer) -> None:
     By itself it would go on for ever: stop() waits for batches, and they never expire
     (aio-libs/aiokafka#1101); cut short, it leaves its sending task and its connections behind.
     """
-    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
+    accumulator = producer._message_accumulator  # noqa: SLF001
+    for batch in chain.from_iterable(accumulator._batches.values()):  # noqa: SLF001
+        batch._drain_waiter.add_done_callback(_look_at)  # noqa: SLF001
+    accumulator.fail_all(ProducerClosed())
     steps: tuple[Callable[[], Awaitable[None]], ...] = (producer.stop, producer.client.close)
     for step in steps:
         try:
@@ -237,6 +241,14 @@ def _batches(records: Sequence[Record]) -> Iterator[BatchBuilder]:
             batch = BatchBuilder(BATCH_BYTES, codec)
             batch.append(timestamp=now_ms, key=key, value=value, headers=tagged)
     yield batch
+
+
+async def _known(delivered: asyncio.Future[RecordMetadata]) -> RecordMetadata:
+    """What became of a batch. It is a shield around the producer's own future: were it cancelled
+    with us, nobody would look at how that one ends, and asyncio would tell of it as a failure.
+    """
+    await asyncio.wait([delivered])
+    return delivered.result()
 
 
 def _look_at(delivered: asyncio.Future[object]) -> None:

@@ -1,9 +1,10 @@
 """Publishing on a real broker: batches of every size, order per key, outages without leftovers."""
 
 import asyncio
+import gc
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import groupby
 
@@ -140,6 +141,34 @@ async def test_an_outage_is_told_in_time_and_leaves_nothing_behind(
         await until(is_published, 60)
 
     assert asyncio.all_tasks() - before == set()
+
+
+@pytest.fixture
+async def unseen() -> AsyncIterator[list[str]]:
+    """What asyncio tells of that nobody looked at, once the test has forgotten it."""
+    loop, messages = asyncio.get_running_loop(), list[str]()
+    loop.set_exception_handler(lambda _, context: messages.append(context["message"]))
+    yield messages
+    loop.set_exception_handler(None)
+
+
+@pytest.mark.parametrize("send", [Publisher.publish, Publisher.place])
+async def test_a_producer_that_is_given_up_leaves_no_failure_that_nobody_looked_at(
+    killable: Infra, topic_prefix: str, unseen: list[str], send: Callable[..., Awaitable[object]]
+) -> None:
+    full = [Record(PERSONS.name, b"1", secrets.token_bytes(BATCH_BYTES))]
+    async with publishing(killable.kafka, topic_prefix, deadline_s=1.0) as publisher:
+        await publisher.publish(full)
+        await asyncio.to_thread(killable.freeze, "kafka")
+        try:
+            # One is on its way, one waits for it, and one waits to be let in.
+            with pytest.raises(Unavailable):
+                await send(publisher, full * 3)
+        finally:
+            await asyncio.to_thread(killable.thaw, "kafka")
+    gc.collect()
+
+    assert [message for message in unseen if "never retrieved" in message] == []
 
 
 async def test_what_is_placed_stands_where_it_was_said_to(infra: Infra, topic_prefix: str) -> None:
