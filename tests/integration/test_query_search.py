@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -11,6 +12,7 @@ from services.query.batch import User
 from services.query.reading import snapshot
 from services.query.request import Filters
 from services.query.searching import reading
+from services.query.searching.dictionary import MOST_WORDS
 from services.query.searching.indexer import Indexer
 from services.query.searching.request import DEEPEST, SuggestQuery
 from shared import db, topics
@@ -132,6 +134,20 @@ async def test_many_words_that_many_may_have_are_found_and_the_total_is_said_not
 
     assert [c["name"] for c in found["contacts"]] == [name] * 100
     assert not found["pagination"]["totalIsExact"]
+
+
+async def test_of_more_words_than_are_looked_up_those_that_most_have_are_found(database_url: str):
+    rare = ["".join(each) for each in product("abcdefghijk", repeat=3)][: MOST_WORDS + 5]
+    names = [f"{each}qanna" for each in rare] + 3 * ["zzqanna"]
+    async with read_model(database_url) as pool:
+        await project(pool, [person(n, name=name) for n, name in enumerate(names, 1)])
+        await Indexer(pool, few=0).drain()
+
+        pagination = (await searched(pool, OWNER, "qanna"))["pagination"]
+
+    # Of the others, one has each.
+    assert pagination["total"] == MOST_WORDS - 1 + 3
+    assert not pagination["totalIsExact"]
 
 
 async def test_filters_narrow_the_hits(database_url: str):

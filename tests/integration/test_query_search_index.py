@@ -10,7 +10,7 @@ from services.query import batch, projection, projector
 from services.query.contact import Key
 from services.query.searching import bitmaps
 from services.query.searching.beginning import Beginnings
-from services.query.searching.bits import CHUNK
+from services.query.searching.bitmaps import LOOSE, MOST_LOOSE
 from services.query.searching.indexer import Indexer
 from services.query.searching.lookup import MOST_PENDING
 from services.query.searching.terms import Kind
@@ -35,6 +35,7 @@ SELECT $1, $2, $3 FROM generate_series(1, $4::int)
 """
 
 
+FORMS = "SELECT count(DISTINCT chunk = $1) FROM search_postings"
 END_WHO_WAITS = """
 SELECT bool_or(pg_terminate_backend(pid))
   FROM pg_locks
@@ -44,11 +45,14 @@ SELECT bool_or(pg_terminate_backend(pid))
 ANNA = ids.contact(COMPANY, 3)
 
 
-async def test_an_index_built_change_by_change_is_the_one_built_at_once(database_url: str):
-    facts = life(Random(9), persons=40, facts=600)  # noqa: S311  as above
+@pytest.mark.parametrize("persons", [40, 3 * MOST_LOOSE])
+async def test_an_index_built_change_by_change_is_the_one_built_at_once(
+    database_url: str, persons: int
+):
+    facts = life(Random(9), persons=persons, facts=15 * persons)  # noqa: S311  as above
     async with read_model(database_url) as pool:
-        for start in range(0, len(facts), 60):
-            await project(pool, facts[start : start + 60])
+        for start in range(0, len(facts), len(facts) // 10):
+            await project(pool, facts[start : start + len(facts) // 10])
             await Indexer(pool, few=0).drain()
         grown = await _indexed(pool)
         await pool.execute("TRUNCATE search_users, search_slots, search_documents, search_words")
@@ -56,6 +60,10 @@ async def test_an_index_built_change_by_change_is_the_one_built_at_once(database
         await Indexer(pool, few=0).drain()
 
         assert await _indexed(pool) == grown
+        forms = await pool.fetchval(
+            "SELECT count(DISTINCT chunk = $1) FROM search_postings", LOOSE
+        )
+        assert forms == (2 if persons > MOST_LOOSE else 1)
 
 
 async def _indexed(pool: db.Pool) -> tuple[set[tuple[Any, ...]], set[tuple[Any, ...]]]:
@@ -69,8 +77,8 @@ async def _indexed(pool: db.Pool) -> tuple[set[tuple[Any, ...]], set[tuple[Any, 
     postings = set()
     for row in await pool.fetch("SELECT owner_id, word, kind, chunk, slots FROM search_postings"):
         of_words = row["kind"] in (Kind.LETTERS, Kind.LENGTH)
-        for place in bitmaps.places(row["slots"]):
-            name = named[of_words].get((row["owner_id"], row["chunk"] * CHUNK + place))
+        for slot in bitmaps.slots(row["chunk"], row["slots"]):
+            name = named[of_words].get((row["owner_id"], slot))
             postings.add((row["owner_id"], row["kind"], row["word"], name))
     counted = await pool.fetch(
         "SELECT owner_id, word, contacts FROM search_words WHERE contacts > 0"

@@ -8,6 +8,7 @@ Rule 3: digits are looked for in numbers as they are typed, and without the zero
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from services.query.searching import words
@@ -38,11 +39,11 @@ Need = tuple[Way, ...]
 """Ways, one of which will do."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asked:
     needs: tuple[Need, ...]
 
-    @property
+    @cached_property
     def tokens(self) -> tuple[Token, ...]:
         """Those of all ways."""
         return tuple(dict.fromkeys(t for need in self.needs for way in need for t in way))

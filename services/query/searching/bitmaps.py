@@ -1,27 +1,38 @@
-"""Sets of slots as they are stored, chunk by chunk. Pure.
+"""Sets of slots as they are stored. Pure.
 
-Rule 1: a chunk with few slots holds two bytes for each, one with many a bit for every slot.
-Rule 2: an empty chunk is no bytes, and is not stored.
+Rule 1: a term that few have has them in one row, `LOOSE`, four bytes each; others chunk by chunk.
+        Were it chunks alone, the thousand words that have something inside, nearly all of them
+        words that few have, would be five thousand rows.
+Rule 2: a chunk with few slots holds two bytes for each, one with many a bit for every slot.
+Rule 3: a slot is in its chunk's row if there is one, else among the loose. Once these are too
+        many, each goes to its chunk.
+Rule 4: an empty row is no bytes, and is not stored.
 """
 
 import struct
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from services.query.searching import bits
 from services.query.searching.bits import CHUNK, EMPTY, WORD, Bits
 
 DENSE_BYTES: Final = CHUNK // 8
 MOST_SPARSE: Final = 128
+LOOSE: Final = -1
+"""Where a term's row of loose slots stands among its chunks."""
+MOST_LOOSE: Final = 200
 
 Piece = tuple[int, bool, bytes]
-"""Which chunk, whether dense, and one or more stored chunks of that kind, one after the other."""
+"""Which chunk, whether dense, and one or more stored rows of that kind, one after the other."""
 
 FEW_TOGETHER: Final = 3_000
 """Up to so many, bits set at their places cost less than flags for all."""
 _PLACE: Final = np.dtype("<u2")
+_SLOT: Final = np.dtype("<u4")
 Chunks = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
 """A row of bytes a chunk, dense."""
 
@@ -43,10 +54,37 @@ def packed(found: Sequence[int]) -> bytes:
     return struct.pack(f"<{len(found)}H", *found)
 
 
-def count(stored: bytes) -> int:
-    if len(stored) == DENSE_BYTES:
-        return _dense(stored).count()
-    return len(stored) // 2
+def loosened(
+    stored: bytes, added: Collection[int], removed: Collection[int]
+) -> tuple[bytes, Mapping[int, bytes]]:
+    """The loose slots without some, then with others; if these are too many, none, and a row for
+    each of their chunks.
+    """
+    held = (set(slots(LOOSE, stored)) - set(removed)) | set(added)
+    if len(held) <= MOST_LOOSE:
+        return loose(sorted(held)), {}
+    by_chunk = split(sorted(held))
+    return b"", {chunk: packed(places) for chunk, places in by_chunk.items()}
+
+
+def loose(found: Sequence[int]) -> bytes:
+    """A row of these slots, which ascend."""
+    return struct.pack(f"<{len(found)}I", *found)
+
+
+def split(found: Iterable[int]) -> dict[int, list[int]]:
+    """Slots by chunk, as places in it."""
+    by_chunk: defaultdict[int, list[int]] = defaultdict(list)
+    for slot in found:
+        by_chunk[slot // CHUNK].append(slot % CHUNK)
+    return by_chunk
+
+
+def slots(chunk: int, stored: bytes) -> Sequence[int]:
+    """Of a row that stands there."""
+    if chunk == LOOSE:
+        return struct.unpack(f"<{len(stored) // _SLOT.itemsize}I", stored)
+    return [chunk * CHUNK + place for place in places(stored)]
 
 
 def places(stored: bytes) -> list[int]:
@@ -56,29 +94,37 @@ def places(stored: bytes) -> list[int]:
 
 
 def joined(pieces: Collection[Piece], size: int) -> Bits:
-    """Everything in these chunks, of any terms; none lies past `size`."""
+    """Everything in these rows, of any terms; none lies past `size`."""
     if not pieces:
         return EMPTY
     whole = np.zeros((bits.chunks(size), DENSE_BYTES), np.uint8)
+    few: list[bytes] = []
     sparse: list[bytes] = []
     sparse_in: list[int] = []
     for chunk, is_dense, stored in pieces:
-        if is_dense:
+        if chunk == LOOSE:
+            few.append(stored)
+        elif is_dense:
             terms = np.frombuffer(stored, np.uint8).reshape(-1, DENSE_BYTES)
             whole[chunk] |= terms[0] if len(terms) == 1 else np.bitwise_or.reduce(terms)
         else:
             sparse.append(stored)
             sparse_in.append(chunk)
+    if few:
+        _set(whole, np.frombuffer(b"".join(few), _SLOT).astype(np.intp))
     if sparse:
-        _set(whole, sparse, sparse_in)
+        _set(whole, _slots(sparse, sparse_in))
     return Bits(whole.reshape(-1).view(WORD))
 
 
-def _set(whole: Chunks, sparse: Sequence[bytes], sparse_in: Sequence[int]) -> None:
-    """The places of sparse chunks, all at once: there may be hundreds with a few places each."""
+def _slots(sparse: Sequence[bytes], sparse_in: Sequence[int]) -> npt.NDArray[np.intp]:
+    """Of sparse chunks, all at once: there may be hundreds with a few places each."""
     starts = np.array(sparse_in, np.intp) * CHUNK
     at = np.frombuffer(b"".join(sparse), _PLACE).astype(np.intp)
-    at += np.repeat(starts, [len(stored) // 2 for stored in sparse])
+    return at + np.repeat(starts, [len(stored) // _PLACE.itemsize for stored in sparse])
+
+
+def _set(whole: Chunks, at: npt.NDArray[np.intp]) -> None:
     if len(at) > FEW_TOGETHER:
         whole |= bits.flagged(at, whole.size * 8).reshape(whole.shape)
     else:

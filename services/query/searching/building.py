@@ -1,9 +1,10 @@
 """Builds a user's index from nothing, in one pass over the contacts.
 
 Rule 1: the contacts come from one statement, so from one instant; what changed since is queued.
-Rule 2: slots are given out in the order of the list, and a chunk's postings are written when its
-        last slot is known, once: what is held in memory is a chunk's.
-Rule 3: words are counted from the postings written, and numbered by the alphabet.
+Rule 2: slots are given out in the order of the list, and a chunk's postings are gathered when its
+        last slot is known: what is held in memory is a chunk's. At the end they are written, once,
+        term by term, each in the form that fits how many have it (see `bitmaps`).
+Rule 3: words are counted from the postings gathered, and numbered by the alphabet.
 Rule 4: it rests, between chunks, as many times as long as it worked as it is told to.
 """
 
@@ -18,10 +19,10 @@ from uuid import UUID
 import asyncpg
 
 from services.query.batch import User
-from services.query.searching import bitmaps, building_store, terms
+from services.query.searching import building_store, terms
 from services.query.searching.bits import CHUNK
 from services.query.searching.building_store import LONGEST_S
-from services.query.searching.terms import Document, Term, bucket_of
+from services.query.searching.terms import Document, Kind, Term, bucket_of
 from shared import heart
 from shared.db import Connection
 from shared.observability import SEARCH_INDEXED
@@ -61,6 +62,9 @@ class Build:
         async for rows in self._read(building_store.WORDS):
             await self._paced(self._words(words // CHUNK, rows))
             words += len(rows)
+        for kind in Kind:
+            heart.beat(LONGEST_S)
+            await self._paced(building_store.add_postings(self.conn, self.user, kind))
         await building_store.analyze(self.conn, slots)
         await building_store.built(self.conn, self.user, slots, words)
 
@@ -99,7 +103,7 @@ class Build:
                 await asyncio.sleep(0)
         await building_store.add_slots(self.conn, slots)
         await building_store.add_documents(self.conn, documents)
-        await self._postings(chunk, places)
+        await building_store.gather_postings(self.conn, chunk, places)
 
     async def _words(self, chunk: int, rows: Iterable[asyncpg.Record]) -> None:
         places: defaultdict[Term, list[int]] = defaultdict(list)
@@ -108,14 +112,4 @@ class Build:
                 places[term].append(place)
             if place % PIECE == PIECE - 1:
                 await asyncio.sleep(0)
-        await self._postings(chunk, places)
-
-    async def _postings(self, chunk: int, places: dict[Term, list[int]]) -> None:
-        company_id, owner_id = self.user
-        await building_store.add_postings(
-            self.conn,
-            (
-                (company_id, owner_id, word, kind, chunk, bitmaps.packed(places[word, kind]))
-                for word, kind in sorted(places)
-            ),
-        )
+        await building_store.gather_postings(self.conn, chunk, places)

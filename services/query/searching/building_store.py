@@ -1,11 +1,14 @@
 """SQL of an index that is built from nothing. None of these functions commits."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from services.query.batch import User
-from services.query.searching.bitmaps import DENSE_BYTES
+from services.query.searching import bitmaps
+from services.query.searching.bitmaps import LOOSE, MOST_LOOSE
+from services.query.searching.bits import CHUNK
+from services.query.searching.terms import Kind, Term
 from shared.db import Connection
 
 LONGEST_S: Final = 600.0
@@ -14,7 +17,8 @@ LONGEST_S: Final = 600.0
 # What it holds meanwhile nobody waits for, but for another index of the same user.
 PREPARE: Final = """
 SELECT set_config('statement_timeout', '600s', true),
-       set_config('idle_in_transaction_session_timeout', '60000', true)
+       set_config('idle_in_transaction_session_timeout', '60000', true),
+       set_config('work_mem', '64MB', true)
 """
 
 FORGET: Final = "DELETE FROM search_pending WHERE company_id = $1 AND owner_id = $2"
@@ -29,15 +33,44 @@ SELECT c.contact_id, c.name, c.email, c.phone, c.organization_id, o.name AS orga
  ORDER BY c.not_in_campaign, c.score, c.contacted_key, c.created_key, c.contact_id
 """
 
-# The kinds below 3 are words; a posting as long as $3 has a bit for each slot, others two bytes.
+# Without an index, and in no log: to find each chunk's place among all terms, or to write what
+# will be joined, would cost more than all the rest.
+GATHER: Final = """
+CREATE TEMPORARY TABLE gathered_postings (
+    word   text COLLATE "C" NOT NULL,
+    kind   smallint NOT NULL,
+    chunk  int NOT NULL,
+    places int NOT NULL,
+    slots  bytea NOT NULL,
+    loose  bytea
+) ON COMMIT DROP
+"""
+
+# The kinds below 3 are words.
 COUNT_WORDS: Final = """
 INSERT INTO search_words (company_id, owner_id, word, slot, contacts)
 SELECT $1, $2, word, row_number() OVER (ORDER BY word) - 1, contacts
-  FROM (SELECT word, sum(CASE octet_length(slots) WHEN $3 THEN bit_count(slots)
-                                                  ELSE octet_length(slots) / 2 END) AS contacts
-          FROM search_postings
-         WHERE company_id = $1 AND owner_id = $2 AND kind < 3
+  FROM (SELECT word, sum(places) AS contacts
+          FROM gathered_postings
+         WHERE kind < 3
          GROUP BY word) AS counted
+"""
+
+# By term, so that all that a term has lies together.
+ADD_POSTINGS: Final = """
+INSERT INTO search_postings (company_id, owner_id, word, kind, chunk, slots)
+SELECT $1::bigint, $2::bigint, word, $3::smallint, chunk, slots
+  FROM (SELECT word, chunk, slots, sum(places) OVER (PARTITION BY word) AS total
+          FROM gathered_postings
+         WHERE kind = $3) AS gathered
+ WHERE total > $4
+ UNION ALL
+SELECT $1, $2, word, $3, $5::int, string_agg(loose, '' ORDER BY chunk)
+  FROM gathered_postings
+ WHERE kind = $3
+ GROUP BY word
+HAVING sum(places) <= $4
+ ORDER BY word, chunk
 """
 
 WORDS: Final = """
@@ -57,8 +90,11 @@ UPDATE search_users
 
 
 async def prepare(conn: Connection) -> None:
-    """For the rest of the transaction: statements may take long, and so may what is between."""
+    """For the rest of the transaction: statements may take long, and so may what is between; and
+    postings can be gathered.
+    """
     await conn.execute(PREPARE)
+    await conn.execute(GATHER)
 
 
 async def forget(conn: Connection, user: User) -> None:
@@ -74,8 +110,27 @@ async def add_documents(conn: Connection, rows: Iterable[tuple[Any, ...]]) -> No
     await conn.copy_records_to_table("search_documents", records=rows)
 
 
-async def add_postings(conn: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
-    await conn.copy_records_to_table("search_postings", records=rows)
+async def gather_postings(
+    conn: Connection, chunk: int, places: Mapping[Term, Sequence[int]]
+) -> None:
+    """What a chunk's contacts, or words, are found by."""
+    rows = (
+        (word, kind, chunk, len(found), bitmaps.packed(found), _loose(chunk, found))
+        for (word, kind), found in places.items()
+    )
+    await conn.copy_records_to_table("gathered_postings", records=rows)
+
+
+def _loose(chunk: int, places: Sequence[int]) -> bytes | None:
+    """Null: too many for that."""
+    if len(places) > MOST_LOOSE:
+        return None
+    return bitmaps.loose([chunk * CHUNK + place for place in places])
+
+
+async def add_postings(conn: Connection, user: User, kind: Kind) -> None:
+    """Of one kind, all that was gathered."""
+    await conn.execute(ADD_POSTINGS, *user, kind, MOST_LOOSE, LOOSE, timeout=LONGEST_S)
 
 
 async def add_names(conn: Connection, user: User, names: Mapping[UUID, str | None]) -> None:
@@ -84,7 +139,7 @@ async def add_names(conn: Connection, user: User, names: Mapping[UUID, str | Non
 
 
 async def count_words(conn: Connection, user: User) -> None:
-    await conn.execute(COUNT_WORDS, *user, DENSE_BYTES, timeout=LONGEST_S)
+    await conn.execute(COUNT_WORDS, *user, timeout=LONGEST_S)
 
 
 async def analyze(conn: Connection, slots: int) -> None:

@@ -56,12 +56,16 @@ async def alike(conn: Connection, user: User, asked: str, size: int) -> Alike:
 async def _checked(conn: Connection, user: User, asked: str, candidates: Sequence[int]) -> Alike:
     looked_at = candidates[:MOST_CANDIDATES]
     levels: dict[str, int] = {}
-    for word in await lookup_store.words(conn, user, looked_at):
+    for word in matching.likely(asked, await lookup_store.words(conn, user, looked_at)):
         level = matching.word_level(asked, word)
         if level is not None and not word.startswith(asked):
             levels[word] = level
-    is_exact = len(looked_at) == len(candidates) and len(levels) <= MOST_WORDS
-    return Alike(dict(list(levels.items())[:MOST_WORDS]), is_exact)
+    is_exact = len(looked_at) == len(candidates)
+    if len(levels) > MOST_WORDS:
+        is_exact = False
+        kept = await lookup_store.most_frequent(conn, user, list(levels), MOST_WORDS)
+        levels = {word: levels[word] for word in kept}
+    return Alike(levels, is_exact)
 
 
 def _length(edits: int) -> str:

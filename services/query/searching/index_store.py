@@ -313,12 +313,12 @@ async def postings(conn: Connection, user: User, wanted: Sequence[Chunk]) -> dic
 async def all_chunks(
     conn: Connection, user: User, word: str, kind: int
 ) -> list[tuple[int, bytes]]:
-    """Every chunk of a term."""
+    """Every row of a term."""
     return [(row[0], row[1]) for row in await conn.fetch(ALL_CHUNKS, *user, word, kind)]
 
 
 async def set_postings(conn: Connection, user: User, chunks: Mapping[Chunk, bytes]) -> None:
-    """Chunks without slots are dropped."""
+    """Rows without slots are dropped."""
     kept = [(*chunk, slots) for chunk, slots in sorted(chunks.items()) if slots]
     if kept:
         await conn.execute(SET_POSTINGS, *user, *columns(kept, 4))

@@ -63,11 +63,19 @@ SELECT wanted.number, held.kind, held.chunk, length(held.slots) = $7 AS is_dense
  GROUP BY wanted.number, held.kind, held.chunk, is_dense
 """
 
+# From the index alone: to see how many have each, thousands of rows would have to be read.
 WORDS: Final = """
 SELECT word
   FROM search_words
- WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::text::int[]) AND contacts > 0
+ WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::text::int[])
+"""
+
+MOST_FREQUENT: Final = """
+SELECT word
+  FROM search_words
+ WHERE company_id = $1 AND owner_id = $2 AND word = ANY($3::text[])
  ORDER BY contacts DESC
+ LIMIT $4
 """
 
 PHONES: Final = """
@@ -208,8 +216,15 @@ async def postings(
 
 
 async def words(conn: Connection, user: User, slots: Sequence[int]) -> list[str]:
-    """The most frequent ones first."""
-    return [row["word"] for row in await conn.fetch(WORDS, *user, array(slots))]
+    """In any order; some may be nobody's any more."""
+    return [row[0] for row in await conn.fetch(WORDS, *user, array(slots))]
+
+
+async def most_frequent(
+    conn: Connection, user: User, words: Sequence[str], most: int
+) -> list[str]:
+    """So many of the words, those that most contacts have."""
+    return [row[0] for row in await conn.fetch(MOST_FREQUENT, *user, words, most)]
 
 
 async def phones(conn: Connection, user: User, slots: Sequence[int]) -> list[tuple[int, str]]:

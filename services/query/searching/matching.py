@@ -12,11 +12,12 @@ Rule 3: a misspelling is one edit from four letters on, and two where the word o
         left to go by.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from rapidfuzz.distance import OSA
+from rapidfuzz.process import cdist
 
 from services.query.searching import terms, words
 from services.query.searching.asking import Asked, Need, Token
@@ -36,6 +37,7 @@ ENOUGH: Final = 100
 """Contacts that have a token plainly; from so many on nothing farther is looked for."""
 
 REMEMBERED: Final = 20_000
+MOST_EDITS: Final = 2
 ONE_EDIT: Final = 4
 TWO_EDITS: Final = 8
 LEAST_OF_TWO_EDITS: Final = 6
@@ -138,6 +140,19 @@ def word_level(asked: str, word: str) -> int | None:
     return farther_level(asked, (word,))
 
 
+def likely(asked: str, candidates: Sequence[str]) -> list[str]:
+    """Those of many words without which none has a `word_level`; few are left."""
+    if not candidates:
+        return []
+    [distances] = cdist([asked], candidates, scorer=OSA.distance, score_cutoff=MOST_EDITS)
+    partial = is_partial(asked)
+    return [
+        word
+        for word, distance in zip(candidates, distances.tolist(), strict=True)
+        if distance <= MOST_EDITS or (partial and asked in word)
+    ]
+
+
 @lru_cache(maxsize=REMEMBERED)
 def _reach(asked: str) -> Mapping[int, int]:
     """By a word's letters, how many edits it may be away."""
@@ -154,7 +169,7 @@ def most_edits(asked: str, letters: int) -> int:
     if not asked.isalpha() or len(asked) < ONE_EDIT:
         return 0
     is_long = len(asked) >= LEAST_OF_TWO_EDITS and max(len(asked), letters) >= TWO_EDITS
-    return 2 if is_long else 1
+    return MOST_EDITS if is_long else 1
 
 
 def lengths(asked: str) -> Mapping[int, Collection[int]]:

@@ -6,11 +6,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from services.query.searching import bitmaps
+from services.query.searching.bitmaps import LOOSE
 from services.query.searching.bits import CHUNK
 from services.query.searching.terms import Term
 
 Chunk = tuple[str, int, int]
-"""A part of a term's slots: its word, its kind, and which part."""
+"""A row of a term's slots: its word, its kind, and which chunk, or `LOOSE`."""
 
 Places = defaultdict[Term, list[int]]
 
@@ -31,25 +32,25 @@ class Moves:
 
     def move_all(
         self,
-        chunks: Iterable[tuple[int, bytes]],
+        rows: Iterable[tuple[int, bytes]],
         before: AbstractSet[Term],
         after: AbstractSet[Term],
     ) -> None:
-        """As `move`, of all slots in these chunks."""
-        for chunk, stored in chunks:
-            slots = [chunk * CHUNK + place for place in bitmaps.places(stored)]
+        """As `move`, of all slots in these chunks' rows."""
+        for chunk, stored in rows:
+            slots = bitmaps.slots(chunk, stored)
             for term in after - before:
                 self.added[term].extend(slots)
             for term in before - after:
                 self.removed[term].extend(slots)
 
     def chunks(self) -> set[Chunk]:
-        """Those that change."""
+        """Those that may change."""
         return {
             (word, kind, chunk)
             for side in (self.added, self.removed)
             for (word, kind), slots in side.items()
-            for chunk in _chunks(slots)
+            for chunk in (LOOSE, *{slot // CHUNK for slot in slots})
         }
 
     def counts(self, kinds: Iterable[int]) -> dict[str, int]:
@@ -63,23 +64,27 @@ class Moves:
         return counts
 
     def changed(self, stored: Mapping[Chunk, bytes]) -> Iterator[tuple[Chunk, bytes]]:
-        """The chunks as they are afterwards."""
-        added, removed = _by_chunk(self.added), _by_chunk(self.removed)
-        for chunk in added.keys() | removed.keys():
-            held = stored.get(chunk, b"")
-            yield chunk, bitmaps.changed(held, added.get(chunk, ()), removed.get(chunk, ()))
+        """The rows that are others afterwards."""
+        for term in self.added.keys() | self.removed.keys():
+            yield from _changed(term, self.added.get(term, ()), self.removed.get(term, ()), stored)
 
 
-def _by_chunk(places: Places) -> dict[Chunk, list[int]]:
-    found: dict[Chunk, list[int]] = {}
-    for (word, kind), slots in places.items():
-        for chunk in _chunks(slots):
-            first = chunk * CHUNK
-            found[word, kind, chunk] = [
-                slot - first for slot in slots if 0 <= slot - first < CHUNK
-            ]
-    return found
-
-
-def _chunks(slots: Sequence[int]) -> set[int]:
-    return {slot // CHUNK for slot in slots} if len(slots) > 1 else {slots[0] // CHUNK}
+def _changed(
+    term: Term, added: Sequence[int], removed: Sequence[int], stored: Mapping[Chunk, bytes]
+) -> Iterator[tuple[Chunk, bytes]]:
+    loose_added, loose_removed = [], []
+    come, gone = bitmaps.split(added), bitmaps.split(removed)
+    for chunk in come.keys() | gone.keys():
+        held = stored.get((*term, chunk))
+        if held is not None:
+            places = come.get(chunk, ()), gone.get(chunk, ())
+            yield (*term, chunk), bitmaps.changed(held, *places)
+        else:
+            loose_added += [chunk * CHUNK + place for place in come.get(chunk, ())]
+            loose_removed += [chunk * CHUNK + place for place in gone.get(chunk, ())]
+    held = stored.get((*term, LOOSE), b"")
+    loose, chunks = bitmaps.loosened(held, loose_added, loose_removed)
+    if loose != held:
+        yield (*term, LOOSE), loose
+    for chunk, slots in chunks.items():
+        yield (*term, chunk), slots

@@ -9,6 +9,7 @@ Rule 4: what only a sign holds together in a name is one word, too: Jean-Pierre,
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -20,6 +21,8 @@ MOST_JOINED: Final = 8
 MOST_CHARACTERS: Final = 1000
 LEAST_NUMBER: Final = 6
 """Digits without which a stored phone number is a fragment itself."""
+REMEMBERED: Final = 4096
+"""Letters."""
 CODE: Final = 3
 """Most digits of a country's code."""
 
@@ -51,6 +54,9 @@ def folded(text: str) -> str:
     if not text.isascii():
         text = anyascii(text)
     return text.lower().translate(_APOSTROPHES)
+
+
+_folded_letter = lru_cache(maxsize=REMEMBERED)(folded)
 
 
 def words(text: str | None) -> list[str]:
@@ -97,7 +103,7 @@ def _unfolded(text: str) -> tuple[str, Sequence[int]]:
     places: list[int] = []
     parts: list[str] = []
     for place, character in enumerate(text):
-        part = folded(character)
+        part = _folded_letter(character)
         parts.append(part)
         places.extend([place] * len(part))
     return "".join(parts), places
@@ -108,9 +114,10 @@ def _placed(
 ) -> Iterator[Span]:
     for match in islice(pattern.finditer(plain), most):
         start, end = match.span()
-        word, at = _SIGN.sub("", match[0]), places[start:end]
-        if len(word) < len(at):
-            at = [each for each, letter in zip(at, match[0], strict=True) if letter.isalnum()]
+        word, at = match[0], places[start:end]
+        if not word.isalnum():
+            at = [each for each, letter in zip(at, word, strict=True) if letter.isalnum()]
+            word = _SIGN.sub("", word)
         yield Span(word[:LONGEST], at[:LONGEST])
 
 

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.query.searching import bitmaps
-from services.query.searching.bitmaps import DENSE_BYTES
+from services.query.searching.bitmaps import DENSE_BYTES, LOOSE, MOST_LOOSE
 from services.query.searching.bits import CHUNK
 
 places = st.sets(st.integers(0, CHUNK - 1), max_size=400)
@@ -17,7 +17,6 @@ def test_a_chunk_is_the_set_that_its_changes_make(
     changed = bitmaps.changed(stored, added, removed)
 
     assert set(bitmaps.places(changed)) == (first - removed) | added
-    assert bitmaps.count(changed) == len((first - removed) | added)
 
 
 @given(st.sets(st.integers(0, CHUNK - 1)))
@@ -53,3 +52,40 @@ def test_chunks_of_many_terms_that_follow_one_another_join_to_all_their_slots(
     found = bitmaps.joined([(1, False, sparse), (1, True, dense)], 2 * CHUNK)
 
     assert found.numbers() == sorted(CHUNK + place for place in set().union(*sets))
+
+
+some_slots = st.sets(st.integers(0, 5 * CHUNK), max_size=300)
+
+
+@given(some_slots, some_slots, some_slots)
+def test_loose_slots_are_the_set_that_its_changes_make_and_go_to_their_chunks_when_too_many(
+    first: set[int], added: set[int], removed: set[int]
+) -> None:
+    stored = bitmaps.loose(sorted(first))
+
+    loose, chunks = bitmaps.loosened(stored, added, removed)
+
+    expected = (first - removed) | added
+    found = [slot for row in [(LOOSE, loose), *chunks.items()] for slot in bitmaps.slots(*row)]
+    assert sorted(found) == sorted(expected)
+    assert (loose == b"") == (not expected or len(expected) > MOST_LOOSE)
+    assert bool(chunks) == (len(expected) > MOST_LOOSE)
+
+
+@given(st.lists(some_slots, max_size=4), some_slots)
+def test_loose_slots_of_many_terms_join_with_what_is_in_chunks(
+    loose: list[set[int]], in_chunks: set[int]
+) -> None:
+    rows = b"".join(bitmaps.loose(sorted(each)) for each in loose)
+    pieces = [
+        (chunk, False, bitmaps.changed(b"", places, ()))
+        for chunk, places in bitmaps.split(in_chunks).items()
+        if len(places) <= bitmaps.MOST_SPARSE
+    ]
+
+    found = bitmaps.joined([(LOOSE, False, rows), *pieces], 6 * CHUNK)
+
+    assert set(found.numbers()) >= set().union(*loose)
+    assert found.numbers() == sorted(
+        set().union(*loose, *(bitmaps.slots(chunk, stored) for chunk, _, stored in pieces))
+    )

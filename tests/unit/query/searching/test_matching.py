@@ -72,6 +72,19 @@ def test_what_letter_groups_leave_out_is_no_match(asked: str, word: str) -> None
         assert len(word) in matching.lengths(asked)[edits]
 
 
+@given(letters, st.lists(letters, max_size=20), st.lists(st.integers(0, 13), max_size=5))
+def test_no_word_that_has_what_was_asked_is_left_out_before_a_closer_look(
+    asked: str, others: list[str], dropped: list[int]
+) -> None:
+    near = [asked[:place] + asked[place + 1 :] for place in dropped]
+    words = [*others, *near, f"x{asked}y"]
+
+    likely = matching.likely(asked, words)
+
+    assert {word for word in words if matching.word_level(asked, word) is not None} <= {*likely}
+    assert {*likely} <= {*words}
+
+
 @given(st.text("abcdefgh", min_size=4, max_size=7), st.integers(0, 6))
 def test_one_changed_letter_is_always_found(word: str, place: int) -> None:
     changed = word[: place % len(word)] + "z" + word[place % len(word) + 1 :]

@@ -40,7 +40,7 @@ def test_moves_say_the_chunks_that_they_change(slots: set[int], words: set[str])
 
     changed = dict(moves.changed({}))
 
-    assert set(changed) == moves.chunks()
+    assert set(changed) <= moves.chunks()
     assert moves.counts([0]) == dict.fromkeys(words, len(slots))
 
 
