@@ -4,7 +4,9 @@ Rule: what it finds is what `matching.word_level` says of each word, but for wor
       what was asked; `is_exact` is false where a bound left some out.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from services.query.batch import User
@@ -19,9 +21,7 @@ MOST_CANDIDATES: Final = 4000
 
 
 class Alike(NamedTuple):
-    """Words by their level."""
-
-    levels: dict[str, int]
+    by_level: Mapping[int, Sequence[str]]
     is_exact: bool
 
 
@@ -38,6 +38,7 @@ async def alike(conn: Connection, user: User, asked: str, size: int) -> Alike:
     by_group = {g: bitmaps.joined(found[g, Kind.LETTERS], size) for g in groups}
     inner = sorted(terms.grams(asked))
     candidates = ranking.shared_by([by_group[g] for g in inner], len(inner))
+    are_many = candidates.count() > MOST_WORDS
     padded = [by_group[g] for g in sorted(terms.padded_grams(asked))]
     is_exact = True
     for edits in lengths:
@@ -49,23 +50,21 @@ async def alike(conn: Connection, user: User, asked: str, size: int) -> Alike:
             least += 1
             near &= ranking.shared_by(padded, least)
         candidates |= near
-    checked = await _checked(conn, user, asked, candidates.numbers())
-    return Alike(checked.levels, is_exact and checked.is_exact)
+    checked = await _checked(conn, user, asked, candidates.numbers(), are_many=are_many)
+    return checked._replace(is_exact=is_exact and checked.is_exact)
 
 
-async def _checked(conn: Connection, user: User, asked: str, candidates: Sequence[int]) -> Alike:
+async def _checked(
+    conn: Connection, user: User, asked: str, candidates: Sequence[int], *, are_many: bool
+) -> Alike:
     looked_at = candidates[:MOST_CANDIDATES]
-    levels: dict[str, int] = {}
-    for word in matching.likely(asked, await lookup_store.words(conn, user, looked_at)):
-        level = matching.word_level(asked, word)
-        if level is not None and not word.startswith(asked):
-            levels[word] = level
-    is_exact = len(looked_at) == len(candidates)
-    if len(levels) > MOST_WORDS:
-        is_exact = False
-        kept = await lookup_store.most_frequent(conn, user, list(levels), MOST_WORDS)
-        levels = {word: levels[word] for word in kept}
-    return Alike(levels, is_exact)
+    words = await lookup_store.words(conn, user, looked_at, are_many=are_many)
+    levels = matching.word_levels(asked, [word for word in words if not word.startswith(asked)])
+    by_level: defaultdict[int, list[str]] = defaultdict(list)
+    for word, level in sorted(levels.items(), key=itemgetter(1))[:MOST_WORDS]:
+        by_level[level].append(word)
+    is_exact = len(looked_at) == len(candidates) and len(levels) <= MOST_WORDS
+    return Alike(by_level, is_exact)
 
 
 def _length(edits: int) -> str:

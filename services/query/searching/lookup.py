@@ -230,12 +230,14 @@ class _Search:
         if not looked or not self.state.words:
             return
         looked.sort(key=lambda token: (-len(token.word), token.word))  # long ones say most
-        wanted: defaultdict[tuple[Token, int], list[Wanted]] = defaultdict(list)
+        wanted: dict[tuple[Token, int], list[Wanted]] = {}
         for token in looked[:MOST_FARTHER]:
             alike = await dictionary.alike(self.conn, self.user, token.word, self.state.words)
             self.is_exact &= alike.is_exact
-            for word, level in alike.levels.items():
-                wanted[token, level].append(Wanted(word, Kind.NAME, Kind.ORGANIZATION))
+            for level, alike_words in alike.by_level.items():
+                wanted[token, level] = [
+                    Wanted(word, Kind.NAME, Kind.ORGANIZATION) for word in alike_words
+                ]
         found = await lookup_store.postings(self.conn, self.user, wanted)
         for ((token, level), kind), pieces in found.items():
             self.slots[token].add(level, kind, self._joined(pieces))

@@ -70,13 +70,7 @@ SELECT word
  WHERE company_id = $1 AND owner_id = $2 AND slot = ANY($3::text::int[])
 """
 
-MOST_FREQUENT: Final = """
-SELECT word
-  FROM search_words
- WHERE company_id = $1 AND owner_id = $2 AND word = ANY($3::text[])
- ORDER BY contacts DESC
- LIMIT $4
-"""
+FREQUENT_WORDS: Final = f"{WORDS} ORDER BY contacts DESC"
 
 PHONES: Final = """
 SELECT slot, phone
@@ -215,16 +209,12 @@ async def postings(
     return found
 
 
-async def words(conn: Connection, user: User, slots: Sequence[int]) -> list[str]:
-    """In any order; some may be nobody's any more."""
-    return [row[0] for row in await conn.fetch(WORDS, *user, array(slots))]
-
-
-async def most_frequent(
-    conn: Connection, user: User, words: Sequence[str], most: int
+async def words(
+    conn: Connection, user: User, slots: Sequence[int], *, are_many: bool
 ) -> list[str]:
-    """So many of the words, those that most contacts have."""
-    return [row[0] for row in await conn.fetch(MOST_FREQUENT, *user, words, most)]
+    """Some may be nobody's any more. If they are too many, the most frequent ones first."""
+    statement = FREQUENT_WORDS if are_many else WORDS
+    return [row[0] for row in await conn.fetch(statement, *user, array(slots))]
 
 
 async def phones(conn: Connection, user: User, slots: Sequence[int]) -> list[tuple[int, str]]:

@@ -116,14 +116,14 @@ def _begins(word: str, candidates: Iterable[str]) -> bool:
 
 def farther_level(asked: str, candidates: Iterable[str]) -> int | None:
     """How the best of the words has what was asked for: inside, or misspelt."""
-    partial, reach = is_partial(asked), _reach(asked)
+    partial = is_partial(asked)
     best: int | None = None
     for word in candidates:
         if partial and asked in word:
             if not word.isdigit():
                 return INSIDE
             continue
-        edits = reach.get(len(word))
+        edits = _reach(asked).get(len(word))
         if edits is None or not word.isalpha():
             continue
         distance = OSA.distance(asked, word, score_cutoff=edits)
@@ -140,17 +140,22 @@ def word_level(asked: str, word: str) -> int | None:
     return farther_level(asked, (word,))
 
 
-def likely(asked: str, candidates: Sequence[str]) -> list[str]:
-    """Those of many words without which none has a `word_level`; few are left."""
+def word_levels(asked: str, candidates: Sequence[str]) -> dict[str, int]:
+    """`word_level` of those that have one, of thousands, most of which have none."""
     if not candidates:
-        return []
-    [distances] = cdist([asked], candidates, scorer=OSA.distance, score_cutoff=MOST_EDITS)
+        return {}
+    levels: dict[str, int] = {}
     partial = is_partial(asked)
-    return [
-        word
-        for word, distance in zip(candidates, distances.tolist(), strict=True)
-        if distance <= MOST_EDITS or (partial and asked in word)
-    ]
+    [distances] = cdist([asked], candidates, scorer=OSA.distance, score_cutoff=MOST_EDITS)
+    for word, distance in zip(candidates, distances.tolist(), strict=True):
+        if partial and asked in word:
+            if not word.isdigit():
+                levels[word] = INSIDE
+        elif distance <= MOST_EDITS:
+            level = word_level(asked, word)
+            if level is not None:
+                levels[word] = level
+    return levels
 
 
 @lru_cache(maxsize=REMEMBERED)

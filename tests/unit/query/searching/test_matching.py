@@ -73,16 +73,17 @@ def test_what_letter_groups_leave_out_is_no_match(asked: str, word: str) -> None
 
 
 @given(letters, st.lists(letters, max_size=20), st.lists(st.integers(0, 13), max_size=5))
-def test_no_word_that_has_what_was_asked_is_left_out_before_a_closer_look(
+def test_words_have_the_levels_together_that_they_have_alone(
     asked: str, others: list[str], dropped: list[int]
 ) -> None:
     near = [asked[:place] + asked[place + 1 :] for place in dropped]
     words = [*others, *near, f"x{asked}y"]
 
-    likely = matching.likely(asked, words)
+    levels = {word: matching.word_level(asked, word) for word in words}
 
-    assert {word for word in words if matching.word_level(asked, word) is not None} <= {*likely}
-    assert {*likely} <= {*words}
+    found = matching.word_levels(asked, words)
+
+    assert found == {word: level for word, level in levels.items() if level is not None}
 
 
 @given(st.text("abcdefgh", min_size=4, max_size=7), st.integers(0, 6))
