@@ -94,34 +94,43 @@ def places(stored: bytes) -> list[int]:
 
 
 def joined(pieces: Collection[Piece], size: int) -> Bits:
-    """Everything in these rows, of any terms; none lies past `size`."""
+    """Everything in these rows, of any terms; each chunk once in each form, none past `size`."""
     if not pieces:
         return EMPTY
     whole = np.zeros((bits.chunks(size), DENSE_BYTES), np.uint8)
-    few: list[bytes] = []
-    sparse: list[bytes] = []
-    sparse_in: list[int] = []
-    for chunk, is_dense, stored in pieces:
-        if chunk == LOOSE:
-            few.append(stored)
-        elif is_dense:
-            terms = np.frombuffer(stored, np.uint8).reshape(-1, DENSE_BYTES)
-            whole[chunk] |= terms[0] if len(terms) == 1 else np.bitwise_or.reduce(terms)
-        else:
-            sparse.append(stored)
-            sparse_in.append(chunk)
-    if few:
-        _set(whole, np.frombuffer(b"".join(few), _SLOT).astype(np.intp))
+    loose = [stored for chunk, _, stored in pieces if chunk == LOOSE]
+    dense = [(chunk, stored) for chunk, is_dense, stored in pieces if is_dense]
+    sparse = [
+        (chunk, stored) for chunk, is_dense, stored in pieces if not is_dense and chunk != LOOSE
+    ]
+    if dense:
+        _fill(whole, dense)
+    if loose:
+        _set(whole, np.frombuffer(b"".join(loose), _SLOT).astype(np.intp))
     if sparse:
-        _set(whole, _slots(sparse, sparse_in))
+        _set(whole, _slots(sparse))
     return Bits(whole.reshape(-1).view(WORD))
 
 
-def _slots(sparse: Sequence[bytes], sparse_in: Sequence[int]) -> npt.NDArray[np.intp]:
+def _fill(whole: Chunks, dense: Iterable[tuple[int, bytes]]) -> None:
+    """With dense chunks; those of one term, as nearly all are, together."""
+    single: dict[int, bytes] = {}
+    for chunk, stored in dense:
+        if len(stored) == DENSE_BYTES:
+            single[chunk] = stored
+        else:
+            terms = np.frombuffer(stored, np.uint8).reshape(-1, DENSE_BYTES)
+            whole[chunk] = np.bitwise_or.reduce(terms)
+    if single:
+        rows = np.frombuffer(b"".join(single.values()), np.uint8)
+        whole[list(single)] = rows.reshape(-1, DENSE_BYTES)
+
+
+def _slots(sparse: Sequence[tuple[int, bytes]]) -> npt.NDArray[np.intp]:
     """Of sparse chunks, all at once: there may be hundreds with a few places each."""
-    starts = np.array(sparse_in, np.intp) * CHUNK
-    at = np.frombuffer(b"".join(sparse), _PLACE).astype(np.intp)
-    return at + np.repeat(starts, [len(stored) // _PLACE.itemsize for stored in sparse])
+    starts = np.array([chunk for chunk, _ in sparse], np.intp) * CHUNK
+    at = np.frombuffer(b"".join(stored for _, stored in sparse), _PLACE).astype(np.intp)
+    return at + np.repeat(starts, [len(stored) // _PLACE.itemsize for _, stored in sparse])
 
 
 def _set(whole: Chunks, at: npt.NDArray[np.intp]) -> None:
