@@ -140,7 +140,8 @@ class Publisher:
             while offset < 0:
                 # Sent twice by the producer itself, the broker has it and forgot where. A third
                 # copy is harmless, and behind the first.
-                offset = (await _known((await self._send_one(producer, record))[1])).offset
+                _, again = await self._send_one(producer, record)
+                offset = (await _known(again)).offset
             places.append(Position(record.topic, partition, offset))
         return places
 

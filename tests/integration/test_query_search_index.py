@@ -60,9 +60,7 @@ async def test_an_index_built_change_by_change_is_the_one_built_at_once(
         await Indexer(pool, few=0).drain()
 
         assert await _indexed(pool) == grown
-        forms = await pool.fetchval(
-            "SELECT count(DISTINCT chunk = $1) FROM search_postings", LOOSE
-        )
+        forms = await pool.fetchval(FORMS, LOOSE)
         assert forms == (2 if persons > MOST_LOOSE else 1)
 
 

@@ -9,7 +9,7 @@ import random
 import re
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -18,7 +18,6 @@ import requests
 from aiohttp import ClientConnectionError
 from aiohttp import web as aioweb
 from aiohttp.test_utils import TestClient, TestServer
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +28,8 @@ from shared import topics, web
 from shared.app import Health, application
 from shared.events import Source
 from shared.tenants import Tenants
-from tests.security.world import OURS, PARTITIONS, World
+from tests.security.world import OURS, World
+from tests.support.log_reading import Log
 from tests.support.pipe import authorization, life
 from tests.support.waiting import until
 
@@ -113,43 +113,24 @@ def names_another_company(content: bytes) -> bool:
 Count = Callable[[], Awaitable[int]]
 
 
-@pytest.fixture(scope="module")
-async def stored(running: World) -> AsyncIterator[Count]:
+@pytest.fixture
+def stored(running: World) -> Count:
     """Records that webhooks have become: events, and dead letters of webhooks.
 
     What a sync tells is in the same topics, and a test of tokens asks for one.
     """
-    names = [t.name for t in topics.ALL if t.name.startswith("pipedrive.")]
-    letters = running.topic_prefix + topics.dead_letters_of(topics.WEBHOOKS)
-    parts = [
-        TopicPartition(name, number)
-        for name in [*(running.topic_prefix + name for name in names), letters]
-        for number in range(PARTITIONS)
-    ]
-    counted = 0
+    events = [t.name for t in topics.ALL if t.name.startswith("pipedrive.")]
+    letters = topics.dead_letters_of(topics.WEBHOOKS)
+    log = Log(running.cluster.environment["KAFKA_BOOTSTRAP_SERVERS"], running.topic_prefix)
 
     async def count() -> int:
-        nonlocal counted
-        ends = await consumer.end_offsets(parts)
-        while any([await consumer.position(part) < end for part, end in ends.items()]):
-            for part, records in (await consumer.getmany(timeout_ms=200)).items():
-                counted += sum(
-                    part.topic == letters or orjson.loads(record.value)["source"] in FROM_WEBHOOKS
-                    for record in records
-                )
-        return counted
+        return sum(
+            record.topic == running.topic_prefix + letters
+            or orjson.loads(record.value)["source"] in FROM_WEBHOOKS
+            for record in await log.records(*events, letters)
+        )
 
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=running.cluster.environment["KAFKA_BOOTSTRAP_SERVERS"],
-        enable_auto_commit=False,
-    )
-    await consumer.start()
-    consumer.assign(parts)
-    await consumer.seek_to_beginning()
-    try:
-        yield count
-    finally:
-        await consumer.stop()
+    return count
 
 
 async def test_a_body_of_any_content_is_stored_as_an_event_or_a_dead_letter(

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 Event = dict[str, Any]
+Record = ConsumerRecord[Any, Any]
 RANK = {"create": 0, "change": 1, "delete": 2}
 
 
@@ -20,7 +21,12 @@ class Log:
     events: list[Event] = field(default_factory=list)
 
     async def read(self, *topics: str) -> list[Event]:
-        """All that stands in the topics by now, in the order of the partitions."""
+        """All events that stand in the topics by now, in the order of the partitions."""
+        self.events = [orjson.loads(each.value) for each in await self.records(*topics)]
+        return self.events
+
+    async def records(self, *topics: str) -> list[Record]:
+        """The same as they stand there, whatever they are."""
         names = [self.prefix + topic for topic in topics]
         consumer = AIOKafkaConsumer(bootstrap_servers=self.servers, enable_auto_commit=False)
         await consumer.start()
@@ -34,13 +40,13 @@ class Log:
             consumer.assign(partitions)
             await consumer.seek_to_beginning()
             ends = await consumer.end_offsets(partitions)
-            self.events = []
+            found: list[Record] = []
             while any([await consumer.position(each) < end for each, end in ends.items()]):
                 for records in (await consumer.getmany(timeout_ms=200)).values():
-                    self.events += [orjson.loads(record.value) for record in records]
+                    found += records
         finally:
             await consumer.stop()
-        return self.events
+        return found
 
 
 def newest(events: list[Event], entity: str) -> dict[str, Event]:

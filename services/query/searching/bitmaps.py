@@ -98,15 +98,15 @@ def joined(pieces: Collection[Piece], size: int) -> Bits:
     if not pieces:
         return EMPTY
     whole = np.zeros((bits.chunks(size), DENSE_BYTES), np.uint8)
-    loose = [stored for chunk, _, stored in pieces if chunk == LOOSE]
+    few = [stored for chunk, _, stored in pieces if chunk == LOOSE]
     dense = [(chunk, stored) for chunk, is_dense, stored in pieces if is_dense]
     sparse = [
         (chunk, stored) for chunk, is_dense, stored in pieces if not is_dense and chunk != LOOSE
     ]
     if dense:
         _fill(whole, dense)
-    if loose:
-        _set(whole, np.frombuffer(b"".join(loose), _SLOT).astype(np.intp))
+    if few:
+        _set(whole, np.frombuffer(b"".join(few), _SLOT).astype(np.intp))
     if sparse:
         _set(whole, _slots(sparse))
     return Bits(whole.reshape(-1).view(WORD))

@@ -116,14 +116,14 @@ def _begins(word: str, candidates: Iterable[str]) -> bool:
 
 def farther_level(asked: str, candidates: Iterable[str]) -> int | None:
     """How the best of the words has what was asked for: inside, or misspelt."""
-    partial = is_partial(asked)
+    partial, reach = is_partial(asked), _reach(asked)
     best: int | None = None
     for word in candidates:
         if partial and asked in word:
             if not word.isdigit():
                 return INSIDE
             continue
-        edits = _reach(asked).get(len(word))
+        edits = reach.get(len(word))
         if edits is None or not word.isalpha():
             continue
         distance = OSA.distance(asked, word, score_cutoff=edits)

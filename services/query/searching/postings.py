@@ -72,18 +72,18 @@ class Moves:
 def _changed(
     term: Term, added: Sequence[int], removed: Sequence[int], stored: Mapping[Chunk, bytes]
 ) -> Iterator[tuple[Chunk, bytes]]:
-    loose_added, loose_removed = [], []
     come, gone = bitmaps.split(added), bitmaps.split(removed)
     for chunk in come.keys() | gone.keys():
-        held = stored.get((*term, chunk))
-        if held is not None:
+        row = stored.get((*term, chunk))
+        if row is not None:
             places = come.get(chunk, ()), gone.get(chunk, ())
-            yield (*term, chunk), bitmaps.changed(held, *places)
-        else:
-            loose_added += [chunk * CHUNK + place for place in come.get(chunk, ())]
-            loose_removed += [chunk * CHUNK + place for place in gone.get(chunk, ())]
+            yield (*term, chunk), bitmaps.changed(row, *places)
+    loose_moves = (
+        [slot for slot in side if (*term, slot // CHUNK) not in stored]
+        for side in (added, removed)
+    )
     held = stored.get((*term, LOOSE), b"")
-    loose, chunks = bitmaps.loosened(held, loose_added, loose_removed)
+    loose, chunks = bitmaps.loosened(held, *loose_moves)
     if loose != held:
         yield (*term, LOOSE), loose
     for chunk, slots in chunks.items():

@@ -4,6 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.query.searching import terms
+from services.query.searching.bitmaps import LOOSE, MOST_LOOSE
+from services.query.searching.bits import CHUNK
 from services.query.searching.postings import Moves
 from services.query.searching.terms import Document, Kind
 
@@ -40,7 +42,10 @@ def test_moves_say_the_chunks_that_they_change(slots: set[int], words: set[str])
 
     changed = dict(moves.changed({}))
 
-    assert set(changed) <= moves.chunks()
+    in_chunks = {slot // CHUNK for slot in slots}
+    rows = in_chunks if len(slots) > MOST_LOOSE else {LOOSE}
+    assert set(changed) == {(word, 0, chunk) for word in words for chunk in rows}
+    assert moves.chunks() == {(word, 0, chunk) for word in words for chunk in in_chunks | {LOOSE}}
     assert moves.counts([0]) == dict.fromkeys(words, len(slots))
 
 
