@@ -1,16 +1,18 @@
 """From webhook to page: how long until its owner reads the change.
 
 `python -m bench.latency [--rate 200] [--warm 30] [--seconds 40]`
-Webhooks are sent at a steady rate, open loop. Every twentieth is a probe: it renames a person, or
-holds the first activity of a contact, which changes its score; its owner has that one contact, and
-the page is asked for until it shows the change. Prints p50, p95, p99 in milliseconds for both:
-of the seconds in which all is fresh, broker and plans among it, and of those after them.
+Webhooks are sent at a steady rate, open loop. Every twentieth is a probe: it renames a person,
+holds the first activity of a contact, which changes its score, or moves the person to another
+organization; its owner has that one contact, and the page is asked for until it shows the change.
+Prints p50, p95, p99 in milliseconds for each kind: of the seconds in which all is fresh, broker
+and plans among it, and of those after them.
 """
 
 import argparse
 import asyncio
 import time
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 import aiohttp
@@ -31,6 +33,17 @@ def organization_of(person: int) -> int:
     return 1 + person % ORGANIZATIONS
 
 
+class Probe(StrEnum):
+    """Each goes another way: to query alone, by scoring, by orgs."""
+
+    RENAMED = "renamed person"
+    RESCORED = "rescored"
+    MOVED = "moved to another organization"
+
+
+PROBES = tuple(Probe)
+
+
 class Run:
     def __init__(self, running: Cluster, ingest: Instance, query: Instance) -> None:
         self._http = running.http
@@ -38,8 +51,7 @@ class Run:
         self._query = f"{query.url}/api/my-500"
         self._headers = {"Authorization": aiohttp.encode_basic_auth(*stage.HOOK)}
         self._owners: dict[int, dict[str, str]] = {}
-        self.renamed: list[float] = []
-        self.rescored: list[float] = []
+        self.seen: dict[Probe, list[float]] = {probe: [] for probe in PROBES}
 
     async def send(self, body: dict[str, Any]) -> None:
         content = orjson.dumps(body)
@@ -55,44 +67,54 @@ class Run:
             contacts: list[dict[str, Any]] = (await response.json())["data"]["contacts"]
             return contacts[0] if contacts else None
 
-    async def probe(self, number: int, *, rename: bool) -> None:
+    async def probe(self, number: int, probe: Probe) -> None:
         owner = FIRST_PROBE + number
         at = datetime.now(UTC)
-        began = time.perf_counter()
-        if rename:
-            name = f"Renamed at {at.isoformat()}"
-            await self.send(
-                bodies.person(owner, owner=owner, org=organization_of(owner), at=at, name=name)
-            )
-        else:
+        organization = organization_of(owner) + (probe is Probe.MOVED)
+        name = f"Renamed at {at.isoformat()}"
+        if probe is Probe.RESCORED:
             activity = FIRST_PROBE + int(time.time() * 1000)
-            await self.send(bodies.activity(activity, person_id=owner, at=at))
+            body = bodies.activity(activity, person_id=owner, at=at)
+        else:
+            body = bodies.person(owner, owner=owner, org=organization, at=at, name=name)
+        began = time.perf_counter()
+        await self.send(body)
         async with asyncio.timeout(20):
             while True:
                 shown = await self.contact(owner)
-                if shown and (shown["name"] == name if rename else shown["lastContacted"]):
+                if shown and _shows(shown, probe, name, organization):
                     break
                 await asyncio.sleep(POLL_S)
-        (self.renamed if rename else self.rescored).append(time.perf_counter() - began)
+        self.seen[probe].append(time.perf_counter() - began)
 
     def told(self) -> list[str]:
         """A line for each kind of what was measured since the last call."""
         lines = []
-        for name, values in (("renamed person", self.renamed), ("rescored", self.rescored)):
+        for probe, values in self.seen.items():
             figures = [
                 f"{label} {stage.percentile(values, share) * 1000:.0f} ms"
                 for label, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
             ]
-            lines.append(f"{name}: {len(values)} probes, {', '.join(figures)}")
+            lines.append(f"{probe}: {len(values)} probes, {', '.join(figures)}")
             values.clear()
         return lines
 
 
+def _shows(contact: dict[str, Any], probe: Probe, name: str, organization: int) -> bool:
+    if probe is Probe.RENAMED:
+        return bool(contact["name"] == name)
+    if probe is Probe.RESCORED:
+        return contact["lastContacted"] is not None
+    shown = contact["organization"]
+    return shown is not None and shown["pipedriveOrgId"] == str(organization)
+
+
 async def prepare(run: Run, probes: int) -> None:
-    """The contacts of the load, and one for two probes: it is renamed once, and rescored once."""
+    """The contacts of the load, and one for each probe."""
     at = datetime.now(UTC)
-    numbers = [*range(1, CONTACTS + 1), *range(FIRST_PROBE, FIRST_PROBE + probes // 2 + 1)]
-    for number in range(1, ORGANIZATIONS + 1):
+    last = FIRST_PROBE + probes
+    numbers = [*range(1, CONTACTS + 1), *range(FIRST_PROBE, last + 1)]
+    for number in range(1, ORGANIZATIONS + 2):
         await run.send(bodies.organization(number, at=at))
     waiting = iter(numbers)
 
@@ -106,7 +128,7 @@ async def prepare(run: Run, probes: int) -> None:
             group.create_task(sender())
 
     async def is_shown() -> bool:
-        shown = [await run.contact(FIRST_PROBE + n) for n in (0, probes // 2)]
+        shown = [await run.contact(number) for number in (FIRST_PROBE, last)]
         return all(contact and contact["organization"] for contact in shown)
 
     await until(is_shown)
@@ -122,9 +144,7 @@ async def load(run: Run, rate: int, seconds: int, *, first: int = 0) -> None:
             if delay > 0:
                 await asyncio.sleep(delay)
             if sent % PROBE_EVERY == 0:
-                # One and the same contact is renamed, and rescored after it.
-                rename = probes % 2 == 0
-                group.create_task(run.probe(probes // 2, rename=rename))
+                group.create_task(run.probe(probes, PROBES[probes % len(PROBES)]))
                 probes += 1
             else:
                 number = 1 + sent % CONTACTS

@@ -47,17 +47,14 @@ WITH put AS (
 SELECT pg_notify('outbox_' || current_schema(), '')
 """
 
+# Who makes a state true need not wait for the disk. A message of no transaction is flushed as it
+# is written, and with it whatever was committed before: once a round, when there is a first row.
 PENDING = """
-SELECT place, topic, key, payload
+SELECT place, topic, key, payload,
+       (SELECT pg_logical_emit_message(false, 'my500', '', true)) AS flushed
   FROM outbox
  ORDER BY place
  LIMIT $1
-"""
-
-# Who makes a state true need not wait for the disk. A commit that does, and that has written
-# something itself, takes along all that was committed before it: one flush a round.
-FLUSH = """
-SELECT set_config('synchronous_commit', 'on', true), pg_logical_emit_message(true, 'my500', '')
 """
 
 DONE = "DELETE FROM outbox WHERE place = ANY($1::bigint[])"
@@ -105,7 +102,6 @@ class Relay:
             pending = await conn.fetch(PENDING, BATCH, timeout=STATEMENT_S)
             OUTBOX_PENDING.set(len(pending))
             if pending:
-                await conn.execute(FLUSH, timeout=STATEMENT_S)
                 await self._publish(conn, pending)
                 rest_s = PACE.rest(time.monotonic() - began, len(pending))
                 await lifecycle.wait_or_stop(rest_s, stop)

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from services.query import projection
 from services.query.generation import DIRTY, MARK_S, Keys, Part, fresh
@@ -45,19 +45,28 @@ class Invalidation:
         self._unmarked = False
         self._lost = True  # whoever ran before may have died before telling of a loss
 
-    async def mark(self, parts: Iterable[Part], transaction: str) -> None:
-        """Call last in the transaction; `settle` must follow once it has ended."""
+    async def mark(self, parts: Iterable[Part], last: Callable[[], Awaitable[str]]) -> str:
+        """Call at the end of the transaction; `settle` must follow once it has ended. `last` is
+        its last statement, which tells its number: Redis and Postgres are asked together. Returns
+        the number.
+        """
         affected = set(parts)
-        if not affected:
-            return
         async with self._turn:
-            self._open.add(transaction)
             self._marked |= affected
+            marking = asyncio.create_task(self._mark_somehow(affected))
             try:
-                await self._mark(affected)
-            except Unavailable as outage:
-                self._tell("mark", outage)
-                self._unmarked = self._unmarked or not await self._mark_yet(affected)
+                transaction = await last()
+            finally:
+                await marking
+            self._open.add(transaction)
+        return transaction
+
+    async def _mark_somehow(self, parts: Iterable[Part]) -> None:
+        try:
+            await self._mark(parts)
+        except Unavailable as outage:
+            self._tell("mark", outage)
+            self._unmarked = self._unmarked or not await self._mark_yet(parts)
 
     async def _mark(self, parts: Iterable[Part]) -> None:
         await self._tell_loss()

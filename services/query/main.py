@@ -35,6 +35,7 @@ from shared.errors import Unavailable
 from shared.kafka.consumer import Consumer
 from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
+from shared.pacing import Pace
 from shared.tenants import Tenants
 
 SCHEMA = "query"
@@ -53,6 +54,8 @@ CONSUMED = (
     topics.APP_SESSIONS,
 )
 PUBLISH_S = 10.0
+PACE = Pace(times=0.3, least_s=0.005, most_s=0.1, much=200)
+"""A page waits for all that comes before the projector, and then for it: it rests the least."""
 KEPT_FREE = 2
 """Connections of the pool that reads leave to the watch and to everything that is no read."""
 
@@ -165,6 +168,7 @@ def _project(
         pool=pool,
         apply=Projector(tenants, invalidation).apply,
         publisher=publisher,
+        pace=PACE,
     )
     loops: list[lifecycle.Loop] = [
         consumer.run,

@@ -9,11 +9,10 @@ from uuid import UUID
 
 import asyncpg
 
-from services.query.batch import Moves, Organization, User, sorted_moves
+from services.query.batch import Organization, User
 from services.query.contact import (
     ACTIVITY_FIELDS,
     PERSON_FIELDS,
-    UNKNOWN,
     Campaign,
     Contact,
     Key,
@@ -38,46 +37,31 @@ SELECT company_id, person_id, version, rank, event_id, deleted, lag,
  WHERE contact_id = ANY($1::uuid[])
 """
 
-WRITE_PERSONS = """
+# All of a row, whichever topic spoke of it: one statement for all that a batch holds, and one new
+# version of a row of which several spoke. The rows were locked, and read after that.
+WRITE_CONTACTS = """
 INSERT INTO contacts (contact_id, company_id, person_id, version, rank, event_id, deleted, lag,
                       owner_id, name, email, phone, job_title, custom_job_title,
-                      add_time, update_time, merged_into)
+                      add_time, update_time, merged_into,
+                      link_version, organization_id, score_version, score, last_contacted,
+                      campaign_version, campaign_rank, campaign_event_id, added_to_campaign)
 SELECT *
   FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::text[],
               $7::boolean[], $8::jsonb[], $9::bigint[], $10::text[], $11::text[], $12::text[],
-              $13::text[], $14::text[], $15::timestamptz[], $16::timestamptz[], $17::bigint[])
+              $13::text[], $14::text[], $15::timestamptz[], $16::timestamptz[], $17::bigint[],
+              $18::bigint[], $19::uuid[], $20::bigint[], $21::smallint[], $22::timestamptz[],
+              $23::bigint[], $24::smallint[], $25::text[], $26::boolean[])
     ON CONFLICT (contact_id) DO UPDATE
    SET version = EXCLUDED.version, rank = EXCLUDED.rank, event_id = EXCLUDED.event_id,
        deleted = EXCLUDED.deleted, lag = EXCLUDED.lag, owner_id = EXCLUDED.owner_id,
        name = EXCLUDED.name, email = EXCLUDED.email, phone = EXCLUDED.phone,
        job_title = EXCLUDED.job_title, custom_job_title = EXCLUDED.custom_job_title,
        add_time = EXCLUDED.add_time, update_time = EXCLUDED.update_time,
-       merged_into = EXCLUDED.merged_into
-"""
-
-WRITE_LINKS = """
-INSERT INTO contacts (contact_id, company_id, person_id, link_version, organization_id)
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::uuid[])
-    ON CONFLICT (contact_id) DO UPDATE
-   SET link_version = EXCLUDED.link_version, organization_id = EXCLUDED.organization_id
-"""
-
-WRITE_SCORES = """
-INSERT INTO contacts (contact_id, company_id, person_id, score_version, score, last_contacted)
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[],
-                     $6::timestamptz[])
-    ON CONFLICT (contact_id) DO UPDATE
-   SET score_version = EXCLUDED.score_version, score = EXCLUDED.score,
-       last_contacted = EXCLUDED.last_contacted
-"""
-
-WRITE_CAMPAIGNS = """
-INSERT INTO contacts (contact_id, company_id, person_id, campaign_version, campaign_rank,
-                      campaign_event_id, added_to_campaign)
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[],
-                     $6::text[], $7::boolean[])
-    ON CONFLICT (contact_id) DO UPDATE
-   SET campaign_version = EXCLUDED.campaign_version, campaign_rank = EXCLUDED.campaign_rank,
+       merged_into = EXCLUDED.merged_into,
+       link_version = EXCLUDED.link_version, organization_id = EXCLUDED.organization_id,
+       score_version = EXCLUDED.score_version, score = EXCLUDED.score,
+       last_contacted = EXCLUDED.last_contacted,
+       campaign_version = EXCLUDED.campaign_version, campaign_rank = EXCLUDED.campaign_rank,
        campaign_event_id = EXCLUDED.campaign_event_id,
        added_to_campaign = EXCLUDED.added_to_campaign
 """
@@ -155,13 +139,6 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], 
 RETURNING new.company_id
 """
 
-MOVE_COUNTS = """
-INSERT INTO user_counts AS held
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::smallint[], $5::bigint[])
-    ON CONFLICT (company_id, owner_id, not_in_campaign, score) DO UPDATE
-   SET contacts = held.contacts + EXCLUDED.contacts
-"""
-
 # A crash takes numbers back that were given out and not yet on disk: such a transaction has ended,
 # and Postgres refuses to say anything of a number that it has yet to give out.
 SETTLED = """
@@ -232,26 +209,15 @@ def _register(row: asyncpg.Record, names: Sequence[str]) -> Register:
     )
 
 
-async def write_contacts(
-    conn: Connection, before: Mapping[Key, Contact], after: Mapping[Key, Contact]
-) -> None:
-    """Write of each contact what is not what it was, a statement for each topic's columns."""
-    persons, links, scores, campaigns = [], [], [], []
-    for key in sorted(after):
-        row, was = after[key], before.get(key, UNKNOWN)
-        start = (ids.contact(*key), *key)
-        if row.person != was.person:
-            persons.append((*start, *_register_columns(row.person, PERSON_FIELDS)))
-        if row.link != was.link:
-            links.append((*start, *row.link))
-        if row.score != was.score:
-            scores.append((*start, *row.score))
-        if row.campaign != was.campaign:
-            campaigns.append((*start, *row.campaign.stamp, row.campaign.added))
-    await _write(conn, WRITE_PERSONS, persons)
-    await _write(conn, WRITE_LINKS, links)
-    await _write(conn, WRITE_SCORES, scores)
-    await _write(conn, WRITE_CAMPAIGNS, campaigns)
+async def write_contacts(conn: Connection, after: Mapping[Key, Contact]) -> None:
+    rows = [_contact_columns(key, after[key]) for key in sorted(after)]
+    await _write(conn, WRITE_CONTACTS, rows)
+
+
+def _contact_columns(key: Key, row: Contact) -> tuple[Any, ...]:
+    person = _register_columns(row.person, PERSON_FIELDS)
+    campaign = (*row.campaign.stamp, row.campaign.added)
+    return (ids.contact(*key), *key, *person, *row.link, *row.score, *campaign)
 
 
 async def _write(conn: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -343,10 +309,6 @@ async def write_statuses(conn: Connection, statuses: Iterable[states.SyncStatus]
         return set()
     written = await conn.fetch(WRITE_STATUSES, *columns(rows, 6))
     return {User(row["company_id"], None) for row in written}
-
-
-async def move_counts(conn: Connection, moves: Moves) -> None:
-    await _write(conn, MOVE_COUNTS, sorted_moves(moves.counts))
 
 
 async def settled(conn: Connection, numbers: Sequence[str]) -> set[str]:

@@ -21,7 +21,7 @@ from services.query.generation import Part, View
 from services.query.invalidation import Invalidation
 from services.query.live import store as live_store
 from services.query.live import touched
-from services.query.live.touched import Seen
+from services.query.live.touched import Names, Seen
 from services.query.projection import MovedOrganization
 from services.query.searching import recording
 from services.query.sessions import store as access_store
@@ -55,16 +55,17 @@ class Projector:
         """
         sorted_facts = batch.sort(facts, self._custom_fields)
         try:
-            told = await project(conn, sorted_facts, self._crossed)
+            told = await _write(conn, sorted_facts, self._crossed)
         except Crossed as crossed:
             self._crossed = crossed.persons
             raise
         self._crossed = frozenset()
+        number: str | None = None
         if told is not None:
-            await self._invalidation.mark(told.parts, told.transaction)
+            number = await self._invalidation.mark(told.parts, lambda: _tell(conn, told))
 
         async def after(*, committed: bool) -> None:
-            await self._invalidation.settle(told.transaction if told and committed else None)
+            await self._invalidation.settle(number if committed else None)
             now = time.time()
             for received_at in sorted_facts.received:
                 EVENT_AGE.observe(now - received_at.timestamp())
@@ -76,21 +77,35 @@ class Projector:
 
 
 class Told(NamedTuple):
-    """Whose pages show a difference once the transaction has committed."""
+    """Whose pages show a difference once the transaction has committed, and what is told of it."""
 
     parts: set[Part]
-    transaction: str
+    names: Mapping[User, Names]
+    companies: set[User]
 
 
 async def project(
     conn: db.Connection, facts: Batch, also: Collection[Key] = frozenset()
 ) -> Told | None:
-    """Write what the facts make true; returns who sees a difference, null if nobody does. Persons
-    in `also` are held from the start.
+    """Write what the facts make true, and tell of it at the commit; returns who sees a difference,
+    null if nobody does. Persons in `also` are held from the start.
 
     Raises:
         Crossed: roll back, and try again with its persons as `also`.
     """
+    told = await _write(conn, facts, also)
+    if told is not None:
+        await _tell(conn, told)
+    return told
+
+
+async def _tell(conn: db.Connection, told: Told) -> str:
+    """The transaction's number."""
+    return await live_store.append(conn, told.names, told.companies)
+
+
+async def _write(conn: db.Connection, facts: Batch, also: Collection[Key]) -> Told | None:
+    """As `project`, but that nobody is told yet."""
     locked = facts.contacts() | facts.named_by_activities() | set(also)
     were, activities = await _activities(conn, facts, locked)
     spoken_of = batch.persons_of([activities, were])
@@ -102,7 +117,7 @@ async def project(
     showing = batch.persons_of_different(were, activities) | batch.look_different(before, after)
     contacts = _shown(showing, before, after)
     tallied = await tally_store.activity_moves(conn, (before, after), (were, activities))
-    await projection.write_contacts(conn, before, after)
+    await projection.write_contacts(conn, after)
     if activities:
         await projection.write_activities(conn, activities)
     shares = await tally_store.move_shares(conn, moves.shares)
@@ -115,14 +130,13 @@ async def project(
     await recording.record(conn, before, after, moved)
     companies = await projection.write_statuses(conn, facts.statuses.values())
     # Last, as users' counters are what most batches have in common: they wait for one another.
-    await projection.move_counts(conn, moves)
-    await tally_store.move(conn, tallied, shares)
+    await tally_store.move(conn, moves.counts, tallied, shares)
     await access_store.project(conn, facts)
     names = touched.by_user(contacts, organizations_seen)
     if not names and not companies:
         return None
     counted = _counted(moves, tallied, shares) | {seen.user for seen in organizations_seen}
-    return Told(_parts(names, companies, counted), await live_store.append(conn, names, companies))
+    return Told(_parts(names, companies, counted), names, companies)
 
 
 async def _activities(

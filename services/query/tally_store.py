@@ -1,4 +1,4 @@
-"""SQL that moves the counters of activities and organizations, in the projector's transaction.
+"""SQL that moves the counters of users, in the projector's transaction.
 
 Rule 1: what is moved was read after its persons and organizations were locked, and before the
         batch is written.
@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from services.query import tallies
-from services.query.batch import Organization, Share, User, sorted_moves
+from services.query.batch import Count, Organization, Share, User, sorted_moves
 from services.query.contact import Contact, Key
 from services.query.tallies import Held, Kind, ShareMove, Tally, Totals, Transfer
 from shared.db import Connection, columns
@@ -43,14 +43,6 @@ SELECT member.company_id, member.root, own.due_date, own.add_time, own.type, own
    AND NOT own.deleted
 """
 
-MOVE_ACTIVITIES = """
-INSERT INTO user_activities AS held
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::date[], $4::text[], $5::boolean[],
-                     $6::bigint[])
-    ON CONFLICT (company_id, owner_id, week, type, done) DO UPDATE
-   SET activities = held.activities + EXCLUDED.activities
-"""
-
 MOVE_SHARES = """
 INSERT INTO user_organizations AS held
        (company_id, organization_id, owner_id, contacts, living, sort_name, fewest)
@@ -78,12 +70,25 @@ UPDATE user_organizations AS share
 RETURNING new.company_id, new.owner_id, old.contacts, new.contacts, old.living, new.living
 """
 
-MOVE_TOTALS = """
-INSERT INTO user_totals AS held
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])
-    ON CONFLICT (company_id, owner_id) DO UPDATE
-   SET organizations = held.organizations + EXCLUDED.organizations,
-       linked = held.linked + EXCLUDED.linked
+# The counters of users, which nearly every batch moves: one round trip.
+MOVE = """
+WITH contacts AS (
+    INSERT INTO user_counts AS held
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::boolean[], $4::smallint[], $5::bigint[])
+        ON CONFLICT (company_id, owner_id, not_in_campaign, score) DO UPDATE
+       SET contacts = held.contacts + EXCLUDED.contacts
+), totals AS (
+    INSERT INTO user_totals AS held
+    SELECT * FROM unnest($6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
+        ON CONFLICT (company_id, owner_id) DO UPDATE
+       SET organizations = held.organizations + EXCLUDED.organizations,
+           linked = held.linked + EXCLUDED.linked
+)
+INSERT INTO user_activities AS held
+SELECT * FROM unnest($10::bigint[], $11::bigint[], $12::date[], $13::text[], $14::boolean[],
+                     $15::bigint[])
+    ON CONFLICT (company_id, owner_id, week, type, done) DO UPDATE
+   SET activities = held.activities + EXCLUDED.activities
 """
 
 
@@ -129,15 +134,17 @@ def _share_move(row: asyncpg.Record) -> ShareMove:
 
 
 async def move(
-    conn: Connection, activities: Mapping[Tally, int], shares: Iterable[ShareMove]
+    conn: Connection,
+    contacts: Mapping[Count, int],
+    activities: Mapping[Tally, int],
+    shares: Iterable[ShareMove],
 ) -> None:
     totals: Sequence[tuple[Any, ...]] = sorted(
         (*user, of_user.organizations, of_user.linked)
         for user, of_user in tallies.totals(shares).items()
         if of_user != Totals()
     )
-    if totals:
-        await conn.execute(MOVE_TOTALS, *columns(totals, 4))
-    rows = sorted_moves({tally: by for tally, by in activities.items() if by})
-    if rows:
-        await conn.execute(MOVE_ACTIVITIES, *columns(rows, 6))
+    counts = sorted_moves(contacts)
+    tallied = sorted_moves({tally: by for tally, by in activities.items() if by})
+    if counts or totals or tallied:
+        await conn.execute(MOVE, *columns(counts, 5), *columns(totals, 4), *columns(tallied, 6))

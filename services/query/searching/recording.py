@@ -18,13 +18,6 @@ from services.query.projection import MovedOrganization
 from shared import ids
 from shared.db import Connection, columns
 
-QUEUE_CONTACTS: Final = """
-INSERT INTO search_pending (company_id, owner_id, contact_id)
-SELECT company_id, owner_id, contact_id
-  FROM unnest($1::bigint[], $2::bigint[], $3::uuid[]) AS changed (company_id, owner_id, contact_id)
-  JOIN search_users USING (company_id, owner_id)
-"""
-
 QUEUE_ORGANIZATIONS: Final = """
 INSERT INTO search_pending (company_id, owner_id, organization_id)
 SELECT company_id, owner_id, organization_id
@@ -36,11 +29,12 @@ SELECT company_id, owner_id, organization_id
  ORDER BY company_id, owner_id, organization_id
 """
 
-MOVE_SLOTS: Final = """
+# Contacts that are found by something else ($1 to $3), and those that stand elsewhere ($4).
+RECORD: Final = """
 WITH standing AS MATERIALIZED (
     SELECT company_id, owner_id, contact_id, not_in_campaign, score, contacted_key, created_key
       FROM contacts
-     WHERE contact_id = ANY($1::uuid[]) AND listed
+     WHERE contact_id = ANY($4::uuid[]) AND listed
 ), moved AS (
     UPDATE search_slots AS slot
        SET not_in_campaign = standing.not_in_campaign, score = standing.score,
@@ -56,9 +50,14 @@ WITH standing AS MATERIALIZED (
 )
 INSERT INTO search_pending (company_id, owner_id, contact_id)
 SELECT company_id, owner_id, contact_id
-  FROM standing
+  FROM (SELECT *
+          FROM unnest($1::bigint[], $2::bigint[], $3::uuid[])
+               AS changed (company_id, owner_id, contact_id)
+         UNION ALL
+        SELECT company_id, owner_id, contact_id
+          FROM standing
+         WHERE contact_id NOT IN (SELECT contact_id FROM moved)) AS waiting
   JOIN search_users USING (company_id, owner_id)
- WHERE contact_id NOT IN (SELECT contact_id FROM moved)
 """
 
 
@@ -79,10 +78,8 @@ async def record(
             queued.extend((user.company_id, user.user_id or 0, contact_id) for user in users)
         if row.owner is not None and row.owner == was.owner and _place(row) != _place(was):
             moved.append(ids.contact(*key))
-    if queued:
-        await conn.execute(QUEUE_CONTACTS, *columns(queued, 3))
-    if moved:
-        await conn.execute(MOVE_SLOTS, moved)
+    if queued or moved:
+        await conn.execute(RECORD, *columns(queued, 3), moved)
     renamed = [(o.company_id, o.organization_id) for o in organizations if o.is_renamed]
     if renamed:
         await conn.execute(QUEUE_ORGANIZATIONS, *columns(renamed, 2))
