@@ -251,6 +251,52 @@ async def test_a_transaction_that_is_undone_frees_its_users(place: Place) -> Non
         assert await reader.names() == (["old"], Origin.CACHE)
 
 
+async def test_a_last_statement_that_fails_frees_its_users_once_all_has_ended(
+    place: Place,
+) -> None:
+    async def fails() -> str:
+        raise Unavailable("Postgres")
+
+    async with place.writer() as writer, place.reader() as reader:
+        await writer.apply(named("old", 1))
+        with pytest.raises(Unavailable):
+            await writer.invalidation.mark([Part(ME, View.CONTACTS)], fails)
+        assert (await reader.names())[1] is Origin.STORE_DIRTY
+
+        await writer.invalidation.settle()
+
+        assert await reader.names() == (["old"], Origin.STORE)
+
+
+async def test_nobody_frees_users_whose_transaction_has_yet_to_tell_its_number(
+    place: Place,
+) -> None:
+    async with (
+        place.writer() as writer,
+        place.reader() as reader,
+        place.pool.acquire() as conn,
+    ):
+        await writer.apply(named("old", 1))
+        invalidation, settling = writer.invalidation, list[asyncio.Task[None]]()
+
+        async def last() -> str:
+            settling.append(asyncio.create_task(invalidation.settle()))
+            await until(is_dirty)
+            number: str = await conn.fetchval("SELECT pg_current_xact_id()::text")
+            return number
+
+        async def is_dirty() -> bool:
+            return (await reader.names())[1] is Origin.STORE_DIRTY
+
+        async with conn.transaction():
+            number = await invalidation.mark([Part(ME, View.CONTACTS)], last)
+            await settling[0]
+            assert await is_dirty()
+        await invalidation.settle(number)
+
+        assert await reader.names() == (["old"], Origin.STORE)
+
+
 async def test_users_stay_marked_while_a_transactions_end_is_unknown(place: Place) -> None:
     async with place.writer() as writer, place.reader() as reader:
         await writer.apply(named("old", 1))

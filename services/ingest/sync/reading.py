@@ -27,8 +27,11 @@ from shared import db, heart, lifecycle
 from shared.observability import SYNC_ROWS
 from shared.pipedrive.errors import Refused
 
-OVERLAP: Final = timedelta(minutes=2)
-"""Clocks differ, and what was being written while we read may show later."""
+OVERLAP: Final = timedelta(minutes=10)
+"""What was being written while we read may show later, and our clock may be ahead of Pipedrive's:
+by more than this, changes would be missed until the night's walk. Reading them again costs no page
+more as a rule, and tells nobody anything.
+"""
 ODD_MARK: Final = 400
 NO_MARKS: Final[lists.Params] = MappingProxyType({})
 SETTLED_S: Final = rows.SLACK.total_seconds() + 1.5
