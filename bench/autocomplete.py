@@ -50,7 +50,7 @@ def names(count: int, seed: int = 5) -> Iterator[str]:
 
 
 def syllable(rng: random.Random) -> str:
-    return rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS)
+    return f"{rng.choice(ONSETS)}{rng.choice(VOWELS)}{rng.choice(CODAS)}"
 
 
 def terms(known: Sequence[str], rng: random.Random, count: int) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import uvloop
@@ -40,7 +41,7 @@ BATCH = 500
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def _envelope(entity: str, number: int, version: int) -> dict:
+def _envelope(entity: str, number: int, version: int) -> dict[str, Any]:
     return {
         "event_id": f"{entity}-{number}-{version}",
         "company_id": COMPANY,

@@ -18,9 +18,10 @@ from random import Random
 import asyncpg
 import uvloop
 
-from bench.scoring import COMPANY, MIGRATIONS, NOW, SCHEMA, activity_done
+from bench.scoring import COMPANY, NOW, SCHEMA, activity_done
 from services.scoring import preview, rescoring_store, weighing
 from services.scoring.consumer import Scorer
+from services.scoring.main import MIGRATIONS
 from services.scoring.rescoring import Rescorer
 from services.scoring.weight_table import WeightTable
 from services.scoring.weights import DEFAULT, Rates

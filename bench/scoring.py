@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import asyncpg
 import psutil
@@ -52,7 +53,7 @@ KINDS = ("call", "meeting", "email", "lunch")
 DUE_LATER = timedelta(days=8)
 
 
-def _envelope(entity: str, number: int, version: int) -> dict:
+def _envelope(entity: str, number: int, version: int) -> dict[str, Any]:
     return {
         "event_id": f"{entity}-{number}-{version}",
         "company_id": COMPANY,

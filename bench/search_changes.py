@@ -18,7 +18,7 @@ from bench.people import DOMAINS, People
 from services.query import batch, projector
 from services.query.main import SCHEMA
 from services.query.searching.indexer import Indexer
-from shared import db, events, lifecycle, states, topics
+from shared import db, events, ids, lifecycle, states, topics
 from shared.kafka.consumer import Received
 from shared.tenants import CustomFields
 
@@ -58,7 +58,7 @@ class Changes:
             version=self._version,
             company_id=data.COMPANY,
             person_id=person,
-            organization_id=data.ids.organization(data.COMPANY, firm),
+            organization_id=ids.organization(data.COMPANY, firm),
         )
         return Received(topics.CONTACT_LINKS.name, said)
 

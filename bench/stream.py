@@ -17,11 +17,12 @@ from typing import cast
 import psutil
 
 from bench import bodies, stage
-from bench.latency import CONTACTS, FIRST_PROBE, PROBES, Run, organization_of, prepare
+from bench.latency import CONTACTS, FIRST_PROBE, Run, organization_of, prepare
 from tests.support.cluster import Instance, token
 from tests.support.waiting import until
 
 PROBE_EVERY = 10
+PROBES = 200
 OWNERS = range(100, 150)
 FIRST_IDLE = 2_000_000
 OPENING = 64
@@ -60,17 +61,22 @@ class Reader(asyncio.Protocol):
             return await self._found
 
 
+async def opened(user: int, query: Instance) -> Reader:
+    reader = Reader(user)
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: reader, "127.0.0.1", query.port)
+    await reader.opened
+    return reader
+
+
 async def open_streams(query: Instance, count: int) -> dict[int, Reader]:
     busy = [*OWNERS, *range(FIRST_PROBE, FIRST_PROBE + PROBES)]
     users = iter([*busy, *range(FIRST_IDLE, FIRST_IDLE + max(0, count - len(busy)))])
     readers: dict[int, Reader] = {}
-    loop = asyncio.get_running_loop()
 
     async def opener() -> None:
         for user in users:
-            reader = readers[user] = Reader(user)
-            await loop.create_connection(lambda reader=reader: reader, "127.0.0.1", query.port)
-            await reader.opened
+            readers[user] = await opened(user, query)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(OPENING):
@@ -118,7 +124,7 @@ async def measure(rate: int, seconds: int, streams: int) -> None:
         services = await running.start_all()
         query = services["query"]
         run = Run(running, services["ingest"], query)
-        await prepare(run)
+        await prepare(run, PROBES)
         process = psutil.Process(query.process.pid)
         alone = process.memory_info().rss
         began = time.perf_counter()

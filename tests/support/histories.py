@@ -265,8 +265,8 @@ def _partial(change: Change, body: Body, rng: Random) -> Body:
 
 
 def _is_renamed(change: Change) -> bool:
-    states = (change.previous, change.state)
-    return all(states) and len({state["name"] for state in states if "name" in state}) > 1
+    states = [state for state in (change.previous, change.state) if state]
+    return len({state["name"] for state in states if "name" in state}) > 1
 
 
 def _with_ties(pairs: list[tuple[Change, Body]], rng: Random) -> list[tuple[Change, Body]]:
