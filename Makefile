@@ -46,8 +46,9 @@ e2e: $(INSTALLED) ## tests of the services as processes
 fuzz: $(INSTALLED) ## 10,000 requests that the services' documents allow or forbid
 	@FUZZ_CASES=10000 $(PYTHON) -m pytest tests/security/test_fuzz.py
 
+# In their own order: the files with the fewest tests, which would come last, take the longest.
 test: $(INSTALLED) ## all tests, in one run: a file a core at a time
-	@$(PYTHON) -m pytest --numprocesses=auto --dist=loadfile
+	@$(PYTHON) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 faults: $(INSTALLED) faults-tools ## break things: N scenarios from seed FIRST, with stepped clocks; prints a table
 	@$(PYTHON) -m tests.faults --clocks --first $(or $(FIRST),1) --count $(or $(N),20)
