@@ -13,18 +13,17 @@ from services.orgs.settings import OrgsSettings
 from shared import db, lifecycle, service, topics
 from shared.app import Health, application, preparing, server
 from shared.auth import Authenticator
-from shared.kafka.consumer import Consumer
+from shared.kafka.consumer import PACE, Consumer
 from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
 from shared.outbox import Relay
-from shared.pacing import Pace
 
 SERVICE = "orgs"
 TITLE = "My-500 organizations"
 ROLES = ("api", "worker")
 MIGRATIONS = Path(__file__).parent / "migrations"
 PUBLISH_DEADLINE_S = 5.0
-PACE = Pace(times=3.0, least_s=0.02, most_s=0.25, much=200)
+LEISURELY = PACE._replace(times=3.0, least_s=0.02, most_s=0.25)
 """Fewer and larger batches than others have: what organizations a page shows may follow a moment
 later, and the processor time that this leaves is what makes names and scores quick."""
 
@@ -60,7 +59,7 @@ async def main(arguments: Sequence[str]) -> None:
                 pool=working_pool,
                 apply=applying.apply,
                 publisher=publisher,
-                pace=PACE,
+                pace=LEISURELY,
             )
             relay = Relay(dsn, SERVICE, publisher)
             works, answers = "worker" in roles, "api" in roles

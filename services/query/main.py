@@ -32,10 +32,9 @@ from shared import db, lifecycle, service, topics
 from shared.app import Health, Ping, application, preparing, server
 from shared.auth import Authenticator
 from shared.errors import Unavailable
-from shared.kafka.consumer import Consumer
+from shared.kafka.consumer import PACE, Consumer
 from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
-from shared.pacing import Pace
 from shared.tenants import Tenants
 
 SCHEMA = "query"
@@ -54,7 +53,7 @@ CONSUMED = (
     topics.APP_SESSIONS,
 )
 PUBLISH_S = 10.0
-PACE = Pace(times=0.3, least_s=0.005, most_s=0.1, much=200)
+BRISK = PACE._replace(times=0.3)
 """A page waits for all that comes before the projector, and then for it: it rests the least."""
 KEPT_FREE = 2
 """Connections of the pool that reads leave to the watch and to everything that is no read."""
@@ -168,7 +167,7 @@ def _project(
         pool=pool,
         apply=Projector(tenants, invalidation).apply,
         publisher=publisher,
-        pace=PACE,
+        pace=BRISK,
     )
     loops: list[lifecycle.Loop] = [
         consumer.run,
