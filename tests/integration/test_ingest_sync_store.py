@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.ingest.sync import connection_store, sync_store
+from services.ingest.sync import connection_store, known_store, sync_store
 from services.ingest.sync.connection_store import Link
 from services.ingest.sync.steps import Mode
 from services.ingest.sync.sync_store import Sync
@@ -17,6 +17,10 @@ NOW = datetime.now(UTC)
 A_QUARTER = NOW + timedelta(minutes=15)
 TONIGHT = NOW - timedelta(seconds=5)
 A_DAY = timedelta(days=1)
+MANY_KNOWN = """
+INSERT INTO known (company_id, entity, place, list, version, deleted, turn)
+SELECT $1, 'lead', place, 'leads', 1, false, 0 FROM unnest($2::bytea[]) AS place
+"""
 
 
 @pytest.mark.parametrize(
@@ -102,3 +106,20 @@ async def the_link(conn: db.Connection) -> Link:
     found = await connection_store.link(conn, COMPANY)
     assert found is not None
     return found
+
+
+async def test_whoever_a_long_list_does_not_show_is_suspected(
+    ingest_conn: db.Connection,
+) -> None:
+    """Of a hundred thousand that are shown at once, by a plan made for pages of a few."""
+    leads = [number.to_bytes(16) for number in range(1, 100_001)]
+    await ingest_conn.execute(MANY_KNOWN, COMPANY, leads)
+    sync_id, _ = await sync_store.ask(ingest_conn, COMPANY, Mode.FULL, "user 1")
+    listed, everywhere = (COMPANY, "lead", "leads"), known_store.Stretch(b"", None)
+    page = known_store.Stretch(b"", leads[9])
+    for _ in range(6):  # from then on the plan is for any parameters
+        await known_store.suspect(ingest_conn, sync_id, listed, page, 2, leads[:10])
+
+    await known_store.suspect(ingest_conn, sync_id, listed, everywhere, 2, leads[3:])
+
+    assert await known_store.suspects(ingest_conn, sync_id, "leads", 10) == leads[:3]
