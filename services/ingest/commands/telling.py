@@ -11,7 +11,7 @@ Rule 3: what stands in Pipedrive for an organization of ours is told to be that 
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -33,7 +33,7 @@ from shared.events import (
     dump,
 )
 from shared.kafka.publisher import Publisher, Record
-from shared.positions import Scored, encode
+from shared.positions import MOST, Position, Scored, encode, furthest_of
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +54,16 @@ class Telling:
         linked: Collection[UUID] = (),
         scored: Collection[Scored] = (),
     ) -> str | None:
-        """The token of where they stand; null if they are only on their way there. `linked` are
-        contacts that they bring into an organization, `scored` those whose score they move.
+        """The token of where they stand; null if they are only on their way there, or stand in
+        more places than a token names. `linked` are contacts that they bring into an
+        organization, `scored` those whose score they move.
 
         Raises:
             Unavailable: neither Kafka nor the spool takes them.
         """
         if await self.outlet.is_back(PATIENCE_S):
             try:
-                return encode(await self.publisher.place(records), linked, scored)
+                return token(await self.publisher.place(records), linked, scored)
             except Unavailable as outage:
                 log.warning("command_spooled", extra={"reason": str(outage)})
         await self.pass_on(records)
@@ -75,6 +76,16 @@ class Telling:
             Unavailable: neither Kafka nor the spool takes them.
         """
         await self.outlet.publish(records)
+
+
+def token(
+    positions: Iterable[Position],
+    linked: Collection[UUID] = (),
+    scored: Collection[Scored] = (),
+) -> str | None:
+    """Null where they lie in more partitions than a token names."""
+    furthest = furthest_of(positions)
+    return encode(furthest, linked, scored) if len(furthest) <= MOST else None
 
 
 def row_record(entity: str, raw: dict[str, Any], company_id: int, now: datetime) -> Record:

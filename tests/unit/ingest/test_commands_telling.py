@@ -7,6 +7,7 @@ from services.ingest.commands import telling
 from services.ingest.commands.neighbours import Contact
 from shared import events, ids, topics
 from shared.events import CampaignChange, OrganizationVerdictChange
+from shared.positions import MOST, Position, encode
 
 COMPANY = 7001
 OURS = UUID(int=5)
@@ -46,6 +47,13 @@ def test_what_a_user_says_of_the_campaign_is_newer_than_what_a_clock_ahead_has_s
 
     assert later.version >= ahead.timestamp() * 1_000_000
     assert membership(NOW).version < later.version
+
+
+def test_what_lies_in_more_partitions_than_a_token_names_has_none():
+    places = [Position("app.campaign", number, 1) for number in range(MOST + 1)]
+
+    assert telling.token(places) is None
+    assert telling.token(places[1:]) == encode(places[1:])
 
 
 def membership(updated_at: datetime) -> CampaignChange:
