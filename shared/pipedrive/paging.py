@@ -26,7 +26,7 @@ def page(path: str, envelope: Mapping[str, Any]) -> Page:
     rows = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
     more = envelope.get("additional_data")
     more = more if isinstance(more, dict) else {}
-    return Page(rows, more.get("next_cursor") if _is_v2(path) else _next_start(more))
+    return Page(rows, (more.get("next_cursor") or None) if _is_v2(path) else _next_start(more))
 
 
 def at(path: str, mark: Mark) -> dict[str, Any]:

@@ -94,6 +94,8 @@ class Completer:
                 heart.beat()
                 with db.errors():
                     places = await known_store.incomplete(conn, company_id, of.entity, MOST_IDS)
+                if not places:
+                    return
                 done = set(places)
                 if self._hope.is_there((company_id, of.entity), now=time.monotonic()):
                     done -= await self._fetch(conn, company_id, of, places)
