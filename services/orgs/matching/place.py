@@ -1,23 +1,16 @@
 """Countries as ISO 3166-1 alpha-2, postcodes and cities in one spelling. Pure.
 
 Rule 1: a country may come as a code of two or three letters, as a number or as a name in one of
-        LANGUAGES; a name that means two countries in two languages means none.
+        many languages; a name that means two countries in two languages means none.
 Rule 2: a country that is not understood is None, and contradicts nothing.
 Rule 3: letters set apart ("N/A", "s/d") are no code, unless people say a country so ("U.S.").
 """
 
-from collections.abc import Iterable
 from functools import cache, lru_cache
 
-from babel.core import Locale, get_global
-
 from services.orgs.matching import words
+from services.orgs.matching.country_table import NAMES
 
-LANGUAGES = (
-    "en", "de", "fr", "es", "pt", "it", "nl", "pl", "cs", "sk", "sl", "hr", "sr", "bg", "ro", "hu",
-    "el", "tr", "sv", "da", "nb", "fi", "is", "et", "lv", "lt", "ru", "uk", "he", "ar", "fa", "hi",
-    "bn", "ta", "zh", "ja", "ko", "th", "vi", "id", "ms", "ca", "eu", "gl", "ga", "sq", "mk", "ka",
-)  # fmt: skip
 _SPOKEN = {
     "UK": "GB", "England": "GB", "Scotland": "GB", "Wales": "GB", "Northern Ireland": "GB",
     "Great Britain": "GB", "U.S.": "US", "U.S.A.": "US", "America": "US", "Holland": "NL",
@@ -28,7 +21,6 @@ _SPOKEN = {
     "Mainland China": "CN", "The Bahamas": "BS", "Taiwan, Province of China": "TW",
     "Republic of the Congo": "CG", "Slovak Republic": "SK",
 }  # fmt: skip
-_GROUPS = frozenset({"EU", "EZ", "UN", "XA", "XB", "ZZ", "QO"})
 _APART = frozenset("./")
 _PREFIXED = 2
 """Letters before a postcode's digits that only name the country ("D-10115", "CH-8001")."""
@@ -63,28 +55,10 @@ def city(text: str | None) -> str | None:
 
 @cache
 def _countries() -> dict[str, str]:
-    known = frozenset(code for code, _ in _territories("en") if _is_country(code))
-    meanings: dict[str, set[str]] = {}
-    for language in LANGUAGES:
-        for code, name in _territories(language):
-            if code in known:
-                meanings.setdefault(" ".join(words.split(name)), set()).add(code)
-    found = {name: next(iter(codes)) for name, codes in meanings.items() if len(codes) == 1}
-    found |= _spoken()
-    for code, meant in get_global("territory_aliases").items():
-        if len(meant) == 1 and meant[0] in known:
-            found[str(code).lower()] = meant[0]
-    return found | {code.lower(): code for code in known}
+    found = {name: code for code, names in NAMES.items() for name in names.split(";")}
+    return found | _spoken() | {code.lower(): code for code in NAMES}
 
 
 @cache
 def _spoken() -> dict[str, str]:
     return {" ".join(words.split(name)): code for name, code in _SPOKEN.items()}
-
-
-def _territories(language: str) -> Iterable[tuple[str, str]]:
-    return [(str(code), str(name)) for code, name in Locale.parse(language).territories.items()]
-
-
-def _is_country(code: str) -> bool:
-    return len(code) == len("DE") and code.isalpha() and code not in _GROUPS

@@ -2,7 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devstack import country_names
 from services.orgs.matching import place
+from services.orgs.matching.country_table import NAMES
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,11 @@ def test_places_are_normalized_once(text: str) -> None:
         once = normalize(text)
 
         assert normalize(once) == once
+
+
+def test_what_countries_are_called_is_what_the_cldr_says() -> None:
+    """`python -m devstack.country_names` writes the table anew."""
+    made = country_names.written(country_names.names())
+
+    assert country_names.TABLE.read_text() == made
+    assert {code: names.split(";") for code, names in NAMES.items()} == country_names.names()
