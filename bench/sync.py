@@ -1,12 +1,14 @@
 """A first full sync from an unlimited double into pages, then one that changes nothing.
 
 `python -m bench.sync [--contacts 50000] [--organizations 5000] [--activities 100000]
-[--projectors 2] [--kills 0]`
+[--projectors 2] [--kills 0] [--live]`
 The clock stops when every contact and activity stands in the read model and no score or link
 changes any more. Prints contacts/s into the log and into pages, each process' memory on the way,
 a sum of what stands there at the end, and what the second sync published: nothing but its own
 status. With `--kills` so many times, spread over the first sync, the next of the services is
-killed by SIGKILL and started again; the sum is to be the same as without.
+killed by SIGKILL and started again; the sum is to be the same as without. With `--live` somebody
+works on meanwhile: a webhook renames a person once a second, and the page is asked for until it
+shows that.
 """
 
 import argparse
@@ -20,7 +22,8 @@ import asyncpg
 import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from bench import stage
+from bench import latency, stage
+from bench.latency import Probe
 from devstack.stack import Stack
 from tests.support.cluster import Cluster, Instance
 from tests.support.double import double
@@ -145,9 +148,12 @@ async def first(
     before, began = stage.cpu_seconds(running, stack), time.perf_counter()
     watching = asyncio.create_task(memory.watch(services))
     sync_id = await asking.connect()
+    working = latency.Run(running, services["ingest"], services["query"])
     async with asyncio.TaskGroup() as tasks:
         complete = tasks.create_task(pages.complete())
         tasks.create_task(kill(running, services, pages, chosen.kills))
+        if chosen.live:
+            tasks.create_task(work(working, complete))
         told = await ended(asking, sync_id)
         read_s = time.perf_counter() - began
     pages_s = complete.result() - began
@@ -158,6 +164,16 @@ async def first(
         stage.say(stage.shares(before, stage.cpu_seconds(running, stack)))
     stage.say(memory.table())
     stage.say(f"sum of what stands there: {await pages.sum()}")
+    if chosen.live:
+        stage.say(f"meanwhile, {working.told()[0]}")
+
+
+async def work(run: latency.Run, complete: asyncio.Task[float]) -> None:
+    """A change a second until all is in the pages, the next once the one before is shown."""
+    while not complete.done():
+        began = time.perf_counter()
+        await run.probe(0, Probe.RENAMED)
+        await asyncio.sleep(max(0.0, 1 - (time.perf_counter() - began)))
 
 
 async def kill(running: Cluster, services: dict[str, Instance], pages: Pages, kills: int) -> None:
@@ -218,7 +234,8 @@ async def measure(chosen: argparse.Namespace) -> None:
         # Without a word of the day it would be held to the share of a small plan.
         unlimited = ("--burst", "0", "--daily-tokens", "100000000", "--generated", sizes)
         async with double(running.folder, COMPANY, *unlimited) as pipedrive:
-            running.write_tenants([{**a_tenant(COMPANY), **pipedrive.tenant()}])
+            hook = {"webhook_user": stage.HOOK[0], "webhook_password": stage.HOOK[1]}
+            running.write_tenants([{**a_tenant(COMPANY), **pipedrive.tenant(), **hook}])
             services = await running.start_all()
             for number in range(2, chosen.projectors + 1):
                 services[f"{PROJECTOR}-{number}"] = running.start("query", PROJECTOR)
@@ -236,6 +253,7 @@ def main() -> None:
     parser.add_argument("--activities", type=int, default=100_000)
     parser.add_argument("--projectors", type=int, default=2)
     parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--live", action="store_true")
     asyncio.run(measure(parser.parse_args()))
 
 

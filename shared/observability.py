@@ -121,6 +121,9 @@ PIPEDRIVE_TOKENS: Final = Counter(
 SYNC_ROWS: Final = Counter(
     "my500_sync_rows_total", "Rows of Pipedrive's lists, read and found changed", ["list", "what"]
 )
+SYNC_HELD: Final = Counter(
+    "my500_sync_held_seconds_total", "Time that syncs waited for those who read the log"
+)
 SYNCS: Final = Counter(
     "my500_syncs_total", "Synchronisations that ended, and how", ["mode", "outcome"]
 )

@@ -100,8 +100,10 @@ class Assignment(ConsumerRebalanceListener):
         if epoch == self.epoch:
             self._next |= {move.partition: move.next for move in moves}
 
-    def hint(self) -> Mapping[TopicPartition, int]:
-        return {TopicPartition(*p): offset for p, offset in self._next.items() if offset}
+    def hint(self, told: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Where it stands elsewhere than it was told."""
+        stands = {TopicPartition(*p): offset for p, offset in self._next.items() if offset}
+        return {p: offset for p, offset in stands.items() if told.get(p) != offset}
 
     async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
         try:

@@ -66,6 +66,11 @@ def physical(settings: Settings, topic: str) -> str:
     return settings.kafka_topic_prefix + topic
 
 
+def group(settings: Settings, service: str) -> str:
+    """The name of the service's consumer group."""
+    return f"{settings.kafka_group_prefix}.{service}"
+
+
 def _new_topics(
     settings: Settings, topics: Iterable[Topic], origins: Iterable[str]
 ) -> list[NewTopic]:

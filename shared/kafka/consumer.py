@@ -39,7 +39,9 @@ log = logging.getLogger(__name__)
 POLL_MS = 500
 PACE = Pace(times=1.0, least_s=0.005, most_s=0.1, much=200)
 """At 200 events/s this halves the CPU time of the pipe, and with it the time to the page."""
-HINT_EVERY_S = 2.0
+HINT_EVERY_S = 0.5
+"""A sync goes by it, so as not to run too far ahead of those who read the log."""
+HINT_DEADLINE_S = 2.0
 STUCK_S = 30.0
 START_S = 20.0
 SESSION_MS = 10_000
@@ -81,7 +83,7 @@ class Consumer:
         passes_over: PassesOver | None = None,
     ) -> None:
         self._settings = settings
-        self._group = f"{settings.kafka_group_prefix}.{service}"
+        self._group = client.group(settings, service)
         self._models = {client.physical(settings, t.name): t for t in topics}
         self._pool = pool
         self._apply = apply
@@ -92,6 +94,7 @@ class Consumer:
         self._assignment = Assignment(pool)
         self._consumer: AIOKafkaConsumer | None = None
         self._progressed_at = time.monotonic()
+        self._hinted: dict[TopicPartition, int] = {}
         self._hinted_at = 0.0
         self._pace = pace
         self._rest_s = 0.0
@@ -147,6 +150,7 @@ class Consumer:
             metadata_max_age_ms=30_000,
         )
         self._assignment.attach(consumer)
+        self._hinted = {}
         consumer.subscribe(topics=list(self._models), listener=self._assignment)
         try:
             with client.errors():
@@ -313,12 +317,13 @@ class Consumer:
         if time.monotonic() - self._hinted_at < HINT_EVERY_S:
             return
         self._hinted_at = time.monotonic()
-        hint = self._assignment.hint()
+        hint = self._assignment.hint(self._hinted)
         if not hint:
             return
         try:
-            async with asyncio.timeout(HINT_EVERY_S):
+            async with asyncio.timeout(HINT_DEADLINE_S):
                 await consumer.commit(hint)
+            self._hinted |= hint
         except (KafkaError, TimeoutError) as error:
             log.debug("offset_hint_failed", extra={"reason": repr(error)})
 

@@ -79,15 +79,18 @@ class Company:
 
     async def syncs(self, cause: str, mode: Mode = Mode.INCREMENTAL) -> str:
         """How it ended."""
-        sync_id = await self.begins(cause, mode)
-        await until(lambda: self._has_ended(sync_id), 30)
-        return self.ended[-1].state
+        return await self.ends(await self.begins(cause, mode))
 
     async def begins(self, cause: str, mode: Mode = Mode.INCREMENTAL) -> UUID:
         async with self.sync.store() as conn:
             sync_id, is_own = await sync_store.ask(conn, COMPANY, mode, cause)
         assert is_own
         return sync_id
+
+    async def ends(self, sync_id: UUID) -> str:
+        """How it ended."""
+        await until(lambda: self._has_ended(sync_id), 30)
+        return self.ended[-1].state
 
     async def stands(self, sync_id: UUID) -> Sync:
         async with self.sync.store() as conn:

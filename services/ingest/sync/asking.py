@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from services.ingest.sync import lists
+from services.ingest.sync.backpressure import Backpressure
 from services.ingest.sync.lists import Kind, List
 from services.ingest.sync.offsets import Place
 from services.ingest.sync.progress import Progress
@@ -41,6 +42,7 @@ class Source(NamedTuple):
     clients: Clients
     conn: db.Connection
     publisher: Publisher
+    backpressure: Backpressure
     written: Written
     status: Status
     stop: asyncio.Event

@@ -196,6 +196,9 @@ class Reader:
         """Publish what is news, then write down that it was."""
         heart.beat()
         if found.records:
+            await self.source.backpressure.hold(len(found.records), self.source.stop)
+            if self.source.stop.is_set():
+                raise Stopped
             await self.source.publisher.publish(found.records)
         heart.beat()
         before = self.progress.sync

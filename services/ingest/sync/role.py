@@ -16,6 +16,7 @@ from services.ingest import tables
 from services.ingest.settings import IngestSettings
 from services.ingest.sync import SCHEMA, connection_store, hearing
 from services.ingest.sync.api import SyncApi
+from services.ingest.sync.backpressure import READERS, Backpressure
 from services.ingest.sync.completing import Completer
 from services.ingest.sync.connecting import Connecting
 from services.ingest.sync.runner import Runner
@@ -27,6 +28,7 @@ from shared.app import Ping
 from shared.errors import Unavailable
 from shared.kafka.consumer import Consumer
 from shared.kafka.publisher import Publisher
+from shared.kafka.standing import Standings
 from shared.openapi import Endpoint
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.client import Clients
@@ -141,10 +143,11 @@ async def assembled(settings: IngestSettings, tenants: Tenants) -> AsyncIterator
         ) as budget,
         Clients(tenants, budget) as clients,
         Publisher(settings, deadline_s=PUBLISH_S) as publisher,
+        Standings(settings, READERS) as standings,
         db.pool(_dsn(settings), SCHEMA, size=settings.pool_size) as pool,
         db.pool(_dsn(settings), SCHEMA, size=2, durable=False) as hearing_pool,
     ):
-        parts = Parts(settings, clients, publisher, Written())
+        parts = Parts(settings, clients, publisher, Backpressure(standings), Written())
         yield Sync(parts, pool, hearing_pool, budget, tenants, asyncio.Event())
 
 

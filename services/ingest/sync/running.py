@@ -18,6 +18,7 @@ from uuid import UUID
 from services.ingest.settings import IngestSettings
 from services.ingest.sync import schedule, sync_store, trying, vanishing, windows
 from services.ingest.sync.asking import Asking, Source, Stopped
+from services.ingest.sync.backpressure import Backpressure
 from services.ingest.sync.claim import claimed
 from services.ingest.sync.lists import List
 from services.ingest.sync.progress import Progress
@@ -43,6 +44,7 @@ class Parts:
     settings: IngestSettings
     clients: Clients
     publisher: Publisher
+    backpressure: Backpressure
     written: Written
 
     @property
@@ -99,7 +101,9 @@ class Run:
 
     def _reader(self, status: Status, stop: asyncio.Event) -> Reader:
         parts, conn = self._parts, self._conn
-        source = Source(parts.clients, conn, parts.publisher, parts.written, status, stop)
+        source = Source(
+            parts.clients, conn, parts.publisher, parts.backpressure, parts.written, status, stop
+        )
         return Reader(Asking(source, self._progress))
 
     async def _steps(self, reader: Reader) -> None:
