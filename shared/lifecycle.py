@@ -28,6 +28,8 @@ from shared.observability import OUTAGE_WAITS
 log = logging.getLogger(__name__)
 
 Loop = Callable[[asyncio.Event], Awaitable[None]]
+Works = Callable[[], None]
+Session = Callable[[Works], Awaitable[None]]
 T = TypeVar("T")
 
 FIRST_WAIT_S = 0.1
@@ -178,22 +180,53 @@ def waits() -> Iterator[float]:
         wait = min(wait * 2, LONGEST_WAIT_S)
 
 
+class Outage:
+    """Of one loop: how long it waits before it tries again. Says so once each way."""
+
+    def __init__(self, loop: str) -> None:
+        self._loop = loop
+        self._waits = waits()
+        self._told = False
+
+    def goes_on(self, reason: Unavailable) -> float:
+        """Seconds until the next try."""
+        OUTAGE_WAITS.labels(self._loop).inc()
+        if not self._told:
+            log.warning("outage_began", extra={"loop": self._loop, "reason": str(reason)})
+            self._told = True
+        return next(self._waits)
+
+    def is_over(self) -> None:
+        """The next one begins with a short wait."""
+        if self._told:
+            log.warning("outage_ended", extra={"loop": self._loop})
+        self._waits = waits()
+        self._told = False
+
+
 async def persist(call: Callable[[], Awaitable[T]], stop: asyncio.Event, *, what: str) -> T | None:
-    """Call until it is no longer `Unavailable`; null when stopped first. Says so once each way."""
-    told = False
-    for wait in waits():
+    """Call until it is no longer `Unavailable`; null when stopped first."""
+    outage = Outage(what)
+    while True:
         heart.beat()
         try:
             result = await call()
-        except Unavailable as outage:
-            OUTAGE_WAITS.labels(what).inc()
-            if not told:
-                log.warning("outage_began", extra={"loop": what, "reason": str(outage)})
-                told = True
-            if await wait_or_stop(wait, stop):
+        except Unavailable as reason:
+            if await wait_or_stop(outage.goes_on(reason), stop):
                 return None
         else:
-            if told:
-                log.warning("outage_ended", extra={"loop": what})
+            outage.is_over()
             return result
-    return None
+
+
+async def sessions(session: Session, stop: asyncio.Event, *, what: str) -> None:
+    """One after the other until stopped: each lasts until it is `Unavailable`. It is given what it
+    calls whenever it has done something that an outage would not have let it do.
+    """
+    outage = Outage(what)
+    while not stop.is_set():
+        heart.beat()
+        try:
+            await session(outage.is_over)
+        except Unavailable as reason:
+            await wait_or_stop(outage.goes_on(reason), stop)

@@ -14,12 +14,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import asyncpg
 
 from shared import db, heart, lifecycle
 from shared.events import dump
 from shared.kafka.publisher import Publisher, Record
+from shared.lifecycle import Works
 from shared.observability import OUTBOX_PENDING, OUTBOX_PUBLISHED
 from shared.pacing import Pace
 from shared.states import Published
@@ -79,21 +81,21 @@ class Relay:
         self._publisher = publisher
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            await lifecycle.persist(lambda: self._session(stop), stop, what="outbox")
+        await lifecycle.sessions(partial(self._session, stop), stop, what="outbox")
 
-    async def _session(self, stop: asyncio.Event) -> None:
+    async def _session(self, stop: asyncio.Event, works: Works) -> None:
         conn = await db.connect(self._dsn, self._schema)
         try:
             with db.errors():
                 while not await conn.fetchval(TRY_LOCK, RELAY_LOCK_SPACE, timeout=STATEMENT_S):
+                    works()
                     if await lifecycle.wait_or_stop(IDLE_S, stop):
                         return
-                await self._relay(conn, stop)
+                await self._relay(conn, stop, works)
         finally:
             conn.terminate()  # frees the lock even where Postgres no longer answers
 
-    async def _relay(self, conn: asyncpg.Connection, stop: asyncio.Event) -> None:
+    async def _relay(self, conn: asyncpg.Connection, stop: asyncio.Event, works: Works) -> None:
         wake = asyncio.Event()
         await conn.add_listener(f"outbox_{self._schema}", lambda *_: wake.set())
         while not stop.is_set():
@@ -105,6 +107,7 @@ class Relay:
                 await self._publish(conn, pending)
                 rest_s = PACE.rest(time.monotonic() - began, len(pending))
                 await lifecycle.wait_or_stop(rest_s, stop)
+            works()
             if len(pending) < BATCH:
                 # Now and then without being woken: a notification can be lost.
                 await lifecycle.first_of(IDLE_S, wake, stop)

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 POLL_MS = 500
 PACE = Pace(times=1.0, least_s=0.005, most_s=0.1, much=200)
 """At 200 events/s this halves the CPU time of the pipe, and with it the time to the page."""
+AT_ONCE = 100
+"""Records that are read before the process does something else."""
 HINT_EVERY_S = 0.5
 """A sync goes by it, so as not to run too far ahead of those who read the log."""
 HINT_DEADLINE_S = 2.0
@@ -98,17 +100,17 @@ class Consumer:
         self._hinted_at = 0.0
         self._pace = pace
         self._rest_s = 0.0
+        self._restart_waits = lifecycle.waits()
 
     async def run(self, stop: asyncio.Event) -> None:
-        for wait in lifecycle.waits():
+        while not stop.is_set():
             heart.beat()
             try:
                 await self._session(stop)
             except (Broken, Unavailable) as trouble:
                 CONSUMER_RESTARTS.labels(type(trouble).__name__).inc()
                 log.warning("consumer_restarts", extra={"reason": str(trouble)})
-            if stop.is_set() or await lifecycle.wait_or_stop(wait, stop):
-                return
+                await lifecycle.wait_or_stop(next(self._restart_waits), stop)
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Measure lag, and notice a consumer that stands still (rule 5). Tables that its work
@@ -176,12 +178,7 @@ class Consumer:
                 # Nothing tells what was handed out before a rebalance from what came after it.
                 await self._assignment.resume()
                 return
-            items = [
-                read(partition, self._models[partition.topic], record, self._passes_over)
-                for partition, records in _by_partition(batches)
-                for record in records
-                if self._assignment.wants(partition, record.offset)
-            ]
+            items = await self._read(batches)
             if items:
                 await self._settle(items, epoch, stop)
         self._rest_s = self._pace.rest(time.monotonic() - began, len(items)) if items else 0.0
@@ -202,6 +199,19 @@ class Consumer:
         if batches:
             consumer.pause(*consumer.assignment())
         return batches
+
+    async def _read(self, batches: Mapping[TopicPartition, list[Any]]) -> list[Item]:
+        """By parts: the process may have somebody to answer meanwhile."""
+        items: list[Item] = []
+        for partition, records in _by_partition(batches):
+            for record in records:
+                if not self._assignment.wants(partition, record.offset):
+                    continue
+                topic = self._models[partition.topic]
+                items.append(read(partition, topic, record, self._passes_over))
+                if len(items) % AT_ONCE == 0:
+                    await asyncio.sleep(0)
+        return items
 
     async def _settle(self, items: list[Item], epoch: int, stop: asyncio.Event) -> None:
         """Apply all; if something in there is poison, halve until it stands alone."""
@@ -280,6 +290,7 @@ class Consumer:
 
     def _committed(self, items: list[Item], seconds: float) -> None:
         self._progressed_at = time.monotonic()
+        self._restart_waits = lifecycle.waits()
         fresh = sum(not item.attempts for item in items)
         dead = sum(item.is_fresh_poison for item in items)
         self._limit.record(records=fresh, dead=dead, now=self._progressed_at)

@@ -24,6 +24,11 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.integration
 
 SCHEMA = "telling"
+CUT_OFF = """
+SELECT count(pg_terminate_backend(pid))
+  FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name = 'my500-telling-own'
+"""
 
 
 @pytest.fixture
@@ -129,6 +134,26 @@ async def test_states_of_a_key_that_wait_are_told_as_one(
         await emptied(pool)
 
     assert [fact.version for fact in await published(settings)] == [5]
+
+
+async def test_a_relay_that_is_cut_off_twice_has_two_outages(
+    settings: Settings, pool: db.Pool, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told(message: str) -> int:
+        return sum(record.message == message for record in caplog.records)
+
+    async with Publisher(settings, deadline_s=10) as publisher, Relaying(database_url, publisher):
+        for number in (1, 2):
+            await tell(pool, link(number, 1))
+            await emptied(pool)
+            assert await pool.fetchval(CUT_OFF)
+
+            async def goes_on(times: int = number) -> bool:
+                return told("outage_ended") == times
+
+            await until(goes_on)
+
+    assert told("outage_began") == 2
 
 
 async def test_the_versions_of_a_key_never_go_back_with_two_relays(

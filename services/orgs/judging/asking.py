@@ -14,6 +14,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from services.orgs import alias_store, candidate_store, names, rederiving
 from services.orgs.alias_store import Alias, Domain
@@ -27,6 +28,7 @@ from services.orgs.matching.profile import Profile
 from services.orgs.matching.renaming import Told
 from services.orgs.matching.statement import Statement
 from shared import db, lifecycle
+from shared.lifecycle import Works
 
 BATCH = 20
 IDLE_S = 0.5
@@ -54,16 +56,16 @@ class Asker:
         self._turn = Turn()
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            await lifecycle.persist(lambda: self._session(stop), stop, what="asking")
+        await lifecycle.sessions(partial(self._session, stop), stop, what="asking")
 
-    async def _session(self, stop: asyncio.Event) -> None:
+    async def _session(self, stop: asyncio.Event, works: Works) -> None:
         await rederiving.rederive(self._pool)
         limit = BATCH
         while not stop.is_set():
             began = time.monotonic()
             with db.errors():
                 asked = await ask(self._pool, limit, self._turn)
+            works()
             took_s = time.monotonic() - began
             if asked:
                 limit = following(limit, took_s)

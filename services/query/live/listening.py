@@ -7,12 +7,14 @@ is there again, and looks by itself.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
 
 from shared import db, lifecycle
 from shared.errors import Unavailable
+from shared.lifecycle import Works
 
 CHECK_S: Final = 5.0
 ANSWER_S: Final = 2.0
@@ -33,21 +35,21 @@ class Ear:
         self._listeners = listeners
 
     async def run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            await lifecycle.persist(lambda: self._session(stop), stop, what="listening")
+        await lifecycle.sessions(partial(self._session, stop), stop, what="listening")
 
-    async def _session(self, stop: asyncio.Event) -> None:
+    async def _session(self, stop: asyncio.Event, works: Works) -> None:
         conn = await db.connect(self._dsn, self._schema)
         try:
             with db.errors():
-                await self._listen(conn, stop)
+                await self._listen(conn, stop, works)
         finally:
             conn.terminate()
 
-    async def _listen(self, conn: asyncpg.Connection, stop: asyncio.Event) -> None:
+    async def _listen(self, conn: asyncpg.Connection, stop: asyncio.Event, works: Works) -> None:
         ended = asyncio.Event()
         conn.add_termination_listener(lambda _: ended.set())
         await conn.add_listener(f"live_{self._schema}", self._heard)
+        works()
         for each in self._listeners:
             each.missed()
         while not stop.is_set():
