@@ -189,13 +189,17 @@ class Throttle(logging.Filter):
 
 
 class Discreet(logging.Filter):
-    """Of a request that is no HTTP, the kind of fault stays: its text would show the headers."""
+    """Of a request that is no HTTP, the kind of fault stays: its text would show the headers. It
+    is no error of ours; whoever scans ports makes as many as he likes.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError):
             record.exc_info = None
             record.reason = type(error).__name__
+            record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+            return logging.getLogger().isEnabledFor(logging.INFO)
         return True
 
 

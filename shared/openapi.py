@@ -49,6 +49,12 @@ class Events(str):
     __slots__ = ()
 
 
+class Bodiless(str):
+    """What an answer without a body says, in words."""
+
+    __slots__ = ()
+
+
 class UuidParameter(str):
     """Whose UUID stands in the path, in words."""
 
@@ -68,6 +74,8 @@ class Endpoint:
     body: type[BaseModel] | None = None
     auth: str | None = "bearer"
     path_parameters: Mapping[str, str] = field(default_factory=dict)
+    beside: type[BaseModel] | None = None
+    """What stands beside `data`."""
 
 
 def document(title: str, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
@@ -93,7 +101,7 @@ def document(title: str, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
 def _models(endpoints: Sequence[Endpoint]) -> set[type[BaseModel]]:
     found: set[type[BaseModel]] = set()
     for endpoint in endpoints:
-        found |= {m for m in (endpoint.query, endpoint.body) if m is not None}
+        found |= {m for m in (endpoint.query, endpoint.body, endpoint.beside) if m is not None}
         found |= {m for m in endpoint.answers.values() if not isinstance(m, str)}
     return found
 
@@ -104,7 +112,10 @@ def _operation(endpoint: Endpoint, schemas: Mapping[Any, Any]) -> dict[str, Any]
         "summary": endpoint.summary,
         "operationId": endpoint.handler.__name__,
         "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
-        "responses": {str(s): _response(a, schemas) for s, a in sorted(answers.items())},
+        "responses": {
+            str(status): _response(answer, schemas, endpoint.beside)
+            for status, answer in sorted(answers.items())
+        },
     }
     if endpoint.auth:
         operation["security"] = [{endpoint.auth: []}]
@@ -144,18 +155,24 @@ def _query_parameters(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
         }
 
 
-def _response(answer: type[BaseModel] | str, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+def _response(
+    answer: type[BaseModel] | str, schemas: Mapping[Any, Any], beside: type[BaseModel] | None
+) -> dict[str, Any]:
+    if isinstance(answer, Bodiless):
+        return {"description": str(answer)}
     if isinstance(answer, Events):
         text = {"text/event-stream": {"schema": {"type": "string"}}}
         return {"description": str(answer), "content": text}
     if isinstance(answer, str):
-        schema: Any = {"$ref": "#/components/schemas/Error"}
-        return {"description": answer, "content": {"application/json": {"schema": schema}}}
-    schema = {
+        refused = {"$ref": "#/components/schemas/Error"}
+        return {"description": answer, "content": {"application/json": {"schema": refused}}}
+    schema: Any = {
         "type": "object",
         "required": ["success", "data"],
         "properties": {"success": {"const": True}, "data": schemas[answer, "validation"]},
     }
+    if beside is not None:
+        schema = {"allOf": [schema, schemas[beside, "validation"]]}
     description = (answer.__doc__ or answer.__name__).strip().splitlines()[0]
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 

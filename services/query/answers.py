@@ -7,11 +7,11 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
 import orjson
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from services.query import cursor
 from services.query.contact import SECOND
@@ -92,6 +92,26 @@ class Pagination(Json):
     has_next: bool
     has_prev: bool
     next_cursor: str | None
+
+
+class Performance(Json):
+    """How an answer came about; times in milliseconds."""
+
+    query_time: float = Field(description="of reading; 0 where it came from the cache")
+    cache_hit: bool
+    total_time: float
+    after: Literal["shown", "pending"] | None = Field(
+        None, description="whether it shows what the token names, where one was given"
+    )
+
+
+class Beside(BaseModel):
+    """What stands beside the data of a page."""
+
+    performance: Performance
+    stale: Literal[True] | None = Field(
+        None, description="from the cache while Postgres is away, and not the newest perhaps"
+    )
 
 
 class SyncStatus(Json):

@@ -11,7 +11,7 @@ from services.query import answers, pages, reading, stats
 from services.query.generation import View
 from services.query.live.assembly import Live
 from services.query.pages import user_of
-from services.query.parts import NO_ROOM, Parts
+from services.query.parts import NO_ROOM, UNCHANGED, Parts
 from services.query.request import ListQuery, OrganizationsQuery
 from services.query.searching import endpoints as search
 from services.query.stats import StatsQuery, StatsRequest
@@ -51,8 +51,9 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 tell_status=answers.sync_status,
             ),
             "The user's contacts; whom to talk to next comes first",
-            {200: answers.ContactsPage, 400: out_of_bounds, 401: unsigned, **NO_ROOM},
+            {200: answers.ContactsPage, **UNCHANGED, 400: out_of_bounds, 401: unsigned, **NO_ROOM},
             query=ListQuery,
+            beside=answers.Beside,
         ),
         Endpoint(
             "GET",
@@ -79,8 +80,15 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 reading.organizations,
             ),
             "The organizations of the user's contacts; most contacts of whoever first",
-            {200: answers.OrganizationsPage, 400: out_of_bounds, 401: unsigned, **NO_ROOM},
+            {
+                200: answers.OrganizationsPage,
+                **UNCHANGED,
+                400: out_of_bounds,
+                401: unsigned,
+                **NO_ROOM,
+            },
             query=OrganizationsQuery,
+            beside=answers.Beside,
         ),
         Endpoint(
             "GET",
@@ -94,8 +102,9 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 tell_status=stats.sync_numbers,
             ),
             "The user's numbers",
-            {200: stats.Stats, 400: out_of_bounds, 401: unsigned, **NO_ROOM},
+            {200: stats.Stats, **UNCHANGED, 400: out_of_bounds, 401: unsigned, **NO_ROOM},
             query=StatsQuery,
+            beside=answers.Beside,
         ),
         *search.endpoints(parts),
     ]

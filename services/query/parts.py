@@ -17,7 +17,9 @@ from services.query.statuses import Statuses
 from services.query.watch import Watch
 from shared import db
 from shared.errors import Unavailable
+from shared.openapi import Bodiless
 
+UNCHANGED: Final = {304: Bodiless("The page is the one whose ETag If-None-Match names")}
 NO_ROOM: Final = {
     429: "The user asked for more than is read for one; Retry-After says when to ask again",
     503: "Postgres is away and the answer is not kept, or too many reads wait; Retry-After is set",

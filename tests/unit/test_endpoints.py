@@ -52,3 +52,22 @@ def test_a_webhook_has_a_body() -> None:
     (door,) = Door(NOTHING, NOTHING, 0).endpoints()
 
     assert "application/json" in documented(door)["requestBody"]["content"]
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [each for each in query.endpoints(NOTHING) if each.path != "/api/contacts/{id}"],
+    ids=lambda each: each.path,
+)
+def test_of_a_page_what_stands_beside_its_data_is_documented_and_that_it_may_not_have_changed(
+    endpoint: Endpoint,
+) -> None:
+    whole = document("any", [endpoint])
+    responses = whole["paths"][endpoint.path]["get"]["responses"]
+    envelope, beside = responses["200"]["content"]["application/json"]["schema"]["allOf"]
+
+    assert envelope["required"] == ["success", "data"]
+    schema = whole["components"]["schemas"][beside["$ref"].rpartition("/")[2]]
+    assert schema["required"] == ["performance"]
+    assert schema["properties"].keys() == {"performance", "stale"}
+    assert responses["304"].keys() == {"description"}

@@ -1,8 +1,9 @@
 """The addresses of the search."""
 
 from services.query import pages
+from services.query.answers import Beside
 from services.query.generation import View
-from services.query.parts import NO_ROOM, Parts
+from services.query.parts import NO_ROOM, UNCHANGED, Parts
 from services.query.searching import answers, reading
 from services.query.searching.request import SearchQuery, SuggestQuery
 from shared.openapi import Endpoint
@@ -15,7 +16,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     search, suggest = "/api/my-500/search", "/api/my-500/suggest"
     unsigned = "There is no valid token"
     out_of_bounds = "A parameter is not known or out of bounds, or there is nothing to look for"
-    refusals = {400: out_of_bounds, 401: unsigned, **NO_ROOM}
+    refusals = {**UNCHANGED, 400: out_of_bounds, 401: unsigned, **NO_ROOM}
     return [
         Endpoint(
             "GET",
@@ -24,6 +25,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             "The user's contacts by name, e-mail, phone and organization; best first",
             {200: answers.SearchPage, **refusals},
             query=SearchQuery,
+            beside=Beside,
         ),
         Endpoint(
             "GET",
@@ -32,5 +34,6 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             "Contacts and organizations that may be meant by what was typed so far",
             {200: answers.Suggestions, **refusals},
             query=SuggestQuery,
+            beside=Beside,
         ),
     ]
