@@ -3,6 +3,7 @@
 Rule: rows are written in the order of their keys, and read after their keys were locked.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -222,6 +223,7 @@ def _contact_columns(key: Key, row: Contact) -> tuple[Any, ...]:
 
 async def _write(conn: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
     if rows:
+        await asyncio.sleep(0)  # the driver takes as long again to write them down
         await conn.execute(statement, *columns(rows, len(rows[0])))
 
 

@@ -10,6 +10,7 @@ merged into. To wait for them then would be out of order, and end in a deadlock 
 taken if they are free; if not, the batch is given up and tried again with all of them in order.
 """
 
+import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -111,6 +112,7 @@ async def _write(conn: db.Connection, facts: Batch, also: Collection[Key]) -> To
     spoken_of = batch.persons_of([activities, were])
     before = await _locked_contacts(conn, facts.contacts() | spoken_of, locked)
     after = batch.contacts_after(facts, before)
+    await asyncio.sleep(0)  # whoever asks for a page meanwhile need not wait for a large batch
     moves = batch.moves(before, after)
     joined = {Organization(s.company_id, s.organization_id) for s in moves.shares}
     await projection.lock_organizations(conn, facts.changed_organizations(), joined)
