@@ -173,6 +173,25 @@ async def test_an_admin_ends_the_sessions_of_others_and_nobody_else_does(stage: 
         assert await status(abroad, one.url) == 200
 
 
+async def test_of_a_users_sessions_the_hundred_seen_last_are_told(stage: Stage) -> None:
+    await stage.pool.execute(
+        """
+        INSERT INTO sessions
+        SELECT $1, 7, 'token ' || n, 'test browser', now() - n * interval '1 minute',
+               now() - n * interval '1 minute', now() - interval '1 day', now() + interval '1 day'
+          FROM generate_series(1, 150) AS n
+        """,
+        COMPANY,
+    )
+    client = stage.client(jti="mine")
+    async with stage.instance() as one:
+        code, answer = await ask(client, one.url, "/api/sessions")
+
+    told = [each["id"] for each in answer["data"]["sessions"]]
+    assert code == 200
+    assert told == [auth.token_id("mine"), *(f"token {n}" for n in range(1, 100))]
+
+
 @pytest.mark.parametrize("sent", [{"jti": ""}, {"userId": -1}, {"surprise": 1}, {"userId": "x"}])
 async def test_what_cannot_be_meant_is_refused(stage: Stage, sent: dict[str, Any]) -> None:
     async with stage.instance() as one:

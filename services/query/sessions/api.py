@@ -56,7 +56,7 @@ class Device(Json):
 
 
 class Devices(Json):
-    """The user's sessions, the one seen last comes first."""
+    """The 100 of the user's sessions that were seen last, the latest of them first."""
 
     sessions: list[Device]
 

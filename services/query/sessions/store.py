@@ -21,6 +21,8 @@ from shared.events import SessionChange
 from shared.register import Register, Stamp, decode_lag, encode_lag
 
 USER_LOCKS: Final = 0x5155
+LISTED: Final = 100
+"""Sessions of a user: a script that signs a token for each request has as many as requests."""
 
 USERS = """
 SELECT company_id, user_id, version, rank, event_id, deleted, lag, name, email, active
@@ -88,6 +90,7 @@ SELECT token_id, user_agent, first_seen_at, last_seen_at, expires_at
           AND (of_user.token_id = session.token_id
                OR (of_user.token_id = '' AND session.issued_at < of_user.revoked_at)))
  ORDER BY last_seen_at DESC, token_id
+ LIMIT $3
 """
 
 SESSION = """
@@ -197,7 +200,8 @@ async def record(conn: Connection, seen: Iterable[Seen]) -> None:
 
 
 async def sessions(conn: Connection, user: User) -> list[asyncpg.Record]:
-    return await conn.fetch(SESSIONS, *user)
+    """Those seen last, in this order."""
+    return await conn.fetch(SESSIONS, *user, LISTED)
 
 
 async def session(
