@@ -192,6 +192,22 @@ async def test_of_a_users_sessions_the_hundred_seen_last_are_told(stage: Stage) 
     assert told == [auth.token_id("mine"), *(f"token {n}" for n in range(1, 100))]
 
 
+async def test_an_admin_who_ends_a_session_of_the_same_name_as_anothers_ends_their_own(
+    stage: Stage,
+) -> None:
+    admin = stage.client("9", role="admin", jti="laptop")
+    colleagues = [stage.client(number, jti="laptop") for number in ("1", "20")]
+    async with stage.instance() as one:
+        for client in (admin, *colleagues):
+            await status(client, one.url)
+        path = f"/api/sessions/{auth.token_id('laptop')}"
+        code, answer = await ask(admin, one.url, path, method="DELETE")
+
+        assert (code, answer["data"]["userId"]) == (200, "9")
+        assert await status(admin, one.url) == 401
+        assert [await status(client, one.url) for client in colleagues] == [200, 200]
+
+
 @pytest.mark.parametrize("sent", [{"jti": ""}, {"userId": -1}, {"surprise": 1}, {"userId": "x"}])
 async def test_what_cannot_be_meant_is_refused(stage: Stage, sent: dict[str, Any]) -> None:
     async with stage.instance() as one:

@@ -157,9 +157,9 @@ class SessionsApi:
         async with self._connection(own) as conn:
             row = await access_store.session(
                 conn,
-                who.company_id,
+                User(who.company_id, who.user_id),
                 storable(token_id),
-                of_user=None if who.is_admin else who.user_id,
+                of_anyone=who.is_admin,
             )
         if row is None:
             raise Refused(404, "not_found", "You have no such session.")

@@ -93,10 +93,13 @@ SELECT token_id, user_agent, first_seen_at, last_seen_at, expires_at
  LIMIT $3
 """
 
+# Tokens are named by what their issuer calls them: two users may have one of the same name.
 SESSION = """
 SELECT user_id, expires_at
   FROM sessions
- WHERE company_id = $1 AND token_id = $2 AND ($3::bigint IS NULL OR user_id = $3)
+ WHERE company_id = $1 AND token_id = $3 AND (user_id = $2 OR $4)
+ ORDER BY user_id <> $2, last_seen_at DESC
+ LIMIT 1
 """
 
 PRUNE_SESSIONS = "DELETE FROM sessions WHERE expires_at < now()"
@@ -205,9 +208,10 @@ async def sessions(conn: Connection, user: User) -> list[asyncpg.Record]:
 
 
 async def session(
-    conn: Connection, company_id: int, token_id: str, *, of_user: int | None
+    conn: Connection, user: User, token_id: str, *, of_anyone: bool
 ) -> asyncpg.Record | None:
-    return await conn.fetchrow(SESSION, company_id, token_id, of_user)
+    """The user's own; if there is none, that of anyone in the company, where that will do."""
+    return await conn.fetchrow(SESSION, *user, token_id, of_anyone)
 
 
 async def prune(conn: Connection) -> None:
