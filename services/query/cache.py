@@ -3,7 +3,8 @@
 Rule 1: every request asks Redis for the current generations, in one round trip; a page is served
         only if it was read under exactly these. So it may as well lie in this process.
 Rule 2: the generations a page is kept under were seen before its snapshot was taken.
-Rule 3: who meets a dirty generation reads Postgres and keeps nothing. So does who cannot ask.
+Rule 3: who meets a dirty generation reads Postgres and keeps nothing. So does who cannot ask, or
+        was told a moment ago that generations cannot be marked.
 Rule 4: of those who miss the same page under the same generations, one reads, in whatever
         process: the others wait for what it keeps. A claim that its reader does not live to
         redeem ends by itself, and another reads.
@@ -41,6 +42,7 @@ from services.query.generation import (
     Part,
     fresh,
 )
+from services.query.live.store import UNMARKED
 from services.query.reading import Read
 from services.query.wire import Wire
 from shared import background
@@ -49,6 +51,10 @@ from shared.observability import CACHE_ERRORS
 
 MEMORY_BYTES: Final = 64 * 1024 * 1024
 REMEMBERED_PARTS: Final = 20_000
+DOUBT_S: Final = 5.0
+"""How long Redis is not believed once somebody could not mark there; it is told four times a
+second while that lasts.
+"""
 SEPARATOR: Final = b"\n"
 LOOKS_S: Final = (0.004, 0.008, 0.016)
 """Between looks for a page that another process reads; the last again and again."""
@@ -130,6 +136,14 @@ class Cache:
         self._memory = Memory(MEMORY_BYTES)
         self._looks: dict[Part, tuple[str, ...]] = {}
         self._reads = Flights[Flight, Served]()
+        self._doubted_until = 0.0
+
+    def hear(self, payload: str) -> None:
+        if payload == UNMARKED:
+            self._doubted_until = time.monotonic() + DOUBT_S
+
+    def missed(self) -> None:
+        """It is told again while it lasts."""
 
     async def page(self, part: Part, name: str, read: ReadPage) -> Served:
         """Raises:
@@ -147,7 +161,7 @@ class Cache:
         """Whether the page may still be served from the cache.
 
         Raises:
-            Unavailable: Redis is away.
+            Unavailable: Redis is away, or not to be believed.
         """
         now = await self._look(part)
         return served.tag is not None and now.tag == served.tag
@@ -173,6 +187,8 @@ class Cache:
         return _read(await read(), Origin.STORE_CACHE_AWAY)
 
     async def _look(self, part: Part) -> Now:
+        if time.monotonic() < self._doubted_until:
+            raise Unavailable("Redis: it could not be told of changes a moment ago")
         run, answer = await self._wire.ask(self._looks.get(part) or self._remember(part))
         return Now(run, *answer)
 

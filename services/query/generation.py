@@ -9,6 +9,9 @@ Rule 1: a generation is random and never comes back.
 Rule 2: before a transaction commits, whoever it affects is marked: the generation is dirty until
         the last of those who marked it says that the transaction has ended. Then it is fresh.
 Rule 3: a marker that died is forgotten after the longest time a transaction can take.
+Rule 4: what makes pages invalid begins with a deletion. A Redis without room for more refuses a
+        script only at a first write that takes room: one that deletes first is carried out whole
+        (https://redis.io/docs/latest/develop/programmability/eval-intro, "low memory conditions").
 """
 
 import secrets
@@ -31,6 +34,7 @@ CLAIM_MS: Final = 1000
 # KEYS: generation, markers. ARGV: marker, fresh generation, seconds a mark holds.
 MARK: Final = """
 local now = tonumber(redis.call('TIME')[1])
+redis.call('DEL', KEYS[1])
 redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 redis.call('EXPIRE', KEYS[2], ARGV[3])
 redis.call('SET', KEYS[1], '~' .. ARGV[2], 'EX', ARGV[3])
@@ -46,6 +50,12 @@ if redis.call('ZCARD', KEYS[2]) == 0 then
 else
     redis.call('SET', KEYS[1], '~' .. ARGV[2], 'EX', ARGV[3])
 end
+"""
+
+# KEYS: epoch. ARGV: fresh epoch, seconds it holds.
+CLOSE: Final = """
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[1], '~' .. ARGV[1], 'EX', ARGV[2])
 """
 
 # KEYS: page, claim. ARGV: tag, what divides it from the rest of a page, milliseconds of a claim.
@@ -130,6 +140,14 @@ class Keys:
         """
         keys = (self.page(user, name), self.claim(user, name))
         return ("EVAL", CLAIM, 2, *keys, tag, separator, CLAIM_MS)
+
+    def close(self) -> tuple[Any, ...]:
+        """No page is served until the epoch is raised, or a mark's time is over."""
+        return ("EVAL", CLOSE, 1, self.epoch, fresh(), MARK_S)
+
+    def raise_epoch(self) -> tuple[Any, ...]:
+        """None of the pages there are is served again: whoever asks next begins an epoch."""
+        return ("DEL", self.epoch)
 
     def mark(self, part: Part, marker: bytes) -> tuple[Any, ...]:
         keys = (self.generation(part), self.markers(part))

@@ -4,7 +4,8 @@ Rule 1: marked means that no page of the part is served from the cache until the
         ended; freed means that none is served that was read before it ended.
 Rule 2: where marking fails for longer than a moment, the commit goes on, and no page is served as
         soon as Redis can be told so; once all transactions have ended, every page that was there
-        is invalid. Until then others may still serve what they can reach and this cannot mark.
+        is invalid. Until then those who may reach a Redis that this cannot mark are told through
+        Postgres, again and again, not to believe it.
 Rule 3: nothing is freed while the outcome of the transaction is unknown.
 """
 
@@ -16,7 +17,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from services.query import projection
-from services.query.generation import DIRTY, MARK_S, Keys, Part, fresh
+from services.query.generation import Keys, Part
+from services.query.live import store as live_store
 from services.query.wire import Wire
 from shared import db, lifecycle
 from shared.errors import Unavailable
@@ -66,7 +68,9 @@ class Invalidation:
             await self._mark(parts)
         except Unavailable as outage:
             self._tell("mark", outage)
-            self._unmarked = self._unmarked or not await self._mark_yet(parts)
+            if not self._unmarked and not await self._mark_yet(parts):
+                self._unmarked = True
+                await self._warn()
 
     async def _mark(self, parts: Iterable[Part]) -> None:
         await self._tell_loss()
@@ -99,8 +103,10 @@ class Invalidation:
         """Make up for what failed, as soon as Redis and Postgres are back."""
         while True:
             async with self._turn:
-                with contextlib.suppress(Unavailable):
+                try:
                     await self._settle()
+                except Unavailable:
+                    await self._warn()
             if await lifecycle.wait_or_stop(RETRY_S, stop):
                 return
 
@@ -110,10 +116,18 @@ class Invalidation:
         if not (self._lost or self._unmarked):
             log.warning("invalidation_failed", extra={"call": call, "reason": str(outage)})
 
+    async def _warn(self) -> None:
+        """Tell those who read pages, while Redis cannot be told."""
+        if not (self._lost or self._unmarked):
+            return
+        with contextlib.suppress(Unavailable), db.errors():  # the next turn tells them
+            async with db.leased(self._pool, seconds=SETTLE_S) as conn:
+                await live_store.notify(conn, [live_store.UNMARKED])
+
     async def _settle(self) -> None:
         if self._unmarked:
             # Nobody knows which pages are wrong by now: none is served until it is known.
-            await self._wire.call("SET", self._keys.epoch, DIRTY + fresh(), "EX", MARK_S)
+            await self._wire.call(*self._keys.close())
         if self._open:
             with db.errors():
                 async with db.leased(self._pool, seconds=SETTLE_S) as conn:
@@ -133,6 +147,6 @@ class Invalidation:
         Unavailable: a loss is still to be told, and Redis is away.
         """
         if self._lost:
-            await self._wire.call("SET", self._keys.epoch, fresh())
+            await self._wire.call(*self._keys.raise_epoch())
             self._lost = False
             log.info("cache_emptied")

@@ -142,7 +142,7 @@ def _live(settings: QuerySettings, people: People, parts: Parts, publisher: Publ
     api = SessionsApi(parts, sessions, people, Revoker(pool, publisher))
     read_here = {topic.name for topic in CONSUMED}
     arrivals = Arrivals(pool, read_here, settings.kafka_topic_prefix)
-    return Live(hub, arrivals, sessions, people, api)
+    return Live(parts.cache, hub, arrivals, sessions, people, api)
 
 
 def _watching(settings: QuerySettings, parts: Parts) -> list[lifecycle.Loop]:

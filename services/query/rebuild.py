@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from services.query import batch, projection
-from services.query.generation import DIRTY, MARK_S, Keys, fresh
+from services.query.generation import Keys
 from services.query.main import CONSUMED, MIGRATIONS, SCHEMA
 from services.query.projector import project
 from services.query.searching import beginning
@@ -65,7 +65,7 @@ def plan(settings: QuerySettings, wire: Wire) -> Plan:
     async def around() -> AsyncIterator[None]:
         async with db.pool(dsn, SCHEMA, size=1) as pool:
             keys = Keys(await projection.store_id(pool))
-        await wire.call("SET", keys.epoch, DIRTY + fresh(), "EX", MARK_S)
+        await wire.call(*keys.close())
         try:
             yield
         finally:
@@ -96,7 +96,7 @@ async def _told(wire: Wire, keys: Keys) -> None:
     waits = lifecycle.waits()
     for _ in range(int(TELL_S)):
         try:
-            await wire.call("SET", keys.epoch, fresh())
+            await wire.call(*keys.raise_epoch())
         except Unavailable:
             await asyncio.sleep(next(waits))
         else:

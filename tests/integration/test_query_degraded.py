@@ -1,27 +1,35 @@
-"""What users get while Redis or Postgres is gone, or answers nobody: real servers, stopped."""
+"""What users get while Redis or Postgres is gone, answers nobody, or takes nothing: real servers,
+stopped, or set so.
+"""
 
 import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
 import pytest
+from redis import Redis
 
 from services.query import api
 from services.query.limits import Gate, Limits
+from shared.settings import Settings
 from tests.support import query_door
 from tests.support import query_facts as facts
 from tests.support.counts import metric
 from tests.support.infra import Infra, empty_redis, new_database
 from tests.support.query_door import Door
+from tests.support.query_stage import staged
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
+NO_ROOM = {"maxmemory-policy": "noeviction", "maxmemory": "1"}
+NO_WRITES = {"min-replicas-to-write": "1"}
+"""As of a Redis that is a replica, or cannot write to its disk: not even a deletion is taken."""
 SILENCE_S = 1.0
 """Of a server that answers nobody, the first to ask may notice this late; nobody after."""
 
@@ -33,6 +41,20 @@ def frozen(servers: Infra, name: str) -> Iterator[None]:
         yield
     finally:
         servers.thaw(name)
+
+
+@contextmanager
+def refusing(servers: Infra, settings: Mapping[str, str]) -> Iterator[None]:
+    """A Redis that answers, and refuses."""
+    with Redis.from_url(servers.redis) as client:
+        before = {name: client.config_get(name)[name] for name in settings}
+        for name, value in settings.items():
+            client.config_set(name, value)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                client.config_set(name, value)
 
 
 @asynccontextmanager
@@ -88,6 +110,66 @@ async def test_a_redis_that_answers_nobody_costs_one_moment_and_not_each_request
     assert sum(seconds for seconds, _ in rest) < SILENCE_S
     assert {each.status for each in (response, *(r for _, r in rest))} == {200}
     assert names(await response.json()) == ["Ada"]
+
+
+async def test_a_redis_without_room_is_told_of_every_change_and_keeps_no_page(
+    killable: Infra,
+) -> None:
+    redis_url = empty_redis(killable)
+    with new_database(killable) as database:
+        async with query_door.opened(database, redis_url) as door:
+            await door.told(facts.person(1, 1, name="old"))
+            before = [await page(door) for _ in range(2)]
+            with refusing(killable, NO_ROOM):
+                await door.told(facts.person(1, 2, name="new"))
+                during = [await page(door) for _ in range(2)]
+                async with query_door.opened(database, redis_url) as late:
+                    await late.told(facts.person(1, 3, name="newer"))
+                during.append(await page(door))
+            after = [await page(door) for _ in range(2)]
+
+    assert before == [(["old"], False), (["old"], True)]
+    assert during == [(["new"], False), (["new"], False), (["newer"], False)]
+    assert after == [(["newer"], False), (["newer"], True)]
+
+
+async def page(door: Door) -> tuple[list[str], bool]:
+    """The names on it, and whether it came from the cache."""
+    answer = await body(await door.get("/api/my-500"))
+    return names(answer), answer["performance"]["cacheHit"]
+
+
+async def test_of_a_redis_that_refuses_marks_every_process_is_told_and_believes_it_no_more(
+    killable: Infra,
+) -> None:
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:1")
+    with new_database(killable) as database:
+        async with (
+            staged(database, empty_redis(killable), settings) as stage,
+            stage.instance() as one,
+            stage.instance() as two,
+        ):
+            client = stage.client()
+
+            async def seen(base: str) -> tuple[list[str], bool]:
+                url = f"{base}/api/my-500"
+                async with client.http.get(url, headers=client.headers) as response:
+                    answer = await body(response)
+                return names(answer), answer["performance"]["cacheHit"]
+
+            async def everywhere(*wanted: tuple[list[str], bool]) -> bool:
+                return all([await seen(each.url) in wanted for each in (one, two)])
+
+            stop = asyncio.Event()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(stage.projector._invalidation.run(stop))
+                await stage.told(facts.person(1, 1, name="old"))
+                await until(lambda: everywhere((["old"], True)))
+                with refusing(killable, NO_WRITES):
+                    await stage.told(facts.person(1, 2, name="new"))
+                    await until(lambda: everywhere((["new"], False)), SILENCE_S)
+                await until(lambda: everywhere((["new"], True)))
+                stop.set()
 
 
 async def test_without_redis_so_many_read_so_many_wait_and_the_rest_come_back_later(

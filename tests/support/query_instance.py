@@ -75,4 +75,4 @@ def _live(parts: Parts, wire: Wire, keys: Keys, publisher: Publisher) -> Live:
     people = People(pool, wire, keys)
     session_answers = SessionsApi(parts, sessions, people, Revoker(pool, publisher))
     arrivals = Arrivals(pool, {topic.name for topic in CONSUMED}, "")
-    return Live(hub, arrivals, sessions, people, session_answers)
+    return Live(parts.cache, hub, arrivals, sessions, people, session_answers)

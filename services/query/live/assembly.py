@@ -1,4 +1,6 @@
-"""What of the API hears of changes as they are committed: streams, readers who wait, sessions."""
+"""What of the API hears of changes as they are committed: streams, readers who wait, sessions, and
+the cache, where Redis is not told of them.
+"""
 
 import functools
 from collections.abc import Sequence
@@ -6,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
+from services.query.cache import Cache
 from services.query.live import api as stream_api
 from services.query.live.arrivals import Arrivals
 from services.query.live.hub import Hub
@@ -19,6 +22,7 @@ from shared.openapi import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class Live:
+    cache: Cache
     hub: Hub
     arrivals: Arrivals
     sessions: Sessions
@@ -45,7 +49,7 @@ class Live:
     def loops(self, dsn: str, schema: str) -> Sequence[lifecycle.Loop]:
         listeners = [
             Listener(each.hear, each.missed)
-            for each in (self.hub, self.arrivals, self.sessions, self.people)
+            for each in (self.cache, self.hub, self.arrivals, self.sessions, self.people)
         ]
         ear = Ear(dsn, schema, listeners)
         return [

@@ -104,7 +104,7 @@ class Hub:
                 STREAMS_CLOSED.labels(reason).inc()
 
     def hear(self, payload: str) -> None:
-        if not payload.startswith(live_store.USERS) and self._concerns(payload):
+        if live_store.is_of_changes(payload) and self._concerns(payload):
             self._wake.set()
 
     def missed(self) -> None:

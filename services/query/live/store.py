@@ -31,6 +31,8 @@ ALL: Final = -1
 EVERYONE: Final = "*"
 USERS: Final = "users "
 """Begins a notification of another kind: the users themselves are not who they were."""
+UNMARKED: Final = "unmarked"
+"""A third kind: Redis cannot be told which pages are wrong."""
 
 # One round trip: the entries, the notifications, which Postgres sends at the commit, and what the
 # transaction is called.
@@ -98,6 +100,11 @@ async def append(
     told = payloads([*touched, *statuses])
     number: str = await conn.fetchval(APPEND, *columns(rows, 3), told)
     return number
+
+
+def is_of_changes(payload: str) -> bool:
+    """Whether the notification names those whose pages changed."""
+    return not payload.startswith((USERS, UNMARKED))
 
 
 async def notify(conn: Connection, told: Sequence[str]) -> None:
