@@ -255,12 +255,134 @@ async def test_a_revocation_is_in_force_for_an_hour_longer_than_its_token_by_pos
     )
 
     async with stage.pool.acquire() as conn:
-        denied = (await access_store.denials(conn)).tokens
+        everyone = await access_store.revoked(conn, access_store.BEGINNING)
+        named = await access_store.revoked_of(conn, [UserKey(COMPANY, 7)])
         await Pruner(stage.pool).prune()
         left = await conn.fetch("SELECT token_id FROM revocations")
 
-    assert denied == {(UserKey(COMPANY, 7), "young")}
+    assert [each.token_id for each in everyone] == ["young"]
+    assert [each.token_id for each in named] == ["young"]
     assert [row["token_id"] for row in left] == ["young"]
+
+
+async def test_a_token_that_was_seen_is_revoked_for_as_long_as_it_lives(stage: Stage) -> None:
+    now = int(time.time())
+    client = stage.client(jti="own", exp=now + 900)
+    others = [stage.client(jti="twice", exp=now + lives) for lives in (3600, 1800)]
+    async with stage.instance() as one:
+        for each in others:
+            await status(each, one.url)
+            await one.live.sessions.flush()
+        for jti in ("twice", "never seen", "own"):
+            code, _ = await ask(client, one.url, "/api/sessions/revoke", method="POST", jti=jti)
+            assert code == 200
+    rows = await stage.pool.fetch("SELECT token_id, expires_at FROM revocations")
+
+    assert {row["token_id"]: row["expires_at"] for row in rows} == {
+        auth.token_id("own"): access.instant(now + 900),
+        auth.token_id("twice"): access.instant(now + 3600),
+        auth.token_id("never seen"): None,
+    }
+
+
+async def test_sessions_are_revoked_within_the_users_rate(stage: Stage) -> None:
+    client = stage.client()
+    async with stage.instance(Limits(Rate(0.001, burst=2))) as one:
+        found = [
+            await ask(client, one.url, "/api/sessions/revoke", method="POST", jti=jti)
+            for jti in ("a", "b", "c")
+        ]
+
+    assert [code for code, _ in found] == [200, 200, 429]
+    assert await stage.pool.fetchval("SELECT count(*) FROM revocations") == 2
+
+
+async def test_so_many_tokens_that_nobody_saw_are_revoked_and_then_only_all(stage: Stage) -> None:
+    await stage.pool.execute(
+        "INSERT INTO revocations SELECT $1, 7, 'unseen ' || n, now(), NULL"
+        "  FROM generate_series(2, $2::int) AS n",
+        COMPANY,
+        access_store.MOST_UNSEEN,
+    )
+    client, colleague = stage.client(jti="seen"), stage.client("8")
+    async with stage.instance() as one:
+
+        async def revoke(by: Client, **what: str) -> int:
+            code, answer = await ask(by, one.url, "/api/sessions/revoke", method="POST", **what)
+            assert (code == 409) is (answer.get("code") == "too_many_revoked")
+            return code
+
+        last = [await revoke(client, jti=jti) for jti in ("a", "b", "a")]
+        others = [await revoke(colleague, jti="b"), await revoke(client, jti="seen")]
+        everything = await revoke(stage.client(jti="another"))
+
+    assert last == [200, 409, 200]
+    assert others == [200, 200]
+    assert everything == 200
+
+
+async def test_tokens_that_nobody_saw_are_forgotten_once_all_were_revoked(stage: Stage) -> None:
+    await stage.pool.execute(
+        """
+        INSERT INTO revocations (company_id, user_id, token_id, revoked_at)
+        SELECT $1, user_id, token_id, now() - ago
+          FROM (VALUES (7, '', interval '1 day'), (7, 'before', interval '26 hours'),
+                       (7, 'about then', interval '24 hours 59 minutes'),
+                       (7, 'after', interval '1 hour'), (8, 'of another', interval '26 hours'))
+               AS said (user_id, token_id, ago)
+        """,
+        COMPANY,
+    )
+
+    await Pruner(stage.pool).prune()
+
+    left = await stage.pool.fetch("SELECT token_id FROM revocations ORDER BY token_id")
+    assert [row["token_id"] for row in left] == ["", "about then", "after", "of another"]
+
+
+async def test_who_is_named_is_read_at_once_and_all_others_when_something_may_have_been_missed(
+    stage: Stage,
+) -> None:
+    insert = "INSERT INTO revocations VALUES ($1, $2, '', now(), NULL)"
+    named, other = stage.client("7"), stage.client("8")
+    async with stage.instance() as one:
+        sessions = one.live.sessions
+        began = sessions._load_at
+
+        async def has_begun_to_listen() -> bool:
+            return sessions._load_at > began and not sessions._loading.locked()
+
+        await until(has_begun_to_listen)
+        await stage.pool.execute(insert, COMPANY, 8)
+        async with stage.pool.acquire() as conn:
+            await conn.execute(insert, COMPANY, 7)
+            await access_store.tell(conn, [User(COMPANY, 7)])
+        await refused_promptly(named, one.url)
+        meanwhile = await status(other, one.url)
+        sessions.missed()
+        await refused_promptly(other, one.url)
+
+    assert meanwhile == 200
+
+
+async def test_all_who_are_refused_are_known_however_many_they_are(stage: Stage) -> None:
+    many = 2 * access_store.AT_ONCE + 1
+    await stage.pool.execute(
+        """
+        INSERT INTO revocations (company_id, user_id, token_id, revoked_at)
+        SELECT $1, n / 7, 'token ' || n, now() FROM generate_series(1, $2::int) AS n
+        """,
+        COMPANY,
+        many,
+    )
+    async with stage.instance() as one:
+        why = one.live.sessions.why
+        found = [
+            why(Session(Identity(COMPANY, n // 7, False), f"token {n}", 0.0, 0.0))
+            for n in range(1, many + 1)
+        ]
+
+    assert set(found) == {access.ONE_REVOKED}
 
 
 async def test_a_token_is_written_down_when_it_is_seen(stage: Stage) -> None:

@@ -6,8 +6,7 @@ Rule 2: a token may not once it was revoked, or once all of its user's were that
         `exp` does not tell, since how long tokens live is known to those alone who issue them.
 """
 
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -20,6 +19,8 @@ USER_FIELDS: Final = ("name", "email", "active")
 LAST_S: Final = 253_370_764_800.0
 """The beginning of the year 9999."""
 NO_USER: Final = empty(USER_FIELDS)
+INACTIVE: Final = "This user is deactivated in Pipedrive."
+ONE_REVOKED: Final = "This token was revoked. Sign in again."
 ALL_REVOKED: Final = "All tokens of this user were revoked. Sign in again."
 ALL_UNDATED_REVOKED: Final = (
     "All tokens of this user were revoked. A token that is to be valid from then on must say when "
@@ -47,23 +48,65 @@ class UserKey(NamedTuple):
     user_id: int
 
 
+class Revoked(NamedTuple):
+    """A token that was revoked, or, where it has no name, all of the user's that had been issued
+    by then. `at` is a second since 1970.
+    """
+
+    company_id: int
+    user_id: int
+    token_id: str
+    at: float
+
+
+@dataclass(slots=True)
+class Denial:
+    """What refuses a user; `all_until` is a second since 1970."""
+
+    is_inactive: bool = False
+    all_until: float = 0.0
+    tokens: set[str] = field(default_factory=set)
+
+    def why(self, session: Session) -> str | None:
+        if self.is_inactive:
+            return INACTIVE
+        if session.issued_at < self.all_until:
+            return ALL_REVOKED if session.issued_at else ALL_UNDATED_REVOKED
+        return ONE_REVOKED if session.token_id in self.tokens else None
+
+
 @dataclass(frozen=True, slots=True)
 class Denials:
-    """All that refuses anybody. Times are seconds since 1970."""
+    """All that refuses anybody."""
 
-    inactive: AbstractSet[UserKey] = frozenset()
-    all_until: Mapping[UserKey, float] = field(default_factory=dict)
-    tokens: AbstractSet[tuple[UserKey, str]] = frozenset()
+    of: dict[UserKey, Denial] = field(default_factory=dict)
+
+    def deactivate(self, users: Iterable[UserKey]) -> None:
+        for user in users:
+            self._denial(user).is_inactive = True
+
+    def revoke(self, revoked: Iterable[Revoked]) -> None:
+        for company_id, user_id, token_id, at in revoked:
+            denial = self._denial(UserKey(company_id, user_id))
+            if token_id:
+                denial.tokens.add(token_id)
+            else:
+                denial.all_until = at
+
+    def replace(self, users: Iterable[UserKey], by: "Denials") -> None:
+        """What refuses these users is what refuses them there."""
+        for user in users:
+            self.of.pop(user, None)
+        self.of.update(by.of)
 
     def why(self, session: Session) -> str | None:
         """Why the session is refused, as a sentence; null while it is not."""
         who = session.identity
-        key = UserKey(who.company_id, who.user_id)
-        if key in self.inactive:
-            return "This user is deactivated in Pipedrive."
-        until = self.all_until.get(key)
-        if until is not None and session.issued_at < until:
-            return ALL_REVOKED if session.issued_at else ALL_UNDATED_REVOKED
-        if self.tokens and (key, session.token_id) in self.tokens:
-            return "This token was revoked. Sign in again."
-        return None
+        denial = self.of.get(UserKey(who.company_id, who.user_id))
+        return denial.why(session) if denial is not None else None
+
+    def _denial(self, user: UserKey) -> Denial:
+        denial = self.of.get(user)
+        if denial is None:
+            denial = self.of[user] = Denial()
+        return denial

@@ -16,6 +16,7 @@ from services.query.parts import NO_ROOM, Parts
 from services.query.reading import READ_S
 from services.query.sessions import access
 from services.query.sessions import store as access_store
+from services.query.sessions.access import UserKey
 from services.query.sessions.people import People
 from services.query.sessions.revoking import Revoker
 from services.query.sessions.seen import Sessions
@@ -29,6 +30,7 @@ ENDING = {
     403: "Only an admin ends the sessions of others",
     503: "Kafka or Postgres is away; what was asked may be in force, and can be asked again",
 }
+TOO_MANY = {409: "So many tokens that nobody has used are revoked that only all can be"}
 MOST_JTI: Final = 500
 
 
@@ -68,8 +70,9 @@ class OfUser(Json):
 
 
 class WantedRevocation(OfUser):
-    """What to revoke: all tokens issued until now, or the one with this `jti`. After all were
-    revoked, a token of the user is valid only if its `iat` says that it was issued later.
+    """What to revoke: all tokens issued until now, or the one with this `jti`; of those that were
+    never seen here 100 at most. After all were revoked, a token of the user is valid only if its
+    `iat` says that it was issued later.
     """
 
     jti: str | None = Field(None, min_length=1, max_length=MOST_JTI)
@@ -115,7 +118,7 @@ class SessionsApi:
                 "/api/sessions/revoke",
                 self.revoke_sessions,
                 "Revoke all tokens of a user that were issued until now, or one by its jti",
-                {200: Revoked, **malformed, **SIGNED, **ENDING},
+                {200: Revoked, **malformed, **SIGNED, **TOO_MANY, **NO_ROOM, **ENDING},
                 body=WantedRevocation,
             ),
         ]
@@ -171,7 +174,11 @@ class SessionsApi:
         wanted = await body(request, WantedRevocation)
         user = _allowed(own, wanted.user_id)
         token_id = auth.token_id(wanted.jti) if wanted.jti is not None else None
-        return await self._revoke(user, token_id, None)
+        row = None
+        async with self._connection(own) as conn:
+            if token_id is not None:
+                row = await access_store.session(conn, user, token_id, of_anyone=False)
+        return await self._revoke(user, token_id, row["expires_at"] if row is not None else None)
 
     @asynccontextmanager
     async def _connection(self, own: Session) -> AsyncIterator[db.Connection]:
@@ -187,7 +194,7 @@ class SessionsApi:
         self, user: User, token_id: str | None, expires_at: datetime | None
     ) -> web.Response:
         await self._revoker.revoke(user, token_id, expires_at=expires_at)
-        await self._sessions.load()
+        await self._sessions.load_of([UserKey(user.company_id, user.user_id or 0)])
         return answer({"userId": str(user.user_id), "sessionId": token_id})
 
 

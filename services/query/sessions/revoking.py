@@ -3,6 +3,7 @@
 Rule 1: who is told that something is revoked can rely on it, at once and on every instance, and a
         rebuilt store has it, too.
 Rule 2: while Kafka is away it is in force all the same, and whoever asked is told to ask again.
+Rule 3: of tokens that nobody has seen so many are revoked one by one, and the rest by all.
 """
 
 import logging
@@ -14,6 +15,7 @@ from services.query.sessions import store as access_store
 from shared import db, topics
 from shared.events import Action, SessionChange, SessionRevocation, Source, dump
 from shared.kafka.publisher import Publisher, Record
+from shared.web import Refused
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +23,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 ALL = "all"
 REVOKE_S = 10.0
+TOO_MANY = (
+    f"{access_store.MOST_UNSEEN} tokens of this user that were never used here are revoked. "
+    "Revoke all of the user's tokens instead."
+)
 
 
 class Revoker:
@@ -31,15 +37,25 @@ class Revoker:
     async def revoke(
         self, user: User, token_id: str | None, *, expires_at: datetime | None
     ) -> None:
-        """One token of the user's, or all that were issued until now.
+        """One token of the user's, or all that were issued until now. Of one that nobody has seen
+        it is not known when it expires.
 
         Raises:
+            Refused: 409, it is one more of those that nobody has seen than are kept.
             Unavailable: Postgres or Kafka is away; it may be in force, and can be asked again.
         """
         change = _change(user, token_id, expires_at, datetime.now(UTC))
         with db.errors():
             async with db.leased(self._pool, seconds=REVOKE_S) as conn, conn.transaction():
-                await access_store.tell(conn, await access_store.revoke(conn, [change]))
+                has_room = (
+                    token_id is None
+                    or expires_at is not None
+                    or await access_store.has_room(conn, user, token_id)
+                )
+                if has_room:
+                    await access_store.tell(conn, await access_store.revoke(conn, [change]))
+        if not has_room:
+            raise Refused(409, "too_many_revoked", TOO_MANY)
         record = Record(topics.APP_SESSIONS.name, change.key, dump(change))
         await self._publisher.publish([record])
         log.info("sessions_revoked", extra={"company_id": user.company_id})

@@ -1,16 +1,18 @@
 """The sessions of a process: who is refused, by memory alone, and who was seen.
 
-Rule 1: who is refused is known to every process as soon as it is committed, and read whole at the
-        start, after each outage and every half minute. While Postgres is away the last known
-        holds.
+Rule 1: who is refused is known to every process as soon as it is committed: those who are named
+        are read at once, and all at the start, after each outage and every half minute. While
+        Postgres is away the last known holds.
 Rule 2: a token in use is written down when it is first seen, and once a minute at most. What
         could not be written waits; nobody waits for it.
 """
 
 import asyncio
+import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -20,7 +22,7 @@ from services.query.batch import User
 from services.query.live import store as live_store
 from services.query.sessions import access
 from services.query.sessions import store as access_store
-from services.query.sessions.access import Denials
+from services.query.sessions.access import Denials, Revoked, UserKey
 from services.query.sessions.store import Seen
 from shared import db, lifecycle
 from shared.auth import Session, Unauthenticated
@@ -44,6 +46,9 @@ class Sessions:
         self._pool = pool
         self._denied = denied
         self._denials = Denials()
+        self._loading = asyncio.Lock()
+        self._load_at = 0.0
+        self._named: set[UserKey] = set()
         self._wake = asyncio.Event()
         self._due: dict[str | None, float] = {}
         self._unwritten: dict[tuple[User, str], Seen] = {}
@@ -54,18 +59,37 @@ class Sessions:
 
     def hear(self, payload: str) -> None:
         if payload.startswith(live_store.USERS):
+            named = live_store.told(payload)
+            self._named |= {UserKey(user.company_id, user.user_id or 0) for user in named}
             self._wake.set()
 
     def missed(self) -> None:
+        self._load_at = 0.0
         self._wake.set()
 
     async def load(self) -> None:
-        """Raises:
-        Unavailable: Postgres is away; the last known holds.
+        """All there is.
+
+        Raises:
+            Unavailable: Postgres is away; the last known holds.
         """
-        with db.errors():
-            async with db.leased(self._pool, seconds=LOAD_S) as conn:
-                self._denials = await access_store.denials(conn)
+        async with self._loading:
+            self._load_at = time.monotonic() + RELOAD_S
+            self._denials = await self._read_all()
+        self._denied()
+
+    async def load_of(self, users: Collection[UserKey]) -> None:
+        """What refuses these users.
+
+        Raises:
+            Unavailable: as `load`.
+        """
+        found = Denials()
+        async with self._loading:  # whoever reads all began before, and would undo this
+            async with self._connection() as conn:
+                found.deactivate(await access_store.inactive_of(conn, users))
+                found.revoke(await access_store.revoked_of(conn, users))
+            self._denials.replace(users, by=found)
         self._denied()
 
     def saw(self, request: web.Request) -> None:
@@ -86,11 +110,17 @@ class Sessions:
     async def run(self, stop: asyncio.Event) -> None:
         """Keep what refuses up to date."""
         while not stop.is_set():
-            await lifecycle.first_of(RELOAD_S, self._wake, stop)
+            left_s = max(0.0, self._load_at - time.monotonic())
+            await lifecycle.first_of(left_s, self._wake, stop)
             if stop.is_set():
                 return
             self._wake.clear()
-            await lifecycle.persist(self.load, stop, what="sessions")
+            named, self._named = self._named, set()
+            if time.monotonic() >= self._load_at:
+                await lifecycle.persist(self.load, stop, what="sessions")
+            elif named:
+                load = functools.partial(self.load_of, named)
+                await lifecycle.persist(load, stop, what="sessions")
 
     async def write(self, stop: asyncio.Event) -> None:
         """Write down who was seen; a last time at the stop."""
@@ -113,12 +143,32 @@ class Sessions:
             return
         taken, self._unwritten = self._unwritten, {}
         try:
-            with db.errors():
-                async with db.leased(self._pool, seconds=LOAD_S) as conn:
-                    await access_store.record(conn, taken.values())
+            async with self._connection() as conn:
+                await access_store.record(conn, taken.values())
         except Unavailable:
             self._unwritten = taken | self._unwritten
             raise
+
+    async def _read_all(self) -> Denials:
+        """In parts, each with a deadline of its own. What changes in one that was read is named to
+        whoever listens, and read after this.
+        """
+        found = Denials()
+        async with self._connection() as conn:
+            found.deactivate(await access_store.inactive(conn))
+        after: Revoked | None = access_store.BEGINNING
+        while after is not None:
+            async with self._connection() as conn:
+                rows = await access_store.revoked(conn, after)
+            found.revoke(rows)
+            after = rows[-1] if len(rows) == access_store.AT_ONCE else None
+        return found
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[db.Connection]:
+        with db.errors():
+            async with db.leased(self._pool, seconds=LOAD_S) as conn:
+                yield conn
 
     def _note(self, session: Session, agent: str) -> None:
         if len(self._unwritten) >= REMEMBERED:

@@ -3,9 +3,11 @@
 Rule 1: whatever decides who may read is told to every process at the commit that changes it.
 Rule 2: a revocation outlives its token by an hour: Postgres forgets by its own clock, and whether
         a token has expired is judged by another.
+Rule 3: of a token that was never seen nobody knows when it expires. Its revocation is kept until
+        all of the user's are revoked, and a user has so many of this kind and no more.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -14,15 +16,24 @@ import asyncpg
 from services.query.batch import Batch, User
 from services.query.contact import Key
 from services.query.live import store as live_store
-from services.query.sessions.access import NO_USER, USER_FIELDS, Denials, UserKey
+from services.query.sessions.access import NO_USER, USER_FIELDS, Revoked, UserKey
 from shared import register
 from shared.db import Connection, columns, lock
 from shared.events import SessionChange
 from shared.register import Register, Stamp, decode_lag, encode_lag
 
 USER_LOCKS: Final = 0x5155
+REVOCATION_LOCKS: Final = 0x5156
 LISTED: Final = 100
 """Sessions of a user: a script that signs a token for each request has as many as requests."""
+MOST_UNSEEN: Final = 100
+"""Revoked tokens of a user that were never seen here: anyone may make up their names, and every
+process keeps them in memory.
+"""
+AT_ONCE: Final = 500
+"""Revocations read at once: while they are taken apart a process does nothing else."""
+BEGINNING: Final = Revoked(-1, -1, "", 0.0)
+"""Before all revocations, as they are sorted."""
 
 USERS = """
 SELECT company_id, user_id, version, rank, event_id, deleted, lag, name, email, active
@@ -62,10 +73,35 @@ SELECT company_id, user_id, token_id, max(revoked_at),
 
 INACTIVE = "SELECT company_id, user_id FROM users WHERE deleted OR NOT active"
 
+INACTIVE_OF = """
+SELECT company_id, user_id
+  FROM users
+  JOIN unnest($1::bigint[], $2::bigint[]) AS asked (company_id, user_id)
+ USING (company_id, user_id)
+ WHERE deleted OR NOT active
+"""
+
 REVOKED = """
 SELECT company_id, user_id, token_id, extract(epoch FROM revoked_at)::float8 AS revoked_at
   FROM revocations
+ WHERE (company_id, user_id, token_id) > ($1, $2, $3)
+   AND (expires_at IS NULL OR expires_at > now() - interval '1 hour')
+ ORDER BY company_id, user_id, token_id
+ LIMIT $4
+"""
+
+REVOKED_OF = """
+SELECT company_id, user_id, token_id, extract(epoch FROM revoked_at)::float8 AS revoked_at
+  FROM revocations
+  JOIN unnest($1::bigint[], $2::bigint[]) AS asked (company_id, user_id)
+ USING (company_id, user_id)
  WHERE expires_at IS NULL OR expires_at > now() - interval '1 hour'
+"""
+
+UNSEEN = """
+SELECT count(*)
+  FROM revocations
+ WHERE company_id = $1 AND user_id = $2 AND token_id NOT IN ('', $3) AND expires_at IS NULL
 """
 
 RECORD_SESSIONS = """
@@ -77,7 +113,7 @@ SELECT *
    SET user_agent = EXCLUDED.user_agent,
        first_seen_at = least(held.first_seen_at, EXCLUDED.first_seen_at),
        last_seen_at = greatest(held.last_seen_at, EXCLUDED.last_seen_at),
-       expires_at = EXCLUDED.expires_at
+       expires_at = greatest(held.expires_at, EXCLUDED.expires_at)
 """
 
 SESSIONS = """
@@ -104,6 +140,16 @@ SELECT user_id, expires_at
 
 PRUNE_SESSIONS = "DELETE FROM sessions WHERE expires_at < now()"
 PRUNE_REVOCATIONS = "DELETE FROM revocations WHERE expires_at < now() - interval '1 hour'"
+
+# They are refused with all that were issued until then; an hour before, since the clock of whoever
+# issues tokens is another.
+PRUNE_UNSEEN = """
+DELETE FROM revocations AS one
+ USING revocations AS every
+ WHERE one.token_id <> '' AND one.expires_at IS NULL
+   AND every.company_id = one.company_id AND every.user_id = one.user_id AND every.token_id = ''
+   AND one.revoked_at < every.revoked_at - interval '1 hour'
+"""
 
 
 class Seen(NamedTuple):
@@ -185,17 +231,33 @@ async def revoke(conn: Connection, changes: Iterable[SessionChange]) -> set[User
     return {User(row[0], row[1]) for row in rows}
 
 
-async def denials(conn: Connection) -> Denials:
-    inactive = {UserKey(*row) for row in await conn.fetch(INACTIVE)}
-    all_until: dict[UserKey, float] = {}
-    tokens = set()
-    for row in await conn.fetch(REVOKED):
-        key = UserKey(row["company_id"], row["user_id"])
-        if row["token_id"]:
-            tokens.add((key, row["token_id"]))
-        else:
-            all_until[key] = row["revoked_at"]
-    return Denials(inactive, all_until, tokens)
+async def has_room(conn: Connection, user: User, token_id: str) -> bool:
+    """Whether one more token that was never seen may be revoked, or this one again. Who asks
+    keeps others from asking the same of the user until the transaction ends.
+    """
+    await lock(conn, REVOCATION_LOCKS, [user])
+    others: int = await conn.fetchval(UNSEEN, *user, token_id)
+    return others < MOST_UNSEEN
+
+
+async def inactive(conn: Connection) -> list[UserKey]:
+    return [UserKey(*row) for row in await conn.fetch(INACTIVE)]
+
+
+async def inactive_of(conn: Connection, users: Collection[UserKey]) -> list[UserKey]:
+    rows = await conn.fetch(INACTIVE_OF, *columns(list(users), 2))
+    return [UserKey(*row) for row in rows]
+
+
+async def revoked(conn: Connection, after: Revoked) -> list[Revoked]:
+    """The next `AT_ONCE`; fewer are the last."""
+    rows = await conn.fetch(REVOKED, *after[:3], AT_ONCE)
+    return [Revoked(*row) for row in rows]
+
+
+async def revoked_of(conn: Connection, users: Collection[UserKey]) -> list[Revoked]:
+    rows = await conn.fetch(REVOKED_OF, *columns(list(users), 2))
+    return [Revoked(*row) for row in rows]
 
 
 async def record(conn: Connection, seen: Iterable[Seen]) -> None:
@@ -215,6 +277,7 @@ async def session(
 
 
 async def prune(conn: Connection) -> None:
-    """Forget tokens that have expired by themselves."""
+    """Forget tokens that have expired by themselves, or are refused anyway."""
     await conn.execute(PRUNE_SESSIONS)
     await conn.execute(PRUNE_REVOCATIONS)
+    await conn.execute(PRUNE_UNSEEN)

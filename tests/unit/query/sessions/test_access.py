@@ -1,17 +1,26 @@
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import pytest
 
 from services.query.sessions import access
-from services.query.sessions.access import Denials, UserKey
+from services.query.sessions.access import Denials, Revoked, UserKey
 from shared.auth import Identity, Session
 
 ME = UserKey(1, 7)
+ALL = ""
 
 
 def session(*, name: str = "t", issued_at: float = 100.0, company: int = 1) -> Session:
     return Session(Identity(company, 7, False), name, issued_at, 1_000.0)
+
+
+def denied(inactive: Iterable[UserKey] = (), revoked: Iterable[Revoked] = ()) -> Denials:
+    made = Denials()
+    made.deactivate(inactive)
+    made.revoke(revoked)
+    return made
 
 
 def test_nobody_is_refused_without_a_reason():
@@ -21,9 +30,12 @@ def test_nobody_is_refused_without_a_reason():
 @pytest.mark.parametrize(
     ("denials", "sentence"),
     [
-        (Denials(inactive={ME}), "This user is deactivated in Pipedrive."),
-        (Denials(all_until={ME: 100.5}), "All tokens of this user were revoked. Sign in again."),
-        (Denials(tokens={(ME, "t")}), "This token was revoked. Sign in again."),
+        (denied(inactive=[ME]), "This user is deactivated in Pipedrive."),
+        (
+            denied(revoked=[Revoked(*ME, ALL, 100.5)]),
+            "All tokens of this user were revoked. Sign in again.",
+        ),
+        (denied(revoked=[Revoked(*ME, "t", 100.5)]), "This token was revoked. Sign in again."),
     ],
 )
 def test_a_refusal_says_why_and_meets_nobody_of_another_company(denials, sentence):
@@ -32,20 +44,32 @@ def test_a_refusal_says_why_and_meets_nobody_of_another_company(denials, sentenc
 
 
 def test_a_token_issued_after_all_were_revoked_speaks_again():
-    denials = Denials(all_until={ME: 100.5})
+    denials = denied(revoked=[Revoked(*ME, ALL, 100.5)])
 
     assert denials.why(session(issued_at=101.0)) is None
 
 
 def test_a_token_that_does_not_say_when_it_was_issued_is_told_what_it_lacks():
-    denials = Denials(all_until={ME: 100.5})
+    denials = denied(revoked=[Revoked(*ME, ALL, 100.5)])
 
     assert denials.why(session(issued_at=0.0)) == access.ALL_UNDATED_REVOKED
     assert "iat" in access.ALL_UNDATED_REVOKED
 
 
 def test_another_token_of_the_user_goes_on():
-    assert Denials(tokens={(ME, "other")}).why(session()) is None
+    assert denied(revoked=[Revoked(*ME, "other", 100.5)]).why(session()) is None
+
+
+def test_what_refuses_a_user_is_replaced_and_others_stay_as_they_were():
+    other = UserKey(1, 8)
+    denials = denied(inactive=[ME, other])
+
+    denials.replace([ME], by=denied(revoked=[Revoked(*ME, "t", 100.5)]))
+
+    theirs = Session(Identity(1, 8, False), "t", 100.0, 1_000.0)
+    assert (denials.why(session()), denials.why(theirs)) == (access.ONE_REVOKED, access.INACTIVE)
+    denials.replace([ME, other], by=denied())
+    assert (denials.why(session()), denials.why(theirs)) == (None, None)
 
 
 def test_a_token_may_be_valid_for_longer_than_dates_go():
@@ -54,10 +78,13 @@ def test_a_token_may_be_valid_for_longer_than_dates_go():
 
 
 def test_a_session_is_looked_up_in_no_time_however_many_are_refused():
-    denials = Denials(
-        {UserKey(1, n) for n in range(100, 10_000)},
-        {UserKey(2, n): 1.0 for n in range(10_000)},
-        {(UserKey(3, n), "t") for n in range(10_000)},
+    denials = denied(
+        [UserKey(1, n) for n in range(100, 10_000)],
+        [
+            Revoked(company, n, name, 1.0)
+            for company, name in ((2, ALL), (3, "t"))
+            for n in range(10_000)
+        ],
     )
     mine = session()
 
