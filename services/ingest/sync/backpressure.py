@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 READERS: Final = ("orgs", "scoring", "query")
 AHEAD_S: Final = 1.5
 """A second of it is what readers have read and not told yet."""
-LEAST: Final = 1_500
+LEAST: Final = 500
+"""A page. On a slow machine more would be seconds."""
 LOOK_S: Final = 0.5
 STILL_S: Final = 60.0
 RATE_S: Final = 5.0
