@@ -1,10 +1,10 @@
-"""When a company is synchronised next, as it stands in Postgres."""
+"""When a company is synchronised next, and what a walk has shown, as it stands in Postgres."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.ingest.sync import connection_store, known_store, sync_store
+from services.ingest.sync import connection_store, known_store, sync_store, walked_store
 from services.ingest.sync.connection_store import Link
 from services.ingest.sync.steps import Mode
 from services.ingest.sync.sync_store import Sync
@@ -17,6 +17,7 @@ NOW = datetime.now(UTC)
 A_QUARTER = NOW + timedelta(minutes=15)
 TONIGHT = NOW - timedelta(seconds=5)
 A_DAY = timedelta(days=1)
+A_PAGE = 500
 MANY_KNOWN = """
 INSERT INTO known (company_id, entity, place, list, version, deleted, turn)
 SELECT $1, 'lead', place, 'leads', 1, false, 0 FROM unnest($2::bytea[]) AS place
@@ -108,18 +109,38 @@ async def the_link(conn: db.Connection) -> Link:
     return found
 
 
-async def test_whoever_a_long_list_does_not_show_is_suspected(
+async def test_whoever_a_walk_of_a_long_list_has_not_shown_is_suspected(
     ingest_conn: db.Connection,
 ) -> None:
-    """Of a hundred thousand that are shown at once, by a plan made for pages of a few."""
-    leads = [number.to_bytes(16) for number in range(1, 100_001)]
-    await ingest_conn.execute(MANY_KNOWN, COMPANY, leads)
+    """Of a hundred thousand, by a plan made for a few."""
     sync_id, _ = await sync_store.ask(ingest_conn, COMPANY, Mode.FULL, "user 1")
-    listed, everywhere = (COMPANY, "lead", "leads"), known_store.Stretch(b"", None)
-    page = known_store.Stretch(b"", leads[9])
+    listed, began_us = (COMPANY, "lead", "leads"), 2
     for _ in range(6):  # from then on the plan is for any parameters
-        await known_store.suspect(ingest_conn, sync_id, listed, page, 2, leads[:10])
+        await walked_store.suspect(ingest_conn, sync_id, listed, began_us)
+    leads = [f"{number:036}" for number in range(100_000)]
+    await ingest_conn.execute(MANY_KNOWN, COMPANY, [lead.encode() for lead in leads])
+    for start in range(3, len(leads), A_PAGE):
+        page = [(lead, "2026-01-01") for lead in leads[start : start + A_PAGE]]
+        await walked_store.add(ingest_conn, sync_id, "leads", page)
 
-    await known_store.suspect(ingest_conn, sync_id, listed, everywhere, 2, leads[3:])
+    await walked_store.suspect(ingest_conn, sync_id, listed, began_us)
 
-    assert await known_store.suspects(ingest_conn, sync_id, "leads", 10) == leads[:3]
+    unshown = [lead.encode() for lead in leads[:3]]
+    assert await known_store.suspects(ingest_conn, sync_id, "leads", 10) == unshown
+
+
+async def test_whoever_goes_on_with_a_walk_knows_what_it_has_shown_until_it_is_forgotten(
+    ingest_conn: db.Connection,
+) -> None:
+    sync_id, _ = await sync_store.ask(ingest_conn, COMPANY, Mode.FULL, "user 1")
+    pages = [[("a-lead", "2026-01-01"), ("\0", "None")], [], [("a-lead", "2026-01-02")]]
+    for page in pages:
+        await walked_store.add(ingest_conn, sync_id, "leads", page)
+    await walked_store.add(ingest_conn, sync_id, "archivedLeads", [("another", "")])
+
+    shown = await walked_store.keys(ingest_conn, sync_id, "leads")
+    await walked_store.forget(ingest_conn, sync_id, "leads")
+
+    assert shown == {key for page in pages for key in page}
+    assert await walked_store.keys(ingest_conn, sync_id, "leads") == set()
+    assert await walked_store.keys(ingest_conn, sync_id, "archivedLeads") == {("another", "")}

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from services.ingest.sync import lists
 from services.ingest.sync.backpressure import Backpressure
 from services.ingest.sync.lists import Kind, List
-from services.ingest.sync.offsets import Place
+from services.ingest.sync.offsets import Place, sorted_by
 from services.ingest.sync.progress import Progress
 from services.ingest.sync.status import Status
 from services.ingest.sync.written import Written
@@ -80,13 +80,15 @@ class Asking:
         start: str | int | None = None,
         *,
         ahead: bool = True,
+        place: Place | None = None,
     ) -> AsyncGenerator[tuple[Page, datetime], None]:
         """Each page, and a moment before it was asked for: the next one may be asked for as soon
-        as one has come.
+        as one has come. A list by offset goes on at a `place`, which moves with each page; of
+        others `start` is a mark.
         """
         asked_at = datetime.now(UTC)
         if of.kind is Kind.OFFSET:
-            shown = self._by_offset(of, params)
+            shown = self._by_offset(of, params, place or Place(sorted_by(params)))
         else:
             shown = self.client.pages(of.path, params, start=start, ahead=ahead)
         async with aclosing(shown) as pages:
@@ -133,8 +135,9 @@ class Asking:
             return refused.status not in NOTHING_WORKS
         return True
 
-    async def _by_offset(self, of: List, params: lists.Params) -> AsyncGenerator[Page, None]:
-        place = Place(sorted_by=str(params["sort"]).split()[0])
+    async def _by_offset(
+        self, of: List, params: lists.Params, place: Place
+    ) -> AsyncGenerator[Page, None]:
         while place.start is not None:
             asked = {"limit": MOST_PER_PAGE, **params, "start": place.start}
             yield place.handed_on(await self.client.page(of.path, asked))

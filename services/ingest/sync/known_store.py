@@ -52,9 +52,7 @@ SELECT heard.*, 0
  WHERE held.version < EXCLUDED.version
 """
 
-# What was told since the page was asked for need not be on it. A list by offset is shown as a
-# whole, be it 100,000 rows: `<> ALL` would compare each with each, and so might a join by a plan
-# for fewer.
+# What was told since the page was asked for need not be on it.
 SUSPECT_STRETCH = """
 INSERT INTO suspects (sync_id, list, place)
 SELECT $1, $4::text, place

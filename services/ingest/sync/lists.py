@@ -5,7 +5,7 @@ Rule 1: a full walk goes by id, which is safe against insertions: what comes mea
         not there is suspected to be gone.
 Rule 2: archived deals and leads stand in lists of their own, and move from one to the other.
 Rule 3: leads are numbered by UUIDs and paged by offset: there only the whole walk says what is
-        not there.
+        not there, so what it has shown is kept until its end.
 """
 
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ Params = Mapping[str, Any]
 
 
 class Kind(StrEnum):
-    """How a list is walked: by number, by offset in one go, or read whole without looking for
-    what is gone.
+    """How a list is walked: by number, by offset, or read whole without looking for what is
+    gone.
     """
 
     NUMBERED = "numbered"

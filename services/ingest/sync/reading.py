@@ -13,16 +13,18 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from services.ingest import rows, values
-from services.ingest.sync import comparing, known_store, lists, sync_store
+from services.ingest.sync import comparing, known_store, lists, offsets, sync_store, walked_store
 from services.ingest.sync.asking import MOST_IDS, Asking, Source, Stopped
 from services.ingest.sync.comparing import Compared, Rows
 from services.ingest.sync.hearing import LEFT_OUT
 from services.ingest.sync.known_store import Stretch
 from services.ingest.sync.lists import Kind, List
+from services.ingest.sync.offsets import Place
 from services.ingest.sync.progress import Progress
+from services.ingest.sync.walked_store import Walked
 from shared import db, heart, lifecycle
 from shared.observability import SYNC_ROWS
 from shared.pipedrive.errors import Refused
@@ -33,6 +35,7 @@ by more than this, changes would be missed until the night's walk. Reading them 
 more as a rule, and tells nobody anything.
 """
 ODD_MARK: Final = 400
+Part: TypeAlias = Stretch | Walked
 NO_MARKS: Final[lists.Params] = MappingProxyType({})
 SETTLED_S: Final = rows.SLACK.total_seconds() + 1.5
 
@@ -77,10 +80,8 @@ class Reader:
         await self._save()
 
     async def walk(self, of: List) -> None:
-        if of.kind is Kind.OFFSET:
-            await self._walk_by_offset(of)
-        else:
-            await self._walk_by_number(of)
+        if not self.progress.mark("ended"):
+            await self._walk_on(of)
         await self._finish(of)
 
     async def delta(self, of: List, since: datetime) -> None:
@@ -138,18 +139,18 @@ class Reader:
 
     # Pages
 
-    async def _walk_by_number(self, of: List) -> None:
-        if self.progress.mark("ended"):
-            return
+    async def _walk_on(self, of: List) -> None:
+        walk = self._walk_by_offset if of.kind is Kind.OFFSET else self._walk_by_number
         try:
-            await self._walk_from(of, self.progress.mark("next"))
+            await walk(of)
         except Refused as refused:
             if self.progress.mark("next") is None or refused.status != ODD_MARK:
                 raise
             self.progress.start_over(of)
-            await self._walk_from(of, None)
+            await walk(of)
 
-    async def _walk_from(self, of: List, start: str | int | None) -> None:
+    async def _walk_by_number(self, of: List) -> None:
+        start = self.progress.mark("next")
         after = bytes.fromhex(self.progress.mark("after") or "")
         async with aclosing(self.asking.pages(of, of.in_full(), start)) as pages:
             async for page, asked_at in pages:
@@ -163,25 +164,37 @@ class Reader:
                 after = upto
 
     async def _walk_by_offset(self, of: List) -> None:
-        shown: list[bytes] = []
-        began = self.progress.began()
-        self.progress.start_over(of)
-        async with aclosing(self.asking.pages(of, of.in_full())) as pages:
+        place = await self._place(of)
+        async with aclosing(self.asking.pages(of, of.in_full(), place=place)) as pages:
             async for page, asked_at in pages:
-                shown += (await self.take(Rows(of, page.rows, asked_at))).places
-        await self._suspect(of, Stretch(b"", None), began, shown)
+                is_last = place.start is None
+                walked = Walked([place.key(row) for row in page.rows], is_last)
+                marks = {"next": place.start, "rows": place.page_rows, "ended": is_last}
+                await self.take(Rows(of, page.rows, asked_at), walked, marks)
+
+    async def _place(self, of: List) -> Place:
+        """Where the walk goes on, be it another process that came so far."""
+        sync_id, start = self.progress.sync.id, self.progress.mark("next")
+        sorted_by = offsets.sorted_by(of.in_full())
+        with db.own(self.source.conn):
+            if start is None:
+                self.progress.start_over(of)
+                await walked_store.forget(self.source.conn, sync_id, of.name)
+                return Place(sorted_by)
+            seen = await walked_store.keys(self.source.conn, sync_id, of.name)
+        return Place(sorted_by, start, self.progress.mark("rows"), seen)
 
     # What follows from them
 
     async def take(
-        self, read: Rows, stretch: Stretch | None = None, marks: lists.Params = NO_MARKS
+        self, read: Rows, part: Part | None = None, marks: lists.Params = NO_MARKS
     ) -> Compared:
-        """Compare rows with what we know, and keep what follows."""
+        """Compare rows with what we know, and keep what follows. Of a walk they are a part."""
         heart.beat()
         with db.own(self.source.conn):
             found = await comparing.compare(self.source.conn, self.company_id, read)
-        await self.keep(read, found, stretch=stretch, marks=marks)
         self.unsettled.setdefault(read.of.name, set()).update(found.unsettled)
+        await self.keep(read, found, part=part, marks=marks)
         return found
 
     async def keep(
@@ -189,7 +202,7 @@ class Reader:
         read: Rows,
         found: Compared,
         *,
-        stretch: Stretch | None = None,
+        part: Part | None = None,
         cleared: Iterable[bytes] = (),
         marks: lists.Params = NO_MARKS,
     ) -> None:
@@ -207,7 +220,7 @@ class Reader:
         try:
             with db.own(self.source.conn):
                 async with self.source.conn.transaction():
-                    await self._write(read, found, stretch)
+                    await self._write(read, found, part)
                     places = list(cleared)
                     await known_store.cleared(self.source.conn, before.id, read.of.name, places)
         except BaseException:
@@ -228,24 +241,27 @@ class Reader:
         for what, number in numbers.items():
             SYNC_ROWS.labels(read.of.name, what).inc(number)
 
-    async def _write(self, read: Rows, found: Compared, stretch: Stretch | None) -> None:
+    async def _write(self, read: Rows, found: Compared, part: Part | None) -> None:
         conn, entity = self.source.conn, read.of.entity
         await known_store.keep(conn, self.company_id, entity, found.known)
         if entity in LEFT_OUT:
             await known_store.completed(conn, self.company_id, entity, list(found.known))
-        if stretch is not None:
-            await self._suspect(read.of, stretch, read.asked_at, found.places)
+        if part is not None:
+            await self._suspect(read, found, part)
         await sync_store.advance(conn, self.progress.sync)
 
-    async def _suspect(
-        self, of: List, stretch: Stretch, asked_at: datetime, shown: Sequence[bytes]
-    ) -> None:
-        listed = (self.company_id, of.entity, of.name)
-        asked_us = values.micros(asked_at)
-        with db.own(self.source.conn):
-            await known_store.suspect(
-                self.source.conn, self.progress.sync.id, listed, stretch, asked_us, shown
-            )
+    async def _suspect(self, read: Rows, found: Compared, part: Part) -> None:
+        conn, sync_id, name = self.source.conn, self.progress.sync.id, read.of.name
+        listed = (self.company_id, read.of.entity, name)
+        if isinstance(part, Stretch):
+            asked_us = values.micros(read.asked_at)
+            await known_store.suspect(conn, sync_id, listed, part, asked_us, found.places)
+            return
+        await walked_store.add(conn, sync_id, name, part.keys)
+        if part.is_last:
+            began_us = values.micros(self.progress.began())
+            await walked_store.suspect(conn, sync_id, listed, began_us)
+            await walked_store.forget(conn, sync_id, name)
 
     async def _finish(self, of: List) -> None:
         self.progress.count(of)

@@ -1,6 +1,10 @@
-"""Pages by offset: whatever leaves or moves while they are read, no row that stays is missed."""
+"""Pages by offset: whatever leaves or moves while they are read, and however often the reading is
+broken off, no row that stays is missed.
+"""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 from hypothesis import given
@@ -41,12 +45,32 @@ class Listed:
             self.rows[number] = {**self.rows[number], "update_time": self._clock}
 
 
-def read(listed: Listed, sorted_by: str, meanwhile: Callable[[int], None]) -> list[Row]:
-    """All that is handed on; `meanwhile` happens after each page, by its number."""
-    place, found = Place(sorted_by), []
+class End(Enum):
+    """Where the reader dies: before a page is kept with the mark, or after."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+def read(
+    listed: Listed,
+    sorted_by: str,
+    meanwhile: Callable[[int], None],
+    ends: Mapping[int, End] = MappingProxyType({}),
+) -> list[Row]:
+    """All that is handed on and kept; `meanwhile` happens after each page, by its number, and so
+    do readers' `ends`. Another reader goes on with what was kept.
+    """
+    place, found, mark = Place(sorted_by), list[Row](), (0, 1)
     while place.start is not None:
-        found += place.handed_on(listed.page(place.start)).rows
-        meanwhile(len(listed.asked))
+        rows = place.handed_on(listed.page(place.start)).rows
+        page = len(listed.asked)
+        meanwhile(page)
+        if ends.get(page) is not End.BEFORE:
+            found += rows
+            mark = place.start, place.page_rows
+        if page in ends:
+            place = Place(sorted_by, *mark, seen={place.key(row) for row in found})
     return found
 
 
@@ -107,15 +131,36 @@ def test_a_list_that_became_shorter_than_what_was_read_of_it_has_an_end() -> Non
     assert {row["id"] for row in found} == {*range(1, 39), *range(45, 51)}
 
 
+def test_who_goes_on_after_an_end_begins_where_the_one_before_would_have() -> None:
+    listed = Listed(100, "add_time")
+
+    found = read(listed, "add_time", lambda _: None, {2: End.AFTER, 4: End.BEFORE})
+
+    assert [row["id"] for row in found] == list(range(1, 101))
+    assert listed.asked == [0, 18, 36, 54, 54, 72, 90]
+
+
+def test_what_left_while_nobody_read_has_the_place_looked_for_further_back() -> None:
+    listed = Listed(100, "add_time")
+
+    found = read(
+        listed, "add_time", leaving(listed, range(1, 31), after=3), {3: End.AFTER, 4: End.AFTER}
+    )
+
+    assert [row["id"] for row in found] == list(range(1, 101))
+    assert listed.asked == [0, 18, 36, 54, 34, 14, 32, 50]
+
+
 lives = st.lists(
     st.lists(st.tuples(st.sampled_from(["leave", "edit"]), st.integers(1, 90)), max_size=30),
     max_size=12,
 )
+all_ends = st.dictionaries(st.integers(1, 15), st.sampled_from(End))
 
 
-@given(st.sampled_from(["add_time", "update_time"]), st.integers(0, 90), lives)
-def test_every_row_that_the_last_page_could_show_was_handed_on(
-    sorted_by: str, count: int, life: list[list[tuple[str, int]]]
+@given(st.sampled_from(["add_time", "update_time"]), st.integers(0, 90), lives, all_ends)
+def test_every_row_that_the_last_page_could_show_was_handed_on_once(
+    sorted_by: str, count: int, life: list[list[tuple[str, int]]], ends: dict[int, End]
 ) -> None:
     listed = Listed(count, sorted_by)
 
@@ -123,7 +168,7 @@ def test_every_row_that_the_last_page_could_show_was_handed_on(
         for what, number in life[pages - 1] if pages <= len(life) else []:
             getattr(listed, what)(number)
 
-    found = read(listed, sorted_by, meanwhile)
+    found = read(listed, sorted_by, meanwhile, ends)
 
     handed_on = [(row["id"], row[sorted_by]) for row in found]
     assert len(handed_on) == len(set(handed_on))

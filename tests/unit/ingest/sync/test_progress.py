@@ -32,12 +32,12 @@ def test_a_row_that_failed_is_no_refused_list() -> None:
 
 def test_rounds_in_vain_are_counted_until_it_gets_on() -> None:
     progress = Progress(a_sync())
-    progress.begin(Step(Act.WALK, lists.LEADS), datetime.now(UTC))
+    progress.begin(Step(Act.WHOLE, lists.USERS), datetime.now(UTC))
     rounds = []
     for page in (None, None, "a page", "a page", "another", None):
         before = progress.sync.mark
         if page is None:
-            progress.start_over(lists.LEADS)  # as by who reads a list that has no marks
+            progress.start_over(lists.USERS)  # as by who reads a list that has no marks
         else:
             progress.note(next=page)
         progress.in_vain(before)
