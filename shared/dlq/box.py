@@ -7,6 +7,9 @@ Rule 3: a record that several readers put aside is sent once, since all of them 
         one that nobody can read would come back three times as often at each try.
 Rule 4: a state is not sent again behind a newer one of its key: compaction would keep the last to
         arrive, and whoever reads the topic anew would never learn of the newer.
+Rule 5: only the dead letters of our own topics are read: without a prefix every topic of the
+        cluster is under it, and others have some that end as ours do. Nor is one sent again that
+        says it was put aside elsewhere than where it stands.
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
@@ -24,12 +27,13 @@ from shared.kafka.dead_letters import ATTEMPTS
 from shared.kafka.publisher import Publisher, Record
 from shared.kafka.scanning import existing, scan
 from shared.settings import Settings
-from shared.topics import DEAD_LETTERS
+from shared.topics import DEAD_LETTERS, WEBHOOKS, dead_letters_of
 
 MARKS: Final = "dlq.marks"
 REPLAYED: Final = "replayed"
 DROPPED: Final = "dropped"
 
+ORIGINS: Final = frozenset((*(topic.name for topic in topics.ALL), WEBHOOKS))
 COMPACTED: Final = frozenset(topic.name for topic in topics.ALL if topic.compacted)
 Place = tuple[str, int | None, bytes | None]
 """Topic, partition and key: of these compaction keeps one record."""
@@ -47,9 +51,7 @@ async def letters(
         Unavailable: Kafka is away.
     """
     there = await existing(settings)
-    boxes = {name for name in there if name.endswith(DEAD_LETTERS)}
-    if of:
-        boxes &= {f"{origin}{DEAD_LETTERS}" for origin in of}
+    boxes = {dead_letters_of(each) for each in ORIGINS.intersection(of or ORIGINS)} & there
     if not boxes:
         return
     marks = await _marks(settings) if MARKS in there else {}
@@ -80,10 +82,10 @@ async def overtaken(settings: Settings, chosen: Collection[Letter]) -> frozenset
         Unavailable: Kafka is away.
     """
     states = {_place(letter) for letter in chosen if letter.topic in COMPACTED}
-    if not states:
+    there = {topic for topic, _, _ in states} & await existing(settings)
+    if not there:
         return frozenset()
     newest: dict[Place, int] = {}
-    there = {topic for topic, _, _ in states} & await existing(settings)
     async with aclosing(scan(settings, there)) as stretches:
         async for stretch in stretches:
             for found in stretch.records:
@@ -95,6 +97,11 @@ async def overtaken(settings: Settings, chosen: Collection[Letter]) -> frozenset
         for letter in chosen
         if letter.offset is not None and newest.get(_place(letter), -1) > letter.offset
     )
+
+
+def strayed(chosen: Collection[Letter]) -> frozenset[str]:
+    """The names of those that say they are of another topic than their box is (rule 5)."""
+    return frozenset(letter.name for letter in chosen if letter.topic != letter.box)
 
 
 async def homeless(

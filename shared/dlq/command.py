@@ -34,6 +34,7 @@ OVERTAKEN: Final = (
     "one in its place; drop the letter"
 )
 HOMELESS: Final = "not replayed: there is no topic {}"
+STRAYED: Final = "not replayed: it says it is of {}, and stands among the letters of another topic"
 
 
 async def main(words: Sequence[str]) -> int:
@@ -197,14 +198,15 @@ async def _not_replayed(
 ) -> dict[str, str]:
     """Why not, by letter; the topic is left open."""
     why = dict.fromkeys(await box.homeless(settings, found, resend), HOMELESS)
-    return why | dict.fromkeys(await box.overtaken(settings, found), OVERTAKEN)
+    why |= dict.fromkeys(await box.overtaken(settings, found), OVERTAKEN)
+    return why | dict.fromkeys(box.strayed(found), STRAYED)
 
 
 def _origins(wanted: Wanted) -> Collection[str]:
     """Topics that need to be read, where that is known; none if it is not."""
     if wanted.topic is not None:
         return [wanted.topic]
-    return {name.rsplit(":", 2)[0] for name in wanted.names}
+    return {letters.origin_of(name) for name in wanted.names}
 
 
 def _parts(found: Sequence[Letter]) -> Iterator[Sequence[Letter]]:

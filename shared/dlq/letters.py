@@ -34,6 +34,11 @@ class Letter:
     state: str | None = None
 
     @property
+    def box(self) -> str:
+        """The origin whose dead letters it stands among."""
+        return origin_of(self.name)
+
+    @property
     def company(self) -> str:
         return (self.key or b"").partition(b":")[0].decode(errors="replace")
 
@@ -119,6 +124,10 @@ def read(
         attempts=_number(told.get("attempts")) or 1,
         reader=told.get("reader"),
     )
+
+
+def origin_of(name: str) -> str:
+    return name.rsplit(":", 2)[0]
 
 
 def is_name(text: str) -> bool:

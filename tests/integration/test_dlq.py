@@ -18,12 +18,13 @@ from services.ingest.main import TOPICS
 from shared import db, service, topics
 from shared.dlq import command
 from shared.errors import Poison
-from shared.kafka.client import ensure_topics
+from shared.kafka.client import ensure_compacted, ensure_topics
 from shared.kafka.consumer import Consumer, Received
 from shared.kafka.dead_letters import Origin, letter
 from shared.kafka.publisher import Publisher, Record
 from shared.kafka.scanning import scan
 from shared.settings import Settings, StoreSettings
+from shared.topics import dead_letters_of
 from tests.support.infra import Infra
 from tests.support.waiting import until
 
@@ -222,11 +223,12 @@ async def test_what_is_still_poison_comes_back_with_one_more_try(
         stop.set()
 
 
+@pytest.mark.parametrize("gone", [topics.APP_SESSIONS.name, topics.SCORES.name])
 async def test_a_letter_of_a_topic_that_is_gone_keeps_no_other_from_being_replayed(
-    settings: Settings, publisher: Publisher, capsys: pytest.CaptureFixture[str]
+    settings: Settings, publisher: Publisher, capsys: pytest.CaptureFixture[str], gone: str
 ) -> None:
-    await ensure_topics(settings, [], ["no.more"])
-    lost = letter(Origin("no.more", 0, 1), key=b"7:9", value=b"", reason="gone", now=NOW)
+    await ensure_topics(settings, [], [gone])
+    lost = letter(Origin(gone, 0, 1), key=b"7:9", value=b"", reason="gone", now=NOW)
     await publisher.publish([a_letter(1), lost])
     capsys.readouterr()
 
@@ -234,9 +236,47 @@ async def test_a_letter_of_a_topic_that_is_gone_keeps_no_other_from_being_replay
 
     told = capsys.readouterr()
     assert told.out == "1 replayed\n"
-    assert "not replayed: there is no topic no.more" in told.err
+    assert f"not replayed: there is no topic {gone}" in told.err
     assert await keys(capsys) == ["7:9"]
     assert await contents(settings, topics.NOTES.name) == [b"note 1"]
+
+
+async def test_letters_of_other_deployments_and_applications_are_not_ours(
+    settings: Settings, publisher: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where our prefix is empty, all that the cluster has begins with it."""
+    prefix = settings.kafka_topic_prefix + "staging-"
+    staging = settings.model_copy(update={"kafka_topic_prefix": prefix})
+    await ensure_topics(staging, [topics.NOTES])
+    await ensure_topics(settings, [], ["orders"])
+    await ensure_compacted(settings, "orders")
+    async with Publisher(staging, deadline_s=20) as theirs:
+        await theirs.publish([a_letter(1)])
+    await publisher.publish([a_letter(2), Record("orders.dlq", b"7:3", b"an order")])
+
+    assert await keys(capsys) == ["7:2"]
+    assert await keys(capsys, "--topic", "orders") == []
+    assert await command.main(["drop", "staging-pipedrive.notes:0:0"]) == command.FAILED
+    assert await command.main(["replay", "--everything"]) == 0
+
+    assert await contents(settings, topics.NOTES.name) == [b"note 2"]
+    assert await contents(settings, "orders") == []
+
+
+async def test_a_letter_among_those_of_another_topic_is_not_replayed(
+    settings: Settings, publisher: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = dead_letters_of(topics.PERSONS.name)
+    await publisher.publish([a_letter(1)._replace(topic=elsewhere), a_letter(2)])
+    capsys.readouterr()
+
+    assert await command.main(["replay", "--everything"]) == command.FAILED
+
+    told = capsys.readouterr()
+    assert told.out == "1 replayed\n"
+    assert "not replayed: it says it is of pipedrive.notes, and stands among" in told.err
+    assert await contents(settings, topics.NOTES.name) == [b"note 2"]
+    assert await command.main(["drop", "--key", "7:1"]) == 0
 
 
 async def test_a_state_is_not_replayed_behind_a_newer_one_of_its_key(
