@@ -348,10 +348,20 @@ async def lock(
     await _lock(conn, [(space, *key) for key in keys])
 
 
-async def lock_all(conn: Connection, spaces: Mapping[int, Iterable[object]]) -> None:
-    """What is named in several spaces, one after the other."""
-    keys = [(space, key) for space, names in spaces.items() for key in sorted(_lock_keys(names))]
-    await _lock(conn, [(*key, False) for key in keys])
+async def lock_all(
+    conn: Connection,
+    spaces: Mapping[int, Iterable[object]],
+    *,
+    shared: Mapping[int, Iterable[object]] | None = None,
+) -> None:
+    """What is named in several spaces, one after the other; what is shared, before the rest."""
+    keys = [
+        (space, key, is_shared)
+        for named, is_shared in ((shared or {}, True), (spaces, False))
+        for space, names in named.items()
+        for key in sorted(_lock_keys(names))
+    ]
+    await _lock(conn, keys)
 
 
 async def try_lock(conn: Connection, space: int, names: Iterable[object]) -> bool:

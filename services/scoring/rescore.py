@@ -19,7 +19,7 @@ from services.scoring.families import Key, families
 from services.scoring.score import score
 from services.scoring.signals import Signals
 from services.scoring.store import PersonSignals, State
-from services.scoring.weighing import Weighing
+from services.scoring.weighing import WEIGHTS_LOCK, Weighing
 from services.scoring.weights import Weights
 from shared import db, outbox, topics
 from shared.observability import RESCORED
@@ -46,14 +46,15 @@ class Rescored:
 
 
 async def lock(conn: db.Connection, touched: Touched) -> Mapping[Key, list[Key]]:
-    """Hold the contacts that the touched persons are or count for; return them with all the
-    persons that count for each.
+    """Hold the contacts that the touched persons are or count for, and before them, beside others,
+    the weights of their companies; return them with all the persons that count for each.
     """
     held: set[Key] = set()
     wanted = set(touched)
     found: Mapping[Key, list[Key]] = {}
+    weights = {WEIGHTS_LOCK: {company_id for company_id, _ in touched}}
     while wanted - held:
-        await db.lock(conn, CONTACTS_LOCK, wanted - held)
+        await db.lock_all(conn, {CONTACTS_LOCK: wanted - held}, shared=weights)
         held |= wanted
         found = families(touched, await store.merges(conn, touched))
         wanted = set(found)

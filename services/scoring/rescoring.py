@@ -5,6 +5,9 @@ Rule 1: a batch is one short transaction that also moves the place it goes on fr
 Rule 2: of many instances one at a time works on a company, by the lock on its row.
 Rule 3: a contact that was touched by an event meanwhile is rescored to the same state, which
         writes nothing.
+Rule 4: the first batch waits for all who scored by the weights before and have not committed, and
+        looks for contacts after: one that nobody could see yet is not passed over. The company's
+        events wait for that batch.
 """
 
 import asyncio
@@ -74,6 +77,7 @@ class Rescorer:
             company_id = taken.company_id
             if taken.total is None:
                 await rescoring_store.begin(conn, company_id, self._clock())
+                await db.lock(conn, weighing.WEIGHTS_LOCK, [company_id])
             contacts = await rescoring_store.following(conn, taken, BATCH)
             if contacts:
                 touched = dict.fromkeys(contacts, Cause(taken.cause))

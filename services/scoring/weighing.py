@@ -1,8 +1,10 @@
 """The weights in force, and what was decided before: kept append-only, read at every use.
 
 Rule 1: a company's weights are those of its newest decision, by stamp; without one, the default.
-Rule 2: whoever rescores reads the weights after it holds the contacts' locks. So either it sees a
-        decision, or the rescoring that the decision asks for comes to its contacts afterwards.
+Rule 2: whoever rescores reads the weights after it holds the contacts' locks and shares the lock
+        on its companies' weights; a rescoring of a company takes that one alone before it looks
+        for contacts. So either it sees a decision, or the rescoring that the decision asks for
+        comes to its contacts afterwards, those that are new included.
 Rule 3: a decision is adopted once, however often it arrives, and asks for a rescoring only if it
         is the newest.
 """
@@ -64,6 +66,7 @@ INSERT INTO currency_rates (company_id, rates) VALUES ($1, $2)
 """
 
 ALL = 2**31 - 1
+WEIGHTS_LOCK = 0x53576774
 
 
 class Weighing:

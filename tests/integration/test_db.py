@@ -143,6 +143,7 @@ async def test_locks_asked_for_in_any_order_never_deadlock(
             for _ in range(20):
                 async with pool.acquire() as conn, conn.transaction():
                     await db.lock(conn, 1, order[:25], shared=order[25:])
+                    await db.lock_all(conn, {3: order[:25]}, shared={2: order[20:]})
 
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             for turn in range(8):

@@ -17,12 +17,18 @@ from shared.errors import Poison
 from shared.kafka.consumer import Received
 from tests.support import scoring_store
 from tests.support.scoring_store import COMPANY, NOW, OTHER_COMPANY, Store, decision, fact
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
 TENANT = {"company_id": COMPANY, "webhook_user": "hook", "webhook_password": "secret"}
 RATED = {**TENANT, "currency": "EUR", "currency_rates": {"USD": 0.5}}
 STOP = asyncio.Event()
+IS_WAITED_FOR = """
+SELECT EXISTS (SELECT FROM pg_locks
+                WHERE locktype = 'advisory' AND NOT granted
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
 
 
 @pytest.fixture
@@ -180,6 +186,26 @@ async def test_events_beside_a_rescoring_end_in_the_scores_of_the_last_weights(
 
     scores = await store.pool.fetch("SELECT score, count(*) FROM contacts GROUP BY score")
     assert [tuple(row) for row in scores] == [(6, 2 * BATCH)]
+
+
+async def test_a_contact_that_nobody_could_see_yet_has_the_weights_decided_meanwhile(
+    store: Store,
+) -> None:
+    """A worker has scored it by those before, and commits once the rescoring has begun."""
+    await store.told(*persons([1]))
+    async with asyncio.TaskGroup() as group, store.pool.acquire() as conn, conn.transaction():
+        await store.scorer.apply(conn, persons([2]))
+        await store.told(decision(7, {"organization": 4}))
+        rescoring = group.create_task(rescorer(store).round(STOP))
+
+        async def is_done_or_waits() -> bool:
+            return rescoring.done() or await store.pool.fetchval(IS_WAITED_FOR)
+
+        await until(is_done_or_waits)
+
+    assert [await store.score(number) for number in (1, 2)] == [4, 4]
+    found = await progress(store)
+    assert (found.done, found.total, found.finished_at) == (2, 2, NOW)
 
 
 async def test_a_rescoring_serves_companies_by_turns(store: Store) -> None:
