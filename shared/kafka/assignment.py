@@ -1,6 +1,7 @@
 """Which partitions this member owns, and where it stands in each.
 
-Rule 1: a partition starts at the offset in the store, never at Kafka's.
+Rule 1: a partition starts at the offset in the store, never at Kafka's. Where the log begins later
+        than that, the store is moved to its beginning first: no record that follows need ever do.
 Rule 2: before a partition is given up, the batch in hand is finished, within a deadline; past it
         the fence in the store keeps a late commit out.
 Rule 3: the client swallows what a rebalance listener raises, so trouble is kept here and raised at
@@ -144,20 +145,47 @@ class Assignment(ConsumerRebalanceListener):
                 named = [TopicPartition(*p) for p in partitions]
                 starts = await consumer.beginning_offsets(named)
                 ends = await consumer.end_offsets(named)
+        lost = _lost(stored, starts, ends)
+        if lost:
+            await self._pass_over(lost)
         if epoch != self.epoch:
             return  # a rebalance took them; whoever was assigned any begins where the store stands
-        for partition, offset in stored.items():
-            name = TopicPartition(*partition)
-            if offset > ends[name]:
-                raise Broken(
-                    f"the store has read {partition} up to {offset}, but the log ends at "
-                    f"{ends[name]}: was Kafka emptied? Rebuild the store"
-                )
-            if offset < starts[name]:
-                log.error(
-                    "records_lost",
-                    extra={"partition": str(partition), "records": starts[name] - offset},
-                )
-            consumer.seek(name, max(offset, starts[name]))
-        self._next |= stored
+        begins = stored | {move.partition: move.next for move in lost}
+        for partition, offset in begins.items():
+            consumer.seek(TopicPartition(*partition), offset)
+        self._next |= begins
         self.epoch += 1
+
+    async def _pass_over(self, lost: Sequence[Move]) -> None:
+        for move in lost:
+            log.error(
+                "records_lost",
+                extra={"partition": str(move.partition), "records": move.next - move.expected},
+            )
+        try:
+            with db.errors():
+                async with self._pool.acquire() as conn, conn.transaction():
+                    await offsets.advance(conn, lost)
+        except Superseded as superseded:
+            raise Broken(str(superseded)) from superseded
+
+
+def _lost(
+    stored: Mapping[Partition, int],
+    starts: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+) -> Sequence[Move]:
+    """From where the store stands to where the log begins, in each partition that has lost any.
+
+    Raises:
+        Broken: the log ends before the store stands.
+    """
+    for partition, offset in stored.items():
+        end = ends[TopicPartition(*partition)]
+        if offset > end:
+            raise Broken(
+                f"the store has read {partition} up to {offset}, but the log ends at {end}: was "
+                "Kafka emptied? Rebuild the store"
+            )
+    begins = {partition: starts[TopicPartition(*partition)] for partition in stored}
+    return [Move(p, offset, begins[p]) for p, offset in stored.items() if offset < begins[p]]

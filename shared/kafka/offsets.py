@@ -4,7 +4,7 @@ Rule: an offset moves only from the value its mover believes in; whoever is supe
 nothing, and its whole transaction is undone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from shared.db import Connection, columns
@@ -48,7 +48,7 @@ UPDATE consumer_offsets AS stored
 """
 
 
-async def load(conn: Connection, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+async def load(conn: Connection, partitions: Iterable[Partition]) -> dict[Partition, int]:
     """The next offset of each partition; a partition never seen starts at 0."""
     arrays = columns(sorted(partitions), 2)
     await conn.execute(CLAIM, *arrays)

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from shared import db, lifecycle, service, topics
 from shared.errors import Poison, Unavailable
@@ -22,6 +24,9 @@ from shared.kafka.client import MAX_MESSAGE_BYTES, physical
 from shared.kafka.consumer import AfterCommit, Apply, Consumer, Received
 from shared.kafka.dead_letters import ATTEMPTS
 from shared.kafka.publisher import Publisher, Record
+from shared.rebuild import command as rebuild
+from shared.rebuild import schemas
+from shared.rebuild.plan import Plan
 from shared.settings import StoreSettings
 from tests.support import proxy
 from tests.support.proxy import Weather
@@ -582,6 +587,67 @@ async def test_a_store_ahead_of_its_log_refuses_to_go_on(
         await until(is_told)
 
     assert await noted(pool) == []
+
+
+async def empties_the_log(settings: StoreSettings) -> None:
+    """As Kafka does by itself, where its log is not kept whole."""
+    name = physical(settings, topics.NOTES.name)
+    all_of_it = RecordsToDelete(before_offset=-1)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    await admin.start()
+    try:
+        partitions = range(settings.kafka_partitions)
+        await admin.delete_records({TopicPartition(name, each): all_of_it for each in partitions})
+    finally:
+        await admin.close()
+
+
+async def test_a_store_behind_an_emptied_log_stands_where_the_log_begins(
+    settings: StoreSettings,
+    pool: db.Pool,
+    publisher: Publisher,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await publisher.publish([a_note(n) for n in range(40)])
+    await empties_the_log(settings)
+
+    async with consuming(settings, pool, publisher) as consumer:
+
+        async def is_member() -> bool:
+            return consumer._assignment.joined
+
+        await until(is_member)
+        assert await consumer._measure_lag() == 0
+        assert await pool.fetchval("SELECT sum(next_offset) FROM consumer_offsets") == 40
+        await publisher.publish([a_note(40)])
+        await until(has_noted(pool, 1))
+
+    lost = [vars(each)["records"] for each in caplog.records if each.message == "records_lost"]
+    assert sum(lost) == 40
+
+
+async def test_a_store_is_rebuilt_from_what_an_emptied_log_still_has(
+    settings: StoreSettings,
+    pool: db.Pool,
+    publisher: Publisher,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(schemas, "fingerprint", lambda _: "of the test")
+    plan = Plan(SCHEMA, database_url, settings, tmp_path, [topics.NOTES], note_down)
+    chosen = Namespace(restart=False, drop_old=False, only_drop_old=False)
+    async with consuming(settings, pool, publisher):
+        await publisher.publish([a_note(n) for n in range(40)])
+        await until(has_noted(pool, 40))
+        await empties_the_log(settings)
+
+        async with asyncio.timeout(60):
+            await rebuild.run(plan, chosen)
+        await publisher.publish([a_note(40)])
+        await until(has_noted(pool, 1))
+
+    assert await noted(pool) == ["40"]
 
 
 def test_the_pool_turns_refusals_into_poison_and_outages_into_waits() -> None:
