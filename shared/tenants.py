@@ -140,8 +140,9 @@ class Tenants:
             version = (stat.st_mtime_ns, stat.st_size)
             if version == self._version:
                 return
-            self._version = version
-            tenants = _FILE.validate_json(self._file.read_bytes())
+            content = self._file.read_bytes()
+            self._version = version  # not before: rights that are mended change no version
+            tenants = _FILE.validate_json(content)
             _refuse_doubles(tenants)
         except (OSError, ValueError) as error:  # pydantic's ValidationError is a ValueError
             self._tell(error)

@@ -3,6 +3,9 @@
 import base64
 import json
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -106,6 +109,27 @@ def test_a_missing_file_means_no_tenants_until_it_appears(tmp_path: Path) -> Non
     tenants.reload()
 
     assert tenants.authenticate(basic("demo", "s3cret")) is not None
+
+
+def test_a_file_that_could_not_be_read_is_read_once_it_can(file: Path) -> None:
+    with no_more_files():
+        tenants = Tenants(file)
+    assert tenants.authenticate(basic("demo", "s3cret")) is None
+
+    tenants.reload()
+
+    assert tenants.authenticate(basic("demo", "s3cret")) is not None
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """The process has as many open as it may: as with rights, the file itself stays as it is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_company_that_came_since_the_last_look_is_known(file: Path) -> None:
