@@ -65,16 +65,28 @@ async def _merge(conn: db.Connection, source: Source, incoming: Incoming) -> Tou
     fresh: list[tuple[Any, ...]] = []
     changed: list[tuple[Any, ...]] = []
     for key, writes in incoming.items():
-        old = row = rows.get(key, empty)
-        for write in writes:
-            row = register.apply(row, write)
+        old = rows.get(key, empty)
+        row, causes = _applied(source, key, old, writes)
         if row is old or row == old:
             continue
         (changed if key in rows else fresh).append(_columns(source, key, row))
-        cause = Cause("event", source.topic, writes[-1].stamp.event_id)
-        touched |= dict.fromkeys(_concerned(source, key, old, row), cause)
+        touched |= {each: causes[each] for each in _concerned(source, key, old, row)}
     await _save(conn, source, fresh, changed)
     return touched
+
+
+def _applied(
+    source: Source, key: RowKey, row: Register, writes: Iterable[Write]
+) -> tuple[Register, Touched]:
+    """The row after the writes, and who was concerned by any: the last that changed what counts
+    is the cause, not one that came after it and said nothing new.
+    """
+    causes: Touched = {}
+    for write in writes:
+        before, row = row, register.apply(row, write)
+        cause = Cause("event", source.topic, write.stamp.event_id)
+        causes |= dict.fromkeys(_concerned(source, key, before, row), cause)
+    return row, causes
 
 
 async def _save(

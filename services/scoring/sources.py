@@ -132,18 +132,24 @@ def _person_counts(row: Register) -> Fields:
 
 
 def _activity_counts(row: Register) -> Fields | None:
-    if row.deleted or row.fields["person_id"] is None:
-        return None
     counted = {name: row.fields[name] for name in ("person_id", "kind", "due_date")}
-    return {**counted, "moment": bodies.moment(row.fields)}
+    counted["moment"] = bodies.moment(row.fields)
+    has_time = counted["due_date"] is not None or counted["moment"] is not None
+    return counted if _is_someones(row) and has_time else None
 
 
 def _deal_counts(row: Register) -> Fields | None:
-    return None if row.deleted or row.fields["person_id"] is None else row.fields
+    return row.fields if _is_someones(row) and row.fields["amount"] else None
 
 
 def _lead_counts(row: Register) -> Fields | None:
-    return None if row.fields["is_archived"] else _deal_counts(row)
+    has_status = row.fields["label_status"] or row.fields["custom_status"]
+    is_open = not row.fields["is_archived"]
+    return row.fields if _is_someones(row) and is_open and has_status else None
+
+
+def _is_someones(row: Register) -> bool:
+    return not row.deleted and row.fields["person_id"] is not None
 
 
 def _moment(row: Register) -> tuple[Any, ...]:

@@ -274,6 +274,29 @@ async def test_ticking_through_time_is_computing_afresh(store: Store) -> None:
     assert await store.rows() == stepped
 
 
+async def test_history_names_the_event_that_changed_what_counts(store: Store) -> None:
+    await store.told(*(fact("person", number, 1, {}) for number in (8, 9, 10)))
+
+    await store.told(
+        fact("person", 8, 3, {"org_id": 3}),
+        fact("person", 8, 1, {}),
+        fact("person", 8, 2, {"org_id": 4}),
+        fact("person", 9, 2, {"org_id": 3}),
+        fact("activity", 1, 1, {"type": "note", "person_id": 9}),
+        fact("deal", 1, 1, {"title": "No value yet", "person_id": 9}),
+        fact("lead", "0b-1", 1, {"title": "No label yet", "person_id": 9}),
+        fact("activity", 2, 1, a_call(person_id=9)),
+        fact("activity", 2, 2, a_call(person_id=10)),
+        fact("activity", 2, 3, {"subject": "Another"}),
+    )
+
+    assert [(await store.history(number))[-1] for number in (8, 9, 10)] == [
+        (0, 1, "event", "person-8-3"),
+        (0, 1, "event", "person-9-2"),
+        (0, 2, "event", "activity-2-2"),
+    ]
+
+
 async def test_history_has_a_month_of_its_own_and_is_pruned(store: Store) -> None:
     await store.told(fact("person", 7, 1, {}))
     keeper = Keeper(store.pool, 400 * DAY, store.clock)
