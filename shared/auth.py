@@ -4,6 +4,8 @@ Rule 1: algorithms are pinned: HS256 with the secret, RS256 and ES256 with the J
         key of one kind never verifies a token of another.
 Rule 2: a token without `exp`, `sub` or `company_id` speaks for nobody.
 Rule 3: a token verified once is believed until it expires, or someone denies it.
+Rule 4: an issuer's clock may be a little ahead of ours. Further ahead a token is refused: one that
+        says it was issued later than now would outlast the revocations until then.
 """
 
 import hashlib
@@ -22,6 +24,7 @@ from pydantic import SecretStr
 from shared.events import BIGINT_MAX
 
 REMEMBERED = 20_000
+AHEAD_S = 60
 ASYMMETRIC = ("RS256", "ES256")
 
 
@@ -114,7 +117,10 @@ class Authenticator:
                     key,
                     algorithms=[algorithm],
                     options={"require": ["exp", "sub", "company_id"], "verify_aud": False},
+                    leeway=AHEAD_S,
                 )
+                if _seconds(claims["exp"]) <= time.time():  # no leeway there
+                    raise jwt.ExpiredSignatureError
                 return claims
         raise jwt.InvalidSignatureError
 

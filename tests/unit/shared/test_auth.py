@@ -65,6 +65,17 @@ def test_an_expired_token_is_refused(authenticator: Authenticator) -> None:
         authenticator.identify(bearer(exp=int(time.time()) - 1))
 
 
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+def test_an_issuers_clock_may_be_a_little_ahead_of_ours(
+    authenticator: Authenticator, claim: str
+) -> None:
+    ahead, far_ahead = (int(time.time()) + seconds for seconds in (10, 3_600))
+
+    assert authenticator.identify(bearer(**{claim: ahead})) == Identity(7001, 11, False)
+    with pytest.raises(Unauthenticated):
+        authenticator.identify(bearer(**{claim: far_ahead}))
+
+
 def test_a_token_verified_once_is_refused_once_it_has_expired(
     authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
