@@ -30,9 +30,13 @@ Url = Annotated[SecretStr, AfterValidator(_readable)]
 
 
 class Settings(BaseSettings):
-    """Settings that all four services know; names are the environment's, in lower case."""
+    """Settings that all four services know; names are the environment's, in lower case. An empty
+    variable is as good as none: of a path it would mean the folder that the process is in.
+    """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     kafka_bootstrap_servers: str = Field("localhost:9092", description="host:port, or several")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

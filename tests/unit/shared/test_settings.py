@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from services.ingest.settings import IngestSettings
 from services.query.settings import QuerySettings
 from services.scoring.settings import ScoringSettings
 
@@ -31,3 +32,17 @@ def test_a_password_that_would_be_taken_for_something_else_is_refused_unsaid(
 )
 def test_other_urls_are_the_drivers_to_read(url: str) -> None:
     assert ScoringSettings(DATABASE_URL=url).database_url.get_secret_value() == url
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = IngestSettings.model_fields
+    for name in fields.keys() - {"database_url"}:
+        monkeypatch.setenv(name.upper(), "")
+    monkeypatch.setenv("INGEST_DATABASE_URL", "")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u@db/x")
+
+    found = IngestSettings()
+
+    assert found.database_url.get_secret_value() == "postgresql://u@db/x"
+    given = found.model_dump(exclude={"database_url"})
+    assert given == {name: fields[name].default for name in given}
