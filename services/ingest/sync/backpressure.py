@@ -24,8 +24,8 @@ from shared.observability import SYNC_HELD
 log = logging.getLogger(__name__)
 
 READERS: Final = ("orgs", "scoring", "query")
-AHEAD_S: Final = 1.5
-"""A second of it is what readers have read and not told yet."""
+AHEAD_S: Final = 3.0
+"""With half of it readers work in small batches, and a sync takes half as long again."""
 LEAST: Final = 500
 """A page. On a slow machine more would be seconds."""
 LOOK_S: Final = 0.5
