@@ -17,6 +17,8 @@ COPY services ./services
 COPY devstack ./devstack
 COPY web ./web
 COPY deploy/entrypoint /usr/local/bin/entrypoint
+# Else each start compiles them anew, for half a second: the user may not write here.
+RUN python -m compileall -q devstack services shared
 RUN install -d -o my500 -g my500 -m 700 /app/.local /var/lib/my500/spool
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
