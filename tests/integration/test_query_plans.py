@@ -5,9 +5,8 @@ and the rows and blocks they touched, not times.
 """
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -20,6 +19,7 @@ from services.query.searching import reading as search
 from services.query.searching.request import SearchQuery
 from services.query.stats import StatsRequest
 from shared import db, service
+from tests.support.plans import Plan, Read, plans
 from tests.support.query_facts import COMPANY, START, data_of
 
 pytestmark = pytest.mark.integration
@@ -69,39 +69,6 @@ SEED = (
 )
 
 
-class Plan(NamedTuple):
-    statement: str
-    root: dict[str, Any]
-
-    @property
-    def nodes(self) -> list[dict[str, Any]]:
-        return list(_nodes(self.root))
-
-    @property
-    def indexes(self) -> set[str]:
-        return {node["Index Name"] for node in self.nodes if "Index Name" in node}
-
-    @property
-    def blocks(self) -> int:
-        return int(self.root["Shared Hit Blocks"] + self.root["Shared Read Blocks"])
-
-    def rows(self, kind: str) -> int:
-        """The most rows that a node of this kind gave, over all its loops."""
-        found = [
-            n["Actual Rows"] * n["Actual Loops"] for n in self.nodes if n["Node Type"] == kind
-        ]
-        return int(max(found, default=0))
-
-
-def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield node
-    for child in node.get("Plans", ()):
-        yield from _nodes(child)
-
-
-Read = Callable[[db.Connection], Awaitable[Any]]
-
-
 @pytest.fixture(scope="module")
 async def pool(infra: Any) -> AsyncIterator[db.Pool]:
     from tests.support.infra import new_database
@@ -114,42 +81,6 @@ async def pool(infra: Any) -> AsyncIterator[db.Pool]:
                 await pool.execute(statement, COMPANY)
             await pool.execute("VACUUM (ANALYZE)")
             yield pool
-
-
-EXPLAINED = {
-    "auto_explain.log_min_duration": "0",
-    "auto_explain.log_analyze": "on",
-    "auto_explain.log_buffers": "on",
-    "auto_explain.log_timing": "off",
-    "auto_explain.log_format": "json",
-    "client_min_messages": "log",
-}
-
-
-async def plans(pool: db.Pool, read: Read) -> list[Plan]:
-    """Of all statements that the read runs, as they ran: EXPLAIN of a statement would plan it for
-    its parameters, which the service does not.
-    """
-    said: list[str] = []
-    async with pool.acquire() as conn:
-        await conn.execute("LOAD 'auto_explain'")
-        await read(conn)  # the driver asks about types the first time
-
-        def hear(_: Any, message: Any) -> None:
-            said.append(message.message)
-
-        conn.add_log_listener(hear)
-        async with conn.transaction():
-            for name, value in EXPLAINED.items():
-                await conn.execute(f"SET LOCAL {name} = '{value}'")
-            await read(conn)
-        conn.remove_log_listener(hear)
-        await asyncio.sleep(0)  # the last is told in the loop's next turn
-    told = [json.loads(text.partition("plan:")[2]) for text in said if "plan:" in text]
-    found = [Plan(each["Query Text"], each["Plan"]) for each in told]
-    ran = [each for each in found if "SET LOCAL" not in each.statement]
-    assert ran
-    return ran
 
 
 def contacts(user: User = ME, **asked: Any) -> Read:

@@ -37,66 +37,138 @@ SELECT *
    SET score = EXCLUDED.score, told = EXCLUDED.told
 """
 
-_OPEN = """
-SELECT q.review_id, q.one, q.other, q.score, q.told,
-       a.organization_id AS one_home, b.organization_id AS other_home,
-       CASE WHEN q.one = q.other THEN q.one END AS alone
-  FROM reviews q
-  JOIN records a ON a.company_id = q.company_id AND a.record_id = q.one
-  JOIN records b ON b.company_id = q.company_id AND b.record_id = q.other
- WHERE q.company_id = $1 AND NOT a.deleted AND NOT b.deleted
-   AND (q.one = q.other OR a.organization_id <> b.organization_id)
-   AND NOT EXISTS (
-       SELECT
-         FROM verdicts v
-        WHERE q.one = q.other AND v.company_id = q.company_id AND v.review_id = q.review_id
-          AND v.withdrawn IS NOT TRUE AND NOT v.deleted)
-   AND NOT EXISTS (
-       SELECT
-         FROM verdicts v
-         JOIN records l
-           ON l.company_id = v.company_id AND l.record_id = ANY (v.left_records || v.right_records)
-          AND l.organization_id = a.organization_id
-          AND (l.name_key IS NOT DISTINCT FROM a.name_key OR l.deleted)
-         JOIN records r
-           ON r.company_id = v.company_id AND r.record_id = ANY (v.left_records || v.right_records)
-          AND r.organization_id = b.organization_id
-          AND (r.name_key IS NOT DISTINCT FROM b.name_key OR r.deleted)
-        WHERE v.company_id = q.company_id AND v.decision = 'distinct'
-          AND v.withdrawn IS NOT TRUE AND NOT v.deleted
-          AND (l.record_id = ANY (v.left_records)) <> (r.record_id = ANY (v.left_records))
-          AND NOT EXISTS (
-              SELECT
-                FROM records s
-                JOIN (VALUES (l.record_id, l.organization_id, l.deleted),
-                             (r.record_id, r.organization_id, r.deleted))
-                     AS e (record_id, home, deleted)
-                  ON s.organization_id = e.home AND (s.deleted OR e.deleted)
-               WHERE s.company_id = v.company_id
-                 AND s.record_id = ANY (v.left_records || v.right_records)
-                 AND (s.record_id = ANY (v.left_records))
-                     <> (e.record_id = ANY (v.left_records))))
+# What is closed is found from the verdicts, once: looked up for each question, all of them would
+# be read as often as there are questions. And nothing is left to Postgres' choice that could
+# compare all with all, as of one tenant among many it expects a row or two: a record is looked up
+# by its id (LIMIT), the sides of a verdict unnest beside one another, and NOT IN has a hash.
+#
+# Who is gone speaks for every name of where it went (that place stands for the name), but not
+# where the other side is as well, nor does that side there.
+_SAID = """
+WITH said AS (
+    SELECT DISTINCT v.verdict_id, told.is_left, r.organization_id AS home, r.deleted AS gone,
+           CASE WHEN r.deleted THEN r.organization_id
+                ELSE coalesce(r.name_key, '00000000-0000-0000-0000-000000000000')
+            END AS name
+      FROM verdicts v
+     CROSS JOIN LATERAL (
+           SELECT ref, true FROM unnest(v.left_records) AS ref
+            UNION ALL
+           SELECT ref, false FROM unnest(v.right_records) AS ref) AS told (record_id, is_left)
+     CROSS JOIN LATERAL (
+           SELECT *
+             FROM records
+            WHERE company_id = $1 AND record_id = told.record_id
+            LIMIT 1) AS r
+     WHERE v.company_id = $1 AND v.decision = 'distinct' AND r.organization_id IS NOT NULL
+       AND v.withdrawn IS NOT TRUE AND NOT v.deleted
 """
 
+_ASKED = """),
+asked AS MATERIALIZED (
+    SELECT q.review_id, q.one, q.other, q.score,
+           a.organization_id AS one_home, b.organization_id AS other_home,
+           coalesce(a.name_key, '00000000-0000-0000-0000-000000000000') AS one_name,
+           coalesce(b.name_key, '00000000-0000-0000-0000-000000000000') AS other_name
+      FROM reviews q
+     CROSS JOIN LATERAL (
+           SELECT *
+             FROM records
+            WHERE company_id = $1 AND record_id = q.one
+            LIMIT 1) AS a
+     CROSS JOIN LATERAL (
+           SELECT *
+             FROM records
+            WHERE company_id = $1 AND record_id = q.other
+            LIMIT 1) AS b
+     WHERE q.company_id = $1 AND NOT a.deleted AND NOT b.deleted
+"""
+
+_OPEN = """),
+sides AS (
+    SELECT *,
+           CASE WHEN is_left
+                THEN bool_or(NOT is_left AND gone) OVER h OR gone AND bool_or(NOT is_left) OVER h
+                ELSE bool_or(is_left AND gone) OVER h OR gone AND bool_or(is_left) OVER h
+            END AS became_other
+      FROM said
+    WINDOW h AS (PARTITION BY verdict_id, home)),
+parted AS (
+    SELECT array_agg(home) FILTER (WHERE is_left) AS left_homes,
+           array_agg(name) FILTER (WHERE is_left) AS left_names,
+           array_agg(home) FILTER (WHERE NOT is_left) AS right_homes,
+           array_agg(name) FILTER (WHERE NOT is_left) AS right_names
+      FROM sides
+     WHERE NOT became_other
+     GROUP BY verdict_id),
+pairs AS (
+    SELECT l.home AS left_home, l.name AS left_name, r.home AS right_home, r.name AS right_name
+      FROM parted
+     CROSS JOIN unnest(left_homes, left_names) AS l (home, name)
+     CROSS JOIN unnest(right_homes, right_names) AS r (home, name)),
+closed AS MATERIALIZED (
+    SELECT left_home, left_name, right_home, right_name FROM pairs
+     UNION ALL
+    SELECT right_home, right_name, left_home, left_name FROM pairs),
+open AS (
+    SELECT q.review_id, q.one, q.other, q.score, q.one_home, q.other_home,
+           CASE WHEN q.one = q.other THEN q.one END AS alone
+      FROM asked q
+     WHERE CASE
+           WHEN q.one = q.other
+           THEN NOT EXISTS (
+                SELECT
+                  FROM verdicts v
+                 WHERE v.company_id = $1 AND v.review_id = q.review_id
+                   AND v.withdrawn IS NOT TRUE AND NOT v.deleted)
+           ELSE one_home <> other_home
+                AND (one_home, one_name, other_home, other_name) NOT IN (TABLE closed)
+                AND (one_home, one_home, other_home, other_name) NOT IN (TABLE closed)
+                AND (one_home, one_name, other_home, other_home) NOT IN (TABLE closed)
+                AND (one_home, one_home, other_home, other_home) NOT IN (TABLE closed)
+            END)
+"""
+
+# What is told of a question is read of those on the page alone: it is as long as twenty others.
 PAGE = f"""
-WITH open AS ({_OPEN}),
+{_SAID} {_ASKED} {_OPEN},
 best AS (
     SELECT DISTINCT ON (least(one_home, other_home), greatest(one_home, other_home), alone) *
       FROM open
      ORDER BY least(one_home, other_home), greatest(one_home, other_home), alone, score DESC,
-              review_id)
-SELECT *, count(*) OVER () AS total
-  FROM best
- ORDER BY score DESC, review_id
- LIMIT $2 OFFSET $3
-"""  # noqa: S608  both parts are constants
+              review_id),
+paged AS (
+    SELECT *, count(*) OVER () AS total
+      FROM best
+     ORDER BY score DESC, review_id
+     LIMIT $2 OFFSET $3)
+SELECT p.review_id, p.one, p.other, p.score, q.told, p.one_home, p.other_home, p.total
+  FROM paged p
+  JOIN reviews q ON q.company_id = $1 AND q.review_id = p.review_id
+ ORDER BY p.score DESC, p.review_id
+"""  # noqa: S608  all parts are constants
 
 COUNT = f"""
+{_SAID} {_ASKED} {_OPEN}
 SELECT count(DISTINCT (least(one_home, other_home), greatest(one_home, other_home), alone))
-  FROM ({_OPEN}) AS open
+  FROM open
 """  # noqa: S608  as above
 
-ONE = f"{_OPEN} AND q.review_id = $2"
+# Only a verdict that names a record of its organization closes it.
+ONE = f"""
+{_SAID}
+       AND v.verdict_id IN (
+           SELECT m.verdict_id
+             FROM reviews q
+             JOIN records a ON a.company_id = $1 AND a.record_id = q.one
+             JOIN records l ON l.company_id = $1 AND l.organization_id = a.organization_id
+             JOIN verdict_members m ON m.company_id = $1 AND m.record_id = l.record_id
+            WHERE q.company_id = $1 AND q.review_id = $2)
+{_ASKED} AND q.review_id = $2 {_OPEN}
+SELECT o.review_id, o.one, o.other, o.score, q.told, o.one_home, o.other_home
+  FROM open o
+  JOIN reviews q ON q.company_id = $1 AND q.review_id = o.review_id
+"""  # noqa: S608  as above
 EXISTS = "SELECT EXISTS (SELECT FROM verdicts WHERE company_id = $1 AND review_id = $2)"
 
 
@@ -162,11 +234,11 @@ async def replace(
 
 
 async def page(
-    pool: db.Pool, company_id: int, limit: int, offset: int
+    conn: db.Connection | db.Pool, company_id: int, limit: int, offset: int
 ) -> tuple[Sequence[Review], int]:
     """Open questions, the best first, and how many there are."""
-    found = await pool.fetch(PAGE, company_id, limit, offset)
-    total = found[0]["total"] if found else await pool.fetchval(COUNT, company_id)
+    found = await conn.fetch(PAGE, company_id, limit, offset)
+    total = found[0]["total"] if found else await conn.fetchval(COUNT, company_id)
     return [Review(*row[:7]) for row in found], total
 
 

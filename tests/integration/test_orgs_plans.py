@@ -1,0 +1,87 @@
+"""What a user waits for reads each question and answer once, whatever Postgres knows of them.
+
+Of a tenant with 2,000 questions and 200 answers among fifty that have one of each: what is looked
+at are the rows that went through a statement's plan, not times.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.orgs.judging import review_store
+from services.orgs.main import MIGRATIONS, SERVICE
+from shared import db, service
+from tests.support.orgs_facts import OURS
+from tests.support.plans import Plan, plans
+
+pytestmark = pytest.mark.integration
+
+QUESTIONS, ANSWERS = 2_000, 200
+
+SEED = (
+    """INSERT INTO records (company_id, record_id, pipedrive_org_id, version, rank, event_id,
+                            deleted, name, normalized_name, name_key, organization_id)
+       SELECT $1::bigint, md5('r' || n)::uuid, n, 1, 0, 'e', false, 'Firm ' || n, 'firm' || n,
+              md5('n' || n)::uuid, md5('r' || n)::uuid
+         FROM generate_series(1, 2 * $2::int) AS n""",
+    """INSERT INTO reviews
+       SELECT $1::bigint, md5('q' || n)::uuid, least(md5('r' || n), md5('r' || n + $2))::uuid,
+              greatest(md5('r' || n), md5('r' || n + $2))::uuid, 1.0 / n, '{}'
+         FROM generate_series(1, $2::int) AS n""",
+)
+SAID = """
+WITH said AS (
+    INSERT INTO verdicts (company_id, verdict_id, version, rank, event_id, deleted, decision,
+                          left_records, right_records)
+    SELECT company_id, review_id, 1, 0, 'e', false, 'distinct', ARRAY[one], ARRAY[other]
+      FROM reviews
+     WHERE company_id = $1
+     ORDER BY score
+     LIMIT $2
+    RETURNING *)
+INSERT INTO verdict_members
+SELECT company_id, unnest(left_records || right_records), verdict_id
+  FROM said
+"""
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[db.Pool]:
+    await service.prepare_store(database_url, SERVICE, MIGRATIONS, asyncio.Event())
+    async with db.pool(database_url, SERVICE, size=4, durable=False) as pool:
+        for company_id in range(OURS, OURS + 51):
+            for statement in SEED:
+                await pool.execute(statement, company_id, QUESTIONS if company_id == OURS else 1)
+            await pool.execute(SAID, company_id, ANSWERS if company_id == OURS else 1)
+        yield pool
+
+
+def through(plan: Plan) -> int:
+    """The rows that all parts of the plan gave or threw away."""
+    told = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
+    rows = (sum(node.get(name, 0) for name in told) * node["Actual Loops"] for node in plan.nodes)
+    return int(sum(rows))
+
+
+@pytest.mark.parametrize("known", ["nothing", "all"])
+async def test_a_page_of_questions_compares_none_with_every_answer(
+    pool: db.Pool, known: str
+) -> None:
+    if known == "all":
+        await pool.execute("ANALYZE")
+    found, total = await review_store.page(pool, OURS, 20, 0)
+    assert (len(found), total) == (20, QUESTIONS - ANSWERS)
+
+    (plan,) = await plans(pool, lambda conn: review_store.page(conn, OURS, 20, 0))
+
+    assert through(plan) <= 20 * (QUESTIONS + ANSWERS)
+
+
+async def test_one_question_is_looked_up_beside_its_own_answers(pool: db.Pool) -> None:
+    await pool.execute("ANALYZE")
+    (first, *_), _ = await review_store.page(pool, OURS, 20, 0)
+
+    (plan,) = await plans(pool, lambda conn: review_store.one(conn, OURS, first.review_id))
+
+    assert through(plan) <= ANSWERS
