@@ -221,9 +221,10 @@ class OrganizationVerdict(Fact):
     """What a user said about organizations' records, by their ids: those of both sides are one
     organization ("same"; the left side's id stays, unless it is the only side), or the sides are
     not ("distinct"). Withdrawing it is a change of it. `left_id` and `right_id` are the
-    organizations as the user saw them; `score`, `matcher_version` and `review_id` tell what was
-    answered. What is made in Pipedrive for an organization that a user made here is said to be
-    that one in the user's name.
+    organizations as the user saw them; the record of `left_id` keeps its organization's id like
+    those of the left side, as long as it is there. `score`, `matcher_version` and `review_id` tell
+    what was answered. What is made in Pipedrive for an organization that a user made here is said
+    to be that one in the user's name.
     """
 
     decision: Literal["same", "distinct"] | None = None

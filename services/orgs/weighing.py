@@ -222,7 +222,15 @@ def _whole(of: Sides) -> grouping.Group:
     company_id, block = of.winner.company_id, of.block
     said = block.said.get(company_id, [])
     version = max([time.time_ns() // 1000, *(each.version + 1 for each in said)])
-    merged = Statement(version, "", uuid4(), same=True, left=of.winning, right=of.losing)
+    merged = Statement(
+        version,
+        "",
+        uuid4(),
+        same=True,
+        left=of.winning,
+        right=of.losing,
+        keeper=of.winner.organization_id,
+    )
     groups = grouping.partitioned(
         block.after.values(), {company_id: [*said, merged]}, block.crowded
     )

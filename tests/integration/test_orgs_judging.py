@@ -371,6 +371,27 @@ async def test_the_winners_id_stays_whatever_comes_with_the_loser(
     assert {await home(client, n) for n in (2, 3, 5, 6, 7, 9)} == {org_id(3)}
 
 
+async def test_the_winners_id_stays_whichever_of_its_records_was_asked_about(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, an_org(1, "Alpha Holding"), an_org(7, "Nordwind Logistics GmbH"))
+    await tell(pool, a_person(10, 1))
+    _, merged = await post(client, "/merges", winnerId=org_id(1), loserId=org_id(7))
+    await tell(pool, an_org(9, "Nordwind Logistics GmbH"), an_org(20, "Nordwind Logistic GmbH"))
+    assert await home(client, 9) == org_id(1)
+    (review,) = await reviews(pool, client)
+    assert review["winner"]["organization"]["id"] == org_id(1)
+
+    _, decided = await post(client, f"/reviews/{review['id']}", decision="merge")
+
+    assert decided["data"]["organizationId"] == org_id(1)
+    assert {await home(client, n) for n in (1, 7, 9, 20)} == {org_id(1)}
+    await post(client, f"/merges/{merged['data']['id']}/undo")
+    assert [await home(client, n) for n in (1, 7, 9, 20)] == [org_id(1), *[org_id(7)] * 3]
+    await post(client, f"/merges/{decided['data']['verdictId']}/undo")
+    assert [await home(client, n) for n in (7, 9, 20)] == [org_id(7), org_id(7), org_id(20)]
+
+
 async def test_merges_into_an_organization_outlive_it(pool: db.Pool, client: Client) -> None:
     await tell(pool, an_org(1, "A Works"))
     await tell(pool, an_org(2, "Acme", website="acme.de"), an_org(3, "Acme", website="acme.fr"))

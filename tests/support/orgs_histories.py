@@ -141,7 +141,7 @@ def _verdict(rng: Random, number: int) -> Received:
         decision="same" if which % 3 else "distinct",
         left_records=tuple(named[:sided]),
         right_records=tuple(named[sided:]),
-        left_id=named[0],
+        left_id=_named(envelope["company_id"], said.randrange(10)),
         right_id=named[1],
         decided_by=which,
     )

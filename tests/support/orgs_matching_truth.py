@@ -26,7 +26,10 @@ Row = Mapping[str, Any]
 Whole = frozenset[Hashable]
 """Of records, and of what stands for those that are gone or were another."""
 Wall = tuple[Any, Whole, Whole]
-Merge = tuple[Whole, Whole]
+Merge = tuple[Whole, Whole, Whole]
+"""Winners, losers, and who gave the winners' organization its id, if any."""
+Said = tuple[Any, bool, Whole, Whole, Whole]
+"""(when, same, left, right, who gave the left its id)."""
 
 
 class Sorting:
@@ -77,19 +80,19 @@ class Sorting:
 
 def sort(
     records: Mapping[UUID, Row],
-    said: Iterable[tuple[Any, bool, Whole, Whole]],
+    said: Iterable[Said],
     gone: Iterable[UUID],
 ) -> list[tuple[Whole, Whole, Whole]]:
     """Each organization's records, which of them may give it its id, and what of it is gone.
-    `said` is (when, same, left, right); `gone` are the records that live no more.
+    `gone` are the records that live no more.
     """
     newest = sorted(said, key=lambda one: one[0], reverse=True)
     sorting = Sorting(records, standing(newest), gone)
     merges: list[Merge] = []
     later: list[Wall] = []
-    for when, same, left, right in newest:
+    for when, same, left, right, keeper in newest:
         if same:
-            _merge(sorting, merges, (left, right), later)
+            _merge(sorting, merges, (left, right, keeper), later)
         else:
             later.append((when, left, right))
     sorting.stage(_meeting(records, _borne_out))
@@ -112,31 +115,33 @@ def _merge(sorting: Sorting, merges: list[Merge], merge: Merge, later: Sequence[
             if len(one) > 1:
                 return
             was |= {ref: ("was", when) for ref in one if sorting.touched(one)}
-    left, right = (frozenset(was.get(ref, ref) for ref in side) for side in merge)
+    left, right, keeper = (frozenset(was.get(ref, ref) for ref in side) for side in merge)
     ghosts = [ghost for ghost in was.values() if not sorting.touched([ghost])]
     sorting.wholes |= {frozenset((ghost,)) for ghost in ghosts}
     touched = sorting.touched(left | right)
     if not sorting.breaks_a_wall(frozenset().union(*touched)):
-        merges.append((left, right))
+        merges.append((left, right, keeper))
         if touched:
             sorting.unite(touched)
 
 
 def _claiming(living: Whole, merges: Sequence[Merge]) -> Whole:
     """Winners of the newest merge that has one who lost to nobody, of those the winners of the
-    next that has one of them, and so on; else all who did not lose, else all.
+    next that has one of them, and so on; else all who did not lose, else all. Who gave the
+    winners' organization its id is one, if it is here.
     """
+    won = [(left | keeper & living, right, left) for left, right, keeper in merges]
     above: set[tuple[Hashable, Hashable]] = set()
     lost: set[Hashable] = set()
-    for left, right in merges:
+    for left, right, named in won:
         turned = {loser for loser in right if any((loser, winner) in above for winner in left)}
         beaten = right - left - turned
         above |= {(winner, loser) for winner in left for loser in beaten}
         for _ in range(len(above)):
             above |= {(a, d) for a, b in above for c, d in above if b == c}
-        if left & living:
+        if named & living:
             lost |= beaten
-    winners = [left & living - lost for left, right in merges if right and left & living - lost]
+    winners = [left & living - lost for left, right, _ in won if right and left & living - lost]
     if not winners:
         return living - lost or living
     while len(winners) > 1:
@@ -145,14 +150,14 @@ def _claiming(living: Whole, merges: Sequence[Merge]) -> Whole:
     return winners[0]
 
 
-def standing(said: Iterable[tuple[Any, bool, Whole, Whole]]) -> list[Wall]:
+def standing(said: Iterable[Said]) -> list[Wall]:
     """What keeps records apart: (when, left, right)."""
     newest = sorted(said, key=lambda one: one[0], reverse=True)
     return [
         (when, left, right)
-        for number, (when, same, left, right) in enumerate(newest)
+        for number, (when, same, left, right, _) in enumerate(newest)
         if not same
-        and not any(s and (a | b) & left and (a | b) & right for _, s, a, b in newest[:number])
+        and not any(s and (a | b) & left and (a | b) & right for _, s, a, b, _ in newest[:number])
     ]
 
 

@@ -14,7 +14,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from services.orgs import names
 from shared.events import Action
 from shared.kafka.consumer import Received
-from tests.support.orgs_matching_truth import contradict, sort, standing
+from tests.support.orgs_matching_truth import Said, contradict, sort, standing
 
 RANKS = {Action.CREATE: 0, Action.CHANGE: 1, Action.DELETE: 2}
 SHOWN = ("name", "industry", "size", "website", "address", "country", "city")
@@ -105,22 +105,23 @@ def _order(entity_id: str) -> tuple[bool, int]:
     return not entity_id.isdigit(), int(entity_id) if entity_id.isdigit() else 0
 
 
-def _said(
-    company_id: int, records: Mapping[Any, Row], verdicts: Mapping[Any, Row]
-) -> list[tuple[Any, bool, frozenset[UUID], frozenset[UUID]]]:
-    """(when, same, left, right), of the records that stand for those named."""
+def _said(company_id: int, records: Mapping[Any, Row], verdicts: Mapping[Any, Row]) -> list[Said]:
+    """Of the records that stand for those named; who merely gave an id is looked up among them."""
     entity_of = {_record_id(company_id, entity_id): entity_id for entity_id in records}
 
     def heirs(refs: Iterable[UUID]) -> frozenset[UUID]:
         return frozenset(_heir(company_id, records, entity_of, ref) for ref in refs)
 
-    said = []
-    for verdict_id, row in verdicts.items():
-        if row["decision"] and not row["withdrawn"]:
-            same = row["decision"] == "same"
-            left, right = heirs(row["left_records"]), heirs(row["right_records"])
-            one = frozenset() if same else left & right  # which is not parted from itself
-            said.append(((row["decided"], verdict_id), same, left - one, right - one))
+    told = {key: row for key, row in verdicts.items() if row["decision"] and not row["withdrawn"]}
+    named = {ref for row in told.values() for ref in (*row["left_records"], *row["right_records"])}
+    said: list[Said] = []
+    for verdict_id, row in told.items():
+        same = row["decision"] == "same"
+        left, right = heirs(row["left_records"]), heirs(row["right_records"])
+        one = frozenset() if same else left & right  # which is not parted from itself
+        keeper = frozenset({row["left_id"]} - {None})
+        kept = heirs(keeper & named) | (keeper - named)
+        said.append(((row["decided"], verdict_id), same, left - one, right - one, kept))
     return said
 
 

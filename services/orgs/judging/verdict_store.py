@@ -174,6 +174,7 @@ class Verdict(NamedTuple):
             decision == "same",
             frozenset(self.field("left_records") or ()),
             frozenset(self.field("right_records") or ()),
+            self.field("left_id"),
         )
 
 

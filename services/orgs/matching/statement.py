@@ -17,7 +17,9 @@ Ref = UUID
 
 
 class Statement(NamedTuple):
-    """`left` won, if it is "same": its organization's id stays. Orders by when it was said."""
+    """`left` won, if it is "same": its organization's id stays. `keeper` is the record that gave
+    it that id, who need not be among them. Orders by when it was said.
+    """
 
     version: int
     event_id: str
@@ -25,6 +27,7 @@ class Statement(NamedTuple):
     same: bool
     left: frozenset[Ref]
     right: frozenset[Ref]
+    keeper: Ref | None = None
 
     @property
     def refs(self) -> frozenset[Ref]:
@@ -47,10 +50,11 @@ def resolved(said: Iterable[Statement], heirs: Mapping[Ref, Ref]) -> list[Statem
 
 
 def _of_heirs(said: Statement, heirs: Mapping[Ref, Ref]) -> Statement:
-    if heirs.keys().isdisjoint(said.refs):
+    keeper = said.keeper and heirs.get(said.keeper, said.keeper)
+    if keeper == said.keeper and heirs.keys().isdisjoint(said.refs):
         return said
-    left, right = (frozenset(heirs.get(ref, ref) for ref in side) for side in said[4:])
-    return said._replace(left=left, right=right)
+    left, right = (frozenset(heirs.get(ref, ref) for ref in side) for side in said[4:6])
+    return said._replace(left=left, right=right, keeper=keeper)
 
 
 def newest_first(said: Iterable[Statement]) -> list[Statement]:

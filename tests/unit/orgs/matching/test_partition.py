@@ -380,16 +380,24 @@ ROWS = st.fixed_dictionaries(
 
 
 @settings(max_examples=500)
-@given(st.dictionaries(st.integers(1, 9), ROWS, max_size=9), many_verdicts)
-def test_it_is_what_is_worked_out_slowly(stated: dict[int, Any], people: list[Any]) -> None:
+@given(
+    st.dictionaries(st.integers(1, 9), ROWS, max_size=9),
+    many_verdicts,
+    st.lists(st.none() | st.integers(1, 9), min_size=9, max_size=9),
+)
+def test_it_is_what_is_worked_out_slowly(
+    stated: dict[int, Any], people: list[Any], keepers: list[int | None]
+) -> None:
     """Of nine records one is not known at all, and those that are not stated are gone."""
     members = dict(a_member(number, **each) for number, each in stated.items())
     rows = {ref(number): each for number, each in stated.items()}
     gone = frozenset(ref(number) for number in range(1, 9) if number not in stated)
-    statements = told(people)
+    kept = [keeper and ref(keeper) for keeper in keepers]
+    statements = [s._replace(keeper=k) for s, k in zip(told(people), kept, strict=False)]
 
     found = partition.partition(members, statements, gone=gone)
-    expected = sort(rows, [(s[:3], *s[3:]) for s in statements], gone)
+    said = [(s[:3], *s[3:6], frozenset({s.keeper} - {None})) for s in statements]
+    expected = sort(rows, said, gone)
 
     seen = {(group.refs, group.claiming, group.gone & gone) for group in found.groups}
     assert seen == {(*each[:2], each[2] & gone) for each in expected}
