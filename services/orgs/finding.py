@@ -6,8 +6,9 @@ Rule 2: creators of one name, one core key or one domain wait for one another ac
         one of them makes it and the others find it.
 Rule 3: what a user made is in the log before it is in the store, so a rebuild has it; the worker
         that meets it there again changes nothing.
-Rule 4: one record a user made for each name. Who states a domain or a country as well means it
-        only if it stands with those who may have them: else there is another record for these.
+Rule 4: one record a user made for each name. Who states a domain or a country, or none where it
+        has some, means it only if it stands with those who may have them: else there is another
+        record for these, or for the name alone.
 """
 
 import asyncio
@@ -102,7 +103,9 @@ async def _sought(conn: db.Connection, company_id: int, wanted: WantedOrganizati
     made = {key: record for key, record in stored.items() if record.lives}
     if by_facts.key in made or by_name.key not in made:
         return made.get(by_facts.key, by_name)
-    return made[by_name.key] if facts.isspace() else by_facts
+    of_the_name = made[by_name.key]
+    states_some = of_the_name.profile.domain or of_the_name.profile.country
+    return of_the_name if facts.isspace() and not states_some else by_facts
 
 
 async def _is_taken(conn: db.Connection, sought: Held) -> bool:

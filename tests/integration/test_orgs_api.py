@@ -279,6 +279,40 @@ async def test_what_a_user_made_of_a_contested_name_is_not_taken_for_who_has_the
     }
 
 
+@pytest.mark.parametrize("known", ["in Pipedrive", "to a user"])
+async def test_a_contested_name_alone_is_none_of_those_who_have_it_and_made_once(
+    instances: Sequence[Client], pool: db.Pool, known: str
+) -> None:
+    if known == "in Pipedrive":
+        await tell(pool, told_of(1, "Acme", website="acme.de"))
+    else:
+        await post(instances[0], name="Acme", website="acme.de")
+    _, other = await post(instances[0], name="Acme", website="acme.com")
+
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(post(instances[n % 2], name="ACME")) for n in range(20)]
+    answers = [each.result() for each in asked]
+
+    assert Counter(status for status, _ in answers) == {201: 1, 200: 19}
+    (beside,) = {body["data"]["id"] for _, body in answers}
+    (made,) = (body["data"]["match"] for status, body in answers if status == 201)
+    assert made["reason"].startswith("Others have the normalized name 'acme'")
+    _, of_com = await post(instances[0], name="Acme", website="acme.com")
+    _, of_de = await post(instances[0], name="Acme", website="acme.de")
+    assert of_com["data"]["id"] == other["data"]["id"]
+    assert len({beside, of_com["data"]["id"], of_de["data"]["id"]}) == 3
+    assert await pool.fetchval("SELECT count(*) FROM records") == 3
+
+
+async def test_a_name_alone_finds_the_one_that_a_user_made_with_a_domain(client: Client) -> None:
+    _, made = await post(client, name="Acme", website="acme.de", country="DE")
+
+    status, found = await post(client, name="ACME")
+
+    assert (status, found["data"]["id"]) == (200, made["data"]["id"])
+    assert found["data"]["match"]["rule"] == "normalized_name"
+
+
 async def test_what_was_made_is_in_the_log_and_meeting_it_there_changes_nothing(
     client: Client, pool: db.Pool, settings: OrgsSettings
 ) -> None:
