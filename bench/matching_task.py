@@ -28,6 +28,9 @@ from services.orgs.matching.profile import Profile, Stated
 ABSENT_SHARE = 1 / 3
 GZIPPED = b"\x1f\x8b"
 
+Fact = tuple[str, str]
+"""A website or a country, and which."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -115,12 +118,17 @@ def _united(clusters: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
             cluster = above
         return cluster
 
-    holders: dict[str, str] = {}
+    known = {cluster: _facts(members) for cluster, members in clusters.items()}
+    holders: dict[object, str] = {}
     for cluster, members in sorted(clusters.items()):
-        for key in sorted({names.normalized(row.stated.name) for row in members} - {""}):
-            one, other = sorted((lead(holders.setdefault(key, cluster)), lead(cluster)))
-            if one != other and not contradicts([*clusters[one], *clusters[other]]):
-                leads[other] = one
+        own = known[cluster]
+        for name in sorted({names.normalized(row.stated.name) for row in members} - {""}):
+            for key in (name, (name, own)):
+                one, other = sorted((lead(holders.setdefault(key, cluster)), lead(cluster)))
+                whole = known[one] | known[other]
+                if one != other and not _contradict(whole):
+                    leads[other] = one
+                    known[one] = whole
     united: dict[str, list[Row]] = defaultdict(list)
     for cluster, members in clusters.items():
         under = lead(cluster)
@@ -161,9 +169,17 @@ def profiled(row: Row, organization: str) -> Profile:
 
 def contradicts(rows: Sequence[Row]) -> bool:
     """Two websites or two countries under one label: the label is more often wrong than not."""
-    websites = {domain.of(row.stated.website) for row in rows}
-    countries = {place.country(row.stated.country) for row in rows}
-    return len(websites - {None}) > 1 or len(countries - {None}) > 1
+    return _contradict(_facts(rows))
+
+
+def _facts(rows: Sequence[Row]) -> frozenset[Fact]:
+    websites = {("website", domain.of(row.stated.website)) for row in rows}
+    countries = {("country", place.country(row.stated.country)) for row in rows}
+    return frozenset((kind, told) for kind, told in websites | countries if told)
+
+
+def _contradict(facts: frozenset[Fact]) -> bool:
+    return len(facts) > len({kind for kind, _ in facts})
 
 
 def _said(row: Row) -> int:

@@ -42,6 +42,25 @@ def test_rows_that_say_too_little_are_left_out_or_stand_alone(tmp_path: Path) ->
     assert not task.says_more(rows)
 
 
+def a_cluster(label: str, *names: str, **stated: str) -> list[Row]:
+    return [Row(label, Stated(name, **stated)) for name in names]
+
+
+def test_clusters_of_one_name_are_united_as_far_as_nothing_in_the_whole_contradicts() -> None:
+    rows = [
+        *a_cluster("a", "Subway", "Subway Inc."),
+        *a_cluster("b", "Subway", "Subway GmbH", country="DE"),
+        *a_cluster("c", "Subway", "Subway SARL", country="FR"),
+        *a_cluster("d", "SUBWAY", country="FR"),
+    ]
+
+    built = task.build(rows, columns="all")
+
+    clusters = {row.cluster for row, _ in built.stored} | {a.row.cluster for a in built.arrivals}
+    assert (built.dropped, built.united) == (0, 2)
+    assert clusters == {"a", "c"}
+
+
 def test_a_file_without_names_is_refused_with_its_columns(tmp_path: Path) -> None:
     path = tmp_path / "names.csv"
     path.write_text("cluster,title\n1,Acme\n", "utf-8")
