@@ -1,5 +1,6 @@
 """Candidates from memory, as the store finds them: the same core key, the same domain, those that
-share words which few have, then the nearest by trigrams.
+share words which few have, then the nearest by trigrams. However many share a key, some are looked
+at: one for all of an organization that are spelled alike.
 """
 
 import heapq
@@ -9,6 +10,7 @@ from itertools import islice
 
 from services.orgs.candidate_store import (
     NEAREST,
+    OF_A_KEY,
     OF_A_WORD,
     OF_RARE_WORDS,
     WORDS_READ,
@@ -51,10 +53,20 @@ class Store:
             self._trigrams[gram].append(number)
 
     def near(self, arriving: Profile) -> Sequence[Profile]:
-        found = dict.fromkeys(n for key in _keys(arriving) for n in self._keys.get(key, ()))
+        found = dict.fromkeys(n for key in _keys(arriving) for n in self._having(key, arriving))
         found |= dict.fromkeys(self._sharing(arriving))
         found |= dict.fromkeys(self._alike(arriving))
         return [self.profiles[number] for number in found]
+
+    def _having(self, key: str, arriving: Profile) -> Iterable[int]:
+        found: dict[tuple[str, str], int] = {}
+        for number in self._keys.get(key, ()):
+            each = self.profiles[number]
+            if each.organization != arriving.organization:
+                found.setdefault((each.organization, each.name.normalized), number)
+            if len(found) == OF_A_KEY:
+                break
+        return found.values()
 
     def _sharing(self, arriving: Profile) -> list[int]:
         shares: dict[int, float] = defaultdict(float)
