@@ -18,8 +18,9 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Literal, TextIO, cast
 
 from services.orgs import names
 from services.orgs.matching import domain, place, profile
@@ -27,6 +28,8 @@ from services.orgs.matching.profile import Profile, Stated
 
 ABSENT_SHARE = 1 / 3
 GZIPPED = b"\x1f\x8b"
+LONGEST_FIELD = 2**31 - 1
+"""As much as csv takes everywhere; of itself it ends at 131,072 characters."""
 
 Fact = tuple[str, str]
 """A website or a country, and which."""
@@ -60,18 +63,22 @@ def read(path: Path, *, key: str | None = None) -> list[Row]:
     """The rows of a CSV file, gzipped or not; without `key` each row is a cluster of its own, as
     is a row that names none. Columns may stand in any order, and be separated otherwise.
     """
-    with _text(path) as lines:
-        header = lines.readline()
-        columns = [c.strip().lower() for c in next(csv.reader([header], delimiter=_mark(header)))]
-        missing = [c for c in (key, "name") if c and c not in columns]
-        if missing:
-            raise SystemExit(f"{path} has no column {missing[0]!r}; it has {columns}")
-        table = csv.DictReader(lines, columns, delimiter=_mark(header))
-        return [
-            Row((cells[key] or "").strip() or alone if key else alone, _stated(cells))
-            for alone, cells in ((f"row {number}", cells) for number, cells in enumerate(table))
-            if (cells["name"] or "").strip()
-        ]
+    csv.field_size_limit(LONGEST_FIELD)
+    with _text(path) as file:
+        lines = list(dropwhile(str.isspace, file))
+    mark = _mark(lines[0] if lines else "")
+    are_letters = mark == "\t" and _has_stray_quotes(lines)
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if are_letters else csv.QUOTE_MINIMAL
+    table = csv.DictReader(lines, delimiter=mark, quoting=quoting)
+    columns = table.fieldnames = [column.strip().lower() for column in table.fieldnames or ()]
+    missing = [c for c in (key, "name") if c and c not in columns]
+    if missing:
+        raise SystemExit(f"{path} has no column {missing[0]!r}; it has {columns}")
+    return [
+        Row((cells[key] or "").strip() or alone if key else alone, _stated(cells))
+        for alone, cells in ((f"row {number}", cells) for number, cells in enumerate(table))
+        if (cells["name"] or "").strip()
+    ]
 
 
 def says_more(rows: Sequence[Row]) -> bool:
@@ -199,6 +206,18 @@ def _stated(cells: dict[str, str]) -> Stated:
 
 def _mark(header: str) -> str:
     return max(",;\t", key=header.count)
+
+
+def _has_stray_quotes(lines: Sequence[str]) -> bool:
+    """Whether a quote that begins a field does not end it: then quotes are letters like others,
+    as tabs need none. Taken for a mark it would swallow the lines up to the next.
+    """
+    try:
+        for line in lines:
+            list(csv.reader([line], delimiter="\t", strict=True))
+    except csv.Error:
+        return True
+    return False
 
 
 def _text(path: Path) -> TextIO:

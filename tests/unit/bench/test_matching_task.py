@@ -42,6 +42,36 @@ def test_rows_that_say_too_little_are_left_out_or_stand_alone(tmp_path: Path) ->
     assert not task.says_more(rows)
 
 
+def read_names(path: Path, text: str) -> list[str | None]:
+    path.write_text(text, "utf-8")
+    return [row.stated.name for row in task.read(path, key="cluster")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ('The "Best" Co\n2\t"Next\n3\tMore"', ['The "Best" Co', '"Next', 'More"']),
+        ('"Best" Co\n2\tNext', ['"Best" Co', "Next"]),
+        ('"Best ""Co"""\n2\t"Ne\txt"', ['Best "Co"', "Ne\txt"]),
+    ],
+    ids=["one begins a field", "one ends within a field", "all fields are quoted"],
+)
+def test_quotes_between_tabs_are_marks_only_if_all_that_begin_a_field_end_it(
+    tmp_path: Path, lines: str, expected: list[str]
+) -> None:
+    assert read_names(tmp_path / "names.tsv", f"cluster\tname\n1\t{lines}\n") == expected
+
+
+def test_a_long_field_is_read(tmp_path: Path) -> None:
+    name = "a" * 200_000
+
+    assert read_names(tmp_path / "names.csv", f"cluster,name\n1,{name}\n") == [name]
+
+
+def test_blank_lines_before_the_columns_are_passed_over(tmp_path: Path) -> None:
+    assert read_names(tmp_path / "names.csv", "\n  \r\ncluster,name\n1,Acme\n") == ["Acme"]
+
+
 def a_cluster(label: str, *names: str, **stated: str) -> list[Row]:
     return [Row(label, Stated(name, **stated)) for name in names]
 
