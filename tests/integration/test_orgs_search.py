@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from devstack.pipedrive.api.double import Double, Setup
 from devstack.pipedrive.world import Sizes
-from services.orgs import applying
+from services.orgs import applying, names
 from services.orgs.main import MIGRATIONS, SERVICE
 from services.orgs.searching import api as searching_api
 from services.orgs.searching import store as searching_store
@@ -42,7 +42,12 @@ Client = TestClient[Any, Any]
 
 
 def told_of(
-    number: int, name: str | None, *, version: int = 1, company_id: int = OURS
+    number: int,
+    name: str | None,
+    *,
+    version: int = 1,
+    company_id: int = OURS,
+    country: str = "CH",
 ) -> Received:
     change = OrganizationChange(
         event_id=f"o{company_id}-{number}-{version}",
@@ -54,7 +59,7 @@ def told_of(
         occurred_at=NOW,
         received_at=NOW,
         source=Source.SYNC,
-        data=None if name is None else Organization(name=name, city="Bern", country="CH"),
+        data=None if name is None else Organization(name=name, city="Bern", country=country),
     )
     return Received(topics.ORGANIZATIONS.name, change)
 
@@ -388,6 +393,20 @@ async def test_a_pipedrive_organization_that_we_know_is_ours_whatever_its_name(
         found = await found_for(asker, "acme")
 
     assert found == [("Renamed Since", "pipedrive", "ours")]
+
+
+@pytest.mark.parametrize("largest", [1, 2, 3])
+async def test_of_several_organizations_of_a_name_the_one_with_most_contacts_is_known(
+    pool: db.Pool, largest: int
+) -> None:
+    countries = enumerate(("CH", "DE", "FR"), 1)
+    await tell(pool, *(told_of(n, "Acme", country=country) for n, country in countries))
+    await tell(pool, contact_of(1, largest))
+    key = names.key(OURS, "acme")
+
+    known = await searching_store.known(pool, OURS, {999: key})
+
+    assert known.of_name[key].organization_id == ids.organization(OURS, largest)
 
 
 async def double_rows(asker: Asker) -> dict[str, int]:

@@ -171,6 +171,7 @@ SELECT r.pipedrive_org_id AS number, r.name_key, r.deleted,
   LEFT JOIN organizations o
     ON o.company_id = $1 AND o.organization_id = r.organization_id AND NOT o.deleted
        AND o.name IS NOT NULL
+ ORDER BY o.contact_count DESC, o.organization_id
 """
 
 
@@ -187,7 +188,9 @@ class Found(NamedTuple):
 
 
 class Known(NamedTuple):
-    """`gone` are numbers of organizations that were deleted, whatever Pipedrive's index says."""
+    """Of several organizations of a name, the one with the most contacts. `gone` are numbers of
+    organizations that were deleted, whatever Pipedrive's index says.
+    """
 
     of_number: Mapping[int, Found]
     of_name: Mapping[UUID | None, Found]
@@ -306,7 +309,7 @@ async def known(pool: db.Pool, company_id: int, keys: Mapping[int, UUID | None])
     living = [(row, _found(row)) for row in rows if row["organization_id"]]
     return Known(
         {row["number"]: found for row, found in living if row["number"] in keys},
-        {row["name_key"]: found for row, found in living if row["name_key"] is not None},
+        {row["name_key"]: found for row, found in reversed(living) if row["name_key"] is not None},
         frozenset(row["number"] for row in rows if row["deleted"] and row[3] is None),
     )
 
