@@ -6,6 +6,7 @@ Rule 2: a country that is not understood is None, and contradicts nothing.
 Rule 3: letters set apart ("N/A", "s/d") are no code, unless people say a country so ("U.S.").
 """
 
+import re
 from functools import cache, lru_cache
 
 from services.orgs.matching import words
@@ -22,6 +23,7 @@ _SPOKEN = {
     "Republic of the Congo": "CG", "Slovak Republic": "SK",
 }  # fmt: skip
 _APART = frozenset("./")
+_ZIP_AND_FOUR = re.compile(r"([0-9]{5})-[0-9]{4}")
 _PREFIXED = 2
 """Letters before a postcode's digits that only name the country ("D-10115", "CH-8001")."""
 
@@ -37,11 +39,14 @@ def country(text: str | None) -> str | None:
 
 
 def postcode(text: str | None) -> str | None:
-    """Letters and digits only, without the country's letters and without leading zeros, which
-    spreadsheets lose; three at least.
+    """Letters and digits only, without the country's letters, the four digits by which the United
+    States tell addresses apart within one, and leading zeros, which spreadsheets lose; three at
+    least.
     """
     if not text:
         return None
+    within = _ZIP_AND_FOUR.fullmatch(text.strip())
+    text = within[1] if within else text
     compact = "".join(word for word in words.split(text) if word.isascii())
     digits = compact.lstrip("abcdefghijklmnopqrstuvwxyz")
     if digits.isdigit() and len(compact) - len(digits) <= _PREFIXED:

@@ -42,10 +42,24 @@ def test_what_is_no_country_is_none(spelling: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("D-10115", "10115"), ("SW1A 1AA", "sw1a1aa"), ("01067", "1067"), ("541-0045", "5410045")],
+    [
+        ("D-10115", "10115"),
+        ("SW1A 1AA", "sw1a1aa"),
+        ("01067", "1067"),
+        ("541-0045", "5410045"),
+        ("94105-1234", "94105"),
+        (" 02134-1000 ", "2134"),
+    ],
 )
 def test_a_postcode_has_one_spelling(one: str, other: str) -> None:
     assert place.postcode(one) == place.postcode(other) is not None
+
+
+@pytest.mark.parametrize("spelling", ["94105-123", "9410-1234", "94105 1234", "01310-100"])
+def test_what_only_resembles_a_zip_code_with_four_digits_is_read_whole(spelling: str) -> None:
+    digits = spelling.replace("-", "").replace(" ", "").lstrip("0")
+
+    assert place.postcode(spelling) == digits
 
 
 @given(st.text())
