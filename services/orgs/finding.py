@@ -6,9 +6,9 @@ Rule 2: creators of one name, one core key or one domain wait for one another ac
         one of them makes it and the others find it.
 Rule 3: what a user made is in the log before it is in the store, so a rebuild has it; the worker
         that meets it there again changes nothing.
-Rule 4: one record a user made for each name. Who states a domain or a country, or none where it
-        has some, means it only if it stands with those who may have them: else there is another
-        record for these, or for the name alone.
+Rule 4: one record a user made for each name. Who states another domain or country than it was
+        made with, or none, means it only if it stands with those who may have these: else there
+        is another record for them.
 """
 
 import asyncio
@@ -97,15 +97,17 @@ async def _sought(conn: db.Connection, company_id: int, wanted: WantedOrganizati
     """What is wanted as a record: one that was made for the like, if there is one."""
     normalized = names.normalized(wanted.name)
     by_name = _described(company_id, normalized, wanted)
-    facts = f"{by_name.profile.domain or ''} {by_name.profile.country or ''}"
-    by_facts = _described(company_id, f"{normalized}\n{facts}", wanted)
+    by_facts = _described(company_id, f"{normalized}\n{_facts(by_name)}", wanted)
     stored = await record_store.load(conn, [by_name.key, by_facts.key])
     made = {key: record for key, record in stored.items() if record.lives}
     if by_facts.key in made or by_name.key not in made:
         return made.get(by_facts.key, by_name)
     of_the_name = made[by_name.key]
-    states_some = of_the_name.profile.domain or of_the_name.profile.country
-    return of_the_name if facts.isspace() and not states_some else by_facts
+    return of_the_name if _facts(of_the_name) == _facts(by_name) else by_facts
+
+
+def _facts(described: Held) -> str:
+    return f"{described.profile.domain or ''} {described.profile.country or ''}"
 
 
 async def _is_taken(conn: db.Connection, sought: Held) -> bool:

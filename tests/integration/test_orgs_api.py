@@ -304,6 +304,19 @@ async def test_a_contested_name_alone_is_none_of_those_who_have_it_and_made_once
     assert await pool.fetchval("SELECT count(*) FROM records") == 3
 
 
+async def test_what_is_made_of_a_name_contested_in_its_country_is_made_once(
+    client: Client, pool: db.Pool
+) -> None:
+    for number, website in enumerate(("acme.fr", "acme.com"), 1):
+        theirs = Organization(name="Acme", website=website, country="FR")
+        await tell(pool, told_of(number, "Acme", data=theirs))
+
+    answers = [await post(client, name="Acme", country="France") for _ in range(3)]
+
+    assert [status for status, _ in answers] == [201, 200, 200]
+    assert len({body["data"]["id"] for _, body in answers}) == 1
+
+
 async def test_a_name_alone_finds_the_one_that_a_user_made_with_a_domain(client: Client) -> None:
     _, made = await post(client, name="Acme", website="acme.de", country="DE")
 
