@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.kafka import client
+from shared.kafka.offsets import Partition
 from shared.settings import Settings
 from shared.topics import ALL
 
@@ -20,10 +21,13 @@ DEADLINE_S = 2.0
 
 
 class Standing(NamedTuple):
-    """Records of all partitions that a group reads: `done`, and `behind` their ends."""
+    """Of one partition, or of some together: records that were read, and those before the end."""
 
     done: int
     behind: int
+
+
+Partitions = Mapping[Partition, Standing]
 
 
 class Standings:
@@ -47,8 +51,8 @@ class Standings:
     async def __aexit__(self, *_: object) -> None:
         await self._close()
 
-    async def look(self) -> dict[str, Standing]:
-        """By service; those that have told nothing are left out.
+    async def look(self) -> dict[str, Partitions]:
+        """By service and partition; those that have told nothing are left out.
 
         Raises:
             Unavailable: Kafka is away, or does not let us see.
@@ -61,14 +65,14 @@ class Standings:
             await self._close()
             raise
 
-    async def _look(self) -> dict[str, Standing]:
+    async def _look(self) -> dict[str, Partitions]:
         admin, consumer = await self._connected()
         told = {service: await self._told(admin, service) for service in self._groups}
         partitions = {partition for each in told.values() for partition in each}
         if not partitions:
             return {}
         ends = await consumer.end_offsets(list(partitions))
-        return {service: _standing(each, ends) for service, each in told.items() if each}
+        return {service: _by_partition(each, ends) for service, each in told.items() if each}
 
     async def _told(self, admin: AIOKafkaAdminClient, service: str) -> dict[TopicPartition, int]:
         offsets = await admin.list_consumer_group_offsets(self._groups[service])
@@ -95,6 +99,10 @@ class Standings:
         await self._open.aclose()
 
 
-def _standing(told: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]) -> Standing:
-    behind = sum(max(ends[partition] - offset, 0) for partition, offset in told.items())
-    return Standing(sum(told.values()), behind)
+def _by_partition(
+    told: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+) -> Partitions:
+    return {
+        Partition(*partition): Standing(offset, max(ends[partition] - offset, 0))
+        for partition, offset in told.items()
+    }

@@ -3,22 +3,25 @@ stands in the same partitions, behind all that a sync has put there.
 
 Rule 1: a sync is ahead of each of its readers by about as much as that one reads in AHEAD_S, and
         by LEAST records in any case, so that nobody runs dry.
-Rule 2: a reader that does not get on for STILL_S is not waited for until it does: a service that
-        is taken out of use holds up no sync.
+Rule 2: what stands in a partition in which a reader does not get on for STILL_S is not waited for
+        until it does: neither a service that is taken out of use nor one instance of several that
+        stands still holds up a sync.
 Rule 3: nothing depends on it: where Kafka does not tell, the sync goes on.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared import heart, lifecycle
 from shared.errors import Unavailable
-from shared.kafka.standing import Standing, Standings
+from shared.kafka.offsets import Partition
+from shared.kafka.standing import Partitions, Standing, Standings
 from shared.observability import SYNC_HELD
 
 log = logging.getLogger(__name__)
@@ -30,24 +33,46 @@ LEAST: Final = 500
 """A page. On a slow machine more would be seconds."""
 LOOK_S: Final = 0.5
 STILL_S: Final = 60.0
+TELL_S: Final = 10.0
 RATE_S: Final = 5.0
 """How far back a reader's rate is measured."""
 
 
+class Stretch(NamedTuple):
+    """A partition as it was seen, and since when, in seconds, nothing of it has been read."""
+
+    standing: Standing
+    since: float
+
+
 @dataclass(slots=True)
 class Reader:
-    """What was seen of one service: at what times, in seconds, and how it stood."""
+    """What was seen of one service: its partitions, and at what times, in seconds, how it stood in
+    those in which it gets on.
+    """
 
     seen: deque[tuple[float, Standing]] = field(default_factory=deque)
-    moved_at: float = 0.0
+    gets_on: bool = True
+    _stretches: dict[Partition, Stretch] = field(default_factory=dict)
 
-    def note(self, standing: Standing, now: float) -> None:
-        before = self.seen[-1][1] if self.seen else None
-        if before is None or not before.behind or standing.done != before.done:
-            self.moved_at = now
-        self.seen.append((now, standing))
+    def note(self, partitions: Partitions, now: float) -> None:
+        self._stretches = {
+            place: Stretch(standing, self._since(place, standing, now))
+            for place, standing in partitions.items()
+        }
+        waiting = [each for each in self._stretches.values() if each.standing.behind]
+        moving = [each.standing.behind for each in waiting if now - each.since < STILL_S]
+        self.gets_on = bool(moving) or not waiting
+        done = sum(standing.done for standing in partitions.values())
+        self.seen.append((now, Standing(done, sum(moving))))
         while now - self.seen[0][0] > RATE_S:
             self.seen.popleft()
+
+    def _since(self, place: Partition, standing: Standing, now: float) -> float:
+        before = self._stretches.get(place)
+        if before is None or not before.standing.behind or before.standing.done != standing.done:
+            return now
+        return before.since
 
     def rate(self) -> float:
         """Records a second."""
@@ -56,8 +81,8 @@ class Reader:
 
     def is_waited_for(self, added: int) -> bool:
         """Of `added` records it was not seen yet whether they were read."""
-        now, standing = self.seen[-1]
-        if now - self.moved_at >= STILL_S:
+        _, standing = self.seen[-1]
+        if not self.gets_on:
             return False
         return standing.behind + added > max(LEAST, AHEAD_S * self.rate())
 
@@ -68,32 +93,39 @@ class Backpressure:
     def __init__(self, standings: Standings) -> None:
         self._standings = standings
         self.readers: dict[str, Reader] = {}
+        self._in_sight: frozenset[str] = frozenset()
         self._looking = asyncio.Lock()
         self._looked_at = 0.0
         self._added = 0
 
     async def hold(self, records: int, stop: asyncio.Event) -> None:
         """Until there is room for these, or the process is to stop."""
-        began = time.monotonic()
+        told_at = time.monotonic() + TELL_S
         while not stop.is_set():
             heart.beat()
+            began = time.monotonic()
             async with self._looking:
-                if time.monotonic() - self._looked_at >= LOOK_S:
+                if began - self._looked_at >= LOOK_S:
                     await self._look()
-            if not any(reader.is_waited_for(self._added) for reader in self.readers.values()):
+            seen = [(name, self.readers[name]) for name in sorted(self._in_sight)]
+            late = [name for name, reader in seen if reader.is_waited_for(self._added)]
+            if not late:
                 break
+            if began >= told_at:
+                log.info("sync_held", extra={"readers": late})
+                told_at = math.inf
             await lifecycle.wait_or_stop(LOOK_S, stop)
+            SYNC_HELD.inc(time.monotonic() - began)
         self._added += records
-        SYNC_HELD.inc(time.monotonic() - began)
 
     async def _look(self) -> None:
-        found: Mapping[str, Standing] = {}
+        found: Mapping[str, Partitions] = {}
         try:
             found = await self._standings.look()
         except Unavailable as trouble:
             log.info("readers_not_seen", extra={"reason": str(trouble)})
         now = time.monotonic()
         self._looked_at, self._added = now, 0
-        self.readers = {name: self.readers.get(name, Reader()) for name in found}
-        for name, standing in found.items():
-            self.readers[name].note(standing, now)
+        self._in_sight = frozenset(found)
+        for name, partitions in found.items():
+            self.readers.setdefault(name, Reader()).note(partitions, now)

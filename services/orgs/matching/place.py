@@ -23,7 +23,7 @@ _SPOKEN = {
     "Republic of the Congo": "CG", "Slovak Republic": "SK",
 }  # fmt: skip
 _APART = frozenset("./")
-_ZIP_AND_FOUR = re.compile(r"([0-9]{5})-[0-9]{4}")
+_ZIP_AND_FOUR = re.compile(r"(?:[A-Za-z]{1,2}[ -]?)?([0-9]{5})-[0-9]{4}")
 _PREFIXED = 2
 """Letters before a postcode's digits that only name the country ("D-10115", "CH-8001")."""
 

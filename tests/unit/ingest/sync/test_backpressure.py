@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from services.ingest.sync.backpressure import AHEAD_S, LEAST, LOOK_S, RATE_S, STILL_S, Reader
+from shared.kafka.offsets import Partition
 from shared.kafka.standing import Standing
 
 PACE = 4_000
@@ -12,10 +13,12 @@ PACE = 4_000
 MOST = int(AHEAD_S * PACE)
 
 
-def seen(standings: Iterable[Standing], *, every_s: float = LOOK_S) -> Reader:
+def seen(*partitions: Iterable[Standing], every_s: float = LOOK_S) -> Reader:
+    """Each look at all of them."""
     reader = Reader()
-    for number, standing in enumerate(standings):
-        reader.note(standing, number * every_s)
+    for number, standings in enumerate(zip(*partitions, strict=True)):
+        places = {Partition("a topic", place): each for place, each in enumerate(standings)}
+        reader.note(places, number * every_s)
     return reader
 
 
@@ -53,6 +56,16 @@ def test_one_that_does_not_get_on_is_waited_for_no_longer_until_it_does() -> Non
     assert seen([*stuck, Standing(6, LEAST + 1)]).is_waited_for(0)
 
 
+def test_what_one_instance_of_several_does_not_read_is_not_waited_for() -> None:
+    looks = int(STILL_S / LOOK_S) + 1
+    stuck = [Standing(5, LEAST + 1)] * looks
+    moving = [Standing(number, 1) for number in range(looks)]
+
+    assert seen(stuck[:-1], moving[:-1]).is_waited_for(0)
+    assert not seen(stuck, moving).is_waited_for(0)
+    assert seen(stuck, moving).is_waited_for(LEAST)
+
+
 def test_one_that_had_nothing_to_read_for_long_has_not_stood_still() -> None:
     idle = [Standing(5, 0), Standing(5, 0), Standing(5, LEAST + 1)]
 
@@ -61,7 +74,7 @@ def test_one_that_had_nothing_to_read_for_long_has_not_stood_still() -> None:
 
 def test_what_was_seen_long_ago_says_nothing_of_its_pace() -> None:
     reader = seen(steady(0))
-    reader.note(Standing(10**9, MOST), 1_000.0)
+    reader.note({Partition("a topic", 0): Standing(10**9, MOST)}, 1_000.0)
 
     assert reader.rate() == 0
     assert len(reader.seen) <= RATE_S / LOOK_S + 1
