@@ -73,7 +73,7 @@ async def test_a_score_that_a_rebuild_makes_another_is_told_and_stands_in_the_hi
 
         assert await live.history(7) == [(None, 1, "event", "person-7-1")]
         assert await live.history(8) == [
-            (None, 1, "event", "lead-a-1"),
+            (None, 1, "event", "person-8-1"),
             (1, 2, "rebuild", None),
         ]
         assert await live.history(9) == [(None, 1, "rebuild", None)]
