@@ -44,6 +44,8 @@ AT_ONCE = 100
 HINT_EVERY_S = 0.5
 """A sync goes by it, so as not to run too far ahead of those who read the log."""
 HINT_DEADLINE_S = 2.0
+HINT_AGAIN_S = 10.0
+"""After one that failed: records are not to wait for hints."""
 STUCK_S = 30.0
 START_S = 20.0
 SESSION_MS = 10_000
@@ -97,7 +99,7 @@ class Consumer:
         self._consumer: AIOKafkaConsumer | None = None
         self._progressed_at = time.monotonic()
         self._hinted: dict[TopicPartition, int] = {}
-        self._hinted_at = 0.0
+        self._hint_at = 0.0
         self._pace = pace
         self._rest_s = 0.0
         self._restart_waits = lifecycle.waits()
@@ -325,9 +327,9 @@ class Consumer:
         self._aside.update(item.place for item in items)
 
     async def _hint(self, consumer: AIOKafkaConsumer) -> None:
-        if time.monotonic() - self._hinted_at < HINT_EVERY_S:
+        if time.monotonic() < self._hint_at:
             return
-        self._hinted_at = time.monotonic()
+        self._hint_at = time.monotonic() + HINT_EVERY_S
         hint = self._assignment.hint(self._hinted)
         if not hint:
             return
@@ -336,6 +338,7 @@ class Consumer:
                 await consumer.commit(hint)
             self._hinted |= hint
         except (KafkaError, TimeoutError) as error:
+            self._hint_at = time.monotonic() + HINT_AGAIN_S
             log.debug("offset_hint_failed", extra={"reason": repr(error)})
 
     async def ends(self) -> dict[Partition, int]:
