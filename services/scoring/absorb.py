@@ -17,7 +17,7 @@ import asyncpg
 
 from services.scoring import sources
 from services.scoring.families import Key
-from services.scoring.sources import Source
+from services.scoring.sources import Fields, Source
 from shared import db, events, register
 from shared.kafka.consumer import Received
 from shared.register import Register, Write
@@ -70,23 +70,31 @@ async def _merge(conn: db.Connection, source: Source, incoming: Incoming) -> Tou
         if row is old or row == old:
             continue
         (changed if key in rows else fresh).append(_columns(source, key, row))
-        touched |= {each: causes[each] for each in _concerned(source, key, old, row)}
+        touched |= causes
     await _save(conn, source, fresh, changed)
     return touched
 
 
 def _applied(
-    source: Source, key: RowKey, row: Register, writes: Iterable[Write]
+    source: Source, key: RowKey, old: Register, writes: Iterable[Write]
 ) -> tuple[Register, Touched]:
-    """The row after the writes, and who was concerned by any: the last that changed what counts
-    is the cause, not one that came after it and said nothing new.
+    """The row after the writes, and whom they concern: the last that changed what counts is the
+    cause, not one that came after it and said nothing new.
     """
+    row, first = old, _counts(source, old)
+    counts = first
     causes: Touched = {}
     for write in writes:
-        before, row = row, register.apply(row, write)
+        before, row = counts, register.apply(row, write)
+        counts = _counts(source, row)
         cause = Cause("event", source.topic, write.stamp.event_id)
-        causes |= dict.fromkeys(_concerned(source, key, before, row), cause)
-    return row, causes
+        causes |= dict.fromkeys(_concerned(source, key, before, counts), cause)
+    return row, {each: causes[each] for each in _concerned(source, key, first, counts)}
+
+
+def _counts(source: Source, row: Register) -> Fields | None:
+    """Null of a row that nothing was told of yet."""
+    return None if row.stamp == register.NEVER else source.counts(row)
 
 
 async def _save(
@@ -116,15 +124,16 @@ def _row_id(source: Source, entity_id: str) -> int | str:
     return events.number(entity_id) if source.has_numbers else entity_id
 
 
-def _concerned(source: Source, key: RowKey, old: Register, row: Register) -> set[Key]:
-    before, after = source.counts(old), source.counts(row)
+def _concerned(
+    source: Source, key: RowKey, before: Fields | None, after: Fields | None
+) -> set[Key]:
     company_id = key[0]
+    sides = [side for side in (before, after) if side] if before != after else []
     if source is not sources.PERSONS:
-        sides = () if before == after else (before, after)
-        return {(company_id, side["person_id"]) for side in sides if side}
-    if before == after and old.stamp != register.NEVER:
+        return {(company_id, side["person_id"]) for side in sides}
+    if not sides:
         return set()
-    merged = {side["merged_into"] for side in (before, after) if side} - {None}
+    merged = {side["merged_into"] for side in sides} - {None}
     return {(company_id, person_id) for person_id in merged | {key[1]}}
 
 

@@ -132,10 +132,12 @@ def _person_counts(row: Register) -> Fields:
 
 
 def _activity_counts(row: Register) -> Fields | None:
+    if not _is_someones(row):
+        return None
     counted = {name: row.fields[name] for name in ("person_id", "kind", "due_date")}
     counted["moment"] = bodies.moment(row.fields)
     has_time = counted["due_date"] is not None or counted["moment"] is not None
-    return counted if _is_someones(row) and has_time else None
+    return counted if has_time else None
 
 
 def _deal_counts(row: Register) -> Fields | None:
