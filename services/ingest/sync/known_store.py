@@ -52,19 +52,25 @@ SELECT heard.*, 0
  WHERE held.version < EXCLUDED.version
 """
 
-# What was told since the page was asked for need not be on it.
-SUSPECT_STRETCH = """
+# What was told since the rows were asked for need not be among them. There may be 100,000:
+# `<> ALL` would compare each with each, and so might a join by a plan for fewer.
+SUSPECT_ALL_BUT = """
 INSERT INTO suspects (sync_id, list, place)
 SELECT $1, $4::text, place
   FROM (SELECT place
           FROM known
          WHERE company_id = $2 AND entity = $3 AND list = $4::text
-           AND place > $5 AND ($6::bytea IS NULL OR place <= $6)
-           AND NOT deleted AND version < $7
+           AND NOT deleted AND version < $5
+           {within}
         EXCEPT
-        SELECT * FROM unnest($8::bytea[])) AS missing (place)
+        {shown}) AS missing (place)
     ON CONFLICT DO NOTHING
 """
+
+SUSPECT_STRETCH = SUSPECT_ALL_BUT.format(
+    within="AND place > $6 AND ($7::bytea IS NULL OR place <= $7)",
+    shown="SELECT * FROM unnest($8::bytea[])",
+)
 
 SUSPECTS = """
 SELECT place
@@ -152,7 +158,7 @@ async def suspect(
     shown: Sequence[bytes],
 ) -> None:
     """`listed` is the company, entity and list."""
-    await conn.execute(SUSPECT_STRETCH, sync_id, *listed, *stretch, asked_us, list(shown))
+    await conn.execute(SUSPECT_STRETCH, sync_id, *listed, asked_us, *stretch, list(shown))
 
 
 async def suspects(conn: Connection, sync_id: UUID, in_list: str, limit: int) -> list[bytes]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from services.ingest.sync.known_store import SUSPECT_ALL_BUT
 from services.ingest.sync.offsets import Key
 from shared.db import Connection
 
@@ -16,19 +17,9 @@ ADD = "INSERT INTO walked (sync_id, list, ids, sorts) VALUES ($1, $2, $3, $4)"
 
 KEYS = "SELECT ids, sorts FROM walked WHERE sync_id = $1 AND list = $2"
 
-# What was told since the walk began need not have been shown. There may be 100,000 rows: `<> ALL`
-# would compare each with each, and so might a join by a plan for fewer.
-SUSPECT = """
-INSERT INTO suspects (sync_id, list, place)
-SELECT $1, $4::text, place
-  FROM (SELECT place
-          FROM known
-         WHERE company_id = $2 AND entity = $3 AND list = $4::text
-           AND NOT deleted AND version < $5
-        EXCEPT
-        SELECT unnest(ids) FROM walked WHERE sync_id = $1 AND list = $4::text) AS missing (place)
-    ON CONFLICT DO NOTHING
-"""
+SUSPECT = SUSPECT_ALL_BUT.format(
+    within="", shown="SELECT unnest(ids) FROM walked WHERE sync_id = $1 AND list = $4::text"
+)
 
 FORGET = "DELETE FROM walked WHERE sync_id = $1 AND list = $2"
 
