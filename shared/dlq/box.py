@@ -82,6 +82,8 @@ async def overtaken(settings: Settings, chosen: Collection[Letter]) -> frozenset
         Unavailable: Kafka is away.
     """
     states = {_place(letter) for letter in chosen if letter.topic in COMPACTED}
+    if not states:
+        return frozenset()
     there = {topic for topic, _, _ in states} & await existing(settings)
     if not there:
         return frozenset()
