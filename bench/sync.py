@@ -234,8 +234,7 @@ async def measure(chosen: argparse.Namespace) -> None:
         # Without a word of the day it would be held to the share of a small plan.
         unlimited = ("--burst", "0", "--daily-tokens", "100000000", "--generated", sizes)
         async with double(running.folder, COMPANY, *unlimited) as pipedrive:
-            hook = {"webhook_user": stage.HOOK[0], "webhook_password": stage.HOOK[1]}
-            running.write_tenants([{**a_tenant(COMPANY), **pipedrive.tenant(), **hook}])
+            running.write_tenants([{**a_tenant(COMPANY), **pipedrive.tenant(), **stage.TENANT}])
             services = await running.start_all()
             for number in range(2, chosen.projectors + 1):
                 services[f"{PROJECTOR}-{number}"] = running.start("query", PROJECTOR)

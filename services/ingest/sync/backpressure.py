@@ -38,7 +38,7 @@ RATE_S: Final = 5.0
 """How far back a reader's rate is measured."""
 
 
-class Stretch(NamedTuple):
+class Sighting(NamedTuple):
     """A partition as it was seen, and since when, in seconds, nothing of it has been read."""
 
     standing: Standing
@@ -53,14 +53,14 @@ class Reader:
 
     seen: deque[tuple[float, Standing]] = field(default_factory=deque)
     gets_on: bool = True
-    _stretches: dict[Partition, Stretch] = field(default_factory=dict)
+    _sighted: dict[Partition, Sighting] = field(default_factory=dict)
 
     def note(self, partitions: Partitions, now: float) -> None:
-        self._stretches = {
-            place: Stretch(standing, self._since(place, standing, now))
+        self._sighted = {
+            place: Sighting(standing, self._since(place, standing, now))
             for place, standing in partitions.items()
         }
-        waiting = [each for each in self._stretches.values() if each.standing.behind]
+        waiting = [each for each in self._sighted.values() if each.standing.behind]
         moving = [each.standing.behind for each in waiting if now - each.since < STILL_S]
         self.gets_on = bool(moving) or not waiting
         done = sum(standing.done for standing in partitions.values())
@@ -69,7 +69,7 @@ class Reader:
             self.seen.popleft()
 
     def _since(self, place: Partition, standing: Standing, now: float) -> float:
-        before = self._stretches.get(place)
+        before = self._sighted.get(place)
         if before is None or not before.standing.behind or before.standing.done != standing.done:
             return now
         return before.since
@@ -82,9 +82,7 @@ class Reader:
     def is_waited_for(self, added: int) -> bool:
         """Of `added` records it was not seen yet whether they were read."""
         _, standing = self.seen[-1]
-        if not self.gets_on:
-            return False
-        return standing.behind + added > max(LEAST, AHEAD_S * self.rate())
+        return self.gets_on and standing.behind + added > max(LEAST, AHEAD_S * self.rate())
 
 
 class Backpressure:
