@@ -12,8 +12,7 @@ from uuid import UUID
 
 import orjson
 from aiohttp import hdrs, web
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, ValidationError
 
 from shared import encodings
 from shared.auth import Authenticator, Identity, Session, Unauthenticated
@@ -28,14 +27,6 @@ READ_S = web.AppKey("read_s", float)
 LONGEST_READ_S = 15.0
 RETRY_AFTER_S = "2"
 JSON_TYPE = "application/json"
-
-
-class Json(BaseModel):
-    """A body of ours: camelCase outside, snake_case inside."""
-
-    model_config = ConfigDict(
-        frozen=True, alias_generator=to_camel, populate_by_name=True, extra="forbid"
-    )
 
 
 class Refused(Exception):

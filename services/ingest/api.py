@@ -19,10 +19,11 @@ from shared import ready
 from shared.encodings import Undecodable
 from shared.errors import Unavailable
 from shared.events import MODELS
+from shared.json_model import Json
 from shared.observability import WEBHOOKS
 from shared.openapi import Endpoint
 from shared.tenants import Tenant, Tenants
-from shared.web import RETRY_AFTER_S, Json, Refused, decoded, raw, received
+from shared.web import RETRY_AFTER_S, Refused, decoded, raw, received
 
 REALM = 'Basic realm="my500", charset="UTF-8"'
 UNREAD = "unknown"

@@ -11,7 +11,7 @@ from services.orgs import names
 from services.orgs.matching.decision import Rule
 from services.orgs.matching.explaining import Why
 from services.orgs.organization_store import Organization
-from shared.web import Json
+from shared.json_model import Json
 
 LONGEST_NAME = 255
 LONGEST_TEXT = 1_000

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from services.orgs.answers import OrganizationAnswer
 from services.orgs.judging.answers import RecordAnswer
-from shared.web import Json
+from shared.json_model import Json
 
 
 class AliasAnswer(Json):

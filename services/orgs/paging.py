@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from shared.web import Json
+from shared.json_model import Json
 
 
 class PageQuery(Json):

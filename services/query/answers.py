@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from services.query import cursor
 from services.query.contact import SECOND
 from services.query.cursor import Key, OrganizationKey
-from shared.web import Json
+from shared.json_model import Json
 
 
 class Row(Protocol):

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from services.query import cursor
 from services.query.cursor import Key, OrganizationKey
 from shared import positions
-from shared.web import Json
+from shared.json_model import Json
 
 LIMIT = 20
 MOST = 500

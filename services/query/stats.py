@@ -17,7 +17,7 @@ from services.query.paging import Bucket
 from services.query.reading import Read, open_ended
 from services.query.request import WARMNESS, After
 from shared import db
-from shared.web import Json
+from shared.json_model import Json
 
 WEEKS: Final = 12
 TOP: Final = 20

@@ -14,7 +14,7 @@ from services.scoring.signals import Signals
 from services.scoring.weights import Weights
 from shared import ids
 from shared.events import BIGINT_MAX
-from shared.web import Json
+from shared.json_model import Json
 
 
 class ScoreComponent(Json):

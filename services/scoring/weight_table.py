@@ -12,19 +12,12 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from services.scoring import weights
 from services.scoring.signals import WORTH_LIMIT
 from services.scoring.weights import Rates, Weights
+from shared.json_model import Json
 
 MOST_POINTS = 10
 MOST_STEPS = 20
@@ -34,22 +27,14 @@ Points = Annotated[int, Field(strict=True, ge=0, le=MOST_POINTS)]
 Days = Annotated[int, Field(strict=True, ge=1, le=LONGEST_DAYS)]
 
 
-class Written(BaseModel):
-    """As it stands in JSON: names in camelCase, and none that is not known."""
-
-    model_config = ConfigDict(
-        frozen=True, alias_generator=to_camel, populate_by_name=True, extra="forbid"
-    )
-
-
-class DealStep(Written):
+class DealStep(Json):
     """What deals worth more than `above` in all give."""
 
     above: float = Field(strict=True, ge=0, le=WORTH_LIMIT, allow_inf_nan=False)
     points: Points
 
 
-class RecencyStep(Written):
+class RecencyStep(Json):
     """What a last activity less than `within_days` ago gives."""
 
     within_days: Days
@@ -65,7 +50,7 @@ _DEFAULT_RECENCY = tuple(
 )
 
 
-class WeightTable(Written):
+class WeightTable(Json):
     """What each sign of warmth is worth. What is left out has its default."""
 
     email: Points = weights.DEFAULT.email

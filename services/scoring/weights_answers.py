@@ -14,7 +14,7 @@ from services.scoring.rescoring_store import Progress
 from services.scoring.weight_table import WeightTable
 from services.scoring.weights import Rates
 from shared import ids
-from shared.web import Json
+from shared.json_model import Json
 
 REASON_CHARS = 500
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, model_validator
 
-from shared.web import Json
+from shared.json_model import Json
 
 LONGEST_NAME: Final = 255
 LONGEST_POINT: Final = 254

@@ -20,8 +20,8 @@ from services.ingest.sync import lists, steps
 from services.ingest.sync.connection_store import Link
 from services.ingest.sync.steps import Act, Mode
 from services.ingest.sync.sync_store import Sync
+from shared.json_model import Json
 from shared.pipedrive.budget import Usage
-from shared.web import Json
 
 SHORTEST_S: Final = 0.1
 NOT_CONNECTED: Final = "No webhook of ours has been registered: connect the company."

@@ -17,7 +17,7 @@ from services.orgs.matching import score
 from services.orgs.matching.asking import Was
 from services.orgs.matching.features import Features
 from services.orgs.paging import Pagination
-from shared.web import Json
+from shared.json_model import Json
 
 LONGEST_REASON = 500
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from services.orgs.searching import highlight as searching_highlight
 from services.orgs.searching import terms as searching_terms
 from services.orgs.searching.store import Found
-from shared.web import Json
+from shared.json_model import Json
 
 LONGEST_QUERY = 100
 MOST = 50

@@ -9,7 +9,7 @@ from pydantic import Field
 from services.query.answers import Contact, Pagination
 from services.query.searching import highlighting
 from services.query.searching.asking import Asked, Token
-from shared.web import Json
+from shared.json_model import Json
 
 Ranges = list[tuple[int, int]]
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field, field_validator, model_validator
 
 from services.query.request import LIMIT, MOST, WARMNESS, After, Filters, Given
-from shared.web import Json
+from shared.json_model import Json
 
 MOST_TEXT = 200
 DEEPEST = 1000

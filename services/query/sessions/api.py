@@ -22,8 +22,9 @@ from services.query.sessions.revoking import Revoker
 from services.query.sessions.seen import Sessions
 from shared import auth, db
 from shared.auth import Session
+from shared.json_model import Json
 from shared.openapi import Endpoint
-from shared.web import Json, Refused, answer, body, query, session, storable
+from shared.web import Refused, answer, body, query, session, storable
 
 SIGNED = {401: "There is no valid token"}
 ENDING = {

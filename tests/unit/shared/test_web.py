@@ -12,14 +12,15 @@ from pydantic import Field
 from shared import heart, web
 from shared.app import Health, application
 from shared.errors import Unavailable
+from shared.json_model import Json
 from shared.openapi import Endpoint
 
 
-class Paging(web.Json):
+class Paging(Json):
     page_size: int = Field(20, ge=1, le=500, description="rows a page")
 
 
-class Named(web.Json):
+class Named(Json):
     """A name."""
 
     full_name: str
