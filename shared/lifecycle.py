@@ -188,7 +188,7 @@ class Outage:
         self._waits = waits()
         self._told = False
 
-    def goes_on(self, reason: Unavailable) -> float:
+    def goes_on(self, reason: Exception) -> float:
         """Seconds until the next try."""
         OUTAGE_WAITS.labels(self._loop).inc()
         if not self._told:

@@ -102,7 +102,7 @@ class Consumer:
         self._hint_at = 0.0
         self._pace = pace
         self._rest_s = 0.0
-        self._restart_waits = lifecycle.waits()
+        self._outage = lifecycle.Outage("consumer")
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -112,7 +112,7 @@ class Consumer:
             except (Broken, Unavailable) as trouble:
                 CONSUMER_RESTARTS.labels(type(trouble).__name__).inc()
                 log.warning("consumer_restarts", extra={"reason": str(trouble)})
-                await lifecycle.wait_or_stop(next(self._restart_waits), stop)
+                await lifecycle.wait_or_stop(self._outage.goes_on(trouble), stop)
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Measure lag, and notice a consumer that stands still (rule 5). Tables that its work
@@ -125,6 +125,8 @@ class Consumer:
                 continue  # Kafka is away: standing still is right
             if not behind:
                 self._progressed_at = time.monotonic()
+                if self._assignment.joined:
+                    self._outage.is_over()  # nothing need come for it to be known
             if time.monotonic() - self._progressed_at > STUCK_S and not self._assignment.busy:
                 self._assignment.broken = Broken(f"{behind} records behind and standing still")
                 self._progressed_at = time.monotonic()
@@ -245,7 +247,7 @@ class Consumer:
 
     async def _persist(self, items: list[Item], epoch: int, stop: asyncio.Event) -> bool:
         """Commit a part, waiting out outages. False: given up to a stop or to another epoch."""
-        for wait in lifecycle.waits():
+        while True:
             heart.beat()
             if epoch != self._assignment.epoch:
                 await self._assignment.resume()
@@ -257,12 +259,11 @@ class Consumer:
                 await self._assignment.resume()
                 return False
             except Unavailable as outage:
-                log.warning("batch_waits", extra={"reason": str(outage), "records": len(items)})
-                if await lifecycle.wait_or_stop(wait, stop):
+                log.debug("batch_waits", extra={"reason": str(outage), "records": len(items)})
+                if await lifecycle.wait_or_stop(self._outage.goes_on(outage), stop):
                     return False
             else:
                 return not stop.is_set()
-        return False
 
     async def _commit(self, items: list[Item], epoch: int, stop: asyncio.Event) -> None:
         began = time.perf_counter()
@@ -292,7 +293,7 @@ class Consumer:
 
     def _committed(self, items: list[Item], seconds: float) -> None:
         self._progressed_at = time.monotonic()
-        self._restart_waits = lifecycle.waits()
+        self._outage.is_over()
         fresh = sum(not item.attempts for item in items)
         dead = sum(item.is_fresh_poison for item in items)
         self._limit.record(records=fresh, dead=dead, now=self._progressed_at)

@@ -18,12 +18,14 @@ from shared import db, lifecycle, service, topics
 from shared.errors import Poison, Unavailable
 from shared.events import Action, Note, NoteChange, Source, dump
 from shared.kafka import assignment
+from shared.kafka import consumer as kafka_consumer
 from shared.kafka import dead_letters as kafka_dead_letters
 from shared.kafka.assignment import Assignment
 from shared.kafka.client import MAX_MESSAGE_BYTES, physical
 from shared.kafka.consumer import AfterCommit, Apply, Consumer, Received
 from shared.kafka.dead_letters import ATTEMPTS
 from shared.kafka.publisher import Publisher, Record
+from shared.observability import OUTAGE_WAITS
 from shared.rebuild import command as rebuild
 from shared.rebuild import schemas
 from shared.rebuild.plan import Plan
@@ -352,6 +354,66 @@ async def test_two_members_share_the_partitions_and_a_rebalance_doubles_nothing(
     assert set(shares) == {"first", "second"}
 
 
+async def test_an_outage_is_told_once_each_way_however_often_a_batch_is_tried(
+    settings: StoreSettings,
+    pool: db.Pool,
+    publisher: Publisher,
+    database_url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    count = OUTAGE_WAITS.labels("consumer")._value.get
+
+    async with (
+        proxy.before(database_url) as link,
+        db.pool(proxy.through(database_url, link), SCHEMA, size=2) as breakable,
+        holding(settings, breakable, publisher),
+    ):
+        before = count()
+
+        async def has_waited() -> bool:
+            return bool(count() >= before + 3)
+
+        await link.turn(Weather.REFUSED)
+        await publisher.publish([a_note_of_one_key(10)])
+        await until(has_waited)
+        await link.turn(Weather.FAIR)
+        await until(has_noted(pool, 11))
+        await until(lambda: is_told(caplog, "outage_ended"))
+
+    assert times_told(caplog, "outage_began") == times_told(caplog, "outage_ended") == 1
+
+
+async def test_the_end_of_an_outage_is_told_where_nothing_is_to_be_applied(
+    settings: StoreSettings,
+    pool: db.Pool,
+    publisher: Publisher,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(kafka_consumer, "STUCK_S", 1.0)
+
+    async with (
+        proxy.before(database_url) as link,
+        db.pool(proxy.through(database_url, link), SCHEMA, size=2) as breakable,
+    ):
+        await link.turn(Weather.REFUSED)
+        async with consuming(settings, breakable, publisher):
+            await until(lambda: is_told(caplog, "outage_began"))
+            assert not times_told(caplog, "outage_ended")
+
+            await link.turn(Weather.FAIR)
+            await until(lambda: is_told(caplog, "outage_ended"))
+
+
+def times_told(caplog: pytest.LogCaptureFixture, message: str) -> int:
+    return sum(record.message == message for record in caplog.records)
+
+
+async def is_told(caplog: pytest.LogCaptureFixture, message: str) -> bool:
+    return times_told(caplog, message) > 0
+
+
 async def test_a_zombie_is_fenced_off_by_the_store(
     settings: StoreSettings, pool: db.Pool, publisher: Publisher
 ) -> None:
@@ -407,9 +469,6 @@ async def test_a_batch_that_waits_through_a_crash_and_a_rebalance_leaves_no_hole
     monkeypatch.setattr(assignment, "DRAIN_S", 0.1)
     monkeypatch.setattr(lifecycle, "FIRST_WAIT_S", 4.0)
 
-    async def waits() -> bool:
-        return any(record.message == "batch_waits" for record in caplog.records)
-
     async with (
         proxy.before(database_url) as link,
         db.pool(proxy.through(database_url, link), SCHEMA, size=2) as breakable,
@@ -417,7 +476,7 @@ async def test_a_batch_that_waits_through_a_crash_and_a_rebalance_leaves_no_hole
     ):
         await link.turn(Weather.REFUSED)
         await publisher.publish([a_note_of_one_key(n) for n in range(10, 20)])
-        await until(waits)
+        await until(lambda: is_told(caplog, "outage_began"))
         await takes_back_the_last_commits(pool)
         partitions = held_by(held)
         await held.on_partitions_revoked(partitions)
