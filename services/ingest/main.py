@@ -13,6 +13,7 @@ from services.ingest import origins, readiness, storage
 from services.ingest.api import Door
 from services.ingest.commands import role as commands_role
 from services.ingest.intake import Intake
+from services.ingest.preparing import Prepared
 from services.ingest.settings import IngestSettings
 from services.ingest.sync import role as sync_role
 from shared import lifecycle, service
@@ -22,15 +23,15 @@ from shared.errors import Unavailable
 from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
 from shared.openapi import Endpoint
+from shared.pipedrive.budget import Budget
+from shared.pipedrive.client import Clients
 from shared.tenants import Tenants
-from shared.topics import ALL, WEBHOOKS
 
 log = logging.getLogger(__name__)
 
 ROLES = ("api", sync_role.ROLE)
 PRODUCER_S = 5.0
 """Until a producer is given up. No webhook waits that long: the spool takes it before."""
-TOPICS = tuple(topic for topic in ALL if "ingest" in topic.producers)
 
 
 async def main(arguments: Sequence[str]) -> None:
@@ -38,13 +39,12 @@ async def main(arguments: Sequence[str]) -> None:
     settings = IngestSettings()
     configure_logs(settings.log_level)
     tenants = Tenants(settings.tenants_file)
-    prepared = asyncio.Event()
+    prepared = Prepared(settings)
 
     async def prepare(stop: asyncio.Event) -> None:
         # Beside the server and not before it: who is turned away by a closed port knows less
         # than who is told 503.
-        await service.prepare_topics(settings, TOPICS, stop, dead_letters=[WEBHOOKS])
-        prepared.set()
+        await prepared.make(stop)
         await lifecycle.idle(stop)
 
     async def tenants_known() -> None:
@@ -54,10 +54,14 @@ async def main(arguments: Sequence[str]) -> None:
     with lifecycle.stop_on_signal() as stop:
         async with (
             Publisher(settings, deadline_s=PRODUCER_S) as publisher,
-            storage.stored(settings, publisher, prepared.is_set) as (outlet, draining),
-            sync_role.assembled(settings, tenants) as sync,
+            storage.stored(settings, publisher, prepared.topics.is_set) as (outlet, draining),
+            Budget(
+                settings.redis_url.get_secret_value(), sync_share=settings.sync_daily_share
+            ) as budget,
+            Clients(tenants, budget) as clients,
+            sync_role.assembled(settings, tenants, budget, clients, prepared) as sync,
             commands_role.assembled(
-                settings, tenants, sync.parts.clients, publisher, outlet
+                settings, tenants, clients, publisher, outlet, prepared
             ) as commands,
         ):
             door = Door(tenants, Intake(outlet), settings.max_body_bytes)
@@ -84,7 +88,7 @@ async def main(arguments: Sequence[str]) -> None:
                 draining.run,
                 draining.tend,
                 tenants.watch,
-                sync.run if sync_role.ROLE in roles else sync.prepare_and_idle,
+                *((sync.run,) if sync_role.ROLE in roles else ()),
                 commands.run,
                 server(app, host=settings.host, port=settings.port),
                 stop=stop,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.ingest.sync import SCHEMA, role
+from services.ingest.preparing import MIGRATIONS, SCHEMA
 from shared import db, service
 from tests.support import synchronised
 from tests.support.infra import Infra
@@ -16,7 +16,7 @@ from tests.support.synchronised import Company
 @pytest.fixture
 async def ingest_conn(database_url: str) -> AsyncIterator[db.Connection]:
     """To a store of ingest's of its own."""
-    await service.prepare_store(database_url, SCHEMA, role.MIGRATIONS, asyncio.Event())
+    await service.prepare_store(database_url, SCHEMA, MIGRATIONS, asyncio.Event())
     made = await db.connect(database_url, SCHEMA)
     yield made
     await made.close()

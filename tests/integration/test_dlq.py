@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from services.ingest import redelivery
-from services.ingest.main import TOPICS
+from services.ingest.preparing import TOPICS
 from shared import db, service, topics
 from shared.dlq import command
 from shared.errors import Poison

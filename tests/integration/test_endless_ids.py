@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from services.ingest.sync import hearing, role
+from services.ingest import preparing
+from services.ingest.sync import hearing
 from services.scoring import main
 from services.scoring.consumer import Scorer
 from shared import db, service, topics
@@ -54,7 +55,7 @@ def readers(tenants: Tenants) -> list[Reader]:
         ),
         Reader(
             "ingest",
-            role.MIGRATIONS,
+            preparing.MIGRATIONS,
             heard,
             hearing.apply,
             "SELECT convert_from(place, 'UTF8') FROM known",

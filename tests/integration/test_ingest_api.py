@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from services.ingest import storage
 from services.ingest.api import Door
 from services.ingest.intake import Intake
-from services.ingest.main import TOPICS
+from services.ingest.preparing import TOPICS
 from services.ingest.settings import IngestSettings
 from shared import topics
 from shared.app import PARSING, Health, application

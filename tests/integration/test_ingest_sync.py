@@ -12,7 +12,8 @@ import orjson
 import pytest
 
 from devstack.pipedrive.api import hooks
-from services.ingest.sync import connecting, role
+from services.ingest.preparing import MIGRATIONS, SCHEMA
+from services.ingest.sync import connecting
 from services.ingest.sync.connecting import NoUrl
 from shared import db, service
 from tests.support import histories, proxy
@@ -852,7 +853,7 @@ async def test_who_asks_before_the_tables_are_there_is_answered_when_they_are(
     cluster: Cluster, database_url: str
 ) -> None:
     """As at every start: readiness is the door's, which needs no tables."""
-    await service.prepare_store(database_url, role.SCHEMA, role.MIGRATIONS, asyncio.Event())
+    await service.prepare_store(database_url, SCHEMA, MIGRATIONS, asyncio.Event())
     other = await asyncpg.connect(database_url)
     async with double(cluster.folder, COMPANY, *SMALL) as pipedrive:
         cluster.write_tenants([a_connected_tenant(pipedrive)])

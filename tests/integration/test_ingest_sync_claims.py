@@ -1,6 +1,5 @@
 """Who works on which company's sync, where several instances look for work."""
 
-import asyncio
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,15 +8,16 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
+from services.ingest.preparing import SCHEMA
 from services.ingest.settings import IngestSettings
-from services.ingest.sync import claim, role, sync_store
+from services.ingest.sync import claim, sync_store
 from services.ingest.sync.claim import Work, claimed
 from services.ingest.sync.runner import AT_ONCE, Runner
 from services.ingest.sync.steps import Mode
-from shared import db, service
-from shared.tenants import Tenants
+from shared import db
 from tests.integration.test_liveness import running
 from tests.support.infra import Infra
+from tests.support.synchronised import assembled
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -50,7 +50,7 @@ async def test_what_is_claimed_is_seen_by_company_and_by_kind_of_work(
         claimed(database_url, 7001),
         claimed(database_url, 7002, Work.WEBHOOK),
         claimed(database_url, 9000),
-        db.pool(database_url, role.SCHEMA, size=1) as pool,
+        db.pool(database_url, SCHEMA, size=1) as pool,
         pool.acquire() as conn,
     ):
         assert await claim.held(conn, [7001, 7002, 7003, 9000]) == {7001, 9000}
@@ -61,13 +61,7 @@ async def test_companies_that_another_instance_works_on_do_not_keep_it_from_the_
     settings: IngestSettings, database_url: str
 ) -> None:
     """No company has a token here: whichever sync is gone on with fails at once."""
-    stop = asyncio.Event()
-    async with (
-        role.assembled(settings, Tenants(settings.tenants_file)) as sync,
-        AsyncExitStack() as other,
-    ):
-        await sync.prepare(stop)
-        await service.prepare_topics(settings, role.TOPICS, stop)
+    async with assembled(settings) as sync, AsyncExitStack() as other:
         asked: dict[int, UUID] = {}
         for company_id in (*ELSEWHERE, LEFT):
             async with sync.store() as conn:

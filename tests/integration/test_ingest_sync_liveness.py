@@ -12,20 +12,21 @@ import pytest
 
 from devstack.pipedrive.api.limits import Rules
 from devstack.pipedrive.world import Sizes
+from services.ingest.preparing import SCHEMA
 from services.ingest.settings import IngestSettings
-from services.ingest.sync import role, sync_store
+from services.ingest.sync import sync_store
 from services.ingest.sync.runner import WORK, Runner
 from services.ingest.sync.steps import Mode
 from services.ingest.sync.sync_store import Sync
-from shared import db, heart, service
+from shared import db, heart
 from shared.kafka.publisher import Publisher, Record
-from shared.tenants import Tenants
 from tests.integration.test_liveness import is_stuck
 from tests.support import proxy
 from tests.support.commands import COMPANY, a_tenant, double
 from tests.support.infra import Infra
 from tests.support.loops import running
 from tests.support.proxy import Weather
+from tests.support.synchronised import assembled
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -53,7 +54,7 @@ class Work:
     dsn: str
 
     async def told(self) -> Sync:
-        conn = await db.connect(self.dsn, role.SCHEMA)
+        conn = await db.connect(self.dsn, SCHEMA)
         try:
             found = await sync_store.one(conn, COMPANY, self.sync_id)
             assert found is not None
@@ -92,14 +93,8 @@ async def at_work(folder: Path, url: str, before: Before, *, dsn: str) -> AsyncI
     """`url` is where Pipedrive is, `dsn` leads around what a test may break."""
     (folder / "tenants.json").write_text(json.dumps([a_tenant(url)]))
     settings = IngestSettings()
-    stop = asyncio.Event()
-    async with (
-        role.assembled(settings, Tenants(settings.tenants_file)) as sync,
-        Told(settings, deadline_s=20) as publisher,
-    ):
+    async with assembled(settings) as sync, Told(settings, deadline_s=20) as publisher:
         publisher.before = before
-        await sync.prepare(stop)
-        await service.prepare_topics(settings, role.TOPICS, stop)
         async with sync.store() as conn:
             sync_id, _ = await sync_store.ask(conn, COMPANY, Mode.FULL, "user 1")
         parts = replace(sync.parts, publisher=publisher)

@@ -19,11 +19,10 @@ from devstack.pipedrive.world import Sizes
 from services.ingest import storage
 from services.ingest.commands import role
 from services.ingest.commands.telling import Telling
-from services.ingest.main import TOPICS
+from services.ingest.preparing import Prepared
 from services.ingest.settings import IngestSettings
 from shared.app import Health, application
 from shared.auth import Authenticator
-from shared.kafka.client import ensure_topics
 from shared.kafka.publisher import Publisher
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.client import Clients
@@ -122,13 +121,14 @@ async def _application(
     settings: IngestSettings, budget: Budget
 ) -> AsyncIterator[tuple[TestClient[Any, Any], Telling]]:
     tenants = Tenants(settings.tenants_file)
-    await ensure_topics(settings, TOPICS)
+    prepared = Prepared(settings)
     stop = asyncio.Event()
+    await prepared.make(stop)
     async with (
         Publisher(settings, deadline_s=5.0) as publisher,
-        storage.stored(settings, publisher, lambda: True) as (outlet, draining),
+        storage.stored(settings, publisher, prepared.topics.is_set) as (outlet, draining),
         Clients(tenants, budget) as clients,
-        role.assembled(settings, tenants, clients, publisher, outlet) as commands,
+        role.assembled(settings, tenants, clients, publisher, outlet, prepared) as commands,
     ):
         app = application(
             commands.endpoints(),
@@ -140,7 +140,7 @@ async def _application(
         running = [asyncio.ensure_future(loop(stop)) for loop in loops]
 
         async def is_ready() -> bool:
-            return commands.commands.prepared.is_set() and not outlet.away
+            return not outlet.away
 
         await until(is_ready, READ_S)
         async with TestClient(TestServer(app)) as client:

@@ -13,14 +13,16 @@ from pydantic import SecretStr
 
 from devstack.pipedrive.api.double import Double
 from devstack.pipedrive.world import Sizes
+from services.ingest.preparing import Prepared
 from services.ingest.settings import IngestSettings
 from services.ingest.sync import hearing, role, sync_store
 from services.ingest.sync.runner import Runner
 from services.ingest.sync.steps import Mode
 from services.ingest.sync.sync_store import Sync
 from services.ingest.sync.written import Written
-from shared import service
 from shared.kafka.publisher import Publisher, Record
+from shared.pipedrive.budget import Budget
+from shared.pipedrive.client import Clients
 from shared.tenants import Tenants
 from shared.topics import OF_ENTITY, OTHER, SYNC_STATUS
 from tests.support.commands import COMPANY, a_tenant, double
@@ -151,16 +153,26 @@ async def company(
 
 
 @asynccontextmanager
-async def _synchronised(settings: IngestSettings, pipedrive: Double) -> AsyncIterator[Company]:
-    stop = asyncio.Event()
+async def assembled(settings: IngestSettings) -> AsyncIterator[role.Sync]:
+    """The sync as a process of ingest has it, and what it stands on."""
+    tenants = Tenants(settings.tenants_file)
+    prepared = Prepared(settings)
     async with (
-        role.assembled(settings, Tenants(settings.tenants_file)) as sync,
-        Told(settings, deadline_s=20) as told,
+        Budget(
+            settings.redis_url.get_secret_value(), sync_share=settings.sync_daily_share
+        ) as budget,
+        Clients(tenants, budget) as clients,
+        role.assembled(settings, tenants, budget, clients, prepared) as sync,
     ):
+        await prepared.make(asyncio.Event())
+        yield sync
+
+
+@asynccontextmanager
+async def _synchronised(settings: IngestSettings, pipedrive: Double) -> AsyncIterator[Company]:
+    async with assembled(settings) as sync, Told(settings, deadline_s=20) as told:
         told.states, told.versions, told.events = [], [], []
         told.trouble = told.end = None
-        await sync.prepare(stop)
-        await service.prepare_topics(settings, role.TOPICS, stop)
         parts = replace(sync.parts, publisher=told)
         async with running(Runner(parts, sync.pool).run):
             yield Company(sync, told, pipedrive)

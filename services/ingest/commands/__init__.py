@@ -2,7 +2,3 @@
 
 The way back to Pipedrive. Nothing is made twice, whoever dies or hears nothing on the way.
 """
-
-from typing import Final
-
-SCHEMA: Final = "ingest"

@@ -21,7 +21,6 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
-from services.ingest import tables
 from services.ingest.commands import command_store, refusals
 from services.ingest.commands.answers import (
     AfterQuery,
@@ -35,6 +34,7 @@ from services.ingest.commands.answers import (
 )
 from services.ingest.commands.command_store import Another, Answered, Asker, Begun, Busy
 from services.ingest.commands.doing import Caller, Doing
+from services.ingest.preparing import Prepared
 from shared import db
 from shared.errors import Unavailable
 from shared.observability import COMMANDS
@@ -67,11 +67,9 @@ OF_OURS: Final = {status: TROUBLE[status] for status in (400, 401, 409, 422, 503
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """`prepared` tells whether the store's tables are there."""
-
     pool: db.Pool
     doing: Doing
-    prepared: asyncio.Event
+    prepared: Prepared
 
     def endpoints(self) -> list[Endpoint]:
         no_contact = {404: "The user has no such contact"}
@@ -153,7 +151,7 @@ class Commands:
     async def _once(
         self, request: web.Request, asked: BaseModel, status: int, work: Work
     ) -> web.Response:
-        await tables.there(self.prepared, "the commands")
+        await self.prepared.has_tables("the commands")
         user = identity(request)
         after = query(request, AfterQuery).after
         asker = Asker(user.company_id, user.user_id)

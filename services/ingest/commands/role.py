@@ -9,20 +9,20 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import aiohttp
 
-from services.ingest.commands import SCHEMA, command_store, undertaking_store
+from services.ingest.commands import command_store, undertaking_store
 from services.ingest.commands.api import Commands
 from services.ingest.commands.doing import Doing
 from services.ingest.commands.making import Making
 from services.ingest.commands.neighbours import Neighbours
 from services.ingest.commands.telling import Telling
 from services.ingest.outlet import Outlet
+from services.ingest.preparing import SCHEMA, Prepared
 from services.ingest.settings import IngestSettings
-from shared import db, lifecycle, service
+from shared import db, lifecycle
 from shared.errors import Unavailable
 from shared.kafka.publisher import Publisher
 from shared.openapi import Endpoint
@@ -31,13 +31,11 @@ from shared.tenants import Tenants
 
 log = logging.getLogger(__name__)
 
-MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 FORGET_EVERY_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    dsn: str
     pool: db.Pool
     commands: Commands
 
@@ -45,9 +43,8 @@ class Role:
         return self.commands.endpoints()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Prepare the store, be it long after the start, and forget what is older than a day."""
-        await service.prepare_store(self.dsn, SCHEMA, MIGRATIONS, stop)
-        self.commands.prepared.set()
+        """Forget what is older than a day, once there is somewhere to forget it."""
+        await lifecycle.first_of(None, self.commands.prepared.tables, stop)
         while not await lifecycle.wait_or_stop(FORGET_EVERY_S, stop):
             try:
                 with db.errors():
@@ -64,6 +61,7 @@ async def assembled(
     clients: Clients,
     publisher: Publisher,
     outlet: Outlet,
+    prepared: Prepared,
 ) -> AsyncIterator[Role]:
     dsn = settings.database_url.get_secret_value()
     async with (
@@ -80,4 +78,4 @@ async def assembled(
             clients,
             tenants,
         )
-        yield Role(dsn, pool, Commands(pool, doing, asyncio.Event()))
+        yield Role(pool, Commands(pool, doing, prepared))

@@ -1,5 +1,1 @@
 """Keeps what we hold of a company in step with what Pipedrive holds, by its REST API."""
-
-from typing import Final
-
-SCHEMA: Final = "ingest"

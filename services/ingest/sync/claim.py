@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from enum import IntEnum
 from typing import Final
 
-from services.ingest.sync import SCHEMA
+from services.ingest.preparing import SCHEMA
 from shared import db
 
 POLL_S: Final = 0.1

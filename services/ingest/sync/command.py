@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+from services.ingest.preparing import Prepared
 from services.ingest.settings import IngestSettings
 from services.ingest.sync import answers, lists, role, sync_store
 from services.ingest.sync.answers import Reason
@@ -20,9 +21,11 @@ from services.ingest.sync.connecting import NoUrl
 from services.ingest.sync.runner import Runner
 from services.ingest.sync.steps import Mode
 from services.ingest.sync.sync_store import Sync
-from shared import db, lifecycle, service
+from shared import db, lifecycle
 from shared.errors import Unavailable
 from shared.observability import configure_logs
+from shared.pipedrive.budget import Budget
+from shared.pipedrive.client import Clients
 from shared.pipedrive.errors import Refused
 from shared.tenants import Tenants
 
@@ -54,10 +57,16 @@ async def main(arguments: Sequence[str]) -> int:
     settings = IngestSettings()
     configure_logs("ERROR")
     tenants = Tenants(settings.tenants_file)
+    prepared = Prepared(settings)
     with lifecycle.stop_on_signal() as stop:
-        async with role.assembled(settings, tenants) as sync:
-            await sync.prepare(stop)
-            await service.prepare_topics(settings, role.TOPICS, stop)
+        async with (
+            Budget(
+                settings.redis_url.get_secret_value(), sync_share=settings.sync_daily_share
+            ) as budget,
+            Clients(tenants, budget) as clients,
+            role.assembled(settings, tenants, budget, clients, prepared) as sync,
+        ):
+            await prepared.make(stop)
             try:
                 return await _connected(sync, given.company, given.url, stop)
             except (NoUrl, Refused, Unavailable) as why:

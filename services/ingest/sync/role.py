@@ -9,12 +9,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
-from services.ingest import tables
+from services.ingest.preparing import SCHEMA, Prepared
 from services.ingest.settings import IngestSettings
-from services.ingest.sync import SCHEMA, connection_store, hearing
+from services.ingest.sync import connection_store, hearing
 from services.ingest.sync.api import SyncApi
 from services.ingest.sync.backpressure import READERS, Backpressure
 from services.ingest.sync.completing import Completer
@@ -23,7 +22,7 @@ from services.ingest.sync.runner import Runner
 from services.ingest.sync.running import Parts
 from services.ingest.sync.watching import Watcher
 from services.ingest.sync.written import Written
-from shared import db, lifecycle, service
+from shared import db, lifecycle
 from shared.app import Ping
 from shared.errors import Unavailable
 from shared.kafka.consumer import Consumer
@@ -33,11 +32,8 @@ from shared.openapi import Endpoint
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.client import Clients
 from shared.tenants import Tenants
-from shared.topics import ALL
 
 ROLE: Final = "sync"
-TOPICS: Final = tuple(topic for topic in ALL if topic.producer == "ingest")
-MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 LOOK_S: Final = 1.0
 PUBLISH_S: Final = 30.0
 """A sync has time: it waits for Kafka rather than publish a page twice."""
@@ -52,7 +48,7 @@ class Sync:
     hearing_pool: db.Pool
     budget: Budget
     tenants: Tenants
-    prepared: asyncio.Event
+    prepared: Prepared
 
     @property
     def connecting(self) -> Connecting:
@@ -66,24 +62,13 @@ class Sync:
         """Raises:
         Unavailable: Postgres is away, or its tables are not there even after a moment.
         """
-        await tables.there(self.prepared, "the sync")
+        await self.prepared.has_tables("the sync")
         with db.errors():
             async with self.pool.acquire() as conn:
                 yield conn
 
     def pings(self) -> dict[str, Ping]:
         return {"postgres": partial(db.ping, self.pool)}
-
-    async def prepare(self, stop: asyncio.Event) -> None:
-        """Bring the store up to date, be it long after the start."""
-        await service.prepare_store(self.parts.dsn, SCHEMA, MIGRATIONS, stop)
-        if not stop.is_set():
-            self.prepared.set()
-
-    async def prepare_and_idle(self, stop: asyncio.Event) -> None:
-        """Of a process that only answers for the sync."""
-        await self.prepare(stop)
-        await lifecycle.idle(stop)
 
     def consumer(self) -> Consumer:
         """Hears the log."""
@@ -122,8 +107,7 @@ class Sync:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Of a process that does the work, once there is somewhere to write to."""
-        await self.prepare(stop)
-        await service.prepare_topics(self.parts.settings, TOPICS, stop)
+        await self.prepared.has_all(stop)
         consumer = self.consumer()
         loops = (
             Runner(self.parts, self.pool).run,
@@ -136,19 +120,21 @@ class Sync:
 
 
 @asynccontextmanager
-async def assembled(settings: IngestSettings, tenants: Tenants) -> AsyncIterator[Sync]:
+async def assembled(
+    settings: IngestSettings,
+    tenants: Tenants,
+    budget: Budget,
+    clients: Clients,
+    prepared: Prepared,
+) -> AsyncIterator[Sync]:
     async with (
-        Budget(
-            settings.redis_url.get_secret_value(), sync_share=settings.sync_daily_share
-        ) as budget,
-        Clients(tenants, budget) as clients,
         Publisher(settings, deadline_s=PUBLISH_S) as publisher,
         Standings(settings, READERS) as standings,
         db.pool(_dsn(settings), SCHEMA, size=settings.pool_size) as pool,
         db.pool(_dsn(settings), SCHEMA, size=2, durable=False) as hearing_pool,
     ):
         parts = Parts(settings, clients, publisher, Backpressure(standings), Written())
-        yield Sync(parts, pool, hearing_pool, budget, tenants, asyncio.Event())
+        yield Sync(parts, pool, hearing_pool, budget, tenants, prepared)
 
 
 def _dsn(settings: IngestSettings) -> str:

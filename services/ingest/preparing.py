@@ -1,0 +1,61 @@
+"""What ingest makes as it starts: its topics in Kafka and its tables in Postgres.
+
+Rule: readiness is the door's, which takes webhooks without Postgres. So whoever asks for what
+needs the tables waits for them a little, and is told 503 only where something is wrong.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from services.ingest.settings import IngestSettings
+from shared import lifecycle, service
+from shared.errors import Unavailable
+from shared.topics import ALL, WEBHOOKS
+
+SCHEMA: Final = "ingest"
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+TOPICS: Final = tuple(topic for topic in ALL if "ingest" in topic.producers)
+PATIENCE_S: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What of it is there. One a process: what is offered to users and what works beside it stand
+    on the same.
+    """
+
+    settings: IngestSettings
+    topics: asyncio.Event = field(default_factory=asyncio.Event)
+    tables: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def make(self, stop: asyncio.Event) -> None:
+        """Be it long after the start; neither waits for the other."""
+        await lifecycle.together((self._make_topics, self._make_tables), stop)
+
+    async def _make_topics(self, stop: asyncio.Event) -> None:
+        await service.prepare_topics(self.settings, TOPICS, stop, dead_letters=[WEBHOOKS])
+        if not stop.is_set():
+            self.topics.set()
+
+    async def _make_tables(self, stop: asyncio.Event) -> None:
+        dsn = self.settings.database_url.get_secret_value()
+        await service.prepare_store(dsn, SCHEMA, MIGRATIONS, stop)
+        if not stop.is_set():
+            self.tables.set()
+
+    async def has_all(self, stop: asyncio.Event) -> None:
+        """Wait until all of it is there, or the process is to stop."""
+        for each in (self.tables, self.topics):
+            await lifecycle.first_of(None, each, stop)
+
+    async def has_tables(self, whose: str) -> None:
+        """Raises:
+        Unavailable: they are not there, and will not be in a moment.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self.tables.wait()
+        except TimeoutError:
+            raise Unavailable(f"Postgres: the tables of {whose} are not there yet") from None
