@@ -4,8 +4,7 @@ Rule 1: oldest first; a record leaves the spool after Kafka has acked it. A cras
         it twice.
 Rule 2: what Kafka refuses while it takes others holds up its own key only; it is tried again and
         again, and said.
-Rule 3: what a dead instance left on disk is taken over.
-Rule 4: what Kafka has acked is sent no more by this process, also where the disk does not let go
+Rule 3: what Kafka has acked is sent no more by this process, also where the disk does not let go
         of it; once all is sent, the file goes as a whole.
 """
 
@@ -13,20 +12,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Final
 
 from services.ingest.outlet import Outlet
-from services.ingest.spool import slots
 from services.ingest.spool.file import Refused, Waiting
-from services.ingest.spool.rescue import Withheld
-from services.ingest.spool.slots import Slot
 from services.ingest.spool.spool import Spool
+from services.ingest.spool.spools import Spools
 from shared import heart, lifecycle
 from shared.errors import Unavailable
 from shared.kafka.publisher import Publisher
-from shared.observability import SPOOL_AGE, SPOOL_BYTES, SPOOL_DRAINED, SPOOL_EVENTS, SPOOL_HELD
+from shared.observability import SPOOL_DRAINED, SPOOL_HELD
 
 log = logging.getLogger(__name__)
 
@@ -34,32 +29,17 @@ BATCH: Final = 500
 BATCH_BYTES: Final = 1024 * 1024
 PROBE_S: Final = 1.0
 HELD_S: Final = 5.0
-TEND_S: Final = 1.0
-ADOPT_S: Final = 5.0
-MOVES: Final = 20
-"""Batches of a damaged file that are moved between two looks at all the rest."""
 
 
 class Draining:
-    """`spools` begins with this process's own; what is taken over is added to it."""
-
     def __init__(
-        self,
-        publisher: Publisher,
-        outlet: Outlet,
-        spools: list[Spool],
-        *,
-        root: Path,
-        prepared: Callable[[], bool],
+        self, publisher: Publisher, outlet: Outlet, spools: Spools, *, prepared: Callable[[], bool]
     ) -> None:
         """`prepared` says whether the topics are there."""
         self._publisher = publisher
         self._outlet = outlet
         self._spools = spools
-        self._root = root
         self._prepared = prepared
-        self._adopted_at = 0.0
-        self._not_moved_at = -HELD_S
 
     async def run(self, stop: asyncio.Event) -> None:
         wait = 0.0
@@ -76,20 +56,6 @@ class Draining:
                 log.error("spool_not_drained", extra={"reason": str(refused)})
                 wait = HELD_S
 
-    async def tend(self, stop: asyncio.Event) -> None:
-        """Measure, open what could not be opened, take over what others left, and move what
-        damaged files hold.
-        """
-        while True:
-            await self._open_closed()
-            await self._outlet.own.try_writing()
-            await self._measure()
-            if time.monotonic() - self._adopted_at > ADOPT_S:
-                await self._adopt()
-            more = await self._rescue()
-            if await lifecycle.wait_or_stop(0.0 if more else TEND_S, stop):
-                return
-
     async def _probe(self) -> None:
         """Raises:
         Unavailable: Kafka does not answer, or has not our topics yet.
@@ -99,17 +65,18 @@ class Draining:
         if self._outlet.away or time.monotonic() - self._outlet.acked_at > PROBE_S:
             await self._publisher.ping()
             self._outlet.acked_at = time.monotonic()
-        if not any(spool.events for spool in self._spools):
+        if not self._spools.events:
             self._outlet.regain()
 
     async def _drain_all(self, stop: asyncio.Event) -> int:
         """How many records stay because Kafka refuses them."""
         held = 0
-        for spool in [*self._spools[1:], self._outlet.own]:
+        own = self._spools.own
+        for spool in (*self._spools.taken_over, own):
             if spool.is_open and (spool.events or spool.has_gaps):
                 held += await self._drain(spool, stop)
-            if spool is not self._outlet.own and spool.is_spent and not stop.is_set():
-                await self._let_go(spool)
+            if spool is not own and spool.is_spent and not stop.is_set():
+                await self._spools.let_go(spool)
         return held
 
     async def _drain(self, spool: Spool, stop: asyncio.Event) -> int:
@@ -170,75 +137,3 @@ class Draining:
                 log.error("spool_not_drained", extra={"reason": str(refused)})
             return str(refused)
         return ""
-
-    async def open_own(self) -> None:
-        await self._open(self._outlet.own)
-
-    async def _open_closed(self) -> None:
-        for spool in [*self._spools]:
-            # One that was let go of meanwhile is closed for good.
-            if spool in self._spools and not spool.is_open:
-                await self._open(spool)
-
-    async def _open(self, spool: Spool) -> None:
-        try:
-            await spool.open()
-        except Refused as refused:
-            log.error("spool_not_opened", extra={"reason": str(refused)})
-
-    async def _rescue(self) -> bool:
-        """Whether there is more, and the disk gives and takes it."""
-        if time.monotonic() - self._not_moved_at < HELD_S:
-            return False
-        try:
-            return any([await self._moved_some(spool) for spool in [*self._spools]])
-        except (Refused, Withheld) as reason:
-            self._not_moved_at = time.monotonic()
-            log.error("spool_not_drained", extra={"reason": str(reason)})
-            return False
-
-    async def _moved_some(self, spool: Spool) -> bool:
-        """Whether there is more."""
-        for _ in range(MOVES):
-            heart.beat()
-            if not await spool.rescue():
-                return False
-        return True
-
-    async def _measure(self) -> None:
-        oldest: list[float] = []
-        for spool in self._spools:
-            if spool.is_open:
-                try:
-                    stored_at = await spool.oldest()
-                except Refused:
-                    continue  # it says so itself
-                oldest += [] if stored_at is None else [stored_at]
-        SPOOL_EVENTS.set(sum(spool.events for spool in self._spools))
-        SPOOL_BYTES.set(sum(spool.bytes for spool in self._spools))
-        SPOOL_AGE.set(max(0.0, time.time() - min(oldest)) if oldest else 0.0)
-
-    async def _adopt(self) -> None:
-        self._adopted_at = time.monotonic()
-        own = self._outlet.own.slot
-        if own is None:
-            return
-        found = await asyncio.to_thread(lambda: list(slots.orphans(self._root, own.folder)))
-        for slot in found:
-            spool = Spool(partial(_the, slot), max_bytes=0)
-            try:
-                await spool.open()
-            except Refused as refused:
-                log.error("spool_not_opened", extra={"reason": str(refused)})
-                await spool.close()
-                continue
-            self._spools.append(spool)
-            log.warning("spool_adopted", extra={"slot": slot.folder, "records": spool.events})
-
-    async def _let_go(self, spool: Spool) -> None:
-        self._spools.remove(spool)
-        await spool.close(leave_nothing=True)
-
-
-def _the(slot: Slot) -> Slot:
-    return slot

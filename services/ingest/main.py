@@ -54,7 +54,7 @@ async def main(arguments: Sequence[str]) -> None:
     with lifecycle.stop_on_signal() as stop:
         async with (
             Publisher(settings, deadline_s=PRODUCER_S) as publisher,
-            storage.stored(settings, publisher, prepared.topics.is_set) as (outlet, draining),
+            storage.stored(settings, publisher, prepared.topics.is_set) as (outlet, spooling),
             Budget(
                 settings.redis_url.get_secret_value(), sync_share=settings.sync_daily_share
             ) as budget,
@@ -85,8 +85,7 @@ async def main(arguments: Sequence[str]) -> None:
             _spare_the_collector()
             await lifecycle.run(
                 prepare,
-                draining.run,
-                draining.tend,
+                *spooling,
                 tenants.watch,
                 *((sync.run,) if sync_role.ROLE in roles else ()),
                 commands.run,

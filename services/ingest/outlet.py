@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from services.ingest.spool.spool import Handed, Spool
+from services.ingest.spool.spools import Spools
 from shared.errors import Unavailable
 from shared.kafka.publisher import Publisher
 from shared.kafka.rounds import Acked, Record
@@ -37,10 +38,7 @@ class Flight(NamedTuple):
 class Outlet:
     """Begins as if Kafka were away: the draining finds out."""
 
-    def __init__(self, publisher: Publisher, spools: list[Spool], *, deadline_s: float) -> None:
-        """`spools` are this process's own, then those it takes over; who holds the list may
-        change it.
-        """
+    def __init__(self, publisher: Publisher, spools: Spools, *, deadline_s: float) -> None:
         self.acked_at = 0.0
         self.reason = "not asked yet"
         self._publisher = publisher
@@ -65,7 +63,7 @@ class Outlet:
 
     @property
     def own(self) -> Spool:
-        return self._spools[0]
+        return self._spools.own
 
     async def publish(self, records: Sequence[Record]) -> None:
         """Return once each is acked.
@@ -82,7 +80,7 @@ class Outlet:
 
     def hand_over(self, handed: Sequence[Handed]) -> None:
         """In the order given per key; each is told by itself, `Unavailable` included."""
-        if not self.away and not any(spool.events for spool in self._spools):
+        if not self.away and not self._spools.events:
             self._send(handed)
             return
         if self.away and self.own.is_open:
@@ -117,7 +115,7 @@ class Outlet:
     def regain(self) -> None:
         """Kafka takes records."""
         if self.away:
-            log.warning("kafka_back", extra={"waiting": sum(s.events for s in self._spools)})
+            log.warning("kafka_back", extra={"waiting": self._spools.events})
             KAFKA_AWAY.set(0)
         self._there.set()
 
@@ -126,8 +124,7 @@ class Outlet:
         Kafka is tried then, away or not. And rather is a record stored before its time than
         refused by a spool that is full or broken.
         """
-        waits = any(spool.holds(each.record) for spool in self._spools)
-        if not (waits and self.own.takes(each.record)):
+        if not (self._spools.holds(each.record) and self.own.takes(each.record)):
             return False
         self.own.take([each])
         return True

@@ -1,6 +1,6 @@
-"""Puts together what stores records: the outlet, the spools behind it, and their draining."""
+"""Puts together what stores records: the outlet, the spools behind it, and what works at them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from urllib.parse import quote
@@ -10,6 +10,9 @@ from services.ingest.outlet import Outlet
 from services.ingest.settings import IngestSettings
 from services.ingest.spool import slots
 from services.ingest.spool.spool import Spool
+from services.ingest.spool.spools import Spools
+from services.ingest.spool.tending import Tending
+from shared import lifecycle
 from shared.kafka.publisher import Publisher
 
 UNPREFIXED = "records"
@@ -18,17 +21,17 @@ UNPREFIXED = "records"
 @asynccontextmanager
 async def stored(
     settings: IngestSettings, publisher: Publisher, prepared: Callable[[], bool]
-) -> AsyncIterator[tuple[Outlet, Draining]]:
-    """Open, where the disk allows it; the draining goes on trying where it does not."""
+) -> AsyncIterator[tuple[Outlet, Sequence[lifecycle.Loop]]]:
+    """Open, where the disk allows it; the loops go on trying where it does not."""
     # What waits for one set of topics must not leave for another's.
     root = settings.spool_dir / quote(settings.kafka_topic_prefix or UNPREFIXED, safe="")
     own = Spool(partial(slots.claim, root), max_bytes=settings.spool_max_bytes)
-    spools = [own]
+    spools = Spools(own)
     outlet = Outlet(publisher, spools, deadline_s=settings.publish_deadline_s)
-    draining = Draining(publisher, outlet, spools, root=root, prepared=prepared)
-    await draining.open_own()
+    draining = Draining(publisher, outlet, spools, prepared=prepared)
+    tending = Tending(spools, root)
+    await tending.open_own()
     try:
-        yield outlet, draining
+        yield outlet, (draining.run, tending.run)
     finally:
-        for spool in spools:
-            await spool.close()
+        await spools.close()

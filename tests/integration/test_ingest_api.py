@@ -119,10 +119,10 @@ async def serving(
         AsyncExitStack() as held,
         asyncio.TaskGroup() as group,
     ):
-        outlet, draining = await held.enter_async_context(
+        outlet, spooling = await held.enter_async_context(
             storage.stored(settings, publisher, lambda: True)
         )
-        loops = (tenants.watch, draining.run, draining.tend)
+        loops = (tenants.watch, *spooling)
         door = Door(tenants, Intake(outlet), MAX_BODY_BYTES)
         app = application(
             door.endpoints(),

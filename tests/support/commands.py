@@ -126,7 +126,7 @@ async def _application(
     await prepared.make(stop)
     async with (
         Publisher(settings, deadline_s=5.0) as publisher,
-        storage.stored(settings, publisher, prepared.topics.is_set) as (outlet, draining),
+        storage.stored(settings, publisher, prepared.topics.is_set) as (outlet, spooling),
         Clients(tenants, budget) as clients,
         role.assembled(settings, tenants, clients, publisher, outlet, prepared) as commands,
     ):
@@ -136,7 +136,7 @@ async def _application(
             health=Health({}),
             authenticator=Authenticator(SecretStr(SECRET), None),
         )
-        loops = (commands.run, draining.run, draining.tend)
+        loops = (commands.run, *spooling)
         running = [asyncio.ensure_future(loop(stop)) for loop in loops]
 
         async def is_ready() -> bool:

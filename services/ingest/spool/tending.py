@@ -1,0 +1,118 @@
+"""Sees to the spools, whether or not Kafka takes what waits in them.
+
+Rule 1: what could not be opened is tried again, and so is a disk that took no more.
+Rule 2: what a dead instance left on disk is taken over.
+Rule 3: what damaged files hold is moved in small parts, with everything else in between.
+"""
+
+import asyncio
+import logging
+import time
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from services.ingest.spool import slots
+from services.ingest.spool.file import Refused
+from services.ingest.spool.rescue import Withheld
+from services.ingest.spool.slots import Slot
+from services.ingest.spool.spool import Spool
+from services.ingest.spool.spools import Spools
+from shared import heart, lifecycle
+from shared.observability import SPOOL_AGE, SPOOL_BYTES, SPOOL_EVENTS
+
+log = logging.getLogger(__name__)
+
+TEND_S: Final = 1.0
+ADOPT_S: Final = 5.0
+WITHHELD_S: Final = 5.0
+"""Between two tries at damaged files that the disk does not give, or not take the records of."""
+MOVES: Final = 20
+"""Batches of a damaged file that are moved between two looks at all the rest."""
+
+
+class Tending:
+    def __init__(self, spools: Spools, root: Path) -> None:
+        self._spools = spools
+        self._root = root
+        self._adopted_at = 0.0
+        self._not_moved_at = -WITHHELD_S
+
+    async def run(self, stop: asyncio.Event) -> None:
+        while True:
+            await self._open_closed()
+            await self._spools.own.try_writing()
+            await self._measure()
+            if time.monotonic() - self._adopted_at > ADOPT_S:
+                await self._adopt()
+            more = await self._rescue()
+            if await lifecycle.wait_or_stop(0.0 if more else TEND_S, stop):
+                return
+
+    async def open_own(self) -> None:
+        await self._open(self._spools.own)
+
+    async def _open_closed(self) -> None:
+        for spool in self._spools:
+            # One that was let go of meanwhile is closed for good.
+            if spool in self._spools and not spool.is_open:
+                await self._open(spool)
+
+    async def _open(self, spool: Spool) -> None:
+        try:
+            await spool.open()
+        except Refused as refused:
+            log.error("spool_not_opened", extra={"reason": str(refused)})
+
+    async def _measure(self) -> None:
+        oldest: list[float] = []
+        for spool in self._spools:
+            if spool.is_open:
+                try:
+                    stored_at = await spool.oldest()
+                except Refused:
+                    continue  # it says so itself
+                oldest += [] if stored_at is None else [stored_at]
+        SPOOL_EVENTS.set(self._spools.events)
+        SPOOL_BYTES.set(self._spools.bytes)
+        SPOOL_AGE.set(max(0.0, time.time() - min(oldest)) if oldest else 0.0)
+
+    async def _adopt(self) -> None:
+        self._adopted_at = time.monotonic()
+        own = self._spools.own.slot
+        if own is None:
+            return
+        found = await asyncio.to_thread(lambda: list(slots.orphans(self._root, own.folder)))
+        for slot in found:
+            spool = Spool(partial(_the, slot), max_bytes=0)
+            try:
+                await spool.open()
+            except Refused as refused:
+                log.error("spool_not_opened", extra={"reason": str(refused)})
+                await spool.close()
+                continue
+            self._spools.adopt(spool)
+            log.warning("spool_adopted", extra={"slot": slot.folder, "records": spool.events})
+
+    async def _rescue(self) -> bool:
+        """Whether there is more, and the disk gives and takes it."""
+        if time.monotonic() - self._not_moved_at < WITHHELD_S:
+            return False
+        try:
+            return any([await self._moved_some(spool) for spool in self._spools])
+        except (Refused, Withheld) as reason:
+            self._not_moved_at = time.monotonic()
+            log.error("spool_not_drained", extra={"reason": str(reason)})
+            return False
+
+    async def _moved_some(self, spool: Spool) -> bool:
+        """Whether there is more."""
+        for _ in range(MOVES):
+            heart.beat()
+            if not await spool.rescue():
+                return False
+        return True
+
+
+def _the(slot: Slot) -> Slot:
+    return slot
