@@ -15,7 +15,14 @@ from aiohttp.test_utils import TestServer
 from devstack.pipedrive.api.account import FIRST_WRITTEN_ID
 from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.tables import Order
-from services.ingest.commands import api, command_store, making, telling, undertaking_store, wanted
+from services.ingest.commands import (
+    command_store,
+    idempotency,
+    making,
+    telling,
+    undertaking_store,
+    wanted,
+)
 from services.ingest.commands.command_store import Asker
 from services.ingest.commands.making import Making
 from services.ingest.commands.neighbours import Contact
@@ -331,7 +338,7 @@ TIME_IS_UP = (
 async def test_who_has_no_key_and_asks_again_just_after_a_kill_makes_nothing_a_second_time(
     service: Service, store: db.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "WAITED_S", 0.1)
+    monkeypatch.setattr(idempotency, "WAITED_S", 0.1)
     first = await service.send("POST", "/api/contacts", ANN)
     await store.execute(DIED)
 

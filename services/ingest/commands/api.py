@@ -1,27 +1,11 @@
-"""The commands' endpoints, and what makes asking twice do once.
+"""The commands' endpoints. What makes asking twice do once is in `idempotency`."""
 
-Rule 1: an `Idempotency-Key` names one request of one user for 24 hours: its answer is repeated,
-        with `Idempotency-Replayed: true`, and another request under it is refused.
-Rule 2: without one, a request that may have been carried out unheard is still gone on with when
-        the same user asks for the same again; and one that is under way is waited for, since its
-        process may have died. Who wants the same twice asks again after the answer, or by keys.
-Rule 3: what was refused was not done, so its key is free again: unless a try before it may have
-        been carried out, which the next one is to find.
-"""
-
-import asyncio
-import hashlib
-import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
-from uuid import uuid4
 
-import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
-from services.ingest.commands import command_store, refusals
 from services.ingest.commands.answers import (
     AfterQuery,
     Campaign,
@@ -32,24 +16,14 @@ from services.ingest.commands.answers import (
     WantedActivity,
     WantedContact,
 )
-from services.ingest.commands.command_store import Another, Answered, Asker, Begun, Busy
-from services.ingest.commands.doing import Caller, Doing
+from services.ingest.commands.doing import Doing
+from services.ingest.commands.idempotency import Idempotency, Work
 from services.ingest.preparing import Prepared
-from shared import db
-from shared.errors import Unavailable
-from shared.observability import COMMANDS
 from shared.openapi import Endpoint, UuidParameter
-from shared.pipedrive.errors import Refused as PipedriveRefused
-from shared.web import Refused, body, identity, path_uuid, query, raw
-
-log = logging.getLogger(__name__)
+from shared.web import body, identity, path_uuid
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
-Work = Callable[[Caller], Awaitable[BaseModel]]
 
-LONGEST_KEY: Final = 255
-WAITED_S: Final = 3.0
-POLL_S: Final = 0.05
 CREATED: Final = 201
 OK: Final = 200
 
@@ -67,8 +41,8 @@ OF_OURS: Final = {status: TROUBLE[status] for status in (400, 401, 409, 422, 503
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    pool: db.Pool
     doing: Doing
+    idempotency: Idempotency
     prepared: Prepared
 
     def endpoints(self) -> list[Endpoint]:
@@ -152,108 +126,4 @@ class Commands:
         self, request: web.Request, asked: BaseModel, status: int, work: Work
     ) -> web.Response:
         await self.prepared.has_tables("the commands")
-        user = identity(request)
-        after = query(request, AfterQuery).after
-        asker = Asker(user.company_id, user.user_id)
-        digest = _digest(request, asked)
-        begun = await self._begin(asker, _key(request), digest)
-        match begun:
-            case Answered():
-                COMMANDS.labels(_name(request), "repeated").inc()
-                response = raw(begun.answer, begun.status)
-                response.headers["Idempotency-Replayed"] = "true"
-                return response
-            case Busy():
-                raise refusals.in_progress()
-            case Another():
-                raise refusals.another()
-            case Begun():
-                token = request.headers["Authorization"]
-                whose = asker.company_id, asker.user_id
-                caller = Caller(*whose, token, begun.key, digest, after)
-                answered = await self._worked(request, asker, caller, status, work)
-                return raw(answered.answer, answered.status)
-
-    async def _begin(
-        self, asker: Asker, key: str | None, digest: bytes
-    ) -> Begun | Answered | Busy | Another:
-        with db.errors():
-            if key is None:
-                unanswered = await command_store.unanswered(self.pool, asker, digest)
-                key = unanswered or f"-{uuid4()}"
-            deadline = asyncio.get_running_loop().time() + WAITED_S
-            while True:
-                begun = await command_store.begin(self.pool, asker, key, digest)
-                if not isinstance(begun, Busy):
-                    return begun
-                if asyncio.get_running_loop().time() > deadline:
-                    return begun
-                await asyncio.sleep(POLL_S)
-
-    async def _worked(
-        self, request: web.Request, asker: Asker, caller: Caller, status: int, work: Work
-    ) -> Answered:
-        """Raises:
-        Refused: what the trouble means to the caller.
-        """
-        try:
-            done = await work(caller)
-        except (PipedriveRefused, Refused) as refused:
-            COMMANDS.labels(_name(request), "refused").inc()
-            await self._quietly(command_store.drop, asker, caller.key)
-            if isinstance(refused, Refused):
-                raise
-            raise refusals.of_pipedrive(refused) from refused
-        except Unavailable as outage:
-            COMMANDS.labels(_name(request), "unavailable").inc()
-            await self._quietly(command_store.let_go, asker, caller.key)
-            raise refusals.of_outage(outage) or outage from outage
-        except BaseException:
-            await self._quietly(command_store.let_go, asker, caller.key)
-            raise
-        answer = {"success": True, "data": done.model_dump(mode="json", by_alias=True)}
-        answered = Answered(status, orjson.dumps(answer))
-        COMMANDS.labels(_name(request), "done").inc()
-        await self._keep(asker, caller.key, answered)
-        return answered
-
-    async def _keep(self, asker: Asker, key: str, answered: Answered) -> None:
-        """What was done was done, even if the answer cannot be kept for a second time."""
-        try:
-            with db.errors():
-                await command_store.answer(self.pool, asker, key, answered)
-        except Unavailable as outage:
-            log.warning("command_answer_not_kept", extra={"reason": str(outage)})
-
-    async def _quietly(
-        self, tell: Callable[[db.Pool, Asker, str], Awaitable[None]], asker: Asker, key: str
-    ) -> None:
-        """What is being raised already says more than that the store is away too."""
-        try:
-            with db.errors():
-                await tell(self.pool, asker, key)
-        except Unavailable as outage:
-            log.warning("command_left_open", extra={"reason": str(outage)})
-
-
-def _name(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    return f"{request.method} {resource.canonical if resource else ''}"
-
-
-def _digest(request: web.Request, asked: BaseModel) -> bytes:
-    whole = f"{request.method} {request.path} {asked.model_dump_json()}"
-    return hashlib.blake2b(whole.encode(), digest_size=16).digest()
-
-
-def _key(request: web.Request) -> str | None:
-    """Raises:
-    Refused: 400.
-    """
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not key or len(key) > LONGEST_KEY or not (key.isascii() and key.isprintable()):
-        sentence = f"An Idempotency-Key has 1 to {LONGEST_KEY} printable characters."
-        raise Refused(400, "bad_request", sentence)
-    return f"+{key}"
+        return await self.idempotency.once(request, asked, status, work)

@@ -18,6 +18,7 @@ from services.ingest.commands.answers import (
     WantedActivity,
     WantedContact,
 )
+from services.ingest.commands.command_store import Asker
 from services.ingest.commands.finding import Finding
 from services.ingest.commands.making import Making
 from services.ingest.commands.neighbours import Contact, Neighbours, Organization
@@ -45,6 +46,10 @@ class Caller:
     key: str
     asked: bytes
     after: str | None = None
+
+    @property
+    def asker(self) -> Asker:
+        return Asker(self.company_id, self.user_id)
 
     def makes(self, kind: str) -> Undertaking:
         """What is made for this request."""

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from services.ingest import body
 from services.ingest.commands import undertaking_store
+from services.ingest.commands.leaving import left_open
 from services.ingest.commands.undertaking_store import Held, Undertaking
 from services.ingest.commands.wanted import Wanted, is_older
 from shared import db
@@ -82,7 +83,8 @@ class Making:
                     return there
             return await self._make(pipedrive, it, wanted, held)
         except BaseException:
-            await self._quietly(undertaking_store.let_go, it)
+            with left_open(it.kind):
+                await undertaking_store.let_go(self.pool, it)
             raise
 
     async def _take_over(self, it: Undertaking, instead: Finds) -> dict[str, Any] | None:
@@ -127,7 +129,8 @@ class Making:
             return found
         except (Refused, Unavailable):
             # Nothing was made, now or, if asked before, then: that had been settled.
-            await self._quietly(undertaking_store.drop, it)
+            with left_open(it.kind):
+                await undertaking_store.drop(self.pool, it)
             raise
         if not isinstance(row, dict) or type(row.get("id")) is not int:
             raise Unsettled(f"Pipedrive: made a {it.kind} and does not say which")
@@ -186,16 +189,6 @@ class Making:
     async def _keep(self, it: Undertaking, row: dict[str, Any]) -> bool:
         with db.errors():
             return await undertaking_store.made(self.pool, it, int(row["id"]), row)
-
-    async def _quietly(
-        self, tell: Callable[[db.Pool, Undertaking], Awaitable[None]], it: Undertaking
-    ) -> None:
-        """What is being raised already says more than that the store is away too."""
-        try:
-            with db.errors():
-                await tell(self.pool, it)
-        except Unavailable:
-            log.warning("undertaking_left_open", extra={"kind": it.kind})
 
 
 def storable(row: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import aiohttp
 from services.ingest.commands import command_store, undertaking_store
 from services.ingest.commands.api import Commands
 from services.ingest.commands.doing import Doing
+from services.ingest.commands.idempotency import Idempotency
 from services.ingest.commands.making import Making
 from services.ingest.commands.neighbours import Neighbours
 from services.ingest.commands.telling import Telling
@@ -78,4 +79,4 @@ async def assembled(
             clients,
             tenants,
         )
-        yield Role(pool, Commands(pool, doing, prepared))
+        yield Role(pool, Commands(doing, Idempotency(pool), prepared))
