@@ -91,7 +91,7 @@ class Making:
         found = await instead()
         if found is None:
             return None
-        row = storable(found)
+        row: dict[str, Any] = body.storable(found)
         return row if await self._keep(it, row) else None
 
     async def _take(self, it: Undertaking) -> Held:
@@ -134,7 +134,7 @@ class Making:
             raise
         if not isinstance(row, dict) or type(row.get("id")) is not int:
             raise Unsettled(f"Pipedrive: made a {it.kind} and does not say which")
-        made = storable(row)
+        made: dict[str, Any] = body.storable(row)
         await self._keep(it, made)
         return made
 
@@ -160,7 +160,7 @@ class Making:
             newest, are_all = await self._newest(pipedrive, wanted, sent_at)
         except Refused as refused:
             raise Unsettled(f"Pipedrive: does not show its rows: {refused.sentence}") from refused
-        for row in map(storable, newest[::-1]):  # the first made is likeliest the first try's
+        for row in newest[::-1]:  # the first made is likeliest the first try's
             if wanted.is_made_by(row, sent_at) and await self._keep(it, row):
                 return row
         if not are_all:
@@ -170,7 +170,7 @@ class Making:
     async def _newest(
         self, pipedrive: Pipedrive, wanted: Wanted, sent_at: datetime
     ) -> tuple[list[dict[str, Any]], bool]:
-        """The rows added since then, newest first; and whether these are all."""
+        """The rows added since then as they are stored, newest first; and whether they are all."""
         order = {"sort_by": "add_time", "sort_direction": "desc", "limit": LOOKED_AT}
         asked = {**wanted.filters, **order}
         found: list[dict[str, Any]] = []
@@ -179,7 +179,7 @@ class Making:
         while True:
             there = paging.at(wanted.path, mark)
             page = await pipedrive.page(wanted.path, {**asked, **there}, deadline_s=LOOK_S)
-            found += page.rows
+            found += map(body.storable, page.rows)
             mark = page.next
             if mark is None or (page.rows and is_older(page.rows[-1], sent_at)):
                 return found, True
@@ -189,12 +189,6 @@ class Making:
     async def _keep(self, it: Undertaking, row: dict[str, Any]) -> bool:
         with db.errors():
             return await undertaking_store.made(self.pool, it, int(row["id"]), row)
-
-
-def storable(row: dict[str, Any]) -> dict[str, Any]:
-    """Pipedrive's texts may hold what Postgres does not take."""
-    found: dict[str, Any] = body.storable(row)
-    return found
 
 
 def _require_settled(held: Held) -> None:
