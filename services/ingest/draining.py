@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from services.ingest.outlet import Outlet
-from services.ingest.spool.file import Refused, Waiting
+from services.ingest.spool.file import DiskRefused, Waiting
 from services.ingest.spool.spool import Spool
 from services.ingest.spool.spools import Spools
 from shared import heart, lifecycle
@@ -51,7 +51,7 @@ class Draining:
             except Unavailable as outage:
                 self._outlet.lose(str(outage))
                 wait = PROBE_S
-            except Refused as refused:
+            except DiskRefused as refused:
                 self._outlet.regain()  # Kafka has answered; it is the disk that does not
                 log.error("spool_not_drained", extra={"reason": str(refused)})
                 wait = HELD_S
@@ -132,7 +132,7 @@ class Draining:
         """Why the disk does not let go of them; said if it is not what `kept` says."""
         try:
             await spool.remove(sent)
-        except Refused as refused:
+        except DiskRefused as refused:
             if str(refused) != kept:
                 log.error("spool_not_drained", extra={"reason": str(refused)})
             return str(refused)

@@ -7,23 +7,23 @@ from datetime import UTC, datetime
 
 from shared.errors import Unavailable
 from shared.pipedrive.errors import Blocked, BurstSpent, DaySpent
-from shared.web import Refused as Answer
+from shared.web import Refused
 
 
-def told(outage: Unavailable) -> Answer | None:
+def told(outage: Unavailable) -> Refused | None:
     """Null for an outage that nothing more can be said of."""
     match outage:
         case BurstSpent():
             sentence = "Pipedrive is asked too often at the moment. Try again soon."
-            return Answer(
+            return Refused(
                 503, "pipedrive_busy", sentence, Retry_After=_seconds(outage.retry_after_s)
             )
         case DaySpent():
             sentence = "Pipedrive takes no more requests of this company today."
-            return Answer(503, "pipedrive_day_spent", sentence, Retry_After=_until(outage.until))
+            return Refused(503, "pipedrive_day_spent", sentence, Retry_After=_until(outage.until))
         case Blocked():
             sentence = "Pipedrive refuses our requests for some minutes. Try again later."
-            return Answer(503, "pipedrive_blocked", sentence, Retry_After=_until(outage.until))
+            return Refused(503, "pipedrive_blocked", sentence, Retry_After=_until(outage.until))
         case _:
             return None
 

@@ -29,7 +29,7 @@ from shared.pipedrive.budget import Budget, Purpose
 from shared.pipedrive.errors import (
     NotConnected,
     NotOfTheCompany,
-    Refused,
+    PipedriveRefused,
     Unanswered,
     Unavailable,
     Unsettled,
@@ -89,7 +89,7 @@ class Pipedrive:
         try:
             due = time.monotonic() + deadline_s
             found = owner.read((await self._called("GET", owner.PATH, due)).get("data"))
-        except Refused as refused:
+        except PipedriveRefused as refused:
             if refused.status in OUT_OF_ORDER:
                 raise
             found = owner.UNTOLD  # it is not for us to ask, which proves nothing
@@ -104,7 +104,7 @@ class Pipedrive:
 
         Raises:
             Unavailable, BurstSpent, DaySpent, Blocked: waiting helps.
-            Refused: it does not.
+            PipedriveRefused: it does not.
         """
         return (await self.call("GET", path, params, deadline_s=deadline_s)).get("data")
 

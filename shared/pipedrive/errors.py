@@ -1,7 +1,7 @@
 """What a call to Pipedrive can come to, apart from its answer. Pure.
 
 Rule 1: what passes by waiting is `Unavailable`, and says where it can how long; what never works,
-        however often it is tried, is `Refused`.
+        however often it is tried, is `PipedriveRefused`.
 Rule 2: `Unsettled` alone leaves open whether Pipedrive did what it was asked to.
 """
 
@@ -15,7 +15,7 @@ __all__ = [
     "DaySpent",
     "NotConnected",
     "NotOfTheCompany",
-    "Refused",
+    "PipedriveRefused",
     "Unanswered",
     "Unavailable",
     "Unsettled",
@@ -54,7 +54,7 @@ class Blocked(Unavailable):
         self.until = until
 
 
-class Refused(Exception):
+class PipedriveRefused(Exception):
     """Pipedrive answers that this request can never work: 4xx, in its own words."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -63,7 +63,7 @@ class Refused(Exception):
         self.sentence = sentence
 
 
-class NotConnected(Refused):
+class NotConnected(PipedriveRefused):
     """The tenants file has no API token or domain of the company."""
 
     def __init__(self, company_id: int) -> None:
@@ -76,7 +76,7 @@ class NotOfTheCompany(NotConnected):
     """The token that the tenants file has for the company speaks for another one."""
 
     def __init__(self, company_id: int) -> None:
-        Refused.__init__(
+        PipedriveRefused.__init__(
             self,
             409,
             f"The API token of company {company_id} in the tenants file belongs to another "

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from shared.pipedrive.errors import Refused
+from shared.pipedrive.errors import PipedriveRefused
 
 BURST_S: Final = 2.0
 LONGEST_BURST_S: Final = 60.0
@@ -108,11 +108,11 @@ def verdict(answer: Answer) -> Verdict:
     return Verdict.OK if answer.told.get("success") is True else Verdict.REFUSED
 
 
-def refused(answer: Answer) -> Refused:
+def refused(answer: Answer) -> PipedriveRefused:
     """The refusal in Pipedrive's own words."""
     status = max(answer.status, 400)
     own = SENTENCES.get(status)
-    return Refused(status, own or f"Pipedrive refuses: {_reason(answer.told or {})}")
+    return PipedriveRefused(status, own or f"Pipedrive refuses: {_reason(answer.told or {})}")
 
 
 def _reason(told: Mapping[str, Any]) -> str:

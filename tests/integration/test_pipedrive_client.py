@@ -26,7 +26,7 @@ from shared.pipedrive.errors import (
     DaySpent,
     NotConnected,
     NotOfTheCompany,
-    Refused,
+    PipedriveRefused,
     Unavailable,
     Unsettled,
 )
@@ -340,9 +340,9 @@ async def test_a_connection_refused_is_no_unknown_fate(tmp_path: Path) -> None:
 
 async def test_refusals_are_in_pipedrives_own_words(tmp_path: Path) -> None:
     async with together(tmp_path) as found:
-        with pytest.raises(Refused, match="Person not found") as missing:
+        with pytest.raises(PipedriveRefused, match="Person not found") as missing:
             await found.client.get("/v2/persons/999999")
-        with pytest.raises(Refused, match="person_id: is not allowed") as wrong:
+        with pytest.raises(PipedriveRefused, match="person_id: is not allowed") as wrong:
             await found.client.post("/v2/activities", {"type": "call", "person_id": 1})
 
     assert (missing.value.status, wrong.value.status) == (404, 400)
@@ -356,7 +356,7 @@ async def test_a_wrong_token_is_refused_and_stands_in_no_log(
         tenant = {**a_tenant(found.double.url), "api_token": "a-stolen-token"}
         (tmp_path / "tenants.json").write_text(json.dumps([tenant]))
         async with Budget(None) as own, Clients(_tenants(tmp_path), own) as others:
-            with pytest.raises(Refused, match="API token") as told:
+            with pytest.raises(PipedriveRefused, match="API token") as told:
                 await others.of(COMPANY).get("/v2/persons")
 
     assert told.value.status == 401
@@ -436,7 +436,7 @@ async def test_a_token_that_changes_in_the_file_is_used_from_then_on(tmp_path: P
             stale = {**a_tenant(found.double.url), "api_token": "an-old-token-with-other-length"}
             (tmp_path / "tenants.json").write_text(json.dumps([stale]))
             tenants.reload()
-            with pytest.raises(Refused):
+            with pytest.raises(PipedriveRefused):
                 await clients.of(COMPANY).get("/v2/persons/1")
 
             (tmp_path / "tenants.json").write_text(json.dumps([a_tenant(found.double.url)]))

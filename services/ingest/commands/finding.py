@@ -17,7 +17,7 @@ from services.ingest.commands import wanted
 from services.ingest.commands.neighbours import NOT_FOUND, Neighbours, Organization
 from shared import ids
 from shared.pipedrive.client import Pipedrive
-from shared.pipedrive.errors import Refused as PipedriveRefused
+from shared.pipedrive.errors import PipedriveRefused
 from shared.web import Refused
 
 PATH: Final = "/v2/organizations"

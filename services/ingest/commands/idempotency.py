@@ -29,7 +29,7 @@ from services.ingest.commands.leaving import left_open
 from shared import db
 from shared.errors import Unavailable
 from shared.observability import COMMANDS
-from shared.pipedrive.errors import Refused as PipedriveRefused
+from shared.pipedrive.errors import PipedriveRefused
 from shared.web import Refused, identity, query, raw
 
 log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from shared import db
 from shared.errors import Unavailable
 from shared.pipedrive import paging
 from shared.pipedrive.client import Pipedrive
-from shared.pipedrive.errors import Refused, Unsettled
+from shared.pipedrive.errors import PipedriveRefused, Unsettled
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Making:
 
         Raises:
             Unsettled: it may have been made; asking again later settles it.
-            Unavailable, Refused: it was not.
+            Unavailable, PipedriveRefused: it was not.
         """
         held = await self._take(it)
         is_over = held.row is not None and datetime.now(UTC) > held.begun_at + counts_for
@@ -127,7 +127,7 @@ class Making:
                 raise
             log.warning("pipedrive_write_settled", extra={"reason": str(unknown)})
             return found
-        except (Refused, Unavailable):
+        except (PipedriveRefused, Unavailable):
             # Nothing was made, now or, if asked before, then: that had been settled.
             with left_open(it.kind):
                 await undertaking_store.drop(self.pool, it)
@@ -158,7 +158,7 @@ class Making:
         """
         try:
             newest, are_all = await self._newest(pipedrive, wanted, sent_at)
-        except Refused as refused:
+        except PipedriveRefused as refused:
             raise Unsettled(f"Pipedrive: does not show its rows: {refused.sentence}") from refused
         for row in newest[::-1]:  # the first made is likeliest the first try's
             if wanted.is_made_by(row, sent_at) and await self._keep(it, row):

@@ -9,38 +9,38 @@ from typing import Final
 from services.ingest import outages
 from services.ingest.commands.making import SETTLED
 from shared.errors import Unavailable
-from shared.pipedrive.errors import NotConnected, Refused, Unsettled
-from shared.web import Refused as Answer
+from shared.pipedrive.errors import NotConnected, PipedriveRefused, Unsettled
+from shared.web import Refused
 
 BUSY_S: Final = 1
 OUT_OF_ORDER: Final = frozenset({401, 402})
 FORBIDDEN: Final = 403
 
 
-def in_progress() -> Answer:
+def in_progress() -> Refused:
     sentence = "This request is being carried out. Ask again soon under the same key."
-    return Answer(409, "in_progress", sentence, Retry_After=str(BUSY_S))
+    return Refused(409, "in_progress", sentence, Retry_After=str(BUSY_S))
 
 
-def another() -> Answer:
+def another() -> Refused:
     sentence = "This Idempotency-Key was used for another request."
-    return Answer(422, "idempotency_key_reused", sentence)
+    return Refused(422, "idempotency_key_reused", sentence)
 
 
-def of_pipedrive(refused: Refused) -> Answer:
+def of_pipedrive(refused: PipedriveRefused) -> Refused:
     if isinstance(refused, NotConnected) or refused.status in OUT_OF_ORDER:
-        return Answer(409, "pipedrive_not_connected", refused.sentence)
+        return Refused(409, "pipedrive_not_connected", refused.sentence)
     if refused.status == FORBIDDEN:
-        return Answer(403, "pipedrive_forbidden", refused.sentence)
-    return Answer(422, "pipedrive_refused", refused.sentence)
+        return Refused(403, "pipedrive_forbidden", refused.sentence)
+    return Refused(422, "pipedrive_refused", refused.sentence)
 
 
-def of_outage(outage: Unavailable) -> Answer | None:
+def of_outage(outage: Unavailable) -> Refused | None:
     """Null for an outage that nothing more can be said of."""
     if isinstance(outage, Unsettled):
         sentence = (
             "Pipedrive gave no answer, and may have done it all the same. Send the same "
             "request again: nothing is done twice."
         )
-        return Answer(503, "unsettled", sentence, Retry_After=str(round(SETTLED.total_seconds())))
+        return Refused(503, "unsettled", sentence, Retry_After=str(round(SETTLED.total_seconds())))
     return outages.told(outage)

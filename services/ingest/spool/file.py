@@ -87,11 +87,11 @@ class Damaged(Exception):
     """The file is not, or not wholly, what was written to it."""
 
 
-class Refused(Exception):
+class DiskRefused(Exception):
     """The disk does not take it: it is full, or read-only, or broken."""
 
 
-class Unreadable(Refused):
+class Unreadable(DiskRefused):
     """The disk does not give what it should hold."""
 
 
@@ -126,13 +126,13 @@ def _errors() -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         raise _kind(code)(f"{name}: {error}") from error
     except OSError as error:
-        raise Refused(f"{type(error).__name__}: {error.strerror}") from error
+        raise DiskRefused(f"{type(error).__name__}: {error.strerror}") from error
 
 
-def _kind(code: int) -> type[Damaged | Refused]:
+def _kind(code: int) -> type[Damaged | DiskRefused]:
     if code & 0xFF in DAMAGE:
         return Damaged
-    return Unreadable if code in UNREADABLE else Refused
+    return Unreadable if code in UNREADABLE else DiskRefused
 
 
 class SpoolFile:
@@ -141,7 +141,7 @@ class SpoolFile:
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         """Raises:
         Damaged: there is one, and it is not ours or not whole.
-        Refused: the folder cannot be written.
+        DiskRefused: the folder cannot be written.
         """
         self._folder = folder
         self._gone = Runs()
@@ -270,7 +270,7 @@ class SpoolFile:
 
     def remove(self, gone: Iterable[Waiting]) -> None:
         """Raises:
-        Refused: the disk does not let go of them, or not of all that were removed before.
+        DiskRefused: the disk does not let go of them, or not of all that were removed before.
         """
         for each in gone:
             if each.file is self:
@@ -285,7 +285,7 @@ class SpoolFile:
         """Commit so many bytes and take them back.
 
         Raises:
-            Refused: the disk does not take them.
+            DiskRefused: the disk does not take them.
         """
         with self._transaction():
             self._db.execute(TRIED)

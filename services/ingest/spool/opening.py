@@ -22,7 +22,7 @@ class Opened(NamedTuple):
 
 def opened(folder: Path) -> Opened:
     """Raises:
-    Refused: the disk does not allow it.
+    DiskRefused: the disk does not allow it.
     """
     shutil.rmtree(folder / SPENT, ignore_errors=True)
     try:
@@ -42,7 +42,7 @@ def anew(folder: Path, damaged: SpoolFile) -> Opened:
     """What follows a damaged file.
 
     Raises:
-        Refused: the disk does not allow it.
+        DiskRefused: the disk does not allow it.
     """
     damaged.close()
     put_aside(folder)
@@ -54,7 +54,7 @@ def renewed(folder: Path, file: SpoolFile) -> Opened | None:
     if they were not, or the disk does not let it go.
 
     Raises:
-        Refused: the disk allows no other.
+        DiskRefused: the disk allows no other.
         Damaged: it is.
     """
     if file.head(0, 1, 0):

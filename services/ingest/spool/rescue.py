@@ -14,7 +14,15 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from services.ingest.spool.file import NAME, Damaged, Mark, Refused, SpoolFile, Unreadable, Waiting
+from services.ingest.spool.file import (
+    NAME,
+    Damaged,
+    DiskRefused,
+    Mark,
+    SpoolFile,
+    Unreadable,
+    Waiting,
+)
 
 CURRENT: Final = "current"
 ASIDE: Final = "damaged-"
@@ -50,12 +58,12 @@ THE_END: Final = Read([], None)
 
 def put_aside(slot: Path) -> None:
     """Raises:
-    Refused: the disk does not take it; the file is where it was.
+    DiskRefused: the disk does not take it; the file is where it was.
     """
     try:
         (slot / CURRENT).rename(slot / f"{ASIDE}{time.time_ns()}")
     except OSError as error:
-        raise Refused(f"{type(error).__name__}: {error.strerror}") from error
+        raise DiskRefused(f"{type(error).__name__}: {error.strerror}") from error
 
 
 def unread(slot: Path) -> list[Path]:
@@ -68,7 +76,7 @@ def move(aside: Path, into: SpoolFile) -> Moved:
 
     Raises:
         Withheld: not now.
-        Refused: the disk does not take them.
+        DiskRefused: the disk does not take them.
         Damaged: `into` is damaged as well.
     """
     before = into.mark(aside.name)
@@ -79,7 +87,7 @@ def move(aside: Path, into: SpoolFile) -> Moved:
     try:
         (aside / NOTE).write_text(f"{before.records}\n")
     except OSError as error:
-        raise Refused(f"{type(error).__name__}: {error.strerror}") from error
+        raise DiskRefused(f"{type(error).__name__}: {error.strerror}") from error
     return Moved([], before.records)
 
 
@@ -96,7 +104,7 @@ def _read(aside: Path, mark: Mark) -> Read:
         return THE_END  # not one row of it is to be found
     except Unreadable:
         return THE_END  # the disk gives no more of it: what it gave counts
-    except Refused as refused:
+    except DiskRefused as refused:
         raise Withheld(str(refused)) from refused
 
 

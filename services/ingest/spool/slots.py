@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from services.ingest.spool.file import NAME, Refused
+from services.ingest.spool.file import NAME, DiskRefused
 from services.ingest.spool.rescue import ASIDE, CURRENT, NOTE
 
 LOCK: Final = "lock"
@@ -34,7 +34,7 @@ def claim(root: Path) -> Slot:
     """The first slot that nobody holds.
 
     Raises:
-        Refused: the folder cannot be written, or has no slot left.
+        DiskRefused: the folder cannot be written, or has no slot left.
     """
     try:
         for number in range(1, MOST + 1):
@@ -42,8 +42,8 @@ def claim(root: Path) -> Slot:
             if slot is not None:
                 return slot
     except OSError as error:
-        raise Refused(f"{root}: {type(error).__name__}: {error.strerror}") from error
-    raise Refused(f"{root}: all {MOST} slots are taken")
+        raise DiskRefused(f"{root}: {type(error).__name__}: {error.strerror}") from error
+    raise DiskRefused(f"{root}: all {MOST} slots are taken")
 
 
 def orphans(root: Path, own: Path) -> Iterator[Slot]:

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
-from services.ingest.spool.file import Damaged, Refused, SpoolFile, Waiting
+from services.ingest.spool.file import Damaged, DiskRefused, SpoolFile, Waiting
 from services.ingest.spool.ledger import Ledger
 from services.ingest.spool.opening import Opened, anew, opened, renewed
 from services.ingest.spool.rescue import CURRENT, move
@@ -120,13 +120,13 @@ class Spool:
 
     async def open(self) -> None:
         """Raises:
-        Refused: the disk does not allow it.
+        DiskRefused: the disk does not allow it.
         """
         try:
             if self.slot is None:
                 self.slot = await self._in_thread(self._claim)
             found = await self._in_thread(partial(opened, self.slot.folder))
-        except Refused as refused:
+        except DiskRefused as refused:
             self._trouble = str(refused)
             raise
         self._begin(found)
@@ -163,7 +163,7 @@ class Spool:
         """The records that follow one; from the first, if its file was put aside.
 
         Raises:
-            Refused: the disk does not give them.
+            DiskRefused: the disk does not give them.
         """
 
         def following(file: SpoolFile) -> list[Waiting]:
@@ -176,7 +176,7 @@ class Spool:
         """What a file gave that was put aside since comes again from the one that follows.
 
         Raises:
-            Refused: the disk does not let go of them; they are not given again all the same.
+            DiskRefused: the disk does not let go of them; they are not given again all the same.
         """
         own = [each for each in gone if each.file is self._file]
         self._free((each.bucket, each.size) for each in own)
@@ -193,7 +193,7 @@ class Spool:
         delete works on a disk that the spool itself has filled, but this does.
 
         Raises:
-            Refused: the disk does not allow it.
+            DiskRefused: the disk does not allow it.
         """
         file = self._file
         if file is None or self.events or (self._asides and not file.keeps_removed):
@@ -207,7 +207,7 @@ class Spool:
         """Move some of what can be read in damaged files; whether there may be more.
 
         Raises:
-            Refused: the disk does not take it.
+            DiskRefused: the disk does not take it.
             Withheld: the disk does not give it.
         """
         if not self._asides or not self.is_open:
@@ -227,7 +227,7 @@ class Spool:
         """
         length = self._unwritten_bytes
         if length:
-            with suppress(Refused):
+            with suppress(DiskRefused):
                 await self._working(lambda file: file.try_writing(length), writes=True)
 
     def _has_room(self, length: int) -> bool:
@@ -274,7 +274,7 @@ class Spool:
         began = time.perf_counter()
         try:
             await self._working(lambda file: file.append(records), writes=True)
-        except Refused as refused:
+        except DiskRefused as refused:
             lengths = sum(length for _, length in _counts(taken))
             self._unwritten_bytes = max(self._unwritten_bytes, min(lengths, TRIED_BYTES))
             self._free(_counts(taken))
@@ -293,21 +293,21 @@ class Spool:
         """
         file = self._file
         if file is None:
-            raise Refused(self._trouble or "closed")
+            raise DiskRefused(self._trouble or "closed")
         try:
             try:
                 result = await self._in_thread(lambda: work(file))
             except Damaged as damaged:
                 following = await self._replace(file, str(damaged))
                 result = await self._in_thread(lambda: work(following))
-        except Refused as refused:
+        except DiskRefused as refused:
             self._trouble = str(refused)
             if writes:
                 self._unwritten_bytes = max(self._unwritten_bytes, 1)
             raise
         except Damaged as damaged:
             self._trouble = f"damaged again: {damaged}"
-            raise Refused(self._trouble) from damaged
+            raise DiskRefused(self._trouble) from damaged
         if writes:
             self._unwritten_bytes = 0
             self._told.discard("disk")
@@ -332,7 +332,7 @@ class Spool:
             if self._file is file and self.slot is not None:
                 try:
                     found = await self._in_thread(partial(make, self.slot.folder, file))
-                except Refused as refused:
+                except DiskRefused as refused:
                     # `open` goes on from there; what is put aside again and again is not.
                     await self._in_thread(file.close)
                     self._file, self._trouble = None, str(refused)
@@ -340,7 +340,7 @@ class Spool:
                 if found is not None:
                     self._begin(found)
             if self._file is None:
-                raise Refused(self._trouble or "closed")
+                raise DiskRefused(self._trouble or "closed")
             return self._file
 
     def _begin(self, found: Opened) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from services.ingest.spool import slots
-from services.ingest.spool.file import Refused
+from services.ingest.spool.file import DiskRefused
 from services.ingest.spool.rescue import Withheld
 from services.ingest.spool.slots import Slot
 from services.ingest.spool.spool import Spool
@@ -61,7 +61,7 @@ class Tending:
     async def _open(self, spool: Spool) -> None:
         try:
             await spool.open()
-        except Refused as refused:
+        except DiskRefused as refused:
             log.error("spool_not_opened", extra={"reason": str(refused)})
 
     async def _measure(self) -> None:
@@ -70,7 +70,7 @@ class Tending:
             if spool.is_open:
                 try:
                     stored_at = await spool.oldest()
-                except Refused:
+                except DiskRefused:
                     continue  # it says so itself
                 oldest += [] if stored_at is None else [stored_at]
         SPOOL_EVENTS.set(self._spools.events)
@@ -87,7 +87,7 @@ class Tending:
             spool = Spool(partial(_the, slot), max_bytes=0)
             try:
                 await spool.open()
-            except Refused as refused:
+            except DiskRefused as refused:
                 log.error("spool_not_opened", extra={"reason": str(refused)})
                 await spool.close()
                 continue
@@ -100,7 +100,7 @@ class Tending:
             return False
         try:
             return any([await self._moved_some(spool) for spool in self._spools])
-        except (Refused, Withheld) as reason:
+        except (DiskRefused, Withheld) as reason:
             self._not_moved_at = time.monotonic()
             log.error("spool_not_drained", extra={"reason": str(reason)})
             return False

@@ -17,9 +17,8 @@ from shared.auth import Identity
 from shared.errors import Unavailable
 from shared.openapi import Endpoint
 from shared.pipedrive.budget import Budget
-from shared.pipedrive.errors import NotConnected, Refused
-from shared.web import Refused as Refusal
-from shared.web import answer, body, identity, raw
+from shared.pipedrive.errors import NotConnected, PipedriveRefused
+from shared.web import Refused, answer, body, identity, raw
 
 SHOWN: Final = 50
 REPORTED_S: Final = 300.0
@@ -110,7 +109,7 @@ class SyncApi:
         try:
             self.connecting.parts.clients.of(user.company_id)
         except NotConnected as why:
-            raise Refusal(409, "not_connected", why.sentence) from why
+            raise Refused(409, "not_connected", why.sentence) from why
         async with self.store() as conn:
             cause = f"user {user.user_id}"
             found, is_own = await sync_store.ask(conn, user.company_id, asked.mode, cause)
@@ -130,11 +129,11 @@ class SyncApi:
         try:
             sync_id = UUID(request.match_info["id"])
         except ValueError as error:
-            raise Refusal(404, "not_found", "There is no such sync.") from error
+            raise Refused(404, "not_found", "There is no such sync.") from error
         async with self.store() as conn:
             row = await sync_store.one(conn, company_id, sync_id)
         if row is None:
-            raise Refusal(404, "not_found", "There is no such sync.")
+            raise Refused(404, "not_found", "There is no such sync.")
         return answer(answers.sync(row, datetime.now(UTC)))
 
     async def connect(self, request: web.Request) -> web.Response:
@@ -148,11 +147,11 @@ class SyncApi:
         try:
             made = await self.connecting.connect(user.company_id, asked.url)
         except connecting.NoUrl as why:
-            raise Refusal(400, "no_public_url", str(why)) from why
+            raise Refused(400, "no_public_url", str(why)) from why
         except NotConnected as why:
-            raise Refusal(409, "not_connected", why.sentence) from why
-        except Refused as why:
-            raise Refusal(409, "pipedrive_refuses", why.sentence) from why
+            raise Refused(409, "not_connected", why.sentence) from why
+        except PipedriveRefused as why:
+            raise Refused(409, "pipedrive_refuses", why.sentence) from why
         except Unavailable as outage:
             raise outages.told(outage) or outage from outage
         return answer(made.model_dump(by_alias=True), status=202)
@@ -175,7 +174,7 @@ class SyncApi:
             report = await hooks.reported(self.connecting.parts.clients.of(company_id), hook_id)
         except Unavailable as why:
             trouble = f"Pipedrive does not tell: {why}"
-        except Refused as why:
+        except PipedriveRefused as why:
             trouble = why.sentence
         async with self.store() as conn:
             if report is not None:
@@ -187,7 +186,7 @@ class SyncApi:
 
 def _require_admin(user: Identity) -> None:
     if not user.is_admin:
-        raise Refusal(403, "forbidden", "Only an admin may do this.")
+        raise Refused(403, "forbidden", "Only an admin may do this.")
 
 
 def _conflict(sync_id: UUID) -> web.Response:

@@ -25,7 +25,7 @@ from shared.kafka.publisher import Publisher
 from shared.pipedrive import costs
 from shared.pipedrive.budget import Purpose
 from shared.pipedrive.client import MOST_PER_PAGE, Clients, Credential, Page, Pipedrive
-from shared.pipedrive.errors import Refused, Unanswered
+from shared.pipedrive.errors import PipedriveRefused, Unanswered
 
 MOST_IDS: Final = 100
 NOTHING_WORKS: Final = frozenset({401, 402, 409})
@@ -111,14 +111,14 @@ class Asking:
         for each in ids:
             try:
                 found.append(await self.one(f"{lists.OF_ENTITY[of.entity].path}/{each}"))
-            except Refused as refused:
+            except PipedriveRefused as refused:
                 if refused.status in NOTHING_WORKS:
                     raise
         return [row for row in found if isinstance(row, dict)]
 
     async def one(self, path: str) -> Any:
         """Raises:
-        Refused: there is none for us.
+        PipedriveRefused: there is none for us.
         """
         heart.beat()
         self.progress.spend(costs.call("GET", path).tokens)
@@ -131,7 +131,7 @@ class Asking:
             await self.page(of, {"limit": 1})
         except Unanswered:
             return False
-        except Refused as refused:
+        except PipedriveRefused as refused:
             return refused.status not in NOTHING_WORKS
         return True
 

@@ -26,7 +26,7 @@ from shared.errors import Unavailable
 from shared.observability import configure_logs
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.client import Clients
-from shared.pipedrive.errors import Refused
+from shared.pipedrive.errors import PipedriveRefused
 from shared.tenants import Tenants
 
 COMMAND: Final = "connect"
@@ -69,7 +69,7 @@ async def main(arguments: Sequence[str]) -> int:
             await prepared.make(stop)
             try:
                 return await _connected(sync, given.company, given.url, stop)
-            except (NoUrl, Refused, Unavailable) as why:
+            except (NoUrl, PipedriveRefused, Unavailable) as why:
                 _say(str(why))
                 return 1
 

@@ -30,7 +30,7 @@ from shared import db, heart, lifecycle
 from shared.errors import Poison, Unavailable
 from shared.pipedrive.budget import Purpose
 from shared.pipedrive.client import Pipedrive
-from shared.pipedrive.errors import Refused
+from shared.pipedrive.errors import PipedriveRefused
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Completer:
         for company_id, entity in wanted:
             try:
                 await self._complete(company_id, lists.OF_ENTITY[entity])
-            except (Unavailable, Refused, Poison) as trouble:
+            except (Unavailable, PipedriveRefused, Poison) as trouble:
                 log.info("completing_failed", extra={"reason": str(trouble)})
 
     async def _complete(self, company_id: int, of: List) -> None:
@@ -135,7 +135,7 @@ class Completer:
             return
         try:
             await _read_names(conn, client, lists.FIELDS_OF[of.entity])
-        except Refused as refused:  # the rest can be completed all the same
+        except PipedriveRefused as refused:  # the rest can be completed all the same
             log.info("completing_failed", extra={"reason": refused.sentence})
         self._names_read[whose] = time.monotonic()
 

@@ -39,7 +39,7 @@ class Connecting:
         """May be done again at any time.
 
         Raises:
-            NoUrl, NotConnected, Refused: it cannot be done as things are.
+            NoUrl, NotConnected, PipedriveRefused: it cannot be done as things are.
             Unavailable: Pipedrive or Postgres is away.
         """
         client = self.parts.clients.of(company_id)

@@ -25,7 +25,7 @@ from services.ingest.sync.connection_store import Link, Report
 from shared import db
 from shared.errors import Unavailable
 from shared.pipedrive.client import Pipedrive
-from shared.pipedrive.errors import Refused
+from shared.pipedrive.errors import PipedriveRefused
 from shared.pipedrive.owner import Owner
 from shared.tenants import Tenant
 
@@ -120,7 +120,7 @@ async def ensure(
     """Make it be as it must. One at a time for a company.
 
     Raises:
-        Refused: Pipedrive does not let us, in its own words.
+        PipedriveRefused: Pipedrive does not let us, in its own words.
     """
     with db.errors():
         link = await connection_store.link(conn, tenant.company_id)
@@ -197,7 +197,7 @@ async def _made(client: Pipedrive, tenant: Tenant, url: str, stale: Sequence[Hoo
     for hook in room:
         try:
             return await _register(client, tenant, url)
-        except Refused as refused:
+        except PipedriveRefused as refused:
             if not _is_limit(refused):
                 raise
             log.warning("hook_makes_room", extra={"hook_id": _id(hook)})
@@ -205,7 +205,7 @@ async def _made(client: Pipedrive, tenant: Tenant, url: str, stale: Sequence[Hoo
     return await _register(client, tenant, url)
 
 
-def _is_limit(refused: Refused) -> bool:
+def _is_limit(refused: PipedriveRefused) -> bool:
     """Whether it is that a user has no more than 40 ("Webhooks limit reached")."""
     return refused.status == UNPROCESSABLE and "limit" in refused.sentence.lower()
 
@@ -232,14 +232,14 @@ async def _put_away(client: Pipedrive, hook_id: int) -> None:
     """
     try:
         await _delete(client, hook_id)
-    except (Refused, Unavailable) as trouble:
+    except (PipedriveRefused, Unavailable) as trouble:
         log.warning("hook_stays", extra={"hook_id": hook_id, "reason": str(trouble)})
 
 
 async def _delete(client: Pipedrive, hook_id: int) -> None:
     try:
         await client.delete(f"{PATH}/{hook_id}")
-    except Refused as refused:
+    except PipedriveRefused as refused:
         if refused.status == FORBIDDEN:  # another user's: what comes twice does no harm
             log.warning("hook_stays", extra={"hook_id": hook_id, "reason": refused.sentence})
         elif refused.status != NOT_FOUND:  # gone already is what we want

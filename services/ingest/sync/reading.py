@@ -27,7 +27,7 @@ from services.ingest.sync.progress import Progress
 from services.ingest.sync.walked_store import Walked
 from shared import db, heart, lifecycle
 from shared.observability import SYNC_ROWS
-from shared.pipedrive.errors import Refused
+from shared.pipedrive.errors import PipedriveRefused
 
 OVERLAP: Final = timedelta(minutes=10)
 """What was being written while we read may show later, and our clock may be ahead of Pipedrive's:
@@ -143,7 +143,7 @@ class Reader:
         walk = self._walk_by_offset if of.kind is Kind.OFFSET else self._walk_by_number
         try:
             await walk(of)
-        except Refused as refused:
+        except PipedriveRefused as refused:
             if self.progress.mark("next") is None or refused.status != ODD_MARK:
                 raise
             self.progress.start_over(of)

@@ -32,7 +32,7 @@ from shared.errors import Poison, Unavailable
 from shared.kafka.publisher import Publisher
 from shared.observability import SYNCS, bound
 from shared.pipedrive.client import Clients
-from shared.pipedrive.errors import Blocked, DaySpent, Refused
+from shared.pipedrive.errors import Blocked, DaySpent, PipedriveRefused
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Run:
             log.info("sync_interrupted", extra={"step": self._progress.step})
         except (DaySpent, Blocked) as spent:
             await self._wait(reader, spent, spent.until)
-        except Refused as refused:
+        except PipedriveRefused as refused:
             await self._fail(status, refused.sentence)
         except Poison as why:
             await self._fail(status, str(why))

@@ -22,7 +22,7 @@ from services.ingest.sync.reading import Reader
 from services.ingest.sync.steps import Act, Step
 from shared import db, heart, lifecycle
 from shared.errors import Unavailable
-from shared.pipedrive.errors import Blocked, BurstSpent, DaySpent, Refused, Unanswered
+from shared.pipedrive.errors import Blocked, BurstSpent, DaySpent, PipedriveRefused, Unanswered
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +47,14 @@ async def through(reader: Reader, step: Step, attempt: Attempt) -> None:
 
     Raises:
         Unavailable: not now.
-        Refused: nothing at all is accepted.
+        PipedriveRefused: nothing at all is accepted.
     """
     progress, before = reader.progress, reader.progress.sync.mark
     is_doubted = await _is_doubted(reader, step.of)
     tries = TRIES_AGAIN if is_doubted or progress.rounds >= ROUNDS else TRIES
     try:
         await again(reader, attempt, tries)
-    except Refused as refused:
+    except PipedriveRefused as refused:
         if refused.status in NOTHING_WORKS:
             raise
         log.warning("sync_list_refused", extra={"list": step.of.name})
@@ -80,7 +80,7 @@ async def again(reader: Reader, attempt: Attempt, tries: int = TRIES) -> None:
             await attempt()
         except (DaySpent, Blocked):
             raise
-        except Refused as refused:
+        except PipedriveRefused as refused:
             if refused.status != UNAUTHORIZED or reader.asking.credential() == credential:
                 raise
             log.info("sync_credential_renewed")

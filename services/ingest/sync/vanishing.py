@@ -20,7 +20,7 @@ from services.ingest.sync.lists import Kind, List
 from services.ingest.sync.reading import Reader
 from shared import db, heart
 from shared.pipedrive.client import DEADLINE_S
-from shared.pipedrive.errors import Refused
+from shared.pipedrive.errors import PipedriveRefused
 
 AT_ONCE: Final = 8
 GONE: Final = frozenset({404, 410})
@@ -109,7 +109,7 @@ async def _look_at_each(reader: Reader, of: List, ids: Sequence[str]) -> Seen:
 async def _look(reader: Reader, of: List, entity_id: str, seen: Seen) -> None:
     try:
         row = await reader.asking.one(f"{lists.OF_ENTITY[of.entity].path}/{entity_id}")
-    except Refused as refused:
+    except PipedriveRefused as refused:
         if refused.status in NOTHING_WORKS:
             raise
         if refused.status in GONE:

@@ -20,7 +20,7 @@ from services.ingest.sync.steps import Mode
 from shared import db, heart, lifecycle
 from shared.errors import Unavailable
 from shared.observability import HOOKS_MENDED
-from shared.pipedrive.errors import Refused
+from shared.pipedrive.errors import PipedriveRefused
 from shared.tenants import Tenant, Tenants
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Watcher:
             heart.beat()
             try:
                 await self._check(company_id)
-            except (Unavailable, Refused) as trouble:
+            except (Unavailable, PipedriveRefused) as trouble:
                 log.warning(
                     "hook_check_failed", extra={"company_id": company_id, "reason": str(trouble)}
                 )

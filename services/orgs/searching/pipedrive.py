@@ -19,7 +19,7 @@ from services.orgs.searching.answers import Asked, Remote
 from services.orgs.settings import OrgsSettings
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.client import Clients
-from shared.pipedrive.errors import Blocked, BurstSpent, DaySpent, NotConnected, Refused
+from shared.pipedrive.errors import Blocked, BurstSpent, DaySpent, NotConnected, PipedriveRefused
 from shared.pipedrive.errors import Unavailable as Away
 from shared.tenants import Tenants
 
@@ -87,7 +87,7 @@ class Fallback:
             return _failed(
                 "late" if isinstance(error.__cause__, TimeoutError) else "unavailable", error
             )
-        except Refused as error:
+        except PipedriveRefused as error:
             return _failed("unavailable", error)
         return Answer("ok", [remote for row in page.rows if (remote := _remote(row))])
 

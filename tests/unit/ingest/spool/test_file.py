@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.ingest.spool.file import NAME, Damaged, Refused, SpoolFile
+from services.ingest.spool.file import NAME, Damaged, DiskRefused, SpoolFile
 from services.ingest.spool.rescue import BATCH, CURRENT, move, put_aside, unread
 from services.ingest.spool.row import bucket, size
 from shared.kafka.rounds import Record
@@ -239,7 +239,7 @@ def test_a_damaged_row_does_not_hide_what_follows_however_far_the_ids_have_come(
 def test_a_folder_that_cannot_be_written_refuses(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
 
-    with pytest.raises(Refused):
+    with pytest.raises(DiskRefused):
         SpoolFile(tmp_path / "file" / "below")
 
 
@@ -255,7 +255,7 @@ def test_a_full_disk_refuses_and_what_was_taken_stays(tmp_path: Path) -> None:
             for _ in range(1000):
                 file.append(RECORDS[:20])
                 taken += 1
-        except Refused:
+        except DiskRefused:
             os.write(writing, b"%d" % taken)
         os._exit(0)
     os.waitpid(pid, 0)

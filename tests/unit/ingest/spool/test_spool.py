@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.ingest.spool import slots
-from services.ingest.spool.file import NAME, Refused, Waiting
+from services.ingest.spool.file import NAME, DiskRefused, Waiting
 from services.ingest.spool.rescue import BATCH, CURRENT, put_aside
 from services.ingest.spool.spool import Handed, Spool
 from shared.errors import Unavailable
@@ -54,7 +54,7 @@ async def everything(spool: Spool) -> list[Record]:
     while batch := await spool.head(last, BATCH, 1 << 20):
         last = batch[-1]
         found += records(batch)
-        with suppress(Refused):
+        with suppress(DiskRefused):
             await spool.remove(batch)
     return found
 
@@ -197,7 +197,7 @@ async def test_a_full_disk_gives_each_record_once_and_is_free_once_all_are_sent(
     with full_disk(spool_file(tmp_path)):
         stored = RECORDS + await filled(spool)
         batch = await spool.head(None, 10, 1 << 30)
-        with pytest.raises(Refused):
+        with pytest.raises(DiskRefused):
             await spool.remove(batch)
         assert spool.events == len(stored) - 10
         await spool.begin_anew()
@@ -219,7 +219,7 @@ async def test_a_disk_that_has_room_again_lets_go_of_what_was_removed(
     batch = await spool.head(None, 1000, 1 << 30)
     with full_disk(spool_file(tmp_path)):
         await filled(spool)
-        with pytest.raises(Refused):
+        with pytest.raises(DiskRefused):
             await spool.remove(batch)
     waiting = spool.events
 
