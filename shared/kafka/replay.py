@@ -1,11 +1,10 @@
 """Reads the log of topics that we have a model for: see `shared.kafka.scanning`."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from shared.kafka.scanning import scan
+from shared.kafka.scanning import Stretch, scan
 from shared.settings import Settings
 from shared.topics import Topic
 
@@ -16,16 +15,7 @@ class Logged(NamedTuple):
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """The next records, and how far the reading has come, in records of all topics."""
-
-    records: Sequence[Logged]
-    done: int
-    total: int
-
-
-async def replay(settings: Settings, topics: Iterable[Topic]) -> AsyncIterator[Stretch]:
+async def replay(settings: Settings, topics: Iterable[Topic]) -> AsyncIterator[Stretch[Logged]]:
     """All records; of each partition in its order.
 
     Raises:

@@ -6,7 +6,7 @@ Rule: nothing is committed and no group is joined, so the services do not notice
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -18,6 +18,9 @@ from shared.settings import Settings
 POLL_MS = 500
 RECORDS = 2_000
 SILENCE_S = 30.0
+
+
+RecordT = TypeVar("RecordT")
 
 
 class Found(NamedTuple):
@@ -32,10 +35,10 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(Generic[RecordT]):
     """The next records, and how far the reading has come, in records of all topics."""
 
-    records: Sequence[Found]
+    records: Sequence[RecordT]
     done: int
     total: int
 
@@ -58,7 +61,9 @@ async def existing(settings: Settings) -> set[str]:
     return {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
 
 
-async def scan(settings: Settings, topics: Collection[str]) -> AsyncGenerator[Stretch, None]:
+async def scan(
+    settings: Settings, topics: Collection[str]
+) -> AsyncGenerator[Stretch[Found], None]:
     """All records; of each partition in its order.
 
     Raises:

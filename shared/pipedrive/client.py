@@ -35,10 +35,10 @@ from shared.pipedrive.errors import (
     Unsettled,
 )
 from shared.pipedrive.owner import Owner
+from shared.pipedrive.ownership import Ownership
 from shared.pipedrive.pace import Pace, Paces
 from shared.pipedrive.paging import Page
 from shared.pipedrive.reading import Answer, Verdict
-from shared.pipedrive.standing import Standing
 from shared.tenants import Tenant, Tenants
 
 __all__ = ["Clients", "Page", "Pipedrive"]
@@ -65,7 +65,7 @@ class Pipedrive:
         budget: Budget,
         *,
         paces: Paces,
-        standing: Standing,
+        ownership: Ownership,
         purpose: Purpose = Purpose.INTERACTIVE,
     ) -> None:
         if tenant.api_token is None or not tenant.api_domain:
@@ -78,7 +78,7 @@ class Pipedrive:
         self._headers = {"x-api-token": tenant.api_token.get_secret_value()}
         self._budget = budget
         self._paces = paces
-        self._standing = standing
+        self._ownership = ownership
 
     async def owner(self, *, deadline_s: float = DEADLINE_S) -> Owner:
         """Whose the token is by now; as far as Pipedrive says so.
@@ -93,7 +93,7 @@ class Pipedrive:
             if refused.status in OUT_OF_ORDER:
                 raise
             found = owner.UNTOLD  # it is not for us to ask, which proves nothing
-        self._standing.is_ours = found.company_id in (None, self.company_id)
+        self._ownership.is_ours = found.company_id in (None, self.company_id)
         self._require_ours()
         return found
 
@@ -183,15 +183,15 @@ class Pipedrive:
     ) -> dict[str, Any]:
         """The whole envelope of an answer."""
         due = time.monotonic() + deadline_s
-        if self._standing.is_ours is None:
-            async with self._standing.turn(due):
-                if self._standing.is_ours is None:
+        if self._ownership.is_ours is None:
+            async with self._ownership.turn(due):
+                if self._ownership.is_ours is None:
                     await self.owner(deadline_s=due - time.monotonic())
         self._require_ours()
         return await self._called(method, path, due, params, body)
 
     def _require_ours(self) -> None:
-        if not self._standing.is_ours:
+        if not self._ownership.is_ours:
             raise NotOfTheCompany(self.company_id)
 
     async def _called(
@@ -273,7 +273,7 @@ class Clients:
         self._session: aiohttp.ClientSession | None = None
         self._made: dict[tuple[int, Purpose], tuple[Tenant, Pipedrive]] = {}
         self._paces: dict[int, Paces] = {}
-        self._standings: dict[int, tuple[Credential, Standing]] = {}
+        self._ownerships: dict[int, tuple[Credential, Ownership]] = {}
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS)
@@ -304,7 +304,7 @@ class Clients:
                 tenant,
                 self._budget,
                 paces=paces,
-                standing=self._standing(tenant),
+                ownership=self._ownership(tenant),
                 purpose=purpose,
             )
             made = self._made[company_id, purpose] = tenant, client
@@ -320,12 +320,12 @@ class Clients:
         self.of(company_id)
         return _credential(self._tenants.get(company_id))
 
-    def _standing(self, tenant: Tenant) -> Standing:
+    def _ownership(self, tenant: Tenant) -> Ownership:
         """What was learned of a token holds as long as the file has that token."""
         credential = _credential(tenant)
-        held = self._standings.get(tenant.company_id)
+        held = self._ownerships.get(tenant.company_id)
         if held is None or held[0] != credential:
-            held = self._standings[tenant.company_id] = credential, Standing()
+            held = self._ownerships[tenant.company_id] = credential, Ownership()
         return held[1]
 
 

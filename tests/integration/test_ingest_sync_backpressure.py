@@ -14,8 +14,8 @@ from services.ingest.sync import backpressure
 from services.ingest.sync.backpressure import Backpressure
 from shared.errors import Unavailable
 from shared.kafka import client
+from shared.kafka.group_lag import GroupLags, Lag
 from shared.kafka.offsets import Partition
-from shared.kafka.standing import Standing, Standings
 from shared.settings import Settings
 from shared.topics import ORGANIZATIONS
 from tests.support.synchronised import A_USER, Company
@@ -126,14 +126,14 @@ async def test_readers_that_have_told_nothing_hold_up_no_sync(company: Company) 
 
 async def test_where_kafka_does_not_tell_a_sync_goes_on() -> None:
     nobody = Settings(kafka_bootstrap_servers="127.0.0.1:1")
-    async with Standings(nobody, backpressure.READERS) as standings:
-        held = Backpressure(standings)
+    async with GroupLags(nobody, backpressure.READERS) as lags:
+        held = Backpressure(lags)
 
         await held.hold(backpressure.LEAST + 1, asyncio.Event())
         await held.hold(backpressure.LEAST + 1, asyncio.Event())
 
         with pytest.raises(Unavailable):
-            await standings.look()
+            await lags.look()
 
 
 async def test_how_a_group_stands_is_told_of_the_topics_that_are_its_own(
@@ -142,13 +142,13 @@ async def test_how_a_group_stands_is_told_of_the_topics_that_are_its_own(
     settings = company.sync.parts.settings
     async with (
         group_of_orgs(settings) as orgs,
-        Standings(settings, ["orgs", "query"]) as standings,
+        GroupLags(settings, ["orgs", "query"]) as lags,
     ):
         end = await orgs.catches_up()
         change(company, "organization")
         assert await company.syncs(A_USER) == "done"
 
         place = Partition(client.physical(settings, ORGANIZATIONS.name), 0)
-        assert await standings.look() == {"orgs": {place: Standing(end, 1)}}
+        assert await lags.look() == {"orgs": {place: Lag(end, 1)}}
         await orgs.catches_up()
-        assert await standings.look() == {"orgs": {place: Standing(end + 1, 0)}}
+        assert await lags.look() == {"orgs": {place: Lag(end + 1, 0)}}

@@ -20,8 +20,8 @@ from typing import Final, NamedTuple
 
 from shared import heart, lifecycle
 from shared.errors import Unavailable
+from shared.kafka.group_lag import GroupLags, Lag, Partitions
 from shared.kafka.offsets import Partition
-from shared.kafka.standing import Partitions, Standing, Standings
 from shared.observability import SYNC_HELD
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ RATE_S: Final = 5.0
 class Sighting(NamedTuple):
     """A partition as it was seen, and since when, in seconds, nothing of it has been read."""
 
-    standing: Standing
+    lag: Lag
     since: float
 
 
@@ -51,26 +51,25 @@ class Reader:
     those in which it gets on.
     """
 
-    seen: deque[tuple[float, Standing]] = field(default_factory=deque)
+    seen: deque[tuple[float, Lag]] = field(default_factory=deque)
     gets_on: bool = True
     _sighted: dict[Partition, Sighting] = field(default_factory=dict)
 
     def note(self, partitions: Partitions, now: float) -> None:
         self._sighted = {
-            place: Sighting(standing, self._since(place, standing, now))
-            for place, standing in partitions.items()
+            place: Sighting(lag, self._since(place, lag, now)) for place, lag in partitions.items()
         }
-        waiting = [each for each in self._sighted.values() if each.standing.behind]
-        moving = [each.standing.behind for each in waiting if now - each.since < STILL_S]
+        waiting = [each for each in self._sighted.values() if each.lag.behind]
+        moving = [each.lag.behind for each in waiting if now - each.since < STILL_S]
         self.gets_on = bool(moving) or not waiting
-        done = sum(standing.done for standing in partitions.values())
-        self.seen.append((now, Standing(done, sum(moving))))
+        done = sum(lag.done for lag in partitions.values())
+        self.seen.append((now, Lag(done, sum(moving))))
         while now - self.seen[0][0] > RATE_S:
             self.seen.popleft()
 
-    def _since(self, place: Partition, standing: Standing, now: float) -> float:
+    def _since(self, place: Partition, lag: Lag, now: float) -> float:
         before = self._sighted.get(place)
-        if before is None or not before.standing.behind or before.standing.done != standing.done:
+        if before is None or not before.lag.behind or before.lag.done != lag.done:
             return now
         return before.since
 
@@ -81,15 +80,15 @@ class Reader:
 
     def is_waited_for(self, added: int) -> bool:
         """Of `added` records it was not seen yet whether they were read."""
-        _, standing = self.seen[-1]
-        return self.gets_on and standing.behind + added > max(LEAST, AHEAD_S * self.rate())
+        _, lag = self.seen[-1]
+        return self.gets_on and lag.behind + added > max(LEAST, AHEAD_S * self.rate())
 
 
 class Backpressure:
     """Of all syncs of a process."""
 
-    def __init__(self, standings: Standings) -> None:
-        self._standings = standings
+    def __init__(self, lags: GroupLags) -> None:
+        self._lags = lags
         self.readers: dict[str, Reader] = {}
         self._in_sight: frozenset[str] = frozenset()
         self._looking = asyncio.Lock()
@@ -119,7 +118,7 @@ class Backpressure:
     async def _look(self) -> None:
         found: Mapping[str, Partitions] = {}
         try:
-            found = await self._standings.look()
+            found = await self._lags.look()
         except Unavailable as trouble:
             log.info("readers_not_seen", extra={"reason": str(trouble)})
         now = time.monotonic()

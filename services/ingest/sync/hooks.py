@@ -54,7 +54,7 @@ SHOWN: Final = (
 Hook = dict[str, Any]
 
 
-class Wanted(NamedTuple):
+class WantedHook(NamedTuple):
     """What our webhook must be."""
 
     url: str
@@ -124,7 +124,7 @@ async def ensure(
     """
     with db.errors():
         link = await connection_store.link(conn, tenant.company_id)
-    wanted = Wanted(url, await client.owner(), digest(tenant))
+    wanted = WantedHook(url, await client.owner(), digest(tenant))
     hooks = await listed(client)
     ours = [hook for hook in hooks if _is_ours(hook, link, url, takes_over=takes_over)]
     known = next((hook for hook in ours if link is not None and _id(hook) == link.hook_id), None)
@@ -155,7 +155,7 @@ def _is_ours(hook: Hook, link: Link | None, url: str, *, takes_over: bool) -> bo
     return takes_over and hook.get("name") == NAME
 
 
-def _reason(known: Hook | None, link: Link | None, wanted: Wanted) -> Reason | None:
+def _reason(known: Hook | None, link: Link | None, wanted: WantedHook) -> Reason | None:
     """Why the webhook has to be made anew; null if the one that we know is as it should be."""
     if known is None or link is None:
         return Reason.MISSING

@@ -26,8 +26,8 @@ from shared import db, lifecycle
 from shared.app import Ping
 from shared.errors import Unavailable
 from shared.kafka.consumer import Consumer
+from shared.kafka.group_lag import GroupLags
 from shared.kafka.publisher import Publisher
-from shared.kafka.standing import Standings
 from shared.openapi import Endpoint
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.client import Clients
@@ -129,11 +129,11 @@ async def assembled(
 ) -> AsyncIterator[Sync]:
     async with (
         Publisher(settings, deadline_s=PUBLISH_S) as publisher,
-        Standings(settings, READERS) as standings,
+        GroupLags(settings, READERS) as lags,
         db.pool(_dsn(settings), SCHEMA, size=settings.pool_size) as pool,
         db.pool(_dsn(settings), SCHEMA, size=2, durable=False) as hearing_pool,
     ):
-        parts = Parts(settings, clients, publisher, Backpressure(standings), Written())
+        parts = Parts(settings, clients, publisher, Backpressure(lags), Written())
         yield Sync(parts, pool, hearing_pool, budget, tenants, prepared)
 
 

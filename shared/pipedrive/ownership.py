@@ -10,7 +10,7 @@ from shared.pipedrive.errors import Unavailable
 
 
 @dataclass(slots=True)
-class Standing:
+class Ownership:
     """`is_ours` is null until Pipedrive has been asked. All clients with the token share it."""
 
     is_ours: bool | None = None

@@ -20,17 +20,17 @@ from shared.topics import ALL
 DEADLINE_S = 2.0
 
 
-class Standing(NamedTuple):
+class Lag(NamedTuple):
     """Of one partition, or of some together: records that were read, and those before the end."""
 
     done: int
     behind: int
 
 
-Partitions = Mapping[Partition, Standing]
+Partitions = Mapping[Partition, Lag]
 
 
-class Standings:
+class GroupLags:
     """Of the groups of these services. It joins none of them. Connected once it is asked, and
     anew after trouble.
     """
@@ -103,6 +103,6 @@ def _by_partition(
     told: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
 ) -> Partitions:
     return {
-        Partition(*partition): Standing(offset, max(ends[partition] - offset, 0))
+        Partition(*partition): Lag(offset, max(ends[partition] - offset, 0))
         for partition, offset in told.items()
     }
