@@ -12,11 +12,16 @@ from typing import Any
 import pytest
 
 from devstack import postgres
+from services.query import reading
 from services.query.batch import User
 from services.query.live import api as stream_api
+from services.query.live import reading as live_reading
 from services.query.live import store as live_store
+from services.query.live.events import RESET
 from services.query.live.hub import MOST_OF_USER
 from services.query.live.pruning import Pruner
+from services.query.live.reading import MOST_READ
+from services.query.live.touched import Names
 from shared import db
 from shared.errors import Unavailable
 from shared.kafka.consumer import Received
@@ -246,6 +251,24 @@ async def test_an_import_is_told_as_a_few_wishes_to_read_anew(stage: Stage) -> N
 
     assert {event.name for event in client.events} == {"reset"}
     assert len(client.events) < 6
+
+
+async def test_an_organization_that_appears_to_many_is_not_read_for_each(stage: Stage) -> None:
+    users, contacts = range(1, 62), range(MOST_READ + 50)
+    persons = [facts.person(number, owner_id=users[number % 61]) for number in contacts]
+    await stage.told(*persons)
+    await stage.told(*(facts.link(number, 1) for number in contacts))
+    await stage.told(facts.organization(1))
+    appeared = {facts.organization_id(1)}
+    many = {User(COMPANY, user): Names(appeared=set(appeared)) for user in users}
+    few = {User(COMPANY, user): Names(appeared=set(appeared)) for user in users[:2]}
+
+    async with reading.snapshot(stage.pool) as conn:
+        told_many = await live_reading.news(conn, many)
+        told_few = await live_reading.news(conn, few)
+
+    assert [*told_many.values()] == [RESET] * len(users)
+    assert [len(said.contacts) for said in told_few.values()] == [50, 50]
 
 
 async def test_a_hundred_contacts_with_long_texts_are_told_to_a_reader_that_keeps_up(

@@ -38,8 +38,6 @@ RESET_S: Final = 1.0
 for every few records.
 """
 JOINING: Final = 500
-MOST_NAMES: Final = 3_000
-"""Contacts and organizations that one look reads."""
 PACE: Final = Pace(times=1.0, least_s=0.010, most_s=0.1)
 MOST_OF_USER: Final = 10
 MOST: Final = 10_000
@@ -262,13 +260,8 @@ async def _missed_by(
 
 
 def _union(changed: Mapping[User, Names], behind: Mapping[Stream, Names]) -> dict[User, Names]:
-    """All that is to be read. Whoever would make it too much reads all anew instead."""
     union = dict(changed)
     for stream, names in behind.items():
         if not names.is_too_much:
             union.setdefault(stream.user, Names()).add(names)
-    room = MOST_NAMES
-    for names in union.values():
-        room -= len(names.persons) + len(names.organizations)
-        names.everything |= room < 0
     return union

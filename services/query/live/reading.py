@@ -1,7 +1,9 @@
 """Reads how that is now which changed, for many users at once.
 
-Rule: the changes and what they changed are read in one snapshot, which is the place that the
-stream is at afterwards; so its events and a page read under the same snapshot agree.
+Rule 1: the changes and what they changed are read in one snapshot, which is the place that the
+        stream is at afterwards; so its events and a page read under the same snapshot agree.
+Rule 2: what is read at once is bounded, however many users a change concerns. Whoever would make
+        it too much reads all anew instead.
 """
 
 from collections import defaultdict
@@ -23,6 +25,9 @@ CONTACTS: Final = """
 SELECT * FROM shown_contacts WHERE contact_id = ANY($1::uuid[]) AND listed
 """
 
+MOST_READ: Final = 3_000
+"""Contacts and organizations that are read at once."""
+
 # The persons of a user's contacts in an organization.
 CONTACTS_IN: Final = """
 SELECT asked.place, contact.person_id
@@ -34,6 +39,7 @@ SELECT asked.place, contact.person_id
         WHERE company_id = asked.company_id AND owner_id = asked.user_id AND listed
           AND organization_id = asked.organization_id
         LIMIT $5) AS contact
+ LIMIT $6
 """
 
 # As the page reads them, for contacts of any companies.
@@ -92,6 +98,7 @@ SELECT company_id, state, last_sync_at, processed, failed
 async def news(conn: Connection, changed: Mapping[User, Names]) -> dict[User, News]:
     """Of each user, how that is now which the names name. Adds to the names what they imply."""
     await _add_contacts_in(conn, changed)
+    _bound(changed)
     named = {user: names for user, names in changed.items() if not names.is_too_much}
     contacts = await _contacts(conn, named)
     organizations = await _organizations(conn, named)
@@ -116,16 +123,29 @@ async def news(conn: Connection, changed: Mapping[User, Names]) -> dict[User, Ne
 
 async def _add_contacts_in(conn: Connection, changed: Mapping[User, Names]) -> None:
     """Contacts of an organization that appeared did not show it before."""
-    users = [user for user, names in changed.items() if names.appeared]
-    rows = [
+    users = [user for user, names in changed.items() if names.appeared and not names.is_too_much]
+    asked = [
         (place, *user, organization_id)
         for place, user in enumerate(users)
         for organization_id in changed[user].appeared
     ]
-    if not rows:
+    if not asked:
         return
-    for row in await conn.fetch(CONTACTS_IN, *columns(rows, 4), MOST_NAMES + 1):
+    rows = await conn.fetch(CONTACTS_IN, *columns(asked, 4), MOST_NAMES + 1, MOST_READ + 1)
+    if len(rows) > MOST_READ:  # and of whom there are more is not known
+        for user in users:
+            changed[user].everything = True
+        return
+    for row in rows:
         changed[users[row["place"]]].persons.add(row["person_id"])
+
+
+def _bound(changed: Mapping[User, Names]) -> None:
+    room = MOST_READ
+    for names in changed.values():
+        if not names.is_too_much:
+            room -= names.count
+            names.everything = room < 0
 
 
 Told = tuple[list[dict[str, Any]], list[UUID]]

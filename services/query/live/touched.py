@@ -41,9 +41,12 @@ class Names:
     everything: bool = False
 
     @property
+    def count(self) -> int:
+        return len(self.persons) + len(self.organizations) + len(self.appeared)
+
+    @property
     def is_too_much(self) -> bool:
-        names = len(self.persons) + len(self.organizations) + len(self.appeared)
-        return self.everything or names > MOST_NAMES
+        return self.everything or self.count > MOST_NAMES
 
     def add(self, other: Self) -> None:
         self.persons |= other.persons
