@@ -94,6 +94,17 @@ async def test_pages_by_cursor_and_by_number_are_the_whole_list_in_order(
     assert by_number == everyone
 
 
+async def test_contacts_that_tell_no_time_come_by_the_second_that_they_show(pool: db.Pool) -> None:
+    versions = [2_000_000_000 + moment for moment in (7, 999_999, 1, 500_000, 1_000_000, 3)]
+    untold = {"add_time": None, "update_time": None}
+    await project(pool, [facts.person(n, v, **untold) for n, v in enumerate(versions)])
+
+    contacts = (await page(pool))["contacts"]
+
+    assert contacts == sorted(contacts, key=place)
+    assert len({each["createdAt"] for each in contacts}) == 2
+
+
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
 async def test_filters_leave_just_what_passes_them(pool: db.Pool, filters: dict[str, Any]) -> None:
     await project(pool, crowd(4, 300))

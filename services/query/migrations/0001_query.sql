@@ -40,10 +40,11 @@ CREATE TABLE contacts (
     contacted_key    bigint  NOT NULL GENERATED ALWAYS AS
                      (coalesce((extract(epoch FROM last_contacted - '1970-01-01 00:00+00')
                                 * 1000000)::bigint, 9223372036854775807)) STORED,
+    -- Of a version its second, which is what a page shows.
     created_key      bigint  NOT NULL GENERATED ALWAYS AS
                      (-coalesce((extract(epoch FROM coalesce(add_time, update_time)
                                                     - '1970-01-01 00:00+00')
-                                 * 1000000)::bigint, version)) STORED
+                                 * 1000000)::bigint, version / 1000000 * 1000000)) STORED
 ) WITH (
     fillfactor = 85,
     autovacuum_vacuum_scale_factor = 0.05,

@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from services.query.batch import User
-from services.query.contact import UNKNOWN, Contact, Key
+from services.query.contact import SECOND, UNKNOWN, Contact, Key
 from services.query.projection import MovedOrganization
 from shared import ids
 from shared.db import Connection, columns
@@ -100,5 +100,5 @@ def _text(row: Contact) -> tuple[Any, ...]:
 
 def _place(row: Contact) -> tuple[Any, ...]:
     fields = row.person.fields
-    added = fields["add_time"] or fields["update_time"] or row.person.stamp.version
+    added = fields["add_time"] or fields["update_time"] or row.person.stamp.version // SECOND
     return row.campaign.added, row.score.score, row.score.last_contacted, added
