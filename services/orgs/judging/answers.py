@@ -15,7 +15,7 @@ from services.orgs.judging.saying import Merged
 from services.orgs.judging.verdict_store import Verdict
 from services.orgs.matching import score
 from services.orgs.matching.asking import Was
-from services.orgs.matching.features import Features
+from services.orgs.matching.features import NAMES, Features
 from services.orgs.paging import Pagination
 from shared.json_model import Json
 
@@ -182,9 +182,11 @@ def former(was: Was, now: RecordAnswer) -> RecordAnswer:
 
 
 def features(review: Review) -> list[FeatureAnswer]:
+    """As far as this version weighs them: another may have told of others."""
+    told = {name: value for name, value in review.features.items() if name in NAMES}
     return [
         FeatureAnswer(name=one.feature, value=round(one.value, 4), points=round(one.points, 4))
-        for one in score.shares(Features(**review.features))
+        for one in score.shares(Features(**told))
     ]
 
 
