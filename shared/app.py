@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -45,13 +44,6 @@ proxies keep theirs for 60 s at most, unless they are told otherwise.
 """
 UNMATCHED = "unmatched"
 DOCS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """`pings` say whether the process can work; its hearts, whether it should be left running."""
-
-    pings: Mapping[str, Ping]
 
 
 def faced(handler: Handler, route: str) -> Handler:
@@ -96,13 +88,14 @@ def application(
     endpoints: Sequence[Endpoint],
     *,
     title: str,
-    health: Health,
+    pings: Mapping[str, Ping],
     authenticator: Authenticator | None = None,
     max_body_bytes: int = 1024 * 1024,
     pages: Mapping[str, Handler] = MappingProxyType({}),
 ) -> web.Application:
     """The endpoints, with health, metrics, `/openapi.json` and `/docs` beside them.
 
+    `pings` say whether the process can work; its hearts, whether it should be left running.
     `pages` are for people and stand in no document.
     """
     app = web.Application(client_max_size=max_body_bytes)
@@ -114,7 +107,7 @@ def application(
     for path, page in pages.items():
         _add_get(app, path, page)
     _add_get(app, "/healthz", _healthz)
-    _add_get(app, "/readyz", _readyz(health))
+    _add_get(app, "/readyz", _readyz(pings))
     _add_get(app, "/metrics", _metrics)
     _install_docs(app, openapi.document(title, endpoints))
     everything_else = app.router.add_resource("/{path:.*}", name=UNMATCHED)
@@ -133,7 +126,7 @@ async def _healthz(_: web.Request) -> web.Response:
     return answer({"status": "alive"})
 
 
-def _readyz(health: Health) -> Handler:
+def _readyz(pings: Mapping[str, Ping]) -> Handler:
     async def state(ping: Ping) -> tuple[bool, str]:
         try:
             async with asyncio.timeout(PING_S):
@@ -143,7 +136,7 @@ def _readyz(health: Health) -> Handler:
 
     async def readyz(_: web.Request) -> web.Response:
         async with asyncio.TaskGroup() as group:
-            tasks = {name: group.create_task(state(p)) for name, p in health.pings.items()}
+            tasks = {name: group.create_task(state(p)) for name, p in pings.items()}
         states = {name: task.result() for name, task in tasks.items()}
         ready = all(works for works, _ in states.values())
         said = {name: text for name, (_, text) in states.items()}
@@ -179,7 +172,7 @@ async def preparing(*, title: str, host: str, port: int) -> AsyncIterator[None]:
     async def prepared() -> None:
         raise Unavailable("waits for its servers")
 
-    app = application([], title=title, health=Health({"start": prepared}))
+    app = application([], title=title, pings={"start": prepared})
     async with _listening(app, host, port):
         with heart.beating("start"):
             yield

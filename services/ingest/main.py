@@ -17,7 +17,7 @@ from services.ingest.preparing import Prepared
 from services.ingest.settings import IngestSettings
 from services.ingest.sync import role as sync_role
 from shared import lifecycle, service
-from shared.app import Health, application, server
+from shared.app import application, server
 from shared.auth import Authenticator
 from shared.errors import Unavailable
 from shared.kafka.publisher import Publisher
@@ -69,7 +69,7 @@ async def main(arguments: Sequence[str]) -> None:
             app = application(
                 [*(door.endpoints() if "api" in roles else ()), *for_users],
                 title="My-500 ingest",
-                health=Health(
+                pings=(
                     {
                         "kafka": readiness.kafka(publisher, outlet),
                         "spool": readiness.spool(outlet),

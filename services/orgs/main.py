@@ -11,7 +11,7 @@ from services.orgs.searching.pipedrive import Fallback
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
 from shared import db, lifecycle, service, topics
-from shared.app import Health, application, preparing, server
+from shared.app import application, preparing, server
 from shared.auth import Authenticator
 from shared.kafka.consumer import PACE, Consumer
 from shared.kafka.publisher import Publisher
@@ -71,7 +71,7 @@ async def main(arguments: Sequence[str]) -> None:
             app = application(
                 served if answers else (),
                 title=TITLE,
-                health=Health(pings | ({"consumer": consumer.ping} if works else {})),
+                pings=pings | ({"consumer": consumer.ping} if works else {}),
                 authenticator=(
                     Authenticator(settings.jwt_secret, settings.jwt_jwks_file) if answers else None
                 ),

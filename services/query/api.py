@@ -1,6 +1,7 @@
 """The addresses of the query service: what users read, and the page that shows it."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from services.query.request import ListQuery, OrganizationsQuery
 from services.query.searching import endpoints as search
 from services.query.stats import StatsQuery, StatsRequest
 from shared import app as shared_app
-from shared.app import Health
+from shared.app import Ping
 from shared.auth import Authenticator
 from shared.openapi import Endpoint, Handler, UuidParameter
 from shared.web import Refused, answer, identity, path_uuid, query
@@ -132,7 +133,7 @@ def _contact(parts: Parts) -> Handler:
 
 def application(
     parts: Parts,
-    health: Health,
+    pings: Mapping[str, Ping],
     authenticator: Authenticator,
     live: Live | None = None,
     *,
@@ -144,7 +145,7 @@ def application(
     return shared_app.application(
         served,
         title=TITLE,
-        health=health,
+        pings=pings,
         authenticator=authenticator,
         pages={"/": _front(ingest_url), "/front.json": _front_settings(ingest_url)},
     )

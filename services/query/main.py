@@ -29,7 +29,7 @@ from services.query.slow import SlowStatements
 from services.query.watch import Watch
 from services.query.wire import Wire
 from shared import db, lifecycle, service, topics
-from shared.app import Health, Ping, application, preparing, server
+from shared.app import Ping, application, preparing, server
 from shared.auth import Authenticator
 from shared.errors import Unavailable
 from shared.kafka.consumer import PACE, Consumer
@@ -101,10 +101,10 @@ async def main(arguments: Sequence[str]) -> None:
                     settings.jwt_secret, settings.jwt_jwks_file, live.sessions.why
                 )
                 app = api.application(
-                    parts, Health(pings), authenticator, live, ingest_url=settings.ingest_url
+                    parts, pings, authenticator, live, ingest_url=settings.ingest_url
                 )
             else:
-                app = application([], title=api.TITLE, health=Health(pings))
+                app = application([], title=api.TITLE, pings=pings)
             serving = server(app, host=settings.host, port=settings.port)
             gc.freeze()  # what is there by now stays: the collector need not walk it for each page
             await lifecycle.run(

@@ -1,6 +1,6 @@
 """The scoring service, put together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from services.scoring.settings import ScoringSettings
 from services.scoring.ticker import Ticker
 from services.scoring.weights_api import WeightsApi
 from shared import db, lifecycle, service, topics
-from shared.app import Health, Ping, application, preparing, server
+from shared.app import Ping, application, preparing, server
 from shared.auth import Authenticator
 from shared.kafka.consumer import Consumer
 from shared.kafka.publisher import Publisher
@@ -64,7 +64,7 @@ async def main(arguments: Sequence[str]) -> None:
                 endpoints += WeightsApi(pool, tenants, publisher).endpoints()
                 endpoints += Api(pool, tenants).endpoints()
                 loops.append(service.making(settings, topics.APP_SCORING_WEIGHTS))
-            loops.append(_http(settings, endpoints, Health(pings)))
+            loops.append(_http(settings, endpoints, pings))
             async with preparing(title=TITLE, host=settings.host, port=settings.port):
                 if roles != {"api"}:
                     await service.prepare_topics(settings, (*CONSUMED, topics.SCORES), stop)
@@ -95,12 +95,12 @@ def _ticking(pool: db.Pool, tenants: Tenants) -> Sequence[lifecycle.Loop]:
 
 
 def _http(
-    settings: ScoringSettings, endpoints: Sequence[Endpoint], health: Health
+    settings: ScoringSettings, endpoints: Sequence[Endpoint], pings: Mapping[str, Ping]
 ) -> lifecycle.Loop:
     app = application(
         endpoints,
         title=TITLE,
-        health=health,
+        pings=pings,
         authenticator=Authenticator(settings.jwt_secret, settings.jwt_jwks_file)
         if endpoints
         else None,

@@ -23,7 +23,7 @@ from services.ingest.intake import Intake
 from services.ingest.preparing import TOPICS
 from services.ingest.settings import IngestSettings
 from shared import topics
-from shared.app import PARSING, Health, application
+from shared.app import PARSING, application
 from shared.events import PersonChange, parse
 from shared.kafka.client import ensure_topics
 from shared.kafka.publisher import Publisher
@@ -127,7 +127,7 @@ async def serving(
         app = application(
             door.endpoints(),
             title="ingest",
-            health=Health({"kafka": publisher.ping}),
+            pings={"kafka": publisher.ping},
             max_body_bytes=MAX_BODY_BYTES,
         )
         for loop in loops:

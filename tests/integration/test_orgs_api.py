@@ -15,7 +15,7 @@ from services.orgs import api, applying
 from services.orgs.main import MIGRATIONS, SERVICE
 from services.orgs.settings import OrgsSettings
 from shared import db, ids, service, topics
-from shared.app import Health, application
+from shared.app import application
 from shared.auth import Authenticator
 from shared.events import (
     Action,
@@ -94,7 +94,7 @@ async def instances(
             app = application(
                 api.endpoints(own, publisher),
                 title="orgs",
-                health=Health({}),
+                pings={},
                 authenticator=Authenticator(SecretStr(SECRET), None),
             )
             clients.append(await held.enter_async_context(TestClient(TestServer(app))))

@@ -17,7 +17,7 @@ from services.orgs.judging import asking
 from services.orgs.main import MIGRATIONS, SERVICE
 from services.orgs.settings import OrgsSettings
 from shared import db, ids, service, topics
-from shared.app import Health, application
+from shared.app import application
 from shared.auth import Authenticator
 from shared.events import Action, OrganizationVerdict, OrganizationVerdictChange, parse
 from shared.kafka.consumer import Received
@@ -66,7 +66,7 @@ async def client(settings: OrgsSettings, pool: db.Pool) -> AsyncIterator[Client]
         app = application(
             api.endpoints(pool, publisher),
             title="orgs",
-            health=Health({}),
+            pings={},
             authenticator=Authenticator(SecretStr(SECRET), None),
         )
         async with TestClient(TestServer(app)) as client:

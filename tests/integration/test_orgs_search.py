@@ -25,7 +25,7 @@ from services.orgs.searching.pipedrive import Fallback
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
 from shared import db, ids, service, topics
-from shared.app import Health, application
+from shared.app import application
 from shared.auth import Authenticator
 from shared.events import Action, Organization, OrganizationChange, Person, PersonChange, Source
 from shared.kafka.consumer import Received
@@ -139,7 +139,7 @@ async def asker(
         app = application(
             searching_api.endpoints(pools, fallback),
             title="orgs",
-            health=Health({}),
+            pings={},
             authenticator=Authenticator(SecretStr(SECRET), None),
         )
         async with TestClient(TestServer(app)) as client:

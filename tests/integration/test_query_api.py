@@ -12,7 +12,6 @@ from pydantic import SecretStr
 
 from services.query import api
 from services.query.limits import Limits, Rate
-from shared.app import Health
 from shared.auth import Authenticator
 from tests.support import query_door
 from tests.support import query_facts as facts
@@ -268,9 +267,7 @@ async def test_the_page_is_told_where_users_act_and_may_speak_to_it(door: Door) 
 
 async def test_the_page_may_speak_to_all_addresses_of_an_ingest_below_a_path(door: Door) -> None:
     url = "https://example.com:8443/hooks/"
-    app = api.application(
-        door.parts, Health({}), Authenticator(SecretStr(SECRET), None), ingest_url=url
-    )
+    app = api.application(door.parts, {}, Authenticator(SecretStr(SECRET), None), ingest_url=url)
     async with TestClient(TestServer(app)) as client:
         told = await (await client.get("/front.json")).json()
         page = await client.get("/")

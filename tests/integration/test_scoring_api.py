@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from services.scoring.api import Api
 from services.scoring.score import COMPONENTS
 from shared import ids
-from shared.app import Health, application
+from shared.app import application
 from shared.auth import Authenticator
 from tests.support import scoring_store
 from tests.support.scoring_store import COMPANY, NOW, OTHER_COMPANY, Store, fact
@@ -35,7 +35,7 @@ async def client(store: Store) -> AsyncIterator[TestClient[Any, Any]]:
     app = application(
         Api(store.pool, store.tenants, store.clock).endpoints(),
         title="scoring",
-        health=Health({}),
+        pings={},
         authenticator=Authenticator(SecretStr(SECRET), None),
     )
     async with TestClient(TestServer(app)) as client:

@@ -15,7 +15,7 @@ from services.scoring.rescoring import BATCH, Rescorer
 from services.scoring.weights import DEFAULT, Rates
 from services.scoring.weights_api import WeightsApi
 from shared import ids
-from shared.app import Health, application
+from shared.app import application
 from shared.auth import Authenticator
 from shared.events import ScoringWeightsChange, parse
 from shared.kafka.client import ensure_topics
@@ -57,7 +57,7 @@ async def client(store: Store, settings: Settings) -> AsyncIterator[TestClient[A
         app = application(
             WeightsApi(store.pool, store.tenants, publisher, store.clock).endpoints(),
             title="scoring",
-            health=Health({}),
+            pings={},
             authenticator=Authenticator(SecretStr(SECRET), None),
         )
         async with TestClient(TestServer(app)) as client:
@@ -291,7 +291,7 @@ async def test_a_decision_while_kafka_is_away_is_refused_and_not_in_force(
         app = application(
             WeightsApi(store.pool, store.tenants, publisher, store.clock).endpoints(),
             title="scoring",
-            health=Health({}),
+            pings={},
             authenticator=Authenticator(SecretStr(SECRET), None),
         )
         async with TestClient(TestServer(app)) as client:

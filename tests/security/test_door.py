@@ -25,7 +25,7 @@ from services.ingest.api import Door
 from services.ingest.intake import Intake
 from services.ingest.outlet import Outlet
 from shared import topics, web
-from shared.app import Health, application
+from shared.app import application
 from shared.events import Source
 from shared.tenants import Tenants
 from tests.security.world import OURS, World
@@ -392,7 +392,7 @@ async def test_a_body_that_trickles_in_is_given_up(tmp_path: Any) -> None:
         json.dumps([{"company_id": OURS, "webhook_user": "u", "webhook_password": "p"}])
     )
     door = Door(Tenants(tenants), Intake(Outlet.__new__(Outlet)), LARGEST)
-    app: aioweb.Application = application(door.endpoints(), title="slow", health=Health({}))
+    app: aioweb.Application = application(door.endpoints(), title="slow", pings={})
     app[web.READ_S] = 0.2
     gone_on = asyncio.Event()
 

@@ -21,7 +21,7 @@ from services.ingest.commands import role
 from services.ingest.commands.telling import Telling
 from services.ingest.preparing import Prepared
 from services.ingest.settings import IngestSettings
-from shared.app import Health, application
+from shared.app import application
 from shared.auth import Authenticator
 from shared.kafka.publisher import Publisher
 from shared.pipedrive.budget import Budget
@@ -133,7 +133,7 @@ async def _application(
         app = application(
             commands.endpoints(),
             title="commands",
-            health=Health({}),
+            pings={},
             authenticator=Authenticator(SecretStr(SECRET), None),
         )
         loops = (commands.run, *spooling)

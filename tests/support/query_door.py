@@ -18,7 +18,6 @@ from services.query.projector import Projector
 from services.query.watch import Watch
 from services.query.wire import Wire
 from shared import db
-from shared.app import Health
 from shared.auth import Authenticator
 from shared.kafka.consumer import Received
 from shared.tenants import Tenants
@@ -34,7 +33,7 @@ class Door:
         self.cache = Cache(wire, keys)
         self.projector = Projector(Tenants(NO_TENANTS), Invalidation(wire, keys, pool))
         self.parts = Parts(pool, self.cache, self.watch, limits or Limits())
-        app = api.application(self.parts, Health({}), Authenticator(SecretStr(SECRET), None))
+        app = api.application(self.parts, {}, Authenticator(SecretStr(SECRET), None))
         self.client: TestClient[Any, Any] = TestClient(TestServer(app))
 
     async def told(self, *told: Received) -> None:

@@ -24,7 +24,6 @@ from services.query.sessions.seen import Sessions
 from services.query.watch import Watch
 from services.query.wire import Wire
 from shared import db
-from shared.app import Health
 from shared.auth import Authenticator
 from shared.kafka.publisher import Publisher
 from shared.settings import Settings
@@ -56,7 +55,7 @@ async def instance(
         live = _live(parts, wire, keys, publisher)
         await live.sessions.load()
         authenticator = Authenticator(SecretStr(SECRET), None, live.sessions.why)
-        app = api.application(parts, Health({}), authenticator, live)
+        app = api.application(parts, {}, authenticator, live)
         stop = asyncio.Event()
         server = TestServer(app)
         async with server, asyncio.TaskGroup() as group:

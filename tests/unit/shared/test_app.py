@@ -6,13 +6,13 @@ import aiohttp
 import pytest
 
 from devstack import ports
-from shared.app import IDLE_S, LONGEST_LINE_BYTES, Health, application, server
+from shared.app import IDLE_S, LONGEST_LINE_BYTES, application, server
 from tests.support.waiting import answers, until
 
 
 async def test_an_address_of_any_sensible_length_is_answered_in_json() -> None:
     port, stop = ports.free(), asyncio.Event()
-    app = application([], title="Anything", health=Health({}))
+    app = application([], title="Anything", pings={})
     url = f"http://127.0.0.1:{port}"
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
         group.create_task(server(app, host="127.0.0.1", port=port)(stop))
@@ -34,7 +34,7 @@ async def test_a_connection_that_does_not_get_on_with_a_request_is_closed(
     begun: bytes, after: str
 ) -> None:
     port, stop = ports.free(), asyncio.Event()
-    app = application([], title="Anything", health=Health({}))
+    app = application([], title="Anything", pings={})
     app[IDLE_S] = 0.3
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
         group.create_task(server(app, host="127.0.0.1", port=port)(stop))

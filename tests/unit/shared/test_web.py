@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import Field
 
 from shared import heart, web
-from shared.app import Health, application
+from shared.app import application
 from shared.errors import Unavailable
 from shared.json_model import Json
 from shared.openapi import Endpoint
@@ -60,8 +60,8 @@ ENDPOINTS = [
 
 @pytest.fixture
 async def client() -> AsyncIterator[TestClient[Any, Any]]:
-    health = Health(pings={"postgres": _fine, "kafka": _gone})
-    app = application(ENDPOINTS, title="Test", health=health, max_body_bytes=100)
+    pings = {"postgres": _fine, "kafka": _gone}
+    app = application(ENDPOINTS, title="Test", pings=pings, max_body_bytes=100)
     async with TestClient(TestServer(app)) as client:
         yield client
 
