@@ -34,6 +34,8 @@ READING = {
     413: "The body is larger than this service takes",
 }
 """What reading a body can end in, wherever there is one."""
+UNSIGNED = {401: "There is no valid token"}
+"""What whoever comes without one hears, wherever one is asked for."""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -107,7 +109,11 @@ def _models(endpoints: Sequence[Endpoint]) -> set[type[BaseModel]]:
 
 
 def _operation(endpoint: Endpoint, schemas: Mapping[Any, Any]) -> dict[str, Any]:
-    answers = endpoint.answers if endpoint.body is None else {**READING, **endpoint.answers}
+    answers = {
+        **(UNSIGNED if endpoint.auth == "bearer" else {}),
+        **(READING if endpoint.body is not None else {}),
+        **endpoint.answers,
+    }
     operation: dict[str, Any] = {
         "summary": endpoint.summary,
         "operationId": endpoint.handler.__name__,

@@ -43,7 +43,6 @@ def endpoints(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
                 200: MatchedOrganization,
                 201: MatchedOrganization,
                 400: "The body is not as described",
-                401: "No valid token",
                 503: "A dependency is away; asking again is safe",
             },
             body=WantedOrganization,
@@ -56,7 +55,6 @@ def endpoints(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
             {
                 200: OrganizationDetails,
                 400: "The id is not a UUID",
-                401: "No valid token",
                 404: "The company has no such organization",
                 503: "A dependency is away",
             },

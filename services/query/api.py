@@ -37,7 +37,6 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     ask_organizations = pages.remembering(
         lambda request: query(request, OrganizationsQuery).request()
     )
-    unsigned = "There is no valid token"
     out_of_bounds = "A parameter is not known or out of bounds"
     return [
         Endpoint(
@@ -52,7 +51,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 tell_status=answers.sync_status,
             ),
             "The user's contacts; whom to talk to next comes first",
-            {200: answers.ContactsPage, **UNCHANGED, 400: out_of_bounds, 401: unsigned, **NO_ROOM},
+            {200: answers.ContactsPage, **UNCHANGED, 400: out_of_bounds, **NO_ROOM},
             query=ListQuery,
             beside=answers.Beside,
         ),
@@ -64,7 +63,6 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             {
                 200: answers.Contact,
                 400: "The id is not a UUID",
-                401: unsigned,
                 404: "The user has no such contact",
                 **NO_ROOM,
             },
@@ -85,7 +83,6 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 200: answers.OrganizationsPage,
                 **UNCHANGED,
                 400: out_of_bounds,
-                401: unsigned,
                 **NO_ROOM,
             },
             query=OrganizationsQuery,
@@ -103,7 +100,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 tell_status=stats.sync_numbers,
             ),
             "The user's numbers",
-            {200: stats.Stats, **UNCHANGED, 400: out_of_bounds, 401: unsigned, **NO_ROOM},
+            {200: stats.Stats, **UNCHANGED, 400: out_of_bounds, **NO_ROOM},
             query=StatsQuery,
             beside=answers.Beside,
         ),

@@ -20,7 +20,6 @@ from shared.web import Refused, answer, identity, path_uuid, query
 
 REFUSALS = {
     400: "The id or a parameter is malformed",
-    401: "No valid token",
     404: "No such contact",
     503: "Postgres is away",
 }

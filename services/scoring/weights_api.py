@@ -28,7 +28,7 @@ from shared.tenants import Tenants
 from shared.web import Refused, answer, body, identity, query
 
 PATH = "/api/scoring/weights"
-LOOKING = {401: "No valid token", 503: "Postgres is away"}
+LOOKING = {503: "Postgres is away"}
 DECIDING = {
     400: "The body is not as described, or the weights contradict themselves",
     403: "Not an admin",

@@ -30,13 +30,12 @@ OK: Final = 200
 SAFE: Final = "Honours the header Idempotency-Key for 24 hours."
 TROUBLE: Final = {
     400: "The body is not as described",
-    401: "No valid token",
     403: "Pipedrive does not allow it",
     409: "The same request is being carried out, or the company is not connected",
     422: "Pipedrive refuses it, in its own words; or the key was used for something else",
     503: "A dependency is away, or Pipedrive gave no answer; asking again is safe",
 }
-OF_OURS: Final = {status: TROUBLE[status] for status in (400, 401, 409, 422, 503)}
+OF_OURS: Final = {status: TROUBLE[status] for status in (400, 409, 422, 503)}
 
 
 @dataclass(frozen=True, slots=True)

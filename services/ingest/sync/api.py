@@ -23,7 +23,6 @@ from shared.web import Refused, answer, body, identity, raw
 SHOWN: Final = 50
 REPORTED_S: Final = 300.0
 """Pipedrive takes twelve tokens to say how the webhook is: not for every reload of a page."""
-UNSIGNED: Final = "There is no valid token"
 NOT_ADMIN: Final = "Only an admin may do this"
 NOT_CONNECTED: Final = "The tenants file has no API token of the company"
 RUNNING: Final = "A sync is open already: its id is in `data`"
@@ -47,8 +46,7 @@ class SyncApi:
                 "Read from Pipedrive what changed, or as an admin everything",
                 {
                     202: answers.Asked,
-                    400: "The body",
-                    401: UNSIGNED,
+                    400: "The body is not as described",
                     403: NOT_ADMIN,
                     409: RUNNING,
                     **AWAY,
@@ -60,7 +58,7 @@ class SyncApi:
                 "/api/sync",
                 self.syncs,
                 "The company's latest synchronisations, newest first",
-                {200: answers.SyncsTold, 401: UNSIGNED, **AWAY},
+                {200: answers.SyncsTold, **AWAY},
             ),
             Endpoint(
                 "GET",
@@ -69,7 +67,6 @@ class SyncApi:
                 "One synchronisation: how far it is, and what it found",
                 {
                     200: answers.SyncTold,
-                    401: UNSIGNED,
                     404: "The company has no such sync",
                     **AWAY,
                 },
@@ -83,7 +80,6 @@ class SyncApi:
                 {
                     202: answers.Connected,
                     400: "Nothing says where Pipedrive reaches this service",
-                    401: UNSIGNED,
                     403: NOT_ADMIN,
                     409: NOT_CONNECTED,
                     **AWAY,
@@ -95,7 +91,7 @@ class SyncApi:
                 "/api/connection",
                 self.connection,
                 "The webhook as Pipedrive reports it, the last event, and today's tokens",
-                {200: answers.ConnectionTold, 401: UNSIGNED, **AWAY},
+                {200: answers.ConnectionTold, **AWAY},
             ),
         ]
 

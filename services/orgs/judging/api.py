@@ -24,7 +24,6 @@ from shared.web import answer, body, identity, path_uuid, query
 
 _FAILURES = {
     400: "What was sent is not as described",
-    401: "No valid token",
     503: "A dependency is away; asking again is safe",
 }
 APART = "They are apart again."

@@ -45,7 +45,6 @@ def endpoints(pools: Pools, fallback: Fallback) -> Sequence[Endpoint]:
             {
                 200: SearchAnswer,
                 400: "A parameter is not as described",
-                401: "No valid token",
                 503: "Postgres is away",
             },
             query=SearchQuery,

@@ -50,7 +50,6 @@ def endpoint(hub: Hub) -> Endpoint:
                 "contact {contact, total}; removed {id, total}; organization {id, organization}, "
                 "which all contacts of it show; sync {syncStatus}; reset {}: read the list anew"
             ),
-            401: "There is no valid token",
             429: "The user has too many streams open",
         },
     )

@@ -26,7 +26,6 @@ from shared.json_model import Json
 from shared.openapi import Endpoint
 from shared.web import Refused, answer, body, query, session, storable
 
-SIGNED = {401: "There is no valid token"}
 ENDING = {
     403: "Only an admin ends the sessions of others",
     503: "Kafka or Postgres is away; what was asked may be in force, and can be asked again",
@@ -97,13 +96,13 @@ class SessionsApi:
         unknown = {404: "There is no such session"}
         malformed = {400: "A parameter or the body is malformed"}
         return [
-            Endpoint("GET", "/api/me", self.me, "Who I am", {200: Me, **SIGNED, **NO_ROOM}),
+            Endpoint("GET", "/api/me", self.me, "Who I am", {200: Me, **NO_ROOM}),
             Endpoint(
                 "GET",
                 "/api/sessions",
                 self.sessions,
                 "Where the user is signed in",
-                {200: Devices, **malformed, **SIGNED, 403: ENDING[403], **NO_ROOM},
+                {200: Devices, **malformed, 403: ENDING[403], **NO_ROOM},
                 query=OfUser,
             ),
             Endpoint(
@@ -111,7 +110,7 @@ class SessionsApi:
                 "/api/sessions/{id}",
                 self.end_session,
                 "End one session: its token speaks for nobody any more",
-                {200: Revoked, **SIGNED, **unknown, **NO_ROOM, 503: ENDING[503]},
+                {200: Revoked, **unknown, **NO_ROOM, 503: ENDING[503]},
                 path_parameters={"id": "the session's id"},
             ),
             Endpoint(
@@ -119,7 +118,7 @@ class SessionsApi:
                 "/api/sessions/revoke",
                 self.revoke_sessions,
                 "Revoke all tokens of a user that were issued until now, or one by its jti",
-                {200: Revoked, **malformed, **SIGNED, **TOO_MANY, **NO_ROOM, **ENDING},
+                {200: Revoked, **malformed, **TOO_MANY, **NO_ROOM, **ENDING},
                 body=WantedRevocation,
             ),
         ]

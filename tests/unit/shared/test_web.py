@@ -154,6 +154,16 @@ async def test_the_document_is_valid_openapi_and_names_every_endpoint(
     assert (parameter["name"], parameter["schema"]["maximum"]) == ("pageSize", 500)
 
 
+async def test_the_document_says_what_a_stranger_hears_where_a_token_is_asked_for(
+    client: TestClient[Any, Any],
+) -> None:
+    paths = (await (await client.get("/openapi.json")).json())["paths"]
+
+    assert paths["/api/paged"]["get"]["responses"].keys() == {"200", "400", "401"}
+    assert paths["/api/named/{id}"]["post"]["responses"].keys() == {"200", "408", "413"}
+    assert paths["/api/away"]["get"]["responses"].keys() == {"503"}
+
+
 async def test_the_browsable_page_brings_all_it_needs(client: TestClient[Any, Any]) -> None:
     page = await (await client.get("/docs")).text()
 
