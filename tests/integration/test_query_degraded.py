@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from redis import Redis
 
-from services.query import api
+from services.query import front
 from services.query.limits import Gate, Limits
 from shared.settings import Settings
 from tests.support import query_door
@@ -279,7 +279,7 @@ async def test_a_postgres_that_answers_nobody_costs_seconds_once_and_then_nothin
 
 def read_by_the_page() -> set[str]:
     """What the page at `/` reads of a list's answer."""
-    page = api.FRONT.read_text().partition("async function refresh()")[2]
+    page = front.PAGE.read_text().partition("async function refresh()")[2]
     return set(re.findall(r"\bbody\.([\w.]+)", page.partition("\n}\n")[0]))
 
 

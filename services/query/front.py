@@ -1,0 +1,60 @@
+"""The page that shows a user's list, what it may load, and where it finds ingest."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+
+from shared.openapi import Handler
+from shared.web import Refused, answer
+
+PAGE: Final = Path(__file__).parents[2] / "web" / "index.html"
+POLICY: Final = (
+    "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+)
+INGEST_PORT: Final = 8081
+HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+"""A Host header that may stand in a policy; whoever asks chooses it."""
+
+
+def pages(ingest_url: str | None) -> Mapping[str, Handler]:
+    """By their addresses. Without `ingest_url`, ingest is where this service was asked for, on its
+    own port.
+    """
+    return {"/": _page(ingest_url), "/front.json": _settings(ingest_url)}
+
+
+def _page(ingest_url: str | None) -> Handler:
+    """The page at `/`. It may speak to ingest, too, where what users do is asked for."""
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        policy = f"{POLICY} {_origin(_ingest(request, ingest_url) or '')}"
+        return web.FileResponse(PAGE, headers={"Content-Security-Policy": policy})
+
+    return page
+
+
+def _settings(ingest_url: str | None) -> Handler:
+    async def settings(request: web.Request) -> web.StreamResponse:
+        found = _ingest(request, ingest_url)
+        if found is None:
+            raise Refused(400, "bad_request", "The Host header names no host.")
+        return answer({"ingestUrl": found})
+
+    return settings
+
+
+def _ingest(request: web.Request, url: str | None) -> str | None:
+    if url is not None:
+        return url.rstrip("/")
+    host = HOST.fullmatch(request.headers.get(hdrs.HOST, ""))
+    return f"{request.scheme}://{host[1]}:{INGEST_PORT}" if host else None
+
+
+def _origin(url: str) -> str:
+    """A path in a policy would stand for that address alone, and for none below it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if url else ""
