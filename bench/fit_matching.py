@@ -13,6 +13,7 @@ which on exchanges is a share's nominal value: it says nothing here, and is a ve
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from random import Random
 from bench.matching_candidates import Store
 from bench.matching_noise import respelt
 from bench.matching_task import build, is_fitting, names_only, profiled, read
-from services.orgs.matching import features, rarity
+from services.orgs.matching import features
 from services.orgs.matching.features import NAMES
 from services.orgs.matching.profile import Profile
 from services.orgs.matching.rarity import Rarity
@@ -77,7 +78,7 @@ def linked(path: Path) -> Iterator[Example]:
     for draw in DRAWS:
         task = build(rows, columns="names", draw=draw)
         store = Store(profile for _, profile in task.stored)
-        common = rarity.of_names(each.name.words for each in store.profiles)
+        common = rarity_in(store)
         for arrival in task.arrivals:
             if arrival.fitting:
                 cluster = arrival.row.cluster
@@ -88,11 +89,17 @@ def respelled(path: Path, random: Random) -> Iterator[Example]:
     """Different entities' names: one arrives respelt, the others stand beside it."""
     rows = [row for row in names_only(read(path)) if is_fitting(row.stated.name or "")]
     store = Store(profiled(row, row.cluster) for row in rows)
-    common = rarity.of_names(each.name.words for each in store.profiles)
+    common = rarity_in(store)
     for row in random.sample(rows, min(RESPELT, len(rows))):
         name = respelt(row.stated.name or "", random)
         arriving = profiled(replace(row, stated=replace(row.stated, name=name)), "")
         yield from beside(store, arriving, row.cluster, common)
+
+
+def rarity_in(store: Store) -> Rarity:
+    """Of its words, each counted once a name."""
+    having = Counter(word for each in store.profiles for word in set(each.name.words))
+    return Rarity(len(store.profiles), having)
 
 
 def beside(store: Store, arriving: Profile, cluster: str, common: Rarity) -> Iterator[Example]:

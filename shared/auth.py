@@ -69,15 +69,9 @@ class Authenticator:
         self._known: OrderedDict[str, Session] = OrderedDict()
         self._deny = deny
 
-    def identify(self, authorization: str | None) -> Identity:
-        """Raises:
-        Unauthenticated: no valid bearer token.
-        """
-        return self.session(authorization).identity
-
     def session(self, authorization: str | None) -> Session:
         """Raises:
-        Unauthenticated: as `identify`.
+        Unauthenticated: no valid bearer token.
         """
         session = self._known.get(authorization or "")
         if session is None or session.expires_at <= time.time():

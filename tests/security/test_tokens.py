@@ -225,7 +225,7 @@ def test_a_public_key_is_no_secret(tmp_path: Any, kid: Any) -> None:
     ):
         for key in (public(RSA), public(EC), public(RSA).strip(), file.read_bytes()):
             with pytest.raises(Unauthenticated):
-                authenticator.identify(f"Bearer {by_hand(header, claims(), key)}")
+                authenticator.session(f"Bearer {by_hand(header, claims(), key)}")
 
 
 @pytest.mark.parametrize(
@@ -240,4 +240,4 @@ def test_a_key_verifies_only_tokens_of_its_kind_and_name(
     token = jwt.encode(claims(), key, algorithm=algorithm, headers={"kid": kid})
 
     with pytest.raises(Unauthenticated):
-        Authenticator(SecretStr(SECRET), file).identify(f"Bearer {token}")
+        Authenticator(SecretStr(SECRET), file).session(f"Bearer {token}")

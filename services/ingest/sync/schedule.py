@@ -7,7 +7,6 @@ from services.ingest.settings import IngestSettings
 from services.ingest.sync.sync_store import Sync
 
 BY_THE_CLOCK: Final = "schedule"
-HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 
 

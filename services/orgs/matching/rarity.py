@@ -5,8 +5,7 @@ Rule 2: a tenant with few names leans on what is common in business everywhere.
 """
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.orgs.matching import legal_forms
@@ -70,13 +69,3 @@ class Rarity:
         seen = self.having.get(word, 0) + COMMON.get(word, 0)
         total = self.names + _PRIOR_NAMES
         return math.log((total + 1) / (min(seen, total) + 0.5)) / math.log((total + 1) / 0.5)
-
-
-def of_names(cores: Iterable[tuple[str, ...]]) -> Rarity:
-    """Count the words of core keys, each once a name."""
-    having: Counter[str] = Counter()
-    names = 0
-    for words in cores:
-        names += 1
-        having.update(set(words))
-    return Rarity(names, having)

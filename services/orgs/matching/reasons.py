@@ -11,12 +11,9 @@ from collections.abc import Mapping
 from services.orgs.matching.features import Features
 from services.orgs.matching.profile import Profile
 
-_CONTRADICTIONS: Mapping[str, str] = {
+_VETOES: Mapping[str, str] = {
     "domain_differs": "Their web domains differ.",
     "country_differs": "Their countries differ.",
-}
-_VETOES: Mapping[str, str] = {
-    **_CONTRADICTIONS,
     "form_contradicts": "Their legal forms can't be the same company's.",
     "numbers_differ": "The numbers in their names differ.",
     "number_on_one_side": "Only one of their names has a number.",
@@ -30,10 +27,6 @@ _NAMES: Mapping[str, str] = {
     "same_words": "Their names are the same without legal forms.",
     "former_name": "One had the other's name before.",
 }
-
-
-def contradictions(found: Features) -> tuple[str, ...]:
-    return _told(_CONTRADICTIONS, found)
 
 
 def vetoes(found: Features) -> tuple[str, ...]:

@@ -31,7 +31,6 @@ NUMBER: Final = 3
 INSIDE: Final = 4
 NEAR: Final = 5
 FAR: Final = 6
-LEVELS: Final = range(FAR + 1)
 
 ENOUGH: Final = 100
 """Contacts that have a token plainly; from so many on nothing farther is looked for."""

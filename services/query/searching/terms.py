@@ -35,7 +35,6 @@ class Kind(IntEnum):
 
 
 WORD_KINDS: Final = (Kind.NAME, Kind.EMAIL, Kind.ORGANIZATION)
-PREFIX_KINDS: Final = (Kind.NAME_PREFIX, Kind.EMAIL_PREFIX, Kind.ORGANIZATION_PREFIX)
 _TO_PREFIX: Final = 3
 _SHORT_SIZES: Final = range(1, SHORT + 1)
 _NAME, _EMAIL, _PHONE = int(Kind.NAME), int(Kind.EMAIL), int(Kind.PHONE)

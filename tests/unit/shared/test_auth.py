@@ -16,6 +16,7 @@ from shared.auth import Authenticator, Identity, Unauthenticated, token_id
 from tests.support.cost import cost_s
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes!"
+ASKER = Identity(7001, 11, False)
 
 
 def claims(**changes: object) -> dict[str, Any]:
@@ -36,18 +37,18 @@ def authenticator() -> Authenticator:
 def test_a_token_names_company_and_user(
     authenticator: Authenticator, company_id: int | str
 ) -> None:
-    assert authenticator.identify(bearer(company_id=company_id)) == Identity(7001, 11, False)
+    assert authenticator.session(bearer(company_id=company_id)).identity == ASKER
 
 
 def test_an_admin_is_one_only_by_role(authenticator: Authenticator) -> None:
-    assert authenticator.identify(bearer(role="admin")).is_admin
-    assert not authenticator.identify(bearer(role="Admin")).is_admin
+    assert authenticator.session(bearer(role="admin")).identity.is_admin
+    assert not authenticator.session(bearer(role="Admin")).identity.is_admin
 
 
 @pytest.mark.parametrize("name", ["exp", "sub", "company_id"])
 def test_a_token_without_a_claim_is_refused(authenticator: Authenticator, name: str) -> None:
     with pytest.raises(Unauthenticated):
-        authenticator.identify(bearer(**{name: None}))
+        authenticator.session(bearer(**{name: None}))
 
 
 @pytest.mark.parametrize(
@@ -58,12 +59,12 @@ def test_a_token_that_names_no_number_is_refused(
     authenticator: Authenticator, changes: dict[str, object]
 ) -> None:
     with pytest.raises(Unauthenticated):
-        authenticator.identify(bearer(**changes))
+        authenticator.session(bearer(**changes))
 
 
 def test_an_expired_token_is_refused(authenticator: Authenticator) -> None:
     with pytest.raises(Unauthenticated, match="expired"):
-        authenticator.identify(bearer(exp=int(time.time()) - 1))
+        authenticator.session(bearer(exp=int(time.time()) - 1))
 
 
 @pytest.mark.parametrize("claim", ["iat", "nbf"])
@@ -72,22 +73,22 @@ def test_an_issuers_clock_may_be_a_little_ahead_of_ours(
 ) -> None:
     ahead, far_ahead = (int(time.time()) + seconds for seconds in (10, 3_600))
 
-    assert authenticator.identify(bearer(**{claim: ahead})) == Identity(7001, 11, False)
+    assert authenticator.session(bearer(**{claim: ahead})).identity == ASKER
     with pytest.raises(Unauthenticated):
-        authenticator.identify(bearer(**{claim: far_ahead}))
+        authenticator.session(bearer(**{claim: far_ahead}))
 
 
 def test_a_token_verified_once_is_refused_once_it_has_expired(
     authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = bearer()
-    authenticator.identify(token)
+    authenticator.session(token)
 
     later = time.time() + 61
     monkeypatch.setattr("shared.auth.time.time", lambda: later)
     monkeypatch.setattr("jwt.api_jwt.datetime", _clock_at(later))
     with pytest.raises(Unauthenticated, match="expired"):
-        authenticator.identify(token)
+        authenticator.session(token)
 
 
 def _clock_at(instant: float) -> Any:
@@ -102,14 +103,14 @@ def _clock_at(instant: float) -> Any:
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer x.y.z", "Basic abc", "é"])
 def test_no_token_is_refused(authenticator: Authenticator, authorization: str | None) -> None:
     with pytest.raises(Unauthenticated):
-        authenticator.identify(authorization)
+        authenticator.session(authorization)
 
 
 def test_an_unsigned_token_is_refused(authenticator: Authenticator) -> None:
     token = jwt.encode(claims(), None, algorithm="none")
 
     with pytest.raises(Unauthenticated):
-        authenticator.identify(f"Bearer {token}")
+        authenticator.session(f"Bearer {token}")
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def test_a_key_of_the_jwks_file_verifies(
         claims(), private[algorithm], algorithm=algorithm, headers={"kid": algorithm}
     )
 
-    assert Authenticator(None, file).identify(f"Bearer {token}") == Identity(7001, 11, False)
+    assert Authenticator(None, file).session(f"Bearer {token}").identity == ASKER
 
 
 def test_a_token_that_does_not_name_its_key_may_be_by_any_of_its_kind(tmp_path: Path) -> None:
@@ -148,10 +149,10 @@ def test_a_token_that_does_not_name_its_key_may_be_by_any_of_its_kind(tmp_path: 
         file.write_text(json.dumps({"keys": listed}))
         authenticator = Authenticator(None, file)
         for key in private[:2]:
-            found = authenticator.identify(bearer(key, "RS256"))
-            assert found == Identity(7001, 11, False)
+            found = authenticator.session(bearer(key, "RS256"))
+            assert found.identity == ASKER
         with pytest.raises(Unauthenticated, match="not valid"):
-            authenticator.identify(bearer(private[2], "RS256"))
+            authenticator.session(bearer(private[2], "RS256"))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_odd_claims_of_a_token_signed_by_us_are_read(
 ) -> None:
     session = authenticator.session(bearer(**odd))
 
-    assert session.identity == Identity(7001, 11, False)
+    assert session.identity == ASKER
     assert session.issued_at == 0
     assert len(session.token_id) == 32
 
@@ -187,7 +188,7 @@ def test_a_public_key_never_verifies_as_a_secret(jwks: tuple[Path, dict[str, Any
     token = b".".join([head, body, jwt.utils.base64url_encode(signature)]).decode()
 
     with pytest.raises(Unauthenticated):
-        Authenticator(None, file).identify(f"Bearer {token}")
+        Authenticator(None, file).session(f"Bearer {token}")
 
 
 @pytest.mark.parametrize("secret", [None, SecretStr("")])
@@ -220,12 +221,12 @@ def test_a_verified_token_is_refused_as_soon_as_someone_denies_it() -> None:
     refused.append(session.token_id)
 
     with pytest.raises(Unauthenticated, match="Revoked"):
-        authenticator.identify(token)
+        authenticator.session(token)
 
 
 def test_a_verified_token_costs_little() -> None:
     authenticator = Authenticator(SecretStr(SECRET), None, lambda _: None)
     token = bearer()
-    authenticator.identify(token)
+    authenticator.session(token)
 
-    assert cost_s(lambda: authenticator.identify(token)) < 10e-6
+    assert cost_s(lambda: authenticator.session(token)) < 10e-6
