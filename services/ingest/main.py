@@ -5,7 +5,6 @@
 """
 
 import asyncio
-import gc
 import logging
 from collections.abc import Collection, Sequence
 
@@ -82,7 +81,7 @@ async def main(arguments: Sequence[str]) -> None:
                 max_body_bytes=settings.max_body_bytes,
             )
             origins.open_to_browsers(app, for_users)
-            _spare_the_collector()
+            lifecycle.spare_the_collector(lifecycle.REQUESTS)
             await lifecycle.run(
                 prepare,
                 *spooling,
@@ -112,12 +111,3 @@ def _authenticator(settings: IngestSettings) -> Authenticator | None:
     if not settings.jwt_secret and settings.jwt_jwks_file is None:
         return None
     return Authenticator(settings.jwt_secret, settings.jwt_jwks_file)
-
-
-def _spare_the_collector() -> None:
-    """Requests leave hardly a cycle behind, and looking through all that was imported for some
-    takes longer than answering a hundred of them.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)

@@ -3,7 +3,6 @@
 Redis is no reason for not being ready: without it pages come from Postgres.
 """
 
-import gc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -106,7 +105,7 @@ async def main(arguments: Sequence[str]) -> None:
             else:
                 app = application([], title=api.TITLE, pings=pings)
             serving = server(app, host=settings.host, port=settings.port)
-            gc.freeze()  # what is there by now stays: the collector need not walk it for each page
+            lifecycle.spare_the_collector()
             await lifecycle.run(
                 *loops,
                 serving,
