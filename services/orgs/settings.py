@@ -6,7 +6,7 @@ from shared.settings import StoreSettings, Url
 
 
 class OrgsSettings(StoreSettings):
-    port: int = Field(8082, ge=0, le=65_535, description="port of the HTTP side")
+    port: int = Field(8082, ge=0, le=65_535, description="port to listen on")
     database_url: Url = Field(
         SecretStr("postgresql://localhost:5432/my500"),
         validation_alias=AliasChoices("ORGS_DATABASE_URL", "DATABASE_URL"),
@@ -14,7 +14,7 @@ class OrgsSettings(StoreSettings):
     )
     redis_url: Url = Field(
         SecretStr("redis://localhost:6379/0"),
-        description="Redis or Valkey that counts the tokens of Pipedrive's API",
+        description="Redis or Valkey that counts Pipedrive's tokens for all processes",
     )
     search_pipedrive_seconds: float = Field(
         0.8,
