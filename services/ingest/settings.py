@@ -15,7 +15,7 @@ class IngestSettings(StoreSettings):
         le=3 * 1024 * 1024,  # Kafka's messages end at 4 MiB
         description="largest webhook body taken, after decompression",
     )
-    publish_deadline_s: float = Field(
+    publish_deadline_seconds: float = Field(
         0.25, gt=0, description="longest wait for Kafka before an event goes to the spool"
     )
     spool_dir: Path = Field(
@@ -40,7 +40,7 @@ class IngestSettings(StoreSettings):
     query_url: str = Field(
         "http://localhost:8080", description="where the query service answers other services"
     )
-    pipedrive_deadline_s: float = Field(
+    pipedrive_deadline_seconds: float = Field(
         8.0, gt=0, description="longest wait for Pipedrive while a user waits for it"
     )
     sync_daily_share: float = Field(

@@ -27,7 +27,7 @@ async def stored(
     root = settings.spool_dir / quote(settings.kafka_topic_prefix or UNPREFIXED, safe="")
     own = Spool(partial(slots.claim, root), max_bytes=settings.spool_max_bytes)
     spools = Spools(own)
-    outlet = Outlet(publisher, spools, deadline_s=settings.publish_deadline_s)
+    outlet = Outlet(publisher, spools, deadline_s=settings.publish_deadline_seconds)
     draining = Draining(publisher, outlet, spools, prepared=prepared)
     tending = Tending(spools, root)
     await tending.open_own()

@@ -107,7 +107,7 @@ async def serving(
         kafka_topic_prefix=prefix,
         kafka_partitions=2,
         tenants_file=tenants_file,
-        publish_deadline_s=deadline_s,
+        publish_deadline_seconds=deadline_s,
         spool_dir=folder / "spool",
         spool_max_bytes=spool_max_bytes,
     )

@@ -124,7 +124,7 @@ async def services(
             "SPOOL_DIR": str(folder / "spool"),
             # What a busy broker acks later than that is spooled as well, and stored twice: here it
             # is counted what is stored.
-            "PUBLISH_DEADLINE_S": "5",
+            "PUBLISH_DEADLINE_SECONDS": "5",
         }
         async with Cluster(folder, environment) as cluster:
             cluster.write_tenants(tenants)

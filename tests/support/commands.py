@@ -109,7 +109,7 @@ async def serving(
             DATABASE_URL=SecretStr(database_url),
             tenants_file=file,
             spool_dir=folder / "spool",
-            pipedrive_deadline_s=DEADLINE_S,
+            pipedrive_deadline_seconds=DEADLINE_S,
             **more,
         )
         async with Budget(None) as budget, _application(settings, budget) as (client, telling):

@@ -58,3 +58,11 @@ def test_every_setting_says_what_it_means() -> None:
         undescribed = [name for name, field in model.model_fields.items() if not field.description]
 
         assert not undescribed, service
+
+
+def test_settings_in_seconds_say_so_in_one_way() -> None:
+    names = [
+        name for model in documents.settings_classes().values() for name in model.model_fields
+    ]
+
+    assert [name for name in names if name.endswith(("_s", "_sec", "_secs"))] == []

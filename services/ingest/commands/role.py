@@ -73,7 +73,7 @@ async def assembled(
             session, settings.orgs_url.rstrip("/"), settings.query_url.rstrip("/")
         )
         doing = Doing(
-            Making(pool, settings.pipedrive_deadline_s),
+            Making(pool, settings.pipedrive_deadline_seconds),
             Telling(publisher, outlet),
             neighbours,
             clients,
