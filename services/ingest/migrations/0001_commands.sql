@@ -6,8 +6,8 @@ CREATE TABLE commands (
     asked         bytea       NOT NULL, -- digest of what is asked for
     asked_at      timestamptz NOT NULL DEFAULT now(),
     working_until timestamptz NOT NULL, -- until then somebody is at it, unless there is an answer
-    status        smallint,             -- the answer, once there is one
-    answer        jsonb,
+    status        smallint,             -- of the answer, once there is one
+    answer        bytea,                -- repeated to the byte, which jsonb would not do
     PRIMARY KEY (company_id, user_id, key)
 ) WITH (fillfactor = 80);
 
@@ -19,6 +19,7 @@ CREATE TABLE undertakings (
     company_id    bigint      NOT NULL,
     kind          text        NOT NULL,
     name          text        NOT NULL,
+    asked         bytea,                -- digest of the request that it is made for; null: of any
     begun_at      timestamptz NOT NULL DEFAULT now(),
     working_until timestamptz NOT NULL,
     first_sent_at timestamptz,
