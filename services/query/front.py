@@ -13,7 +13,8 @@ from shared.web import Refused, answer
 
 PAGE: Final = Path(__file__).parents[2] / "web" / "index.html"
 POLICY: Final = (
-    "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+    "default-src 'self'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'"
 )
 INGEST_PORT: Final = 8081
 HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")

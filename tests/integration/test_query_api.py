@@ -255,6 +255,13 @@ async def test_the_page_for_people_needs_nothing_from_elsewhere(door: Door) -> N
     assert "//" not in text.replace("// ", "")
 
 
+async def test_the_page_may_show_the_icon_that_it_brings(door: Door) -> None:
+    response = await door.client.get("/")
+
+    assert 'rel="icon" href="data:' in await response.text()
+    assert "img-src data:;" in response.headers["Content-Security-Policy"]
+
+
 async def test_the_page_is_told_where_users_act_and_may_speak_to_it(door: Door) -> None:
     ours = str(door.client.make_url("/").origin().with_port(8081))
 
