@@ -18,7 +18,7 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
-from shared import heart, lifecycle, openapi
+from shared import heart, lifecycle, openapi, origins
 from shared.auth import Authenticator
 from shared.errors import Unavailable
 from shared.observability import HTTP_REQUESTS, HTTP_SECONDS
@@ -74,11 +74,16 @@ def faced(handler: Handler, route: str) -> Handler:
 
 
 async def _unmatched(request: web.Request) -> web.StreamResponse:
-    """Raises: 405 where another method is served, else 404."""
+    """What a browser asks before a page of another origin may call.
+
+    Raises: 405 where another method is served, else 404.
+    """
     allowed: set[str] = set()
     for resource in request.app.router.resources():
         if resource.name != UNMATCHED:
             allowed |= (await resource.resolve(request))[1]
+    if allowed and origins.asks(request):
+        return origins.told(allowed)
     if allowed:
         raise web.HTTPMethodNotAllowed(request.method, allowed)
     raise web.HTTPNotFound
@@ -112,6 +117,7 @@ def application(
     _install_docs(app, openapi.document(title, endpoints))
     everything_else = app.router.add_resource("/{path:.*}", name=UNMATCHED)
     everything_else.add_route("*", faced(_unmatched, UNMATCHED))
+    origins.open_to_browsers(app)
     return app
 
 

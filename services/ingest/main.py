@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Sequence
 
-from services.ingest import origins, readiness, storage
+from services.ingest import readiness, storage
 from services.ingest.api import Door
 from services.ingest.commands import role as commands_role
 from services.ingest.intake import Intake
@@ -80,7 +80,6 @@ async def main(arguments: Sequence[str]) -> None:
                 authenticator=_authenticator(settings),
                 max_body_bytes=settings.max_body_bytes,
             )
-            origins.open_to_browsers(app, for_users)
             lifecycle.spare_the_collector(lifecycle.REQUESTS)
             await lifecycle.run(
                 prepare,

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from services.query import encoding
 from services.query.batch import User
@@ -21,7 +21,7 @@ from services.query.parts import Parts
 from services.query.reading import Read
 from services.query.sampler import Sample
 from services.query.statuses import Place, TellStatus
-from shared import db, ready
+from shared import db, origins, ready
 from shared.errors import Unavailable
 from shared.observability import PAGE_READS, PAGES, STALE_PAGES
 from shared.openapi import Handler
@@ -162,6 +162,8 @@ def _page(
         tail = content.gzip_tail(tail)
     if etag is not None and after is None and ready.suits(request):
         head = (_READY_GZIP if is_packed else _READY_PLAIN) % etag.encode()
+        if hdrs.ORIGIN in request.headers:
+            head += origins.LINES
         return ready.Ready(body, tail, headers=head)
     headers = _PLAIN | (_GZIP if is_packed else {}) | ({"ETag": etag} if etag is not None else {})
     return web.Response(body=body + tail, headers=headers)

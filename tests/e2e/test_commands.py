@@ -344,20 +344,26 @@ async def test_a_page_from_elsewhere_may_call_the_users_endpoints_and_no_other(
     cluster: Cluster,
 ) -> None:
     async with acting(cluster) as users:
-        url, headers = users.services["ingest"].url, {"Origin": "http://page.example"}
-        asked, allowed = f"{url}/api/contacts/{NOBODY}", "Access-Control-Allow-Origin"
-        async with cluster.http.options(asked, headers=headers) as preflight:
-            methods = preflight.headers["Access-Control-Allow-Methods"]
-            names = preflight.headers["Access-Control-Allow-Headers"]
-        async with cluster.http.patch(asked, headers=headers, json={}) as refused:
-            sentence = (await refused.json())["error"]
+        headers, allowed = {"Origin": "http://page.example"}, "Access-Control-Allow-Origin"
+        for service, method, path in (
+            ("ingest", "PATCH", f"/api/contacts/{NOBODY}"),
+            ("orgs", "POST", "/api/organizations"),
+            ("scoring", "GET", f"/api/scores/{NOBODY}"),
+            ("query", "GET", "/api/my-500"),
+        ):
+            asked = users.services[service].url + path
+            async with cluster.http.options(asked, headers=headers) as preflight:
+                methods = preflight.headers["Access-Control-Allow-Methods"]
+            async with cluster.http.request(method, asked, headers=headers) as refused:
+                sentence = (await refused.json())["error"]
+            assert (preflight.status, preflight.headers[allowed]) == (204, "*")
+            assert method in methods
+            assert (refused.status, refused.headers[allowed]) == (401, "*")
+            assert sentence
+        url = users.services["ingest"].url
         async with cluster.http.post(f"{url}/webhooks/pipedrive", headers=headers) as webhook:
             pass
 
-        assert (preflight.status, methods) == (204, "PATCH")
-        assert names == "Authorization, Content-Type, Idempotency-Key"
-        assert (refused.status, refused.headers[allowed]) == (401, "*")
-        assert sentence
         assert (webhook.status, webhook.headers.get(allowed)) == (401, None)
 
 

@@ -97,6 +97,21 @@ async def test_a_large_page_is_sent_compressed_to_those_who_take_it(door: Door) 
         assert b"\r\nETag: W/" in head
 
 
+async def test_a_page_of_another_origin_may_read_a_hit_too(door: Door) -> None:
+    origin = {"Origin": "http://page.example"}
+    fresh = await door.get("/api/my-500", headers=origin)
+    hits = [await door.get("/api/my-500", headers=origin) for _ in range(2)]
+    same = await door.get("/api/my-500", headers=origin, etag=fresh.headers["ETag"])
+    other = await door.get("/api/my-500")
+
+    assert (await hits[0].json())["performance"]["cacheHit"]
+    assert same.status == 304
+    for response in (fresh, *hits, same):
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert "ETag" in response.headers["Access-Control-Expose-Headers"].split(", ")
+    assert "Access-Control-Allow-Origin" not in other.headers
+
+
 async def test_a_small_page_is_not_compressed(door: Door) -> None:
     head, body = await exchange_one(door, "/api/my-500", {"Accept-Encoding": "gzip"})
 

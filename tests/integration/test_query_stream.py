@@ -337,6 +337,18 @@ async def test_a_quiet_stream_says_that_it_is_there(
     assert len(client.events) == 1
 
 
+async def test_a_page_of_another_origin_may_follow_a_stream(stage: Stage) -> None:
+    headers = {**stage.client().headers, "Origin": "http://page.example"}
+    async with (
+        stage.instance() as instance,
+        stage.http.get(instance.url + STREAM, headers=headers) as response,
+    ):
+        first_line = await response.content.readline()
+
+    assert first_line.startswith(b"retry: ")
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+
+
 async def test_a_stream_ends_with_its_token(stage: Stage) -> None:
     client = stage.client(exp=int(time.time()) + 2)
 

@@ -181,3 +181,55 @@ async def test_metrics_count_by_route_never_by_address(client: TestClient[Any, A
     text = await (await client.get("/metrics")).text()
     assert 'route="/api/named/{id}"' in text
     assert "somebody" not in text
+
+
+ELSEWHERE = {"Origin": "http://page.example"}
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"), [("/api/paged", "GET"), ("/api/named/1", "POST"), ("/api/bug", "GET")]
+)
+async def test_a_page_of_another_origin_is_told_what_it_may_send(
+    client: TestClient[Any, Any], path: str, methods: str
+) -> None:
+    asked = ELSEWHERE | {"Access-Control-Request-Method": methods}
+    response = await client.options(path, headers=asked)
+
+    assert response.status == 204
+    assert methods in response.headers["Access-Control-Allow-Methods"]
+    names = response.headers["Access-Control-Allow-Headers"].split(", ")
+    expected = "Authorization Content-Type Idempotency-Key If-None-Match Last-Event-ID"
+    assert names == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/api/paged", 200), ("/api/paged?pageSize=0", 400), ("/api/away", 503), ("/api/no", 404)],
+)
+async def test_a_page_of_another_origin_may_read_what_it_is_answered(
+    client: TestClient[Any, Any], path: str, status: int
+) -> None:
+    response = await client.get(path, headers=ELSEWHERE)
+
+    assert response.status == status
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    shown = response.headers["Access-Control-Expose-Headers"].split(", ")
+    assert {"ETag", "Idempotency-Replayed", "Retry-After", "X-After"} <= {*shown}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/openapi.json", "/nothing"])
+async def test_what_is_not_for_users_is_not_for_pages_of_other_origins(
+    client: TestClient[Any, Any], path: str
+) -> None:
+    asked = await client.options(path, headers=ELSEWHERE)
+    response = await client.get(path, headers=ELSEWHERE)
+
+    assert asked.status in {404, 405}
+    for told in (asked, response):
+        assert "Access-Control-Allow-Origin" not in told.headers
+
+
+async def test_who_names_no_origin_is_told_of_none(client: TestClient[Any, Any]) -> None:
+    response = await client.get("/api/paged")
+
+    assert not [name for name in response.headers if name.startswith("Access-Control-")]
