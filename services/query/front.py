@@ -33,7 +33,9 @@ def _page(ingest_url: str | None) -> Handler:
 
     async def page(request: web.Request) -> web.StreamResponse:
         policy = f"{POLICY} {_origin(_ingest(request, ingest_url) or '')}"
-        return web.FileResponse(PAGE, headers={"Content-Security-Policy": policy})
+        # Else browsers go by its age, and keep it for days after a deployment.
+        headers = {"Content-Security-Policy": policy, hdrs.CACHE_CONTROL: "no-cache"}
+        return web.FileResponse(PAGE, headers=headers)
 
     return page
 

@@ -277,6 +277,14 @@ async def test_the_page_may_show_the_icon_that_it_brings(door: Door) -> None:
     assert "img-src data:;" in response.headers["Content-Security-Policy"]
 
 
+async def test_the_page_for_people_is_asked_about_each_time_it_is_opened(door: Door) -> None:
+    first = await door.client.get("/")
+    again = await door.client.get("/", headers={"If-None-Match": first.headers["ETag"]})
+
+    assert first.headers["Cache-Control"] == again.headers["Cache-Control"] == "no-cache"
+    assert again.status == 304
+
+
 async def test_the_page_is_told_where_users_act_and_may_speak_to_it(door: Door) -> None:
     ours = str(door.client.make_url("/").origin().with_port(8081))
 
