@@ -324,6 +324,35 @@ async def test_who_has_no_key_and_asks_again_before_the_answer_gets_that_of_the_
     assert len(service.people_called("Ann Other")) == 1
 
 
+# Lets everyone look, and nobody begin.
+NOBODY_BEGINS = "LOCK TABLE commands IN SHARE MODE"
+WAITING = """
+SELECT count(*) FROM pg_locks
+ WHERE NOT granted
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+async def test_of_many_at_once_without_a_key_one_is_carried_out(
+    service: Service, store: db.Pool
+) -> None:
+    service.double.server.faults = Faults(delay_s=0.5)
+
+    async with asyncio.TaskGroup() as group, store.acquire() as conn, conn.transaction():
+        await conn.execute(NOBODY_BEGINS)
+        tasks = [group.create_task(service.send("POST", "/api/contacts", ANN)) for _ in range(6)]
+
+        async def all_wait() -> bool:
+            return bool(await conn.fetchval(WAITING) == len(tasks))
+
+        await until(all_wait)
+
+    answers = [task.result() for task in tasks]
+    assert {status for status, _ in answers} == {201}
+    assert len({told["data"]["pipedrivePersonId"] for _, told in answers}) == 1
+    assert len(service.people_called("Ann Other")) == 1
+
+
 # As a process leaves it that dies with Pipedrive's answer unread.
 DIED = """
 UPDATE commands SET status = NULL, answer = NULL, working_until = now() + interval '45 s';

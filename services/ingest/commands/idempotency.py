@@ -39,6 +39,8 @@ Work = Callable[[Caller], Awaitable[BaseModel]]
 LONGEST_KEY: Final = 255
 WAITED_S: Final = 3.0
 POLL_S: Final = 0.05
+ASKED_LOCK: Final = 0x4943
+"""The space of locks on what somebody asks for without a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +82,24 @@ class Idempotency:
     ) -> Begun | Answered | Busy | Another:
         with db.errors():
             if key is None:
-                unanswered = await command_store.unanswered(self.pool, asker, digest)
-                key = unanswered or f"-{uuid4()}"
-            deadline = asyncio.get_running_loop().time() + WAITED_S
-            while True:
+                key, begun = await self._begin_without_key(asker, digest)
+            else:
                 begun = await command_store.begin(self.pool, asker, key, digest)
-                if not isinstance(begun, Busy):
-                    return begun
-                if asyncio.get_running_loop().time() > deadline:
-                    return begun
+            deadline = asyncio.get_running_loop().time() + WAITED_S
+            while isinstance(begun, Busy) and asyncio.get_running_loop().time() <= deadline:
                 await asyncio.sleep(POLL_S)
+                begun = await command_store.begin(self.pool, asker, key, digest)
+            return begun
+
+    async def _begin_without_key(
+        self, asker: Asker, digest: bytes
+    ) -> tuple[str, Begun | Answered | Busy | Another]:
+        """The key to go on under, too. Of two at once the second finds the first."""
+        async with self.pool.acquire() as conn, conn.transaction():
+            await db.lock(conn, ASKED_LOCK, [(asker, digest)])
+            unanswered = await command_store.unanswered(conn, asker, digest)
+            key = unanswered or f"-{uuid4()}"
+            return key, await command_store.begin(conn, asker, key, digest)
 
     async def _worked(self, name: str, caller: Caller, status: int, work: Work) -> Answered:
         """Raises:
