@@ -3,8 +3,10 @@
 Rule 1: only rows that changed by a webhook without those fields are asked for.
 Rule 2: a company of which a hundred rows in a row have none of the fields in REST either is left
         alone until the next day: job titles, for one, exist only with contact sync.
-Rule 3: a sync of the company that is under way reads them anyway; so does the next delta, where
-        fetching fails for good.
+Rule 3: a sync of the company that is under way reads them anyway; so does the next delta. To that
+        rows are left which cannot be fetched: those of a company that is not connected, a row to
+        which Pipedrive answers that it is asked wrongly, and where a list is refused all, without
+        asking until the next day or for another token.
 Rule 4: where a row has an option that nobody has named yet, the names are read first, but once an
         hour at most: an option that was deleted has no name any more.
 """
@@ -29,8 +31,8 @@ from services.ingest.sync.running import Parts
 from shared import db, heart, lifecycle
 from shared.errors import Poison, Unavailable
 from shared.pipedrive.budget import Purpose
-from shared.pipedrive.client import Pipedrive
-from shared.pipedrive.errors import PipedriveRefused
+from shared.pipedrive.client import Credential, Pipedrive
+from shared.pipedrive.errors import NotConnected, PipedriveRefused
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +40,16 @@ A_DAY_S: Final = 86_400.0
 AN_HOUR_S: Final = 3_600.0
 ENOUGH: Final = 100
 """Rows without any of the fields, before we believe that there are none."""
+ASKED_WRONGLY: Final = 400
+"""Of all rows that are asked for together, though one of them may be the cause."""
 COMPANIES = "SELECT DISTINCT company_id, entity FROM incomplete ORDER BY company_id, entity"
 
-
-Whose = tuple[int, str]
-"""A company's rows of one entity."""
+Whose = tuple[int, str, Credential]
+"""A company's rows of one entity, as they are shown to a token."""
 
 
 class Hope:
-    """Whether asking for more may bring any (rule 2). `now` is the steady clock's."""
+    """Whether asking for more may bring any (rules 2 and 3). `now` is the steady clock's."""
 
     def __init__(self) -> None:
         self._in_vain: dict[Whose, int] = {}
@@ -58,9 +61,12 @@ class Hope:
     def learn(self, whose: Whose, have_more: Sequence[bool], *, now: float) -> None:
         in_vain = 0 if any(have_more) else self._in_vain.get(whose, 0) + len(have_more)
         if in_vain >= ENOUGH:
-            self._gone_until[whose] = now + A_DAY_S
+            self.give_up(whose, now=now)
             in_vain = 0
         self._in_vain[whose] = in_vain
+
+    def give_up(self, whose: Whose, *, now: float) -> None:
+        self._gone_until[whose] = now + A_DAY_S
 
 
 class Completer:
@@ -68,7 +74,7 @@ class Completer:
         self._parts = parts
         self._pool = pool
         self._hope = Hope()
-        self._names_read: dict[Whose, float] = {}
+        self._names_read: dict[tuple[int, str], float] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         every_s = self._parts.settings.sync_complete_seconds
@@ -83,8 +89,8 @@ class Completer:
         for company_id, entity in wanted:
             try:
                 await self._complete(company_id, lists.OF_ENTITY[entity])
-            except (Unavailable, PipedriveRefused, Poison) as trouble:
-                log.info("completing_failed", extra={"reason": str(trouble)})
+            except Unavailable as outage:
+                log.info("completing_failed", extra={"reason": str(outage)})
 
     async def _complete(self, company_id: int, of: List) -> None:
         async with claimed(self._parts.dsn, company_id) as conn:
@@ -96,25 +102,67 @@ class Completer:
                     places = await known_store.incomplete(conn, company_id, of.entity, MOST_IDS)
                 if not places:
                     return
-                done = set(places)
-                if self._hope.is_there((company_id, of.entity), now=time.monotonic()):
-                    done -= await self._fetch(conn, company_id, of, places)
+                done = set(places) - await self._asked(conn, company_id, of, places)
                 with db.errors():
                     await known_store.completed(conn, company_id, of.entity, sorted(done))
                 if len(done) < MOST_IDS:
                     return
 
-    async def _fetch(
+    async def _asked(
         self, conn: db.Connection, company_id: int, of: List, places: list[bytes]
     ) -> set[bytes]:
+        """Which of them have to be read again; none of those that are left to the next delta."""
+        whose = self._whose(company_id, of)
+        if whose is None:
+            return set()
+        try:
+            return await self._fetch(conn, whose, of, places)
+        except (PipedriveRefused, Poison) as why:
+            log.warning(
+                "completing_given_up",
+                extra={"company_id": company_id, "list": of.name, "reason": str(why)},
+            )
+            self._hope.give_up(whose, now=time.monotonic())
+            return set()
+
+    def _whose(self, company_id: int, of: List) -> Whose | None:
+        """Null where the company is not connected."""
+        try:
+            return company_id, of.entity, self._parts.clients.credential(company_id)
+        except NotConnected:
+            return None
+
+    async def _fetch(
+        self, conn: db.Connection, whose: Whose, of: List, places: list[bytes]
+    ) -> set[bytes]:
+        """Which of them have to be read again. Where one cannot be asked for, the others are."""
+        heart.beat()
+        if not self._hope.is_there(whose, now=time.monotonic()):
+            return set()
+        try:
+            return await self._read(conn, whose, of, places)
+        except PipedriveRefused as refused:
+            if refused.status != ASKED_WRONGLY:
+                raise
+        if len(places) == 1:
+            self._hope.learn(whose, [False], now=time.monotonic())
+            return set()
+        half = len(places) // 2
+        first = await self._fetch(conn, whose, of, places[:half])
+        return first | await self._fetch(conn, whose, of, places[half:])
+
+    async def _read(
+        self, conn: db.Connection, whose: Whose, of: List, places: list[bytes]
+    ) -> set[bytes]:
         """Which of them have to be read again: they may still change within their second."""
+        company_id = whose[0]
         client = self._parts.clients.of(company_id, Purpose.SYNC)
         ids = [lists.entity_id(place, is_number=True) for place in places]
         asked_at = datetime.now(UTC)
         page = await client.page(of.path, {"ids": ids, "limit": MOST_IDS})
         await self._learn_names(conn, client, of, page.rows)
         have_more = [_has_more(of, row) for row in page.rows]
-        self._hope.learn((company_id, of.entity), have_more, now=time.monotonic())
+        self._hope.learn(whose, have_more, now=time.monotonic())
         with db.errors():
             found = await comparing.compare(conn, company_id, Rows(of, page.rows, asked_at))
         if found.records:

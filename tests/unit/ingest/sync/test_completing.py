@@ -1,8 +1,11 @@
 """When rows of a company are not asked for what webhooks leave out."""
 
+from pydantic import SecretStr
+
 from services.ingest.sync.completing import A_DAY_S, ENOUGH, Hope
 
-PERSONS = (7001, "person")
+TOKEN = SecretStr("a token"), "acme.pipedrive.com"
+PERSONS = (7001, "person", TOKEN)
 NOW = 1_000.0
 
 
@@ -22,7 +25,7 @@ def test_a_hundred_in_a_row_end_it_for_a_day_and_for_these_rows_alone() -> None:
 
     assert not hope.is_there(PERSONS, now=NOW + A_DAY_S - 1)
     assert hope.is_there(PERSONS, now=NOW + A_DAY_S)
-    assert hope.is_there((7001, "organization"), now=NOW)
+    assert hope.is_there((7001, "organization", TOKEN), now=NOW)
 
 
 def test_one_row_that_has_more_begins_the_count_anew() -> None:
@@ -33,3 +36,13 @@ def test_one_row_that_has_more_begins_the_count_anew() -> None:
     hope.learn(PERSONS, [False] * (ENOUGH - 1), now=NOW)
 
     assert hope.is_there(PERSONS, now=NOW)
+
+
+def test_what_is_given_up_for_a_day_is_not_where_there_is_another_token() -> None:
+    hope = Hope()
+
+    hope.give_up(PERSONS, now=NOW)
+
+    assert not hope.is_there(PERSONS, now=NOW + A_DAY_S - 1)
+    assert hope.is_there(PERSONS, now=NOW + A_DAY_S)
+    assert hope.is_there((7001, "person", (SecretStr("another"), TOKEN[1])), now=NOW)

@@ -1,0 +1,109 @@
+"""Rows that webhooks left incomplete and that cannot be fetched are left to the next delta."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+
+from devstack.pipedrive.api import lists
+from devstack.pipedrive.api.asking import Asked, Rejected
+from devstack.pipedrive.api.faults import Faults
+from devstack.pipedrive.api.lists import Sight
+from devstack.pipedrive.api.tables import Order, Table
+from services.ingest.sync import known_store
+from services.ingest.sync.completing import Completer
+from services.ingest.sync.lists import PERSONS
+from tests.support.commands import COMPANY, a_tenant
+from tests.support.loops import running
+from tests.support.synchronised import Company
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+OFTEN_S = 0.05
+UNKNOWN_COMPANY = COMPANY + 1
+LEFT = "SELECT count(*) FROM incomplete"
+
+
+@asynccontextmanager
+async def completing(company: Company) -> AsyncIterator[None]:
+    parts = company.sync.parts
+    settings = parts.settings.model_copy(update={"sync_complete_seconds": OFTEN_S})
+    often = replace(parts, settings=settings, publisher=company.told)
+    async with running(Completer(often, company.sync.pool).run):
+        yield
+
+
+async def leave_incomplete(company: Company, *ids: int, company_id: int = COMPANY) -> None:
+    rows = [(company_id, "person", PERSONS.place(str(each))) for each in ids]
+    async with company.sync.store() as conn:
+        await known_store.missing(conn, rows)
+
+
+async def none_are_left(company: Company) -> None:
+    async def is_empty() -> bool:
+        async with company.sync.store() as conn:
+            return not await conn.fetchval(LEFT)
+
+    await until(is_empty, 20)
+
+
+async def test_a_refused_list_is_asked_for_once_and_said_to_be_given_up_once(
+    synchronised_company: Company, caplog: pytest.LogCaptureFixture
+) -> None:
+    company = synchronised_company
+    company.double.server.faults = Faults(paths="/v2/persons", refused=1.0, status=403)
+
+    async with completing(company):
+        for person in (1, 2):
+            await leave_incomplete(company, person)
+            await none_are_left(company)
+
+    assert company.double.server.faults.struck == 1
+    [said] = [each for each in caplog.records if each.message == "completing_given_up"]
+    assert said.levelno == logging.WARNING
+
+
+async def test_rows_of_companies_that_are_not_connected_are_not_kept_nor_asked_for(
+    synchronised_company: Company, caplog: pytest.LogCaptureFixture
+) -> None:
+    company = synchronised_company
+    without_token = a_tenant(company.double.url, api_token=None)
+    company.sync.parts.settings.tenants_file.write_text(json.dumps([without_token]))
+    requests = company.double.server.requests
+    caplog.set_level(logging.INFO, "services.ingest.sync.completing")
+
+    async with completing(company):
+        await leave_incomplete(company, 1)
+        await leave_incomplete(company, 1, company_id=UNKNOWN_COMPANY)
+        await none_are_left(company)
+
+    assert company.double.server.requests == requests
+    assert not [each for each in caplog.records if each.message.startswith("completing")]
+
+
+async def test_a_row_that_pipedrive_does_not_take_to_be_one_holds_up_no_other(
+    synchronised_company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company = synchronised_company
+    odd, listed = 10**12, lists.v2
+    persons = list(islice(company.double.account.tables["person"].walk(Order.ID), 3))
+    shown: set[int] = set()
+
+    def refusing(table: Table, asked: Asked, sight: Sight, *, archived: bool = False) -> bytes:
+        if odd in (asked.ids or ()):
+            raise Rejected(400, "ids: must be ids of persons")
+        shown.update(asked.ids or ())
+        return listed(table, asked, sight, archived=archived)
+
+    monkeypatch.setattr(lists, "v2", refusing)
+    await leave_incomplete(company, odd, *persons)
+
+    async with completing(company):
+        await none_are_left(company)
+
+    assert shown == set(persons)
