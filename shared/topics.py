@@ -5,7 +5,6 @@ Rule 2: `orgs.*`, `scoring.*` and `sync.status` hold states: compacted, the newe
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from shared import events, states
 
@@ -26,7 +25,11 @@ class Topic:
 
 
 def _log(
-    name: str, model: Any, producer: str, *consumers: str, also_from: tuple[str, ...] = ()
+    name: str,
+    model: type[events.Fact],
+    producer: str,
+    *consumers: str,
+    also_from: tuple[str, ...] = (),
 ) -> Topic:
     return Topic(name, model, producer, consumers, "company_id:entity_id", also_from=also_from)
 

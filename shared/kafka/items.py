@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+
+from aiokafka import ConsumerRecord
 
 from shared import events
 from shared.errors import Poison
@@ -50,8 +51,12 @@ class Item:
         )
 
 
-def read(partition: Partition, topic: Topic, record: Any, passes_over: PassesOver | None) -> Item:
-    """`record` as the client hands it out."""
+def read(
+    partition: Partition,
+    topic: Topic,
+    record: ConsumerRecord[bytes, bytes],
+    passes_over: PassesOver | None,
+) -> Item:
     value = record.value or b""
     outcome: events.Fact | Poison | None = None
     if passes_over is None or not passes_over(value):
