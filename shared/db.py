@@ -1,4 +1,4 @@
-"""Postgres: pools, schemas, migrations, locks, and drivers' errors turned into ours.
+"""Postgres: pools, schemas, and drivers' errors turned into ours.
 
 Rule 1: each service's tables live in a schema of its own, first on the search path, so SQL names
         tables alone and a store can be built beside the live one.
@@ -9,11 +9,8 @@ Rule 3: a connection that is away is `Unavailable`; a value Postgres can never t
 """
 
 import asyncio
-import hashlib
-import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -21,7 +18,7 @@ import orjson
 from asyncpg.connection import LoggedQuery
 from asyncpg.pool import PoolConnectionProxy
 
-from shared import background, heart
+from shared import background
 from shared.connections import Kept, Stirring
 from shared.errors import Poison, Unavailable
 
@@ -37,9 +34,6 @@ REQUEST_ANSWER_S = 8.0
 """The same where a user waits: rather told soon that a part is away than not at all."""
 CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 5.0
-MIGRATION_S = 3600.0
-"""How long a file of a migration may take."""
-LOCK_LOOK_S = 0.2
 KEEP_PLANS_S = 300
 PING_S = 2.0
 # What a client that was frozen, or whose network is gone, leaves behind holds locks that everyone
@@ -52,7 +46,6 @@ ABANDONED = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
-SETTINGS_LOCK = 0x6D79353030  # "my500": one migration at a time in a database
 
 OUTAGES = (
     OSError,
@@ -259,126 +252,6 @@ async def ping(pool: Pool) -> None:
     with errors():
         async with leased(pool, seconds=PING_S) as conn:
             await conn.fetchval("SELECT 1")
-
-
-async def migrate(dsn: str, schema: str, folders: Sequence[Path]) -> None:
-    """Bring a schema up to date from plain SQL files; safe when many start at once.
-
-    Files run in the order of their names, each in a transaction. A file that has run and was
-    edited afterwards is refused. Who waits for another's migration asks again and again, so that
-    a Postgres that fell silent meanwhile is noticed.
-
-    Raises:
-        Unavailable: Postgres is away.
-        ValueError: a file that has run was edited.
-    """
-    files = sorted((f for folder in folders for f in folder.glob("*.sql")), key=lambda f: f.name)
-    with errors():
-        conn = await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=ANSWER_S,
-            server_settings={"application_name": f"my500-{schema}-migration", **ABANDONED},
-        )
-        try:
-            while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", SETTINGS_LOCK):
-                heart.beat()
-                await asyncio.sleep(LOCK_LOOK_S)
-            await conn.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-            await conn.execute(f'SET search_path = "{schema}", public')
-            await conn.execute(
-                "CREATE TABLE IF NOT EXISTS schema_migrations "
-                "(name text PRIMARY KEY, digest text NOT NULL, "
-                "applied_at timestamptz NOT NULL DEFAULT now())"
-            )
-            await _run_missing(conn, files)
-        finally:
-            await conn.close(timeout=CLOSE_TIMEOUT_S)
-
-
-async def _run_missing(conn: asyncpg.Connection, files: Iterable[Path]) -> None:
-    rows = await conn.fetch("SELECT name, digest FROM schema_migrations")
-    done = {row["name"]: row["digest"] for row in rows}
-    for file in files:
-        sql = file.read_text()
-        digest = hashlib.sha256(sql.encode()).hexdigest()
-        if file.name in done:
-            if done[file.name] != digest:
-                raise ValueError(f"migration {file.name} was edited after it had run")
-            continue
-        heart.beat(MIGRATION_S)
-        async with conn.transaction():
-            await conn.execute(sql, timeout=MIGRATION_S)
-            await conn.execute(
-                "INSERT INTO schema_migrations (name, digest) VALUES ($1, $2)", file.name, digest
-            )
-        heart.beat()
-
-
-# The schema is part of the name: a store built beside the live one waits for no lock of it. It is
-# looked up once, not for each key, and one row comes back; arrays are unnested in their order.
-LOCK = """
-SELECT count(CASE WHEN shared
-                  THEN pg_advisory_xact_lock_shared(keys.space # own.space, key)::text
-                  ELSE pg_advisory_xact_lock(keys.space # own.space, key)::text END)
-  FROM (SELECT hashtext(current_schema()) AS space OFFSET 0) AS own
- CROSS JOIN unnest($1::int[], $2::int[], $3::boolean[]) AS keys (space, key, shared)
-"""
-
-TRY_LOCK = """
-SELECT bool_and(pg_try_advisory_xact_lock(own.space, key))
-  FROM (SELECT $1::int # hashtext(current_schema()) AS space OFFSET 0) AS own
- CROSS JOIN unnest($2::int[]) AS keys (key)
-"""
-
-
-async def lock(
-    conn: Connection, space: int, names: Iterable[object], *, shared: Iterable[object] = ()
-) -> None:
-    """Hold what `names` name until the transaction ends, whether rows for it exist or not.
-    What `shared` names is held beside others who share it, and against those who do not.
-
-    Everyone takes the locks in one order, so two batches wait for one another and never deadlock.
-    Two names may share a lock; that costs a wait, no more.
-    """
-    alone = _lock_keys(names)
-    keys = sorted(
-        [(key, False) for key in alone] + [(k, True) for k in _lock_keys(shared) - alone]
-    )
-    await _lock(conn, [(space, *key) for key in keys])
-
-
-async def lock_all(
-    conn: Connection,
-    spaces: Mapping[int, Iterable[object]],
-    *,
-    shared: Mapping[int, Iterable[object]] | None = None,
-) -> None:
-    """What is named in several spaces, one after the other; what is shared, before the rest."""
-    keys = [
-        (space, key, is_shared)
-        for named, is_shared in ((shared or {}, True), (spaces, False))
-        for space, names in named.items()
-        for key in sorted(_lock_keys(names))
-    ]
-    await _lock(conn, keys)
-
-
-async def try_lock(conn: Connection, space: int, names: Iterable[object]) -> bool:
-    """As `lock`, but without waiting, and so in any order. False when others hold some of them;
-    the rest is held all the same.
-    """
-    keys = sorted(_lock_keys(names))
-    return not keys or bool(await conn.fetchval(TRY_LOCK, space, keys))
-
-
-async def _lock(conn: Connection, keys: Sequence[tuple[int, int, bool]]) -> None:
-    if keys:
-        await conn.execute(LOCK, *columns(keys, 3))
-
-
-def _lock_keys(names: Iterable[object]) -> set[int]:
-    return {zlib.crc32(repr(name).encode()) - 2**31 for name in names}
 
 
 def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:

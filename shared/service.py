@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared import db, lifecycle
+from shared import lifecycle, migrating
 from shared.kafka.client import ensure_topics
 from shared.settings import Settings
 from shared.topics import Topic
@@ -61,4 +61,6 @@ def making(settings: Settings, *topics: Topic) -> lifecycle.Loop:
 async def prepare_store(dsn: str, schema: str, migrations: Path, stop: asyncio.Event) -> None:
     """Bring the schema up to date, waiting for Postgres as long as it takes."""
     folders = (MIGRATIONS, migrations)
-    await lifecycle.persist(lambda: db.migrate(dsn, schema, folders), stop, what="migrations")
+    await lifecycle.persist(
+        lambda: migrating.migrate(dsn, schema, folders), stop, what="migrations"
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from services.orgs import folding, linking, placing, summing
 from services.orgs.effects import Effects
-from shared import db, topics
+from shared import db, locks, topics
 from shared.kafka.consumer import Received
 
 TENANT_LOCK_SPACE = 0x4F01
@@ -23,7 +23,7 @@ async def apply(conn: db.Connection, facts: Sequence[Received]) -> None:
     verdicts = folding.verdicts(_of(facts, topics.APP_ORGANIZATION_VERDICTS))
     contacts = folding.contacts(_of(facts, topics.PERSONS))
     activities = folding.activities(_of(facts, topics.ACTIVITIES))
-    await db.lock(conn, TENANT_LOCK_SPACE, {fact.company_id for _, fact in facts})
+    await locks.hold(conn, TENANT_LOCK_SPACE, {fact.company_id for _, fact in facts})
     effects = Effects(now_us=time.time_ns() // 1000)
     if records or made:
         await placing.place(conn, {**records, **made}, effects)

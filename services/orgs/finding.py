@@ -33,7 +33,7 @@ from services.orgs.matching import explaining, partition
 from services.orgs.matching.explaining import Why
 from services.orgs.organization_store import Organization
 from services.orgs.placing import NEW_RECORD
-from shared import db, topics
+from shared import db, locks, topics
 from shared.auth import Identity
 from shared.events import Action, OrganizationChange, Source, dump
 from shared.events import Organization as Body
@@ -75,7 +75,7 @@ class Finder:
         # One connection per name, not one per creator: the others wait here.
         creator = self._creators.setdefault(core, asyncio.Lock())
         async with creator, self._pool.acquire() as conn, conn.transaction():
-            await db.lock(conn, CREATOR_LOCK_SPACE, meeting)
+            await locks.hold(conn, CREATOR_LOCK_SPACE, meeting)
             sought = await _sought(conn, company_id, wanted)
             found = await _found(conn, sought)
             if found is not None:

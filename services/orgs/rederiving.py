@@ -10,7 +10,7 @@ from uuid import UUID
 from services.orgs import linking, placing, record_store, summing
 from services.orgs.applying import TENANT_LOCK_SPACE
 from services.orgs.effects import Effects, OrgKey
-from shared import db, heart
+from shared import db, heart, locks
 
 BATCH = 200
 BEFORE_ALL: OrgKey = (-1, UUID(int=0))
@@ -33,7 +33,7 @@ async def _batch(pool: db.Pool, after: OrgKey) -> list[OrgKey]:
     async with pool.acquire() as conn, conn.transaction():
         keys = await record_store.derived_otherwise(conn, after, BATCH)
         if keys:
-            await db.lock(conn, TENANT_LOCK_SPACE, {company_id for company_id, _ in keys})
+            await locks.hold(conn, TENANT_LOCK_SPACE, {company_id for company_id, _ in keys})
             records = await record_store.load(conn, keys)
             await record_store.save(conn, records.values(), records.keys())
             effects = Effects(now_us=time.time_ns() // 1000)

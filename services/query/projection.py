@@ -21,8 +21,8 @@ from services.query.contact import (
     Score,
 )
 from services.query.live.touched import Seen
-from shared import db, ids, states
-from shared.db import Connection, columns, lock, lock_all, try_lock
+from shared import db, ids, locks, states
+from shared.db import Connection, columns
 from shared.register import Register, Stamp, decode_lag, encode_lag
 
 ACTIVITY_LOCKS: Final = 0x5141
@@ -165,23 +165,23 @@ class MovedOrganization(NamedTuple):
 
 
 async def lock_persons(conn: Connection, keys: Iterable[Key]) -> None:
-    await lock(conn, PERSON_LOCKS, keys)
+    await locks.hold(conn, PERSON_LOCKS, keys)
 
 
 async def try_lock_persons(conn: Connection, keys: Iterable[Key]) -> bool:
     """Without waiting; false when another holds one of them."""
-    return await try_lock(conn, PERSON_LOCKS, keys)
+    return await locks.try_hold(conn, PERSON_LOCKS, keys)
 
 
 async def lock_named(conn: Connection, activities: Iterable[Key], persons: Iterable[Key]) -> None:
-    await lock_all(conn, {ACTIVITY_LOCKS: activities, PERSON_LOCKS: persons})
+    await locks.hold_all(conn, {ACTIVITY_LOCKS: activities, PERSON_LOCKS: persons})
 
 
 async def lock_organizations(
     conn: Connection, changed: Iterable[Organization], joined: Iterable[Organization]
 ) -> None:
     """`changed` are told of; `joined` only gain or lose contacts, which many may do at once."""
-    await lock(conn, ORGANIZATION_LOCKS, changed, shared=joined)
+    await locks.hold(conn, ORGANIZATION_LOCKS, changed, shared=joined)
 
 
 async def contacts(conn: Connection, keys: Iterable[Key]) -> dict[Key, Contact]:

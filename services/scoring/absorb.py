@@ -18,7 +18,7 @@ import asyncpg
 from services.scoring import sources
 from services.scoring.families import Key
 from services.scoring.sources import Fields, Source
-from shared import db, events, register
+from shared import db, events, locks, register
 from shared.kafka.consumer import Received
 from shared.register import Register, Write
 from shared.tenants import Tenants
@@ -52,7 +52,7 @@ async def absorb(conn: db.Connection, facts: Sequence[Received], tenants: Tenant
     for source in sources.ALL:
         if changes := by_topic.get(source.topic):
             incoming = _by_row(source, changes, tenants)
-            await db.lock(conn, ROWS_LOCK, ((source.table, *key) for key in incoming))
+            await locks.hold(conn, ROWS_LOCK, ((source.table, *key) for key in incoming))
             touched |= await _merge(conn, source, incoming)
     return touched
 

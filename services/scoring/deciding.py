@@ -12,7 +12,7 @@ from uuid import uuid4
 from services.scoring import weighing
 from services.scoring.clock import Clock, utc_now
 from services.scoring.weights_answers import WantedWeights
-from shared import db, topics
+from shared import db, locks, topics
 from shared.auth import Identity
 from shared.events import Action, ScoringWeights, ScoringWeightsChange, Source, dump
 from shared.kafka.publisher import Publisher, Record
@@ -38,7 +38,7 @@ class Decider:
         """
         with db.errors():
             async with self._pool.acquire() as conn, conn.transaction():
-                await db.lock(conn, DECIDING_LOCK, [asker.company_id])
+                await locks.hold(conn, DECIDING_LOCK, [asker.company_id])
                 newest = await weighing.decisions(conn, asker.company_id, limit=1)
                 table = wanted.weights.stored()
                 if newest and newest[0]["weights"] == table:

@@ -21,7 +21,7 @@ from services.scoring.signals import Signals
 from services.scoring.store import PersonSignals, State
 from services.scoring.weighing import WEIGHTS_LOCK, Weighing
 from services.scoring.weights import Weights
-from shared import db, outbox, topics
+from shared import db, locks, outbox, topics
 from shared.observability import RESCORED
 from shared.states import ScoreState
 
@@ -54,7 +54,7 @@ async def lock(conn: db.Connection, touched: Touched) -> Mapping[Key, list[Key]]
     found: Mapping[Key, list[Key]] = {}
     weights = {WEIGHTS_LOCK: {company_id for company_id, _ in touched}}
     while wanted - held:
-        await db.lock_all(conn, {CONTACTS_LOCK: wanted - held}, shared=weights)
+        await locks.hold_all(conn, {CONTACTS_LOCK: wanted - held}, shared=weights)
         held |= wanted
         found = families(touched, await store.merges(conn, touched))
         wanted = set(found)

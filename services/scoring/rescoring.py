@@ -19,7 +19,7 @@ from services.scoring.absorb import Cause
 from services.scoring.clock import Clock, utc_now
 from services.scoring.weighing import Weighing
 from services.scoring.weights import Rates
-from shared import db, heart, lifecycle
+from shared import db, heart, lifecycle, locks
 from shared.tenants import Tenant, Tenants
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Rescorer:
         rates = {company_id: weights.rates_of(tenant) for company_id, tenant in told.items()}
         others = {each: rates[each] for each in rates if rates[each] != self._rates.get(each)}
         async with self._pool.acquire() as conn, conn.transaction():
-            await db.lock(conn, RATES_LOCK, ["rates"])
+            await locks.hold(conn, RATES_LOCK, ["rates"])
             changed = await weighing.take_over_rates(conn, others, self._clock())
         self._told, self._rates = told, rates
         if changed:
@@ -77,7 +77,7 @@ class Rescorer:
             company_id = taken.company_id
             if taken.total is None:
                 await rescoring_store.begin(conn, company_id, self._clock())
-                await db.lock(conn, weighing.WEIGHTS_LOCK, [company_id])
+                await locks.hold(conn, weighing.WEIGHTS_LOCK, [company_id])
             contacts = await rescoring_store.following(conn, taken, BATCH)
             if contacts:
                 touched = dict.fromkeys(contacts, Cause(taken.cause))

@@ -11,7 +11,7 @@ from typing import Final
 
 import asyncpg
 
-from shared import db
+from shared import db, migrating
 from shared.kafka.offsets import Partition
 from shared.rebuild.plan import Plan
 
@@ -55,8 +55,8 @@ async def begin(conn: asyncpg.Connection, plan: Plan, *, restart: bool) -> bool:
     if not resumed:
         await conn.execute(f'DROP SCHEMA IF EXISTS "{plan.next}" CASCADE')
     folders = (SHARED / "migrations", plan.migrations)
-    await db.migrate(plan.dsn, plan.service, folders)
-    await db.migrate(plan.dsn, plan.next, folders)
+    await migrating.migrate(plan.dsn, plan.service, folders)
+    await migrating.migrate(plan.dsn, plan.next, folders)
     async with conn.transaction():
         if not resumed:
             await _place_outbox_far_away(conn, plan)

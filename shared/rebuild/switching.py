@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from shared import db
+from shared import db, migrating
 from shared.rebuild import schemas
 from shared.rebuild.building import Building
 from shared.rebuild.plan import Plan
@@ -63,7 +63,7 @@ async def _switch(conn: asyncpg.Connection, plan: Plan, building: Building) -> W
     await transaction.start()
     try:
         await _patience(conn, FREEZE_S)
-        await conn.execute("SELECT pg_advisory_xact_lock($1)", db.SETTINGS_LOCK)
+        await conn.execute("SELECT pg_advisory_xact_lock($1)", migrating.SETTINGS_LOCK)
         await schemas.lock_offsets(conn, plan.service)
         writers_wait = time.monotonic()
         await _catch_up(conn, plan, building)

@@ -1,4 +1,4 @@
-"""Schemas come up once however many start at once; locks are taken in one order."""
+"""A pool's connections are clean, alive or cut; what the driver raises is ours to name."""
 
 import asyncio
 import contextlib
@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from shared import db, heart
-from shared.errors import Poison, Unavailable
+from shared import db, heart, migrating
+from shared.errors import Unavailable
 from tests.support import proxy
 from tests.support.proxy import Weather
-from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -28,18 +27,6 @@ def migrations(tmp_path: Path) -> Path:
     )
     (tmp_path / "0002_second.sql").write_text("ALTER TABLE one ADD COLUMN more jsonb;")
     return tmp_path
-
-
-async def test_instances_that_start_at_once_migrate_once(
-    database_url: str, migrations: Path
-) -> None:
-    async with asyncio.TaskGroup() as group:
-        for _ in range(6):
-            group.create_task(db.migrate(database_url, "app", [migrations]))
-
-    async with db.pool(database_url, "app", size=2) as pool:
-        assert await pool.fetchval("SELECT count(*) FROM one") == 1
-        assert await pool.fetchval("SELECT count(*) FROM schema_migrations") == 2
 
 
 STATEMENTS: dict[str, Callable[[db.Connection], Awaitable[object]]] = {
@@ -57,7 +44,7 @@ STATEMENTS: dict[str, Callable[[db.Connection], Awaitable[object]]] = {
 async def test_a_statement_is_a_sign_of_life_of_the_loop_that_has_it_run(
     database_url: str, migrations: Path, name: str
 ) -> None:
-    await db.migrate(database_url, "app", [migrations])
+    await migrating.migrate(database_url, "app", [migrations])
     with heart.beating("working"):
         mine = heart._hearts[asyncio.current_task()]
         async with db.pool(database_url, "app", size=1) as pool, pool.acquire() as conn:
@@ -86,43 +73,8 @@ async def test_a_statement_does_not_end_a_rest_that_was_announced(database_url: 
     assert mine.due == announced
 
 
-async def test_two_schemas_of_one_database_know_nothing_of_each_other(
-    database_url: str, migrations: Path
-) -> None:
-    await db.migrate(database_url, "left", [migrations])
-    await db.migrate(database_url, "right", [migrations])
-
-    async with db.pool(database_url, "left", size=2) as left:
-        await left.execute("DELETE FROM one")
-    async with db.pool(database_url, "right", size=2) as right:
-        assert await right.fetchval("SELECT count(*) FROM one") == 1
-
-
-async def test_a_migration_that_has_run_must_not_be_edited(
-    database_url: str, migrations: Path
-) -> None:
-    await db.migrate(database_url, "app", [migrations])
-    (migrations / "0001_first.sql").write_text("CREATE TABLE two (n int);")
-
-    with pytest.raises(ValueError, match=r"0001_first\.sql"):
-        await db.migrate(database_url, "app", [migrations])
-
-
-async def test_a_migration_that_fails_leaves_nothing_behind(
-    database_url: str, migrations: Path
-) -> None:
-    (migrations / "0003_third.sql").write_text("CREATE TABLE three (n int); SELECT 1/0;")
-
-    with pytest.raises(Poison):
-        await db.migrate(database_url, "app", [migrations])
-
-    async with db.pool(database_url, "app", size=2) as pool:
-        assert await pool.fetchval("SELECT to_regclass('three')") is None
-        assert await pool.fetchval("SELECT count(*) FROM schema_migrations") == 2
-
-
 async def test_json_goes_in_and_out_as_values(database_url: str, migrations: Path) -> None:
-    await db.migrate(database_url, "app", [migrations])
+    await migrating.migrate(database_url, "app", [migrations])
 
     async with db.pool(database_url, "app", size=2) as pool:
         values = [{"a": [1, "é"]}, None, {"b": 2.5}]
@@ -131,81 +83,9 @@ async def test_json_goes_in_and_out_as_values(database_url: str, migrations: Pat
     assert [row["more"] for row in rows] == values
 
 
-async def test_locks_asked_for_in_any_order_never_deadlock(
-    database_url: str, migrations: Path
-) -> None:
-    await db.migrate(database_url, "app", [migrations])
-    names = [(7001, n) for n in range(50)]
-
-    async with db.pool(database_url, "app", size=8) as pool:
-
-        async def work(order: list[tuple[int, int]]) -> None:
-            for _ in range(20):
-                async with pool.acquire() as conn, conn.transaction():
-                    await db.lock(conn, 1, order[:25], shared=order[25:])
-                    await db.lock_all(conn, {3: order[:25]}, shared={2: order[20:]})
-
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            for turn in range(8):
-                group.create_task(work(names[turn:] + names[:turn]))
-
-
-async def test_a_lock_that_others_hold_is_not_waited_for(
-    database_url: str, migrations: Path
-) -> None:
-    await db.migrate(database_url, "app", [migrations])
-    async with (
-        db.pool(database_url, "app", size=2) as pool,
-        pool.acquire() as one,
-        pool.acquire() as other,
-    ):
-        async with one.transaction():
-            await db.lock(one, 1, ["mine"], shared=["ours"])
-            for names, got in ((["mine", "free"], False), (["ours"], False), (["free"], True)):
-                async with other.transaction():
-                    assert await db.try_lock(other, 1, names) is got
-            async with other.transaction():
-                assert await db.try_lock(other, 2, ["mine"])
-                assert await db.try_lock(other, 1, [])
-        async with other.transaction():
-            assert await db.try_lock(other, 1, ["mine", "ours"])
-
-
-async def test_who_shares_a_lock_waits_only_for_who_does_not(
-    database_url: str, migrations: Path
-) -> None:
-    await db.migrate(database_url, "app", [migrations])
-    async with (
-        db.pool(database_url, "app", size=4) as pool,
-        pool.acquire() as one,
-        pool.acquire() as other,
-        pool.acquire() as alone,
-    ):
-        sharing = one.transaction()
-        await sharing.start()
-        await db.lock(one, 1, ["mine"], shared=["ours"])
-        async with asyncio.timeout(30), other.transaction():
-            await db.lock(other, 1, (), shared=["ours"])
-
-        async def take_it_alone() -> None:
-            async with alone.transaction():
-                await db.lock(alone, 1, ["ours"])
-
-        taking = asyncio.create_task(take_it_alone())
-        await until(lambda: _is_waited_for(other))
-        await sharing.rollback()
-        async with asyncio.timeout(30):
-            await taking
-
-
-async def _is_waited_for(conn: db.Connection) -> bool:
-    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    return bool(await conn.fetchval(waiting))
-
-
 async def test_a_postgres_that_is_not_there_is_an_outage() -> None:
     with pytest.raises(Unavailable):
-        await db.migrate("postgresql://127.0.0.1:1/none", "app", [])
+        await migrating.migrate("postgresql://127.0.0.1:1/none", "app", [])
     async with db.pool("postgresql://127.0.0.1:1/none", "app", size=1) as pool:
         with pytest.raises(Unavailable):
             await db.ping(pool)
@@ -279,7 +159,7 @@ async def test_whoever_aborts_gives_back_a_clean_connection(
 ) -> None:
     """Nothing is undone at its return but the transaction: that must be."""
     aborted = (TimeoutError, ZeroDivisionError, asyncpg.PostgresError)
-    await db.migrate(database_url, "app", [migrations])
+    await migrating.migrate(database_url, "app", [migrations])
     async with db.pool(database_url, "app", size=1) as pool:
         with contextlib.suppress(*aborted):
             async with pool.acquire() as conn, conn.transaction():
@@ -303,7 +183,7 @@ async def test_a_postgres_that_falls_silent_is_an_outage_and_its_connection_is_c
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db, "ANSWER_S", 3.0)
-    await db.migrate(database_url, "app", [])
+    await migrating.migrate(database_url, "app", [])
     async with (
         proxy.before(database_url) as link,
         db.pool(proxy.through(database_url, link), "app", size=1) as pool,

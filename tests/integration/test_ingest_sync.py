@@ -15,7 +15,7 @@ from devstack.pipedrive.api import hooks
 from services.ingest.preparing import MIGRATIONS, SCHEMA
 from services.ingest.sync import connecting
 from services.ingest.sync.connecting import NoUrl
-from shared import db, service
+from shared import migrating, service
 from tests.support import histories, proxy
 from tests.support.cluster import Cluster, Instance, token, variables
 from tests.support.double import Double, double
@@ -857,7 +857,7 @@ async def test_who_asks_before_the_tables_are_there_is_answered_when_they_are(
     other = await asyncpg.connect(database_url)
     async with double(cluster.folder, COMPANY, *SMALL) as pipedrive:
         cluster.write_tenants([a_connected_tenant(pipedrive)])
-        await other.execute("SELECT pg_advisory_lock($1)", db.SETTINGS_LOCK)
+        await other.execute("SELECT pg_advisory_lock($1)", migrating.SETTINGS_LOCK)
         asking = Asking(cluster, cluster.start("ingest"))
         await cluster.ready(asking.ingest)
         async with asyncio.TaskGroup() as group:

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from devstack import ports
-from shared import db, heart, outbox, service, topics
+from shared import db, heart, migrating, outbox, service, topics
 from shared.app import preparing
 from shared.kafka import consumer as consuming
 from shared.kafka.consumer import Apply, Consumer, Received
@@ -251,17 +251,17 @@ async def test_a_start_that_waits_for_anothers_migration_is_not_stuck(
 ) -> None:
     monkeypatch.setattr(heart, "PATIENCE_S", 3.0)
     looks = counted_beats(monkeypatch)
-    monkeypatch.setattr(db, "LOCK_LOOK_S", 0.05)
+    monkeypatch.setattr(migrating, "LOCK_LOOK_S", 0.05)
     other = await asyncpg.connect(database_url)
     try:
-        await other.execute("SELECT pg_advisory_lock($1)", db.SETTINGS_LOCK)
+        await other.execute("SELECT pg_advisory_lock($1)", migrating.SETTINGS_LOCK)
         async with running(partial(service.prepare_store, database_url, SCHEMA, tmp_path)):
 
             async def has_looked_for_long() -> bool:
                 return len(looks) > 100
 
             await until(has_looked_for_long)
-            await other.execute("SELECT pg_advisory_unlock($1)", db.SETTINGS_LOCK)
+            await other.execute("SELECT pg_advisory_unlock($1)", migrating.SETTINGS_LOCK)
 
             async def is_migrated() -> bool:
                 sql = "SELECT to_regclass('noted.schema_migrations') IS NOT NULL"
@@ -297,14 +297,14 @@ async def test_a_start_that_waits_for_a_silent_postgres_tries_again(
 
     other = await asyncpg.connect(database_url)
     try:
-        await other.execute("SELECT pg_advisory_lock($1)", db.SETTINGS_LOCK)
+        await other.execute("SELECT pg_advisory_lock($1)", migrating.SETTINGS_LOCK)
         async with proxy.before(database_url) as link:
             url = proxy.through(database_url, link)
             async with running(partial(service.prepare_store, url, SCHEMA, tmp_path)):
                 await until(is_waited_for)
                 await link.turn(Weather.HALF_OPEN)
                 await until(has_noticed)
-                await other.execute("SELECT pg_advisory_unlock($1)", db.SETTINGS_LOCK)
+                await other.execute("SELECT pg_advisory_unlock($1)", migrating.SETTINGS_LOCK)
                 await link.turn(Weather.FAIR)
                 await until(goes_on)
     finally:

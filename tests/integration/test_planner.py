@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import db, planner
+from shared import db, migrating, planner
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -17,7 +17,7 @@ async def test_a_table_is_analyzed_when_it_outgrew_what_is_known_and_not_when_it
     (tmp_path / "0001_rows.sql").write_text(
         "CREATE TABLE rows (n int) WITH (autovacuum_enabled = off); CREATE TABLE few (n int);"
     )
-    await db.migrate(database_url, "app", [tmp_path])
+    await migrating.migrate(database_url, "app", [tmp_path])
     async with db.pool(database_url, "app", size=2) as pool:
 
         async def is_known(rows: int) -> bool:
@@ -57,7 +57,7 @@ async def test_a_table_that_goes_meanwhile_is_passed_over(
         "CREATE TABLE rows WITH (autovacuum_enabled = off)"
         " AS SELECT generate_series(1, 1000) AS n;"
     )
-    await db.migrate(database_url, "app", [tmp_path])
+    await migrating.migrate(database_url, "app", [tmp_path])
     async with db.pool(database_url, "app", size=2) as pool, pool.acquire() as conn:
 
         async def waits() -> bool:

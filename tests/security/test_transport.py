@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from pydantic import SecretStr
 
 from services.query.wire import Wire
-from shared import db, topics
+from shared import db, migrating, topics
 from shared.errors import Unavailable
 from shared.kafka import client
 from shared.kafka.client import ensure_topics
@@ -169,7 +169,7 @@ async def test_postgres_is_spoken_to_by_tls(
         dsn += f"&sslrootcert={files.authority}"
     (tmp_path / "0001_made.sql").write_text("CREATE TABLE made (n int);")
 
-    await db.migrate(dsn, "by_tls", [tmp_path])
+    await migrating.migrate(dsn, "by_tls", [tmp_path])
     async with db.pool(dsn, "by_tls", size=1) as pool:
         await db.ping(pool)
         assert await pool.fetchval("SELECT count(*) FROM made") == 0

@@ -27,7 +27,7 @@ from services.orgs.matching.asking import Asked
 from services.orgs.matching.profile import Profile
 from services.orgs.matching.renaming import Told
 from services.orgs.matching.statement import Statement
-from shared import db, lifecycle
+from shared import db, lifecycle, locks
 from shared.lifecycle import Works
 
 BATCH = 20
@@ -113,7 +113,7 @@ async def ask(pool: db.Pool, limit: int = BATCH, turn: Turn | None = None) -> in
             renamed = _renamed(record, found.names, domains)
             asked += [(record.key, renamed)] if renamed else []
             await asyncio.sleep(0)  # comparing takes milliseconds: let requests in between
-        await db.lock(conn, TENANT_LOCK_SPACE, [turn.company_id])
+        await locks.hold(conn, TENANT_LOCK_SPACE, [turn.company_id])
         await review_store.replace(conn, [record.key for record in records], asked)
         await candidate_store.asked(conn, unasked)
         return len(records)

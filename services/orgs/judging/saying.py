@@ -21,7 +21,7 @@ from services.orgs.judging.verdict_store import Verdict
 from services.orgs.matching.weights import MATCHER_VERSION
 from services.orgs.organization_store import Organization
 from services.orgs.weighing import Prospect, Sides
-from shared import db, topics
+from shared import db, locks, topics
 from shared.auth import Identity
 from shared.events import Action, OrganizationVerdict, OrganizationVerdictChange, Source, dump
 from shared.kafka.consumer import Received
@@ -149,7 +149,7 @@ class Judge:
                 self._pool.acquire() as conn,
                 conn.transaction(),
             ):
-                await db.lock(conn, JUDGE_LOCK_SPACE, [asker.company_id])
+                await locks.hold(conn, JUDGE_LOCK_SPACE, [asker.company_id])
                 yield conn
 
     async def _done(

@@ -11,7 +11,7 @@ from uuid import UUID
 from services.orgs.applying import TENANT_LOCK_SPACE
 from services.orgs.effects import OrgKey
 from services.orgs.searching import index as searching_index
-from shared import db, lifecycle
+from shared import db, lifecycle, locks
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ async def _batch(pool: db.Pool, behind: OrgKey) -> list[OrgKey]:
         async with pool.acquire() as conn, conn.transaction():
             keys = await searching_index.missing(conn, behind, BATCH)
             if keys:
-                await db.lock(conn, TENANT_LOCK_SPACE, {company_id for company_id, _ in keys})
+                await locks.hold(conn, TENANT_LOCK_SPACE, {company_id for company_id, _ in keys})
                 # Read again under the lock: some may have changed or gone meanwhile.
                 named = await searching_index.named(conn, keys)
                 await searching_index.keep(conn, named, before=keys)

@@ -17,8 +17,8 @@ from services.query.batch import Batch, User
 from services.query.contact import Key
 from services.query.live import store as live_store
 from services.query.sessions.access import NO_USER, USER_FIELDS, Revoked, UserKey
-from shared import register
-from shared.db import Connection, columns, lock
+from shared import locks, register
+from shared.db import Connection, columns
 from shared.events import SessionChange
 from shared.register import Register, Stamp, decode_lag, encode_lag
 
@@ -183,7 +183,7 @@ async def tell(conn: Connection, users: Iterable[User]) -> None:
 
 async def _apply_users(conn: Connection, writes: Sequence[tuple[Key, Any]]) -> set[User]:
     keys = {key for key, _ in writes}
-    await lock(conn, USER_LOCKS, keys)
+    await locks.hold(conn, USER_LOCKS, keys)
     before = await users(conn, keys)
     after = dict(before)
     for key, write in writes:
@@ -235,7 +235,7 @@ async def has_room(conn: Connection, user: User, token_id: str) -> bool:
     """Whether one more token that was never seen may be revoked, or this one again. Who asks
     keeps others from asking the same of the user until the transaction ends.
     """
-    await lock(conn, REVOCATION_LOCKS, [user])
+    await locks.hold(conn, REVOCATION_LOCKS, [user])
     others: int = await conn.fetchval(UNSEEN, *user, token_id)
     return others < MOST_UNSEEN
 
