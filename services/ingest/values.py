@@ -102,7 +102,12 @@ def moment(raw: Any) -> datetime | None:
             at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return at if FIRST_YEAR <= at.year <= LAST_YEAR else None
+    return at if is_likely(at) else None
+
+
+def is_likely(at: date) -> bool:
+    """Whether such a date, or a time of such a date, is taken."""
+    return FIRST_YEAR <= at.year <= LAST_YEAR
 
 
 def _unix(raw: Any) -> datetime | None:
@@ -136,7 +141,7 @@ def day(raw: Any) -> date | None:
     except ValueError:
         at = moment(raw)
         return None if at is None else at.date()
-    return found if FIRST_YEAR <= found.year <= LAST_YEAR else None
+    return found if is_likely(found) else None
 
 
 def references(raw: Any) -> list[int] | None:

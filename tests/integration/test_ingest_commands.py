@@ -436,6 +436,8 @@ async def test_a_body_that_cannot_be_is_refused_before_anything_is_done(
         ("POST", "/api/campaign", {"contactIds": [], "addedToCampaign": True}, "contactIds"),
         ("POST", "/api/activities", {**A_CALL, "dueDate": 1_700_000_000}, "dueDate"),
         ("POST", "/api/activities", {**A_CALL, "dueDate": "soon"}, "dueDate"),
+        ("POST", "/api/activities", {**A_CALL, "dueDate": "9999-12-31"}, "dueDate"),
+        ("POST", "/api/activities", {**A_CALL, "dueDate": "0001-01-01"}, "dueDate"),
         ("POST", "/api/activities", {**A_CALL, "done": "yes"}, "done"),
     ],
 )

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, model_validator
 
+from services.ingest import values
 from shared.json_model import Json
 
 LONGEST_NAME: Final = 255
@@ -34,6 +35,13 @@ def _number(text: str) -> str:
     return text.strip()
 
 
+def _day(at: date) -> date:
+    """What Pipedrive tells us of any other is not read."""
+    if not values.is_likely(at):
+        raise ValueError(f"must be in the years from {values.FIRST_YEAR} to {values.LAST_YEAR}")
+    return at
+
+
 Text = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_text)]
 Email = Annotated[
     str, Field(max_length=LONGEST_POINT), AfterValidator(_text), AfterValidator(_address)
@@ -43,7 +51,7 @@ Phone = Annotated[
 ]
 
 Flag = Annotated[bool, Field(strict=True)]
-Day = Annotated[date, Field(strict=True)]
+Day = Annotated[date, Field(strict=True), AfterValidator(_day)]
 
 AFTER: Final = (
     "pass it on as `after` to see the change in what is read next; null when the change is on its "
