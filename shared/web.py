@@ -27,6 +27,10 @@ READ_S = web.AppKey("read_s", float)
 LONGEST_READ_S = 15.0
 RETRY_AFTER_S = "2"
 JSON_TYPE = "application/json"
+NO_SUCH_ADDRESS = "no_such_address"
+METHOD_NOT_ALLOWED = "method_not_allowed"
+NOT_SERVED = frozenset({NO_SUCH_ADDRESS, METHOD_NOT_ALLOWED})
+"""Codes by which a service says that it has no such endpoint: nothing of what was asked for."""
 
 
 class Refused(Exception):
@@ -182,10 +186,10 @@ def refused(error: Exception) -> Refused:  # noqa: PLR0911  a table
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
             return Refused(
-                405, "method_not_allowed", f"Only {allowed} is served here.", Allow=allowed
+                405, METHOD_NOT_ALLOWED, f"Only {allowed} is served here.", Allow=allowed
             )
         case web.HTTPNotFound():
-            return Refused(404, "not_found", "There is nothing at this address.")
+            return Refused(404, NO_SUCH_ADDRESS, "There is nothing at this address.")
         case web.HTTPException():
             return Refused(error.status, "http_error", f"{error.reason}.")
         case _:

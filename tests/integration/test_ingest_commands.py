@@ -583,6 +583,51 @@ async def test_a_contact_on_its_way_to_query_is_waited_for_and_none_that_is_not(
     assert (nobodys[0], nobodys[1]["error"]) == (404, "You have no such contact.")
 
 
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (404, {"success": False, "error": "Nothing here.", "code": "no_such_address"}),
+        (405, {"success": False, "error": "Not so.", "code": "method_not_allowed"}),
+        (404, {"message": "no Route matched with those values"}),
+        (404, []),
+        (503, {"success": False, "error": "It is starting.", "code": "unavailable"}),
+        (None, None),
+    ],
+)
+async def test_what_is_not_said_of_the_contact_does_not_count_as_said_of_it(
+    infra: Infra, store_url: str, tmp_path: Path, status: int | None, answer: Any
+) -> None:
+    async with (
+        _answering(status, answer) as query_url,
+        servers.new_topics(infra) as prefix,
+        serving(infra, store_url, prefix, tmp_path, query_url=query_url) as one,
+    ):
+        headers = {"Authorization": f"Bearer {token(COMPANY, '1001')}"}
+        async with one.client.post("/api/activities", json=A_CALL, headers=headers) as response:
+            told = response.status, (await response.json())["code"]
+            again_after = response.headers.get("Retry-After")
+
+    assert told == (503, "unavailable")
+    assert again_after is not None
+
+
+@asynccontextmanager
+async def _answering(status: int | None, told: Any) -> AsyncIterator[str]:
+    """A service that answers so whatever it is asked; none is there where it has no status."""
+
+    async def answer(_: web.Request) -> web.Response:
+        assert status is not None
+        return web.json_response(told, status=status)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        if status is None:
+            await server.close()
+        yield url
+
+
 @pytest.mark.parametrize("key", [None, "a call"])
 async def test_what_was_made_unheard_is_found_also_by_who_was_refused_in_between(
     infra: Infra,

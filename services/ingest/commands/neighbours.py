@@ -1,7 +1,9 @@
 """The other services, asked in the user's name: whose contact it is, which organization.
 
-Rule: the user's own token travels along, so nobody sees or finds more through us than by asking
-there, and each service stays the only one that knows its tables.
+Rule 1: the user's own token travels along, so nobody sees or finds more through us than by asking
+        there, and each service stays the only one that knows its tables.
+Rule 2: a refusal is told as one where the service itself says it of what it was asked. What has no
+        such endpoint, or is no service of ours, says nothing of that: it is away.
 """
 
 import asyncio
@@ -16,7 +18,7 @@ import orjson
 
 from shared.errors import Unavailable
 from shared.positions import HEADER, PENDING
-from shared.web import Refused
+from shared.web import NOT_SERVED, Refused
 
 DEADLINE_S: Final = 5.0
 AT_ONCE: Final = 16
@@ -121,16 +123,20 @@ class Neighbours:
             raise Unavailable(f"{url}: {type(error).__name__}") from error
         if response.status == NOT_FOUND and response.headers.get(HEADER) == PENDING:
             raise Unavailable(f"{url}: does not show yet what was done before")
-        if 400 <= response.status < 500 and response.status != TOO_MANY:  # noqa: PLR2004
-            raise Refused(
-                response.status,
-                str(told.get("code", "refused")),
-                str(told.get("error", "It was refused.")),
-            )
+        if _is_refusal(response.status, told):
+            raise Refused(response.status, str(told["code"]), str(told["error"]))
         if not 200 <= response.status < 300:  # noqa: PLR2004
             raise Unavailable(f"{url}: answered {response.status}")
         data: dict[str, Any] = told["data"]
         return data
+
+
+def _is_refusal(status: int, told: Any) -> bool:
+    """In a service's own words, and of what it was asked (rule 2)."""
+    if not 400 <= status < 500 or status == TOO_MANY:  # noqa: PLR2004
+        return False
+    is_ours = isinstance(told, dict) and told.keys() >= {"code", "error"}
+    return is_ours and told["code"] not in NOT_SERVED
 
 
 def _organization(told: Mapping[str, Any]) -> Organization:

@@ -24,7 +24,7 @@ async def test_an_address_of_any_sensible_length_is_answered_in_json() -> None:
             refused = response.status
         stop.set()
 
-    assert answered == (404, "not_found")
+    assert answered == (404, "no_such_address")
     assert refused == 400
 
 

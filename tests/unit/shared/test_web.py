@@ -72,7 +72,7 @@ async def client() -> AsyncIterator[TestClient[Any, Any]]:
         ("/api/paged?pageSize=0", 400, "bad_request", "'pageSize'"),
         ("/api/paged?pageSize=x", 400, "bad_request", "'pageSize'"),
         ("/api/paged?pagesize=1", 400, "bad_request", "'pagesize' is not known here."),
-        ("/nothing", 404, "not_found", "There is nothing at this address."),
+        ("/nothing", 404, "no_such_address", "There is nothing at this address."),
         ("/api/named/1", 405, "method_not_allowed", "Only POST is served here."),
         ("/api/away", 503, "unavailable", "A part of the service is away. Try again soon."),
         ("/api/bug", 500, "internal_error", "Something went wrong on our side."),
