@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -583,6 +584,46 @@ async def test_a_contact_on_its_way_to_query_is_waited_for_and_none_that_is_not(
     assert (nobodys[0], nobodys[1]["error"]) == (404, "You have no such contact.")
 
 
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64)"
+
+
+@pytest.mark.parametrize(
+    ("sent", "heard"),
+    [(BROWSER, BROWSER), (f"{BROWSER} \udcff", f"{BROWSER} ?"), ("", "")],
+)
+async def test_whom_a_command_asks_in_the_users_name_hears_of_the_users_browser(
+    infra: Infra, store_url: str, tmp_path: Path, sent: str, heard: str
+) -> None:
+    asked_by: list[str] = []
+    (shows := asyncio.Event()).set()
+    async with (
+        _query(shows, asked_by=asked_by) as query_url,
+        servers.new_topics(infra) as prefix,
+        serving(infra, store_url, prefix, tmp_path, query_url=query_url) as one,
+    ):
+        status = await _as_browser(one, sent)
+
+    assert status == 404
+    assert asked_by == [heard]
+
+
+async def _as_browser(service: Service, user_agent: str) -> int:
+    """By hand: a client sends no bytes that are not UTF-8."""
+    url = service.client.make_url("/api/activities")
+    content = orjson.dumps(A_CALL)
+    head = (
+        f"POST {url.path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        f"Authorization: Bearer {token(COMPANY, '1001')}\r\nUser-Agent: {user_agent}\r\n"
+        f"Content-Length: {len(content)}\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(head.encode("utf-8", "surrogateescape") + content)
+    answered = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return int(answered.split(b" ", 2)[1])
+
+
 @pytest.mark.parametrize(
     ("status", "answer"),
     [
@@ -671,11 +712,18 @@ def _activities(service: Service) -> list[Any]:
 
 @asynccontextmanager
 async def _query(
-    shows: asyncio.Event, contacts: Collection[UUID] = (A_CONTACT,)
+    shows: asyncio.Event,
+    contacts: Collection[UUID] = (A_CONTACT,),
+    *,
+    asked_by: list[str] | None = None,
 ) -> AsyncIterator[str]:
-    """A query service that knows of these contacts, and shows them when it is told to."""
+    """A query service that knows of these contacts, and shows them when it is told to. It notes
+    the browsers it is asked by.
+    """
 
     async def contact(request: web.Request) -> web.Response:
+        if asked_by is not None:
+            asked_by.append(request.headers.get("User-Agent", ""))
         state = {"X-After": "shown" if shows.is_set() else "pending"}
         if shows.is_set() and UUID(request.match_info["id"]) in contacts:
             told = {

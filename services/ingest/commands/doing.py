@@ -21,7 +21,7 @@ from services.ingest.commands.answers import (
 from services.ingest.commands.command_store import Asker
 from services.ingest.commands.finding import Finding
 from services.ingest.commands.making import Making
-from services.ingest.commands.neighbours import Contact, Neighbours, Organization
+from services.ingest.commands.neighbours import Contact, Headers, Neighbours, Organization
 from services.ingest.commands.telling import Telling
 from services.ingest.commands.undertaking_store import Undertaking
 from shared import ids
@@ -36,13 +36,13 @@ KNOWN_TO_ORGS: Final = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks; `token` is the header that says so, `key` names this request, `asked` is a digest
+    """Who asks; `headers` are those that say so, `key` names this request, `asked` is a digest
     of it, and `after` what the caller did before it.
     """
 
     company_id: int
     user_id: int
-    token: str
+    headers: Headers
     key: str
     asked: bytes
     after: str | None = None
@@ -96,7 +96,9 @@ class Doing:
 
     async def make_activity(self, caller: Caller, asked: WantedActivity) -> MadeActivity:
         pipedrive = self.clients.of(caller.company_id)
-        contact = await self.neighbours.contact(asked.contact_id, caller.token, after=caller.after)
+        contact = await self.neighbours.contact(
+            asked.contact_id, caller.headers, after=caller.after
+        )
         activity = wanted.activity(
             type_key=asked.type,
             subject=asked.subject,
@@ -125,7 +127,7 @@ class Doing:
     ) -> Campaign:
         """All of them, or none."""
         wanted_ids = list(dict.fromkeys(contact_ids))
-        contacts = await self.neighbours.contacts(wanted_ids, caller.token, after=caller.after)
+        contacts = await self.neighbours.contacts(wanted_ids, caller.headers, after=caller.after)
         after = await self.telling.tell(
             [self._membership(caller, contact, added=added) for contact in contacts]
         )
@@ -136,11 +138,11 @@ class Doing:
 
     async def _organization(self, caller: Caller, asked: WantedContact) -> Organization | None:
         if asked.organization_id is not None:
-            return await self.neighbours.organization(asked.organization_id, caller.token)
+            return await self.neighbours.organization(asked.organization_id, caller.headers)
         if asked.organization_name is None:
             return None
         name = asked.organization_name
-        return await self.neighbours.find_or_make_organization(name, caller.token)
+        return await self.neighbours.find_or_make_organization(name, caller.headers)
 
     async def _org_id(
         self, pipedrive: Pipedrive, caller: Caller, organization: Organization | None
@@ -158,7 +160,7 @@ class Doing:
         )
         name = str(organization.organization_id)
         it = Undertaking(caller.company_id, "organization", name)
-        finding = Finding(pipedrive, self.neighbours, caller.token, self.making.deadline_s)
+        finding = Finding(pipedrive, self.neighbours, caller.headers, self.making.deadline_s)
         row = await self.making.once(
             pipedrive,
             it,

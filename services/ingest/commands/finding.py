@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from services.ingest.commands import wanted
-from services.ingest.commands.neighbours import NOT_FOUND, Neighbours, Organization
+from services.ingest.commands.neighbours import NOT_FOUND, Headers, Neighbours, Organization
 from shared import ids
 from shared.pipedrive.client import Pipedrive
 from shared.pipedrive.errors import PipedriveRefused
@@ -26,11 +26,11 @@ LOOKED_AT: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """For one caller, whose header `token` is."""
+    """For one caller, whose `headers` they are."""
 
     pipedrive: Pipedrive
     neighbours: Neighbours
-    token: str
+    headers: Headers
     deadline_s: float
 
     async def organization(self, ours: Organization) -> dict[str, Any] | None:
@@ -65,7 +65,7 @@ class Finding:
     async def _may_be(self, org_id: int, ours: Organization) -> bool:
         known_as = ids.organization(self.pipedrive.company_id, org_id)
         try:
-            known = await self.neighbours.organization(known_as, self.token)
+            known = await self.neighbours.organization(known_as, self.headers)
         except Refused as refused:
             if refused.status == NOT_FOUND:
                 return True

@@ -26,6 +26,7 @@ from services.ingest.commands.answers import AfterQuery
 from services.ingest.commands.command_store import Another, Answered, Asker, Begun, Busy
 from services.ingest.commands.doing import Caller
 from services.ingest.commands.leaving import left_open
+from services.ingest.commands.neighbours import passed_on
 from shared import db
 from shared.errors import Unavailable
 from shared.observability import COMMANDS
@@ -71,9 +72,9 @@ class Idempotency:
             case Another():
                 raise refusals.another()
             case Begun():
-                token = request.headers["Authorization"]
                 whose = asker.company_id, asker.user_id
-                caller = Caller(*whose, token, begun.key, digest, after)
+                headers = passed_on(request.headers)
+                caller = Caller(*whose, headers, begun.key, digest, after)
                 answered = await self._worked(_name(request), caller, status, work)
                 return raw(answered.answer, answered.status)
 

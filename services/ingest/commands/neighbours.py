@@ -1,7 +1,8 @@
 """The other services, asked in the user's name: whose contact it is, which organization.
 
 Rule 1: the user's own token travels along, so nobody sees or finds more through us than by asking
-        there, and each service stays the only one that knows its tables.
+        there, and each service stays the only one that knows its tables. So does the name of the
+        user's browser: query shows of each session by which it was last used.
 Rule 2: a refusal is told as one where the service itself says it of what it was asked. What has no
         such endpoint, or is no service of ours, says nothing of that: it is away.
 """
@@ -15,15 +16,21 @@ from uuid import UUID
 
 import aiohttp
 import orjson
+from aiohttp import hdrs
 
 from shared.errors import Unavailable
 from shared.positions import HEADER, PENDING
-from shared.web import NOT_SERVED, Refused
+from shared.web import NOT_SERVED, Refused, storable
 
 DEADLINE_S: Final = 5.0
 AT_ONCE: Final = 16
 NOT_FOUND: Final = 404
 TOO_MANY: Final = 429
+
+
+PASSED_ON: Final = (hdrs.AUTHORIZATION, hdrs.USER_AGENT)
+
+Headers = Mapping[str, str]
 
 
 class Contact(NamedTuple):
@@ -47,7 +54,9 @@ class Neighbours:
     orgs_url: str
     query_url: str
 
-    async def contact(self, contact_id: UUID, token: str, *, after: str | None = None) -> Contact:
+    async def contact(
+        self, contact_id: UUID, headers: Headers, *, after: str | None = None
+    ) -> Contact:
         """`after` is what must have come to query before it answers.
 
         Raises:
@@ -55,19 +64,19 @@ class Neighbours:
             Unavailable: query is away, or does not show yet what `after` names.
         """
         url = f"{self.query_url}/api/contacts/{contact_id}"
-        found = await self._ask("GET", url, token, params={"after": after} if after else None)
+        found = await self._ask("GET", url, headers, params={"after": after} if after else None)
         updated_at = datetime.fromisoformat(found["updatedAt"])
         return Contact(UUID(found["id"]), int(found["pipedrivePersonId"]), updated_at)
 
     async def contacts(
-        self, contact_ids: Sequence[UUID], token: str, *, after: str | None = None
+        self, contact_ids: Sequence[UUID], headers: Headers, *, after: str | None = None
     ) -> list[Contact]:
         """All of them, in their order, or none."""
         room = asyncio.Semaphore(AT_ONCE)
 
         async def one(contact_id: UUID) -> Contact:
             async with room:
-                return await self.contact(contact_id, token, after=after)
+                return await self.contact(contact_id, headers, after=after)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -76,22 +85,22 @@ class Neighbours:
             raise _first(errors) from errors
         return [task.result() for task in tasks]
 
-    async def organization(self, organization_id: UUID, token: str) -> Organization:
+    async def organization(self, organization_id: UUID, headers: Headers) -> Organization:
         """Raises:
         Refused: 404, the company has no such organization.
         Unavailable: orgs is away.
         """
         url = f"{self.orgs_url}/api/organizations/{organization_id}"
-        return _organization(await self._ask("GET", url, token))
+        return _organization(await self._ask("GET", url, headers))
 
-    async def find_or_make_organization(self, name: str, token: str) -> Organization:
+    async def find_or_make_organization(self, name: str, headers: Headers) -> Organization:
         """Raises:
         Refused: 400, it can have no such name.
         Unavailable: orgs is away; asking again is safe.
         """
         url = f"{self.orgs_url}/api/organizations"
         try:
-            return _organization(await self._ask("POST", url, token, {"name": name}))
+            return _organization(await self._ask("POST", url, headers, {"name": name}))
         except Refused as refused:
             sentence = refused.sentence.replace("'name'", "'organizationName'", 1)
             raise Refused(refused.status, refused.code, sentence) from refused
@@ -100,13 +109,12 @@ class Neighbours:
         self,
         method: str,
         url: str,
-        token: str,
+        headers: Headers,
         body: Mapping[str, Any] | None = None,
         *,
         params: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
-        headers = {"Authorization": token}
         try:
             async with self.session.request(
                 method,
@@ -114,6 +122,7 @@ class Neighbours:
                 params=params,
                 json=body,
                 headers=headers,
+                skip_auto_headers=(hdrs.USER_AGENT,),  # ours is none of the user's
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
@@ -129,6 +138,11 @@ class Neighbours:
             raise Unavailable(f"{url}: answered {response.status}")
         data: dict[str, Any] = told["data"]
         return data
+
+
+def passed_on(headers: Headers) -> Headers:
+    """What travels along of a user's request, in characters that a header can carry."""
+    return {name: storable(headers[name]) for name in PASSED_ON if name in headers}
 
 
 def _is_refusal(status: int, told: Any) -> bool:
