@@ -206,6 +206,15 @@ async def test_a_refusal_of_pipedrives_reaches_the_user_and_frees_the_key(
     assert right[0] == 201
 
 
+async def test_a_company_that_is_not_connected_hears_so_as_of_its_sync(service: Service) -> None:
+    headers = {"Authorization": f"Bearer {token(COMPANY + 1, '1001')}"}
+
+    async with service.client.post("/api/contacts", json=ANN, headers=headers) as response:
+        told = response.status, (await response.json())["code"]
+
+    assert told == (409, "not_connected")
+
+
 @pytest.mark.parametrize("fault", ["cut", "errors", "garbage", "html"])
 async def test_what_was_made_without_an_answer_is_found_and_not_made_again(
     service: Service, fault: str

@@ -29,7 +29,7 @@ def another() -> Refused:
 
 def of_pipedrive(refused: PipedriveRefused) -> Refused:
     if isinstance(refused, NotConnected) or refused.status in OUT_OF_ORDER:
-        return Refused(409, "pipedrive_not_connected", refused.sentence)
+        return Refused(409, "not_connected", refused.sentence)
     if refused.status == FORBIDDEN:
         return Refused(403, "pipedrive_forbidden", refused.sentence)
     return Refused(422, "pipedrive_refused", refused.sentence)
