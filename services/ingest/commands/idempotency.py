@@ -27,7 +27,7 @@ from services.ingest.commands.command_store import Another, Answered, Asker, Beg
 from services.ingest.commands.doing import Caller
 from services.ingest.commands.leaving import left_open
 from services.ingest.commands.neighbours import passed_on
-from shared import db
+from shared import db, locks
 from shared.errors import Unavailable
 from shared.observability import COMMANDS
 from shared.pipedrive.errors import PipedriveRefused
@@ -97,7 +97,7 @@ class Idempotency:
     ) -> tuple[str, Begun | Answered | Busy | Another]:
         """The key to go on under, too. Of two at once the second finds the first."""
         async with self.pool.acquire() as conn, conn.transaction():
-            await db.lock(conn, ASKED_LOCK, [(asker, digest)])
+            await locks.hold(conn, ASKED_LOCK, [(asker, digest)])
             unanswered = await command_store.unanswered(conn, asker, digest)
             key = unanswered or f"-{uuid4()}"
             return key, await command_store.begin(conn, asker, key, digest)
