@@ -40,6 +40,8 @@ def _event(topic: Topic) -> str:
     example = json.loads((EXAMPLES / f"{topic.name}.json").read_bytes())
     kept = "compacted: the newest state of a key" if topic.compacted else "whole, for ever"
     readers = ", ".join(topic.consumers) or "nobody yet"
+    if topic.heard_by:
+        readers += f", and into memory by {', '.join(topic.heard_by)}"
     fact = topic.model.__name__.replace("[", " of ").replace("]", "")
     writers = " and ".join(topic.producers)
     return "\n".join(

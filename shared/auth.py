@@ -49,7 +49,9 @@ class Session:
 
 
 Deny = Callable[[Session], str | None]
-"""Why a session speaks for nobody any more, as a sentence; null while it does."""
+"""Why a session speaks for nobody any more, as a sentence; null while it does. `Unavailable` where
+that is not known yet.
+"""
 
 
 class Unauthenticated(Exception):
@@ -72,6 +74,7 @@ class Authenticator:
     def session(self, authorization: str | None) -> Session:
         """Raises:
         Unauthenticated: no valid bearer token.
+        Unavailable: it is not known yet who is refused.
         """
         session = self._known.get(authorization or "")
         if session is None or session.expires_at <= time.time():

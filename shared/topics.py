@@ -18,6 +18,8 @@ class Topic:
     key: str
     compacted: bool = False
     also_from: tuple[str, ...] = ()
+    heard_by: tuple[str, ...] = ()
+    """Services that have it read into memory by each of their processes."""
 
     @property
     def producers(self) -> tuple[str, ...]:
@@ -30,8 +32,14 @@ def _log(
     producer: str,
     *consumers: str,
     also_from: tuple[str, ...] = (),
+    heard_by: tuple[str, ...] = (),
 ) -> Topic:
-    return Topic(name, model, producer, consumers, "company_id:entity_id", also_from=also_from)
+    key = "company_id:entity_id"
+    return Topic(name, model, producer, consumers, key, also_from=also_from, heard_by=heard_by)
+
+
+_WITHOUT_USERS = ("ingest", "orgs", "scoring")
+"""They answer users, and have no store that says who is refused."""
 
 
 PERSONS = _log(
@@ -45,7 +53,7 @@ ACTIVITIES = _log(
     "pipedrive.activities", events.ActivityChange, "ingest", "ingest", "orgs", "scoring", "query"
 )
 LEADS = _log("pipedrive.leads", events.LeadChange, "ingest", "ingest", "scoring")
-USERS = _log("pipedrive.users", events.UserChange, "ingest", "query")
+USERS = _log("pipedrive.users", events.UserChange, "ingest", "query", heard_by=_WITHOUT_USERS)
 NOTES = _log("pipedrive.notes", events.NoteChange, "ingest")
 OTHER = _log("pipedrive.other", events.OtherChange, "ingest")
 APP_ORGANIZATIONS = _log("app.organizations", events.OrganizationChange, "orgs", "orgs")
@@ -57,7 +65,9 @@ APP_ORGANIZATION_VERDICTS = _log(
     also_from=("ingest",),
 )
 APP_CAMPAIGN = _log("app.campaign", events.CampaignChange, "ingest", "query")
-APP_SESSIONS = _log("app.sessions", events.SessionChange, "query", "query")
+APP_SESSIONS = _log(
+    "app.sessions", events.SessionChange, "query", "query", heard_by=_WITHOUT_USERS
+)
 APP_SCORING_WEIGHTS = Topic(
     "app.scoring-weights",
     events.ScoringWeightsChange,

@@ -77,6 +77,7 @@ def identity(request: web.Request) -> Identity:
 def session(request: web.Request) -> Session:
     """Raises:
     Refused: 401.
+    Unavailable: it is not known yet who is refused.
     """
     try:
         return request.app[AUTHENTICATOR].session(request.headers.get("Authorization"))

@@ -6,7 +6,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from services.ingest import readiness, storage
 from services.ingest.api import Door
@@ -17,11 +17,11 @@ from services.ingest.settings import IngestSettings
 from services.ingest.sync import role as sync_role
 from shared import lifecycle, service
 from shared.app import application, server
-from shared.auth import Authenticator
+from shared.auth import Authenticator, Deny
 from shared.errors import Unavailable
 from shared.kafka.publisher import Publisher
+from shared.kafka.refusals import Refusals
 from shared.observability import configure_logs
-from shared.openapi import Endpoint
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.client import Clients
 from shared.tenants import Tenants
@@ -64,7 +64,9 @@ async def main(arguments: Sequence[str]) -> None:
             ) as commands,
         ):
             door = Door(tenants, Intake(outlet), settings.max_body_bytes)
-            for_users = _for_users(roles, settings, [*sync.endpoints(), *commands.endpoints()])
+            refusals = Refusals(settings)
+            authenticator = _authenticator(settings, refusals.why) if "api" in roles else None
+            for_users = [*sync.endpoints(), *commands.endpoints()] if authenticator else []
             app = application(
                 [*(door.endpoints() if "api" in roles else ()), *for_users],
                 title="My-500 ingest",
@@ -76,8 +78,9 @@ async def main(arguments: Sequence[str]) -> None:
                     }
                     # The door does without Postgres; a process that has none does not.
                     | ({} if "api" in roles else sync.pings())
+                    | ({"refusals": refusals.ping} if for_users else {})
                 ),
-                authenticator=_authenticator(settings),
+                authenticator=authenticator,
                 max_body_bytes=settings.max_body_bytes,
             )
             lifecycle.spare_the_collector(lifecycle.REQUESTS)
@@ -87,6 +90,7 @@ async def main(arguments: Sequence[str]) -> None:
                 tenants.watch,
                 *((sync.run,) if sync_role.ROLE in roles else ()),
                 commands.run,
+                *((refusals.run,) if for_users else ()),
                 server(app, host=settings.host, port=settings.port),
                 stop=stop,
                 grace_s=settings.stop_seconds,
@@ -94,19 +98,9 @@ async def main(arguments: Sequence[str]) -> None:
             )
 
 
-def _for_users(
-    roles: Collection[str], settings: IngestSettings, endpoints: list[Endpoint]
-) -> list[Endpoint]:
-    if "api" not in roles:
-        return []
-    if _authenticator(settings) is None:
-        log.warning("users_not_served", extra={"reason": "no JWT_SECRET and no JWT_JWKS_FILE"})
-        return []
-    return endpoints
-
-
-def _authenticator(settings: IngestSettings) -> Authenticator | None:
+def _authenticator(settings: IngestSettings, deny: Deny) -> Authenticator | None:
     """Null where nothing says whose tokens to believe: webhooks are taken all the same."""
     if not settings.jwt_secret and settings.jwt_jwks_file is None:
+        log.warning("users_not_served", extra={"reason": "no JWT_SECRET and no JWT_JWKS_FILE"})
         return None
-    return Authenticator(settings.jwt_secret, settings.jwt_jwks_file)
+    return Authenticator(settings.jwt_secret, settings.jwt_jwks_file, deny)

@@ -15,6 +15,7 @@ from shared.app import application, preparing, server
 from shared.auth import Authenticator
 from shared.kafka.consumer import PACE, Consumer
 from shared.kafka.publisher import Publisher
+from shared.kafka.refusals import Refusals
 from shared.observability import configure_logs
 from shared.outbox import Relay
 
@@ -63,6 +64,7 @@ async def main(arguments: Sequence[str]) -> None:
             )
             relay = Relay(dsn, SERVICE, publisher)
             works, answers = "worker" in roles, "api" in roles
+            refusals = Refusals(settings)
             pings = {"postgres": lambda: db.ping(pool), "kafka": publisher.ping}
             served = (
                 *searching_api.endpoints(searched, fallback),
@@ -71,9 +73,13 @@ async def main(arguments: Sequence[str]) -> None:
             app = application(
                 served if answers else (),
                 title=TITLE,
-                pings=pings | ({"consumer": consumer.ping} if works else {}),
+                pings=pings
+                | ({"consumer": consumer.ping} if works else {})
+                | ({"refusals": refusals.ping} if answers else {}),
                 authenticator=(
-                    Authenticator(settings.jwt_secret, settings.jwt_jwks_file) if answers else None
+                    Authenticator(settings.jwt_secret, settings.jwt_jwks_file, refusals.why)
+                    if answers
+                    else None
                 ),
             )
             worker = (
@@ -83,7 +89,7 @@ async def main(arguments: Sequence[str]) -> None:
                 Asker(working_pool).run,
                 upkeep(working_pool),
             )
-            loops = worker if works else ()
+            loops = (*(worker if works else ()), *((refusals.run,) if answers else ()))
             await lifecycle.run(
                 server(app, host=settings.host, port=settings.port),
                 *loops,

@@ -16,8 +16,7 @@ from uuid import UUID
 
 from services.query import contact
 from services.query.contact import NO_ACTIVITY, UNKNOWN, Contact, Key
-from services.query.sessions import access
-from shared import events, register, states, topics
+from shared import access, events, register, states, topics
 from shared.register import Register, Write
 from shared.tenants import CustomFields
 

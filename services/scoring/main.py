@@ -14,9 +14,10 @@ from services.scoring.ticker import Ticker
 from services.scoring.weights_api import WeightsApi
 from shared import db, lifecycle, service, topics
 from shared.app import Ping, application, preparing, server
-from shared.auth import Authenticator
+from shared.auth import Authenticator, Deny
 from shared.kafka.consumer import Consumer
 from shared.kafka.publisher import Publisher
+from shared.kafka.refusals import Refusals
 from shared.observability import configure_logs
 from shared.openapi import Endpoint
 from shared.outbox import Relay
@@ -57,14 +58,17 @@ async def main(arguments: Sequence[str]) -> None:
                 consumer = _consumer(settings, working_pool, publisher, tenants)
                 loops += [consumer.run, consumer.watch]
                 pings["consumer"] = consumer.ping
-            if "ticker" in roles:
-                loops += _ticking(working_pool, tenants)
+            loops += _ticking(working_pool, tenants) if "ticker" in roles else ()
+            refusals = Refusals(settings)
             endpoints: list[Endpoint] = []
             if "api" in roles:
-                endpoints += WeightsApi(pool, tenants, publisher).endpoints()
-                endpoints += Api(pool, tenants).endpoints()
-                loops.append(service.making(settings, topics.APP_SCORING_WEIGHTS))
-            loops.append(_http(settings, endpoints, pings))
+                endpoints = [
+                    *WeightsApi(pool, tenants, publisher).endpoints(),
+                    *Api(pool, tenants).endpoints(),
+                ]
+                loops += [service.making(settings, topics.APP_SCORING_WEIGHTS), refusals.run]
+                pings["refusals"] = refusals.ping
+            loops.append(_http(settings, endpoints, pings, refusals.why))
             async with preparing(title=TITLE, host=settings.host, port=settings.port):
                 if roles != {"api"}:
                     await service.prepare_topics(settings, (*CONSUMED, topics.SCORES), stop)
@@ -95,13 +99,13 @@ def _ticking(pool: db.Pool, tenants: Tenants) -> Sequence[lifecycle.Loop]:
 
 
 def _http(
-    settings: ScoringSettings, endpoints: Sequence[Endpoint], pings: Mapping[str, Ping]
+    settings: ScoringSettings, endpoints: Sequence[Endpoint], pings: Mapping[str, Ping], deny: Deny
 ) -> lifecycle.Loop:
     app = application(
         endpoints,
         title=TITLE,
         pings=pings,
-        authenticator=Authenticator(settings.jwt_secret, settings.jwt_jwks_file)
+        authenticator=Authenticator(settings.jwt_secret, settings.jwt_jwks_file, deny)
         if endpoints
         else None,
     )

@@ -12,10 +12,9 @@ from redis import Redis
 from services.query.batch import User
 from services.query.limits import Limits, Rate
 from services.query.live.pruning import Pruner
-from services.query.sessions import access
 from services.query.sessions import store as access_store
-from services.query.sessions.access import UserKey
-from shared import auth, topics
+from shared import access, auth, topics
+from shared.access import UserKey
 from shared.auth import Identity, Session
 from shared.events import parse
 from shared.kafka.client import ensure_topics

@@ -9,6 +9,7 @@ from services.orgs import main as orgs
 from services.query import main as query
 from services.scoring import main as scoring
 from shared import topics
+from shared.kafka import refusals
 from shared.topics import Topic
 
 READ = {
@@ -31,6 +32,12 @@ def test_a_topic_names_those_who_read_it() -> None:
         readers = {service for service, read in READ.items() if topic.name in _names(read)}
 
         assert set(topic.consumers) == readers, topic.name
+
+
+def test_a_topic_names_those_who_hear_it() -> None:
+    heard = {topic.name for topic in topics.ALL if topic.heard_by}
+
+    assert heard == _names(refusals.HEARD)
 
 
 def _names(read: Iterable[Topic]) -> set[str]:

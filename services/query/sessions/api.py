@@ -14,13 +14,12 @@ from pydantic import Field
 from services.query.batch import User
 from services.query.parts import NO_ROOM, Parts
 from services.query.reading import READ_S
-from services.query.sessions import access
 from services.query.sessions import store as access_store
-from services.query.sessions.access import UserKey
 from services.query.sessions.people import People
 from services.query.sessions.revoking import Revoker
 from services.query.sessions.seen import Sessions
-from shared import auth, db
+from shared import access, auth, db
+from shared.access import UserKey
 from shared.auth import Session
 from shared.json_model import Json
 from shared.openapi import Endpoint
@@ -109,7 +108,7 @@ class SessionsApi:
                 "DELETE",
                 "/api/sessions/{id}",
                 self.end_session,
-                "End one session: its token speaks for nobody any more",
+                "End one session: its token speaks for nobody any more, at any service",
                 {200: Revoked, **unknown, **NO_ROOM, 503: ENDING[503]},
                 path_parameters={"id": "the session's id"},
             ),

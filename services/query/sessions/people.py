@@ -20,9 +20,9 @@ from services.query.contact import Key
 from services.query.generation import Keys, user_named
 from services.query.live import store as live_store
 from services.query.sessions import store as access_store
-from services.query.sessions.access import NO_USER, is_inactive
 from services.query.wire import Wire
 from shared import db, lifecycle
+from shared.access import NO_USER, is_inactive
 from shared.errors import Unavailable
 from shared.register import NEVER, Register
 

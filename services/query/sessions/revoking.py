@@ -1,8 +1,9 @@
 """A revocation on its way: in force first, then in the log.
 
 Rule 1: who is told that something is revoked can rely on it, at once and on every instance, and a
-        rebuilt store has it, too.
-Rule 2: while Kafka is away it is in force all the same, and whoever asked is told to ask again.
+        rebuilt store has it, too, and so have the other services, which hear the log.
+Rule 2: while Kafka is away it is in force here all the same, and whoever asked is told to ask
+        again.
 Rule 3: of tokens that nobody has seen so many are revoked one by one, and the rest by all.
 """
 

@@ -20,11 +20,10 @@ from aiohttp import web
 
 from services.query.batch import User
 from services.query.live import store as live_store
-from services.query.sessions import access
 from services.query.sessions import store as access_store
-from services.query.sessions.access import Denials, Revoked, UserKey
 from services.query.sessions.store import Seen
-from shared import db, lifecycle
+from shared import access, db, lifecycle
+from shared.access import Denials, Revoked, UserKey
 from shared.auth import Session, Unauthenticated
 from shared.errors import Poison, Unavailable
 from shared.web import AUTHENTICATOR, storable

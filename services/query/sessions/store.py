@@ -16,8 +16,8 @@ import asyncpg
 from services.query.batch import Batch, User
 from services.query.contact import Key
 from services.query.live import store as live_store
-from services.query.sessions.access import NO_USER, USER_FIELDS, Revoked, UserKey
 from shared import locks, register
+from shared.access import NO_USER, USER_FIELDS, Revoked, UserKey
 from shared.db import Connection, columns
 from shared.events import SessionChange
 from shared.register import Register, Stamp, decode_lag, encode_lag

@@ -1,24 +1,33 @@
-"""Who may no longer read, and why. Pure.
+"""Who may no longer ask, and why. Pure.
 
 Rule 1: a user whom Pipedrive has deactivated or deleted may not; a user it never told of may.
 Rule 2: a token may not once it was revoked, or once all of its user's were that had been issued
         by then. A token that does not say when it was issued counts as older than any revocation:
         `exp` does not tell, since how long tokens live is known to those alone who issue them.
+Rule 3: in whatever order it is told, the end is the same.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+from shared import register
 from shared.auth import Session
-from shared.events import Action, UserChange
+from shared.events import Action, SessionChange, UserChange
 from shared.register import Register, Write, empty
 
 USER_FIELDS: Final = ("name", "email", "active")
 LAST_S: Final = 253_370_764_800.0
 """The beginning of the year 9999."""
 NO_USER: Final = empty(USER_FIELDS)
+UNNAMED: Final = empty(("active",))
+"""A user of whom only that is kept which refuses, and of whom nothing has been told."""
+GRACE_S: Final = 3600.0
+"""What no token can meet any more is kept for as long: the clocks that judge it differ."""
+ALL: Final = ""
+"""The name of a revocation of all that a user has."""
 INACTIVE: Final = "This user is deactivated in Pipedrive."
 ONE_REVOKED: Final = "This token was revoked. Sign in again."
 ALL_REVOKED: Final = "All tokens of this user were revoked. Sign in again."
@@ -110,3 +119,82 @@ class Denials:
         if denial is None:
             denial = self.of[user] = Denial()
         return denial
+
+
+class Kept(NamedTuple):
+    """When a token was revoked, and when it has expired for sure; seconds since 1970."""
+
+    at: float
+    until: float
+
+    def joined(self, other: "Kept") -> "Kept":
+        return Kept(max(self.at, other.at), max(self.until, other.until))
+
+
+class Told:
+    """What the log has told so far, and so who is refused, for those who have no store of it.
+
+    Of each user it told of it keeps when they were last said to be active or not, whichever they
+    are: an older word may come late. Of revocations it keeps what the store of query keeps.
+    """
+
+    def __init__(self) -> None:
+        self.denials = Denials()
+        self._users: dict[UserKey, Register] = {}
+        self._revoked: dict[UserKey, dict[str, Kept]] = {}
+        self._changed: set[UserKey] = set()
+
+    def add_user(self, change: UserChange) -> None:
+        """Raises:
+        Poison: it is of nobody.
+        """
+        user = UserKey(change.company_id, change.number)
+        row = self._users.get(user, UNNAMED)
+        self._users[user] = register.apply(row, user_write(change))
+        self._changed.add(user)
+
+    def add_revocation(self, change: SessionChange) -> None:
+        if change.data is None:
+            return
+        user = UserKey(change.company_id, change.data.user_id)
+        expires_at = change.data.expires_at
+        until = expires_at.timestamp() + GRACE_S if expires_at is not None else math.inf
+        said = Kept(change.occurred_at.timestamp(), until)
+        held = self._revoked.setdefault(user, {})
+        name = change.data.token_id or ALL
+        held[name] = said.joined(held.get(name, said))
+        self._changed.add(user)
+
+    def settle(self, *, now: float) -> None:
+        """From here on what was added is in force."""
+        changed, self._changed = self._changed, set()
+        self._settle(changed, now)
+
+    def forget(self, *, now: float) -> None:
+        """What no token can meet any more."""
+        self._settle(list(self._revoked), now)
+
+    def _settle(self, users: Collection[UserKey], now: float) -> None:
+        found = Denials()
+        for user in users:
+            row = self._users.get(user)
+            if row is not None and is_inactive(row):
+                found.deactivate([user])
+            held = _in_force(self._revoked.pop(user, {}), now)
+            if held:
+                self._revoked[user] = held
+            found.revoke(Revoked(*user, name, kept.at) for name, kept in held.items())
+        self.denials.replace(users, by=found)
+
+
+def _in_force(held: dict[str, Kept], now: float) -> dict[str, Kept]:
+    """Without those that have expired, and those that are refused with all of the user's: nobody
+    knows when they expire, and they would be kept for ever.
+    """
+    every = held.get(ALL, Kept(0.0, math.inf))
+    return {
+        name: kept
+        for name, kept in held.items()
+        if kept.until > now
+        and (name == ALL or kept.until < math.inf or kept.at >= every.at - GRACE_S)
+    }
