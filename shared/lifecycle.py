@@ -105,6 +105,7 @@ async def run(*loops: Loop, stop: asyncio.Event, grace_s: float, stuck_s: float 
             log.error("stop_deadline_passed", extra={"loop": task.get_name()})
             task.cancel()
 
+    heart.beat(math.inf)
     with _watched(stuck_s):
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(until_stopped(each), name=name_of(each)) for each in loops]

@@ -11,7 +11,7 @@ from services.orgs.searching.pipedrive import Fallback
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
 from shared import db, lifecycle, service, topics
-from shared.app import application, preparing, server
+from shared.app import application, preparing
 from shared.auth import Authenticator
 from shared.kafka.consumer import PACE, Consumer
 from shared.kafka.publisher import Publisher
@@ -48,10 +48,10 @@ async def main(arguments: Sequence[str]) -> None:
             searching_store.pools(dsn, SERVICE, pool, size=settings.pool_size) as searched,
             Publisher(settings, deadline_s=PUBLISH_DEADLINE_S) as publisher,
             Fallback(settings) as fallback,
+            preparing(host=settings.host, port=settings.port) as serving,
         ):
-            async with preparing(title=TITLE, host=settings.host, port=settings.port):
-                await service.prepare_topics(settings, (*CONSUMED, *PUBLISHED), stop)
-                await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
+            await service.prepare_topics(settings, (*CONSUMED, *PUBLISHED), stop)
+            await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
             consumer = Consumer(
                 settings,
                 service=SERVICE,
@@ -85,7 +85,7 @@ async def main(arguments: Sequence[str]) -> None:
             )
             loops = worker if works else ()
             await lifecycle.run(
-                server(app, host=settings.host, port=settings.port),
+                serving(app),
                 *loops,
                 fallback.tenants.watch,
                 stop=stop,

@@ -28,7 +28,7 @@ from services.query.slow import SlowStatements
 from services.query.watch import Watch
 from services.query.wire import Wire
 from shared import db, lifecycle, service, topics
-from shared.app import Ping, application, preparing, server
+from shared.app import Ping, application, preparing
 from shared.auth import Authenticator
 from shared.errors import Unavailable
 from shared.kafka.consumer import PACE, Consumer
@@ -65,17 +65,17 @@ async def main(arguments: Sequence[str]) -> None:
     dsn = settings.database_url.get_secret_value()
     slow = SlowStatements(settings.slow_query_ms / 1000)
     with lifecycle.stop_on_signal() as stop:
-        async with preparing(title=api.TITLE, host=settings.host, port=settings.port):
-            if PROJECTOR in roles:
-                await service.prepare_topics(settings, CONSUMED, stop)
-            await service.prepare_store(dsn, SCHEMA, MIGRATIONS, stop)
         async with (
             db.pool(dsn, SCHEMA, size=settings.pool_size, heard=slow.heard) as pool,
             # On disk before anybody sees it: no page goes back in time when Postgres crashes.
             db.pool(dsn, SCHEMA, size=settings.pool_size) as writing_pool,
             Wire(settings.redis_url.get_secret_value()) as wire,
             Publisher(settings, deadline_s=PUBLISH_S) as publisher,
+            preparing(host=settings.host, port=settings.port) as serving,
         ):
+            if PROJECTOR in roles:
+                await service.prepare_topics(settings, CONSUMED, stop)
+            await service.prepare_store(dsn, SCHEMA, MIGRATIONS, stop)
             store_id = await lifecycle.persist(
                 lambda: projection.store_id(pool), stop, what="store"
             )
@@ -104,11 +104,10 @@ async def main(arguments: Sequence[str]) -> None:
                 )
             else:
                 app = application([], title=api.TITLE, pings=pings)
-            serving = server(app, host=settings.host, port=settings.port)
             lifecycle.spare_the_collector()
             await lifecycle.run(
                 *loops,
-                serving,
+                serving(app),
                 stop=stop,
                 grace_s=settings.stop_seconds,
                 stuck_s=settings.stuck_seconds,

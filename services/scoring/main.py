@@ -5,6 +5,8 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from aiohttp import web
+
 from services.scoring.api import Api
 from services.scoring.consumer import Scorer
 from services.scoring.history import Keeper
@@ -13,7 +15,7 @@ from services.scoring.settings import ScoringSettings
 from services.scoring.ticker import Ticker
 from services.scoring.weights_api import WeightsApi
 from shared import db, lifecycle, service, topics
-from shared.app import Ping, application, preparing, server
+from shared.app import Ping, application, preparing
 from shared.auth import Authenticator
 from shared.kafka.consumer import Consumer
 from shared.kafka.publisher import Publisher
@@ -46,6 +48,7 @@ async def main(arguments: Sequence[str]) -> None:
         async with (
             db.pools(dsn, SERVICE, size=settings.pool_size) as (pool, working_pool),
             Publisher(settings, deadline_s=PUBLISH_S) as publisher,
+            preparing(host=settings.host, port=settings.port) as serving,
         ):
             loops: list[lifecycle.Loop] = [tenants.watch]
             pings: dict[str, Ping] = {"postgres": partial(db.ping, pool)}
@@ -64,11 +67,10 @@ async def main(arguments: Sequence[str]) -> None:
                 endpoints += WeightsApi(pool, tenants, publisher).endpoints()
                 endpoints += Api(pool, tenants).endpoints()
                 loops.append(service.making(settings, topics.APP_SCORING_WEIGHTS))
-            loops.append(_http(settings, endpoints, pings))
-            async with preparing(title=TITLE, host=settings.host, port=settings.port):
-                if roles != {"api"}:
-                    await service.prepare_topics(settings, (*CONSUMED, topics.SCORES), stop)
-                await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
+            loops.append(serving(_application(settings, endpoints, pings)))
+            if roles != {"api"}:
+                await service.prepare_topics(settings, (*CONSUMED, topics.SCORES), stop)
+            await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
             await lifecycle.run(
                 *loops,
                 stop=stop,
@@ -94,10 +96,10 @@ def _ticking(pool: db.Pool, tenants: Tenants) -> Sequence[lifecycle.Loop]:
     return Ticker(pool, tenants).run, Rescorer(pool, tenants).run
 
 
-def _http(
+def _application(
     settings: ScoringSettings, endpoints: Sequence[Endpoint], pings: Mapping[str, Ping]
-) -> lifecycle.Loop:
-    app = application(
+) -> web.Application:
+    return application(
         endpoints,
         title=TITLE,
         pings=pings,
@@ -105,4 +107,3 @@ def _http(
         if endpoints
         else None,
     )
-    return server(app, host=settings.host, port=settings.port)

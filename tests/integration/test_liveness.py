@@ -215,6 +215,8 @@ async def test_services_that_find_no_server_at_their_start_wait_alive(
                     lambda here=instance: answers(cluster.http, here.url + "/readyz", 503), 60
                 )
                 assert await answers(cluster.http, instance.url + "/healthz")
+                status, body = await cluster.get(instance.url + "/api/anything", COMPANY, "1")
+                assert (status, body["code"]) == (503, "unavailable")
 
             await link.turn(Weather.FAIR)
 
@@ -238,7 +240,7 @@ async def test_a_start_that_hangs_is_stuck_and_says_so(
 
     async with (
         aiohttp.ClientSession() as http,
-        preparing(title="A service", host="127.0.0.1", port=port),
+        preparing(host="127.0.0.1", port=port),
     ):
         heart.beat(3600.0)
         assert await says() == (200, "")
