@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 Ping = Callable[[], Awaitable[str | None]]
 Serving = Callable[[web.Application], lifecycle.Loop]
 PING_S = 3.0
+NO_ANSWER = "no answer in time"
 LONGEST_LINE_BYTES = 64 * 1024
 """Of a request. What is too long for one endpoint is told so in its own words up to here."""
 PARSING: Mapping[str, Any] = {
@@ -45,6 +46,19 @@ proxies keep theirs for 60 s at most, unless they are told otherwise.
 """
 UNMATCHED = "unmatched"
 DOCS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
+
+
+def done_without(ping: Ping, how: str) -> Ping:
+    """Of what is missed and not needed: without it the process is ready, and says how it does."""
+
+    async def say() -> str | None:
+        try:
+            async with asyncio.timeout(PING_S / 2):
+                return await ping()
+        except (Unavailable, TimeoutError) as error:
+            return f"away, {how}: {str(error) or NO_ANSWER}"
+
+    return say
 
 
 def faced(handler: Handler, route: str) -> Handler:
@@ -147,7 +161,7 @@ def _readyz(pings: Mapping[str, Ping]) -> Handler:
             async with asyncio.timeout(PING_S):
                 return True, await ping() or "ok"
         except (Unavailable, TimeoutError) as error:
-            return False, str(error) or "no answer in time"
+            return False, str(error) or NO_ANSWER
 
     async def readyz(_: web.Request) -> web.Response:
         async with asyncio.TaskGroup() as group:

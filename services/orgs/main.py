@@ -11,7 +11,7 @@ from services.orgs.searching.pipedrive import Fallback
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
 from shared import db, lifecycle, service, topics
-from shared.app import application, preparing
+from shared.app import application, done_without, preparing
 from shared.auth import Authenticator
 from shared.kafka.consumer import PACE, Consumer
 from shared.kafka.publisher import Publisher
@@ -50,7 +50,6 @@ async def main(arguments: Sequence[str]) -> None:
             Fallback(settings) as fallback,
             preparing(host=settings.host, port=settings.port) as serving,
         ):
-            await service.prepare_topics(settings, (*CONSUMED, *PUBLISHED), stop)
             await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
             consumer = Consumer(
                 settings,
@@ -63,7 +62,8 @@ async def main(arguments: Sequence[str]) -> None:
             )
             relay = Relay(dsn, SERVICE, publisher)
             works, answers = "worker" in roles, "api" in roles
-            pings = {"postgres": lambda: db.ping(pool), "kafka": publisher.ping}
+            kafka = done_without(publisher.ping, "changes wait") if answers else publisher.ping
+            pings = {"postgres": lambda: db.ping(pool), "kafka": kafka}
             served = (
                 *searching_api.endpoints(searched, fallback),
                 *api.endpoints(pool, publisher),
@@ -76,16 +76,12 @@ async def main(arguments: Sequence[str]) -> None:
                     Authenticator(settings.jwt_secret, settings.jwt_jwks_file) if answers else None
                 ),
             )
-            worker = (
-                consumer.run,
-                consumer.watch,
-                relay.run,
-                Asker(working_pool).run,
-                upkeep(working_pool),
-            )
+            worker = (consumer.watch, Asker(working_pool).run, upkeep(working_pool))
+            fed = (consumer.run, relay.run)
             loops = worker if works else ()
             await lifecycle.run(
                 serving(app),
+                service.making(settings, (*CONSUMED, *PUBLISHED), fed if works else ()),
                 *loops,
                 fallback.tenants.watch,
                 stop=stop,

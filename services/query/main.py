@@ -28,9 +28,8 @@ from services.query.slow import SlowStatements
 from services.query.watch import Watch
 from services.query.wire import Wire
 from shared import db, lifecycle, service, topics
-from shared.app import Ping, application, preparing
+from shared.app import Ping, application, done_without, preparing
 from shared.auth import Authenticator
-from shared.errors import Unavailable
 from shared.kafka.consumer import PACE, Consumer
 from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
@@ -73,15 +72,13 @@ async def main(arguments: Sequence[str]) -> None:
             Publisher(settings, deadline_s=PUBLISH_S) as publisher,
             preparing(host=settings.host, port=settings.port) as serving,
         ):
-            if PROJECTOR in roles:
-                await service.prepare_topics(settings, CONSUMED, stop)
             await service.prepare_store(dsn, SCHEMA, MIGRATIONS, stop)
             store_id = await lifecycle.persist(
                 lambda: projection.store_id(pool), stop, what="store"
             )
             if store_id is None:  # stopped while waiting
                 return
-            loops, pings = list[lifecycle.Loop](), _pings(pool, wire)
+            fed, loops, pings = list[lifecycle.Loop](), list[lifecycle.Loop](), _pings(pool, wire)
             if PROJECTOR in roles:
                 loops, consumer = _project(
                     settings,
@@ -89,13 +86,15 @@ async def main(arguments: Sequence[str]) -> None:
                     Invalidation(wire, Keys(store_id), writing_pool),
                     publisher,
                 )
-                pings["consumer"] = consumer.ping
+                fed.append(consumer.run)
+                pings |= {"kafka": publisher.ping, "consumer": consumer.ping}
             if "api" in roles:
+                pings["kafka"] = done_without(publisher.ping, "changes wait")
                 parts = _parts(settings, pool, Cache(wire, Keys(store_id)))
                 loops += [*_watching(settings, parts), slow.teller(pool)]
                 live = _live(settings, People(pool, wire, Keys(store_id)), parts, publisher)
                 await lifecycle.persist(live.sessions.load, stop, what="sessions")
-                loops += [*live.loops(dsn, SCHEMA), service.making(settings, topics.APP_SESSIONS)]
+                loops += live.loops(dsn, SCHEMA)
                 authenticator = Authenticator(
                     settings.jwt_secret, settings.jwt_jwks_file, live.sessions.why
                 )
@@ -107,6 +106,7 @@ async def main(arguments: Sequence[str]) -> None:
             lifecycle.spare_the_collector()
             await lifecycle.run(
                 *loops,
+                service.making(settings, CONSUMED, fed),
                 serving(app),
                 stop=stop,
                 grace_s=settings.stop_seconds,
@@ -115,16 +115,8 @@ async def main(arguments: Sequence[str]) -> None:
 
 
 def _pings(pool: db.Pool, wire: Wire) -> dict[str, Ping]:
-    return {"postgres": lambda: db.ping(pool), "redis": lambda: _redis(wire)}
-
-
-async def _redis(wire: Wire) -> str | None:
-    """Without it the service is slower, and ready all the same."""
-    try:
-        await wire.ping()
-    except Unavailable as outage:
-        return f"away, pages are read from Postgres: {outage}"
-    return None
+    redis = done_without(wire.ping, "pages are read from Postgres")
+    return {"postgres": lambda: db.ping(pool), "redis": redis}
 
 
 def _parts(settings: QuerySettings, pool: db.Pool, cache: Cache) -> Parts:
@@ -156,7 +148,7 @@ def _watching(settings: QuerySettings, parts: Parts) -> list[lifecycle.Loop]:
 def _project(
     settings: QuerySettings, pool: db.Pool, invalidation: Invalidation, publisher: Publisher
 ) -> tuple[list[lifecycle.Loop], Consumer]:
-    """The projector's loops, and the one of them that can say how it is."""
+    """The projector's loops, and its consumer, which waits for the topics."""
     tenants = Tenants(settings.tenants_file)
     consumer = Consumer(
         settings,
@@ -168,7 +160,6 @@ def _project(
         pace=BRISK,
     )
     loops: list[lifecycle.Loop] = [
-        consumer.run,
         consumer.watch,
         tenants.watch,
         invalidation.run,

@@ -15,7 +15,7 @@ from services.scoring.settings import ScoringSettings
 from services.scoring.ticker import Ticker
 from services.scoring.weights_api import WeightsApi
 from shared import db, lifecycle, service, topics
-from shared.app import Ping, application, preparing
+from shared.app import Ping, application, done_without, preparing
 from shared.auth import Authenticator
 from shared.kafka.consumer import Consumer
 from shared.kafka.publisher import Publisher
@@ -52,26 +52,28 @@ async def main(arguments: Sequence[str]) -> None:
         ):
             loops: list[lifecycle.Loop] = [tenants.watch]
             pings: dict[str, Ping] = {"postgres": partial(db.ping, pool)}
+            fed: list[lifecycle.Loop] = []
             if roles != {"api"}:
                 keeper = Keeper(pool, timedelta(days=settings.score_history_days))
-                loops += [keeper.run, Relay(dsn, SERVICE, publisher).run]
+                loops.append(keeper.run)
+                fed.append(Relay(dsn, SERVICE, publisher).run)
                 pings["kafka"] = publisher.ping
             if "worker" in roles:
                 consumer = _consumer(settings, working_pool, publisher, tenants)
-                loops += [consumer.run, consumer.watch]
+                loops.append(consumer.watch)
+                fed.append(consumer.run)
                 pings["consumer"] = consumer.ping
             if "ticker" in roles:
                 loops += _ticking(working_pool, tenants)
             endpoints: list[Endpoint] = []
             if "api" in roles:
+                pings["kafka"] = done_without(publisher.ping, "changes wait")
                 endpoints += WeightsApi(pool, tenants, publisher).endpoints()
                 endpoints += Api(pool, tenants).endpoints()
-                loops.append(service.making(settings, topics.APP_SCORING_WEIGHTS))
             loops.append(serving(_application(settings, endpoints, pings)))
-            if roles != {"api"}:
-                await service.prepare_topics(settings, (*CONSUMED, topics.SCORES), stop)
             await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
             await lifecycle.run(
+                service.making(settings, (*CONSUMED, topics.SCORES), fed),
                 *loops,
                 stop=stop,
                 grace_s=settings.stop_seconds,
