@@ -55,7 +55,9 @@ class Settings(BaseSettings):
     )
     kafka_partitions: int = Field(12, ge=1, description="partitions of a topic when it is made")
     kafka_replication_factor: int = Field(1, ge=1, description="copies of a topic when it is made")
-    kafka_retention_ms: int = Field(-1, description="of the log of record; -1 keeps it whole")
+    kafka_retention_ms: int = Field(
+        -1, description="of the log of record when its topics are made; -1 keeps it whole"
+    )
     kafka_topic_prefix: str = Field("", description="put before every topic's name")
     kafka_group_prefix: str = Field("my500", description="consumer group is PREFIX.SERVICE")
 

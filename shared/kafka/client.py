@@ -81,10 +81,11 @@ def new_topics(
 ) -> list[NewTopic]:
     log_of_record = {"retention.ms": str(settings.kafka_retention_ms)}
     compacted = {"cleanup.policy": "compact"}
-    configs = {dead_letters_of(origin): log_of_record for origin in origins}
+    kept = {"retention.ms": "-1"}  # a letter waits until somebody decides
+    configs = {dead_letters_of(origin): kept for origin in origins}
     for topic in topics:
         configs[topic.name] = compacted if topic.compacted else log_of_record
-        configs[dead_letters_of(topic.name)] = log_of_record
+        configs[dead_letters_of(topic.name)] = kept
     return [_new_topic(settings, name, config) for name, config in configs.items()]
 
 

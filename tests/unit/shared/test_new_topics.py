@@ -15,3 +15,18 @@ def test_what_is_acked_is_on_two_brokers_where_there_are_as_many(copies: int, le
 
     assert {each.replication_factor for each in made} == {copies}
     assert {each.topic_configs["min.insync.replicas"] for each in made} == {least}
+
+
+def test_letters_are_kept_however_long_the_log_is() -> None:
+    settings = Settings(kafka_retention_ms=60_000)
+
+    made = new_topics(settings, [topics.PERSONS, topics.SCORES], [topics.WEBHOOKS])
+
+    kept = {each.name: each.topic_configs.get("retention.ms") for each in made}
+    assert kept == {
+        "pipedrive.persons": "60000",
+        "pipedrive.persons.dlq": "-1",
+        "scoring.scores": None,
+        "scoring.scores.dlq": "-1",
+        "pipedrive.webhooks.dlq": "-1",
+    }
