@@ -18,10 +18,9 @@ from services.ingest.sync import role as sync_role
 from shared import lifecycle, service
 from shared.app import application, server
 from shared.auth import Authenticator
-from shared.errors import Unavailable
+from shared.errors import Misconfigured, Unavailable
 from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
-from shared.openapi import Endpoint
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.client import Clients
 from shared.tenants import Tenants
@@ -64,7 +63,8 @@ async def main(arguments: Sequence[str]) -> None:
             ) as commands,
         ):
             door = Door(tenants, Intake(outlet), settings.max_body_bytes)
-            for_users = _for_users(roles, settings, [*sync.endpoints(), *commands.endpoints()])
+            authenticator = _authenticator(roles, settings)
+            for_users = [*sync.endpoints(), *commands.endpoints()] if authenticator else []
             app = application(
                 [*(door.endpoints() if "api" in roles else ()), *for_users],
                 title="My-500 ingest",
@@ -77,7 +77,7 @@ async def main(arguments: Sequence[str]) -> None:
                     # The door does without Postgres; a process that has none does not.
                     | ({} if "api" in roles else sync.pings())
                 ),
-                authenticator=_authenticator(settings),
+                authenticator=authenticator,
                 max_body_bytes=settings.max_body_bytes,
             )
             lifecycle.spare_the_collector(lifecycle.REQUESTS)
@@ -94,19 +94,12 @@ async def main(arguments: Sequence[str]) -> None:
             )
 
 
-def _for_users(
-    roles: Collection[str], settings: IngestSettings, endpoints: list[Endpoint]
-) -> list[Endpoint]:
-    if "api" not in roles:
-        return []
-    if _authenticator(settings) is None:
-        log.warning("users_not_served", extra={"reason": "no JWT_SECRET and no JWT_JWKS_FILE"})
-        return []
-    return endpoints
-
-
-def _authenticator(settings: IngestSettings) -> Authenticator | None:
+def _authenticator(roles: Collection[str], settings: IngestSettings) -> Authenticator | None:
     """Null where nothing says whose tokens to believe: webhooks are taken all the same."""
-    if not settings.jwt_secret and settings.jwt_jwks_file is None:
+    if "api" not in roles:
         return None
-    return Authenticator(settings.jwt_secret, settings.jwt_jwks_file)
+    try:
+        return Authenticator(settings.jwt_secret, settings.jwt_jwks_file)
+    except Misconfigured as error:
+        log.warning("users_not_served", extra={"reason": str(error)})
+        return None
