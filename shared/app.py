@@ -20,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
 from shared import heart, lifecycle, openapi, origins
 from shared.auth import Authenticator
-from shared.errors import Unavailable
+from shared.errors import Misconfigured, Unavailable
 from shared.observability import HTTP_REQUESTS, HTTP_SECONDS
 from shared.openapi import Endpoint, Handler
 from shared.web import AUTHENTICATOR, RETRY_AFTER_S, Refused, answer, raw, refusal, refused
@@ -253,7 +253,10 @@ def _take_over(listener: web.AppRunner, runner: web.AppRunner) -> None:
 @asynccontextmanager
 async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[web.AppRunner]:
     async with _set_up(app) as runner:
-        await web.TCPSite(runner, host, port, backlog=1024, reuse_port=False).start()
+        try:
+            await web.TCPSite(runner, host, port, backlog=1024, reuse_port=False).start()
+        except OSError as error:
+            raise Misconfigured(f"HOST and PORT, {host}:{port}: {error.strerror}") from error
         yield runner
 
 

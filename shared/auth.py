@@ -72,7 +72,7 @@ class Authenticator:
             raise Misconfigured("set JWT_SECRET or JWT_JWKS_FILE")
         self._jwks = Jwks(jwks_file) if jwks_file else None
         self._known: OrderedDict[str, Session] = OrderedDict()
-        self._deny = deny
+        self.deny = deny
 
     def session(self, authorization: str | None) -> Session:
         """Raises:
@@ -83,7 +83,7 @@ class Authenticator:
         session = self._known.get(authorization or "")
         if session is None or session.expires_at <= time.time():
             session = self._verified(authorization or "")
-        if self._deny is not None and (why := self._deny(session)):
+        if self.deny is not None and (why := self.deny(session)):
             raise Unauthenticated(why)
         return session
 

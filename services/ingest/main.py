@@ -23,6 +23,7 @@ from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.client import Clients
+from shared.settings import told
 from shared.tenants import Tenants
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ PRODUCER_S = 5.0
 
 async def main(arguments: Sequence[str]) -> None:
     roles = service.roles(arguments, ROLES, worker=sync_role.ROLE)
-    settings = IngestSettings()
+    settings = told(IngestSettings)
     configure_logs(settings.log_level)
     tenants = Tenants(settings.tenants_file)
     prepared = Prepared(settings)

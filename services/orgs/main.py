@@ -17,6 +17,7 @@ from shared.kafka.consumer import PACE, Consumer
 from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
 from shared.outbox import Relay
+from shared.settings import told
 
 SERVICE = "orgs"
 TITLE = "My-500 organizations"
@@ -39,8 +40,10 @@ PUBLISHED = (topics.ORG_STATES, topics.CONTACT_LINKS)
 
 async def main(arguments: Sequence[str]) -> None:
     roles = service.roles(arguments, ROLES)
-    settings = OrgsSettings()
+    settings = told(OrgsSettings)
     configure_logs(settings.log_level)
+    works, answers = "worker" in roles, "api" in roles
+    authenticator = Authenticator(settings.jwt_secret, settings.jwt_jwks_file) if answers else None
     dsn = settings.database_url.get_secret_value()
     with lifecycle.stop_on_signal() as stop:
         async with (
@@ -61,7 +64,6 @@ async def main(arguments: Sequence[str]) -> None:
                 pace=LEISURELY,
             )
             relay = Relay(dsn, SERVICE, publisher)
-            works, answers = "worker" in roles, "api" in roles
             kafka = done_without(publisher.ping, "changes wait") if answers else publisher.ping
             pings = {"postgres": lambda: db.ping(pool), "kafka": kafka}
             served = (
@@ -72,9 +74,7 @@ async def main(arguments: Sequence[str]) -> None:
                 served if answers else (),
                 title=TITLE,
                 pings=pings | ({"consumer": consumer.ping} if works else {}),
-                authenticator=(
-                    Authenticator(settings.jwt_secret, settings.jwt_jwks_file) if answers else None
-                ),
+                authenticator=authenticator,
             )
             worker = (consumer.watch, Asker(working_pool).run, upkeep(working_pool))
             fed = (consumer.run, relay.run)

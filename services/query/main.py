@@ -33,6 +33,7 @@ from shared.auth import Authenticator
 from shared.kafka.consumer import PACE, Consumer
 from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
+from shared.settings import told
 from shared.tenants import Tenants
 
 SCHEMA = "query"
@@ -58,9 +59,12 @@ KEPT_FREE = 2
 
 
 async def main(arguments: Sequence[str]) -> None:
-    settings = QuerySettings()
+    settings = told(QuerySettings)
     roles = service.roles(arguments, ROLES, worker=PROJECTOR)
     configure_logs(settings.log_level)
+    authenticator = (
+        Authenticator(settings.jwt_secret, settings.jwt_jwks_file) if "api" in roles else None
+    )
     dsn = settings.database_url.get_secret_value()
     slow = SlowStatements(settings.slow_query_ms / 1000)
     with lifecycle.stop_on_signal() as stop:
@@ -88,16 +92,14 @@ async def main(arguments: Sequence[str]) -> None:
                 )
                 fed.append(consumer.run)
                 pings |= {"kafka": publisher.ping, "consumer": consumer.ping}
-            if "api" in roles:
+            if authenticator is not None:
                 pings["kafka"] = done_without(publisher.ping, "changes wait")
                 parts = _parts(settings, pool, Cache(wire, Keys(store_id)))
                 loops += [*_watching(settings, parts), slow.teller(pool)]
                 live = _live(settings, People(pool, wire, Keys(store_id)), parts, publisher)
                 await lifecycle.persist(live.sessions.load, stop, what="sessions")
                 loops += live.loops(dsn, SCHEMA)
-                authenticator = Authenticator(
-                    settings.jwt_secret, settings.jwt_jwks_file, live.sessions.why
-                )
+                authenticator.deny = live.sessions.why
                 app = api.application(
                     parts, pings, authenticator, live, ingest_url=settings.ingest_url
                 )

@@ -22,6 +22,7 @@ from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
 from shared.openapi import Endpoint
 from shared.outbox import Relay
+from shared.settings import told
 from shared.tenants import Tenants
 
 SERVICE = "scoring"
@@ -40,7 +41,7 @@ PUBLISH_S = 30.0
 
 async def main(arguments: Sequence[str]) -> None:
     roles = service.roles(arguments, ROLES)
-    settings = ScoringSettings()
+    settings = told(ScoringSettings)
     configure_logs(settings.log_level)
     dsn = settings.database_url.get_secret_value()
     tenants = Tenants(settings.tenants_file)
