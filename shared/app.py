@@ -225,7 +225,7 @@ def _waiting() -> web.Application:
     """
 
     async def start() -> None:
-        raise Unavailable("waits for its servers")
+        raise Unavailable(lifecycle.reasons() or "prepares its store")
 
     async def wait(_: web.Request) -> web.Response:
         sentence = "The service is starting. Try again soon."

@@ -212,6 +212,14 @@ def waits() -> Iterator[float]:
         wait = min(wait * 2, LONGEST_WAIT_S)
 
 
+_reasons: Final[dict[str, str]] = {}
+
+
+def reasons() -> str:
+    """Which loops wait out an outage, and why."""
+    return "; ".join(f"{loop}: {reason}" for loop, reason in _reasons.items())
+
+
 class Outage:
     """Of one loop: how long it waits before it tries again. Says so once each way."""
 
@@ -223,6 +231,7 @@ class Outage:
     def goes_on(self, reason: Exception) -> float:
         """Seconds until the next try."""
         OUTAGE_WAITS.labels(self._loop).inc()
+        _reasons[self._loop] = str(reason)
         if not self._told:
             log.warning("outage_began", extra={"loop": self._loop, "reason": str(reason)})
             self._told = True
@@ -230,6 +239,7 @@ class Outage:
 
     def is_over(self) -> None:
         """The next one begins with a short wait."""
+        _reasons.pop(self._loop, None)
         if self._told:
             log.warning("outage_ended", extra={"loop": self._loop})
         self._waits = waits()

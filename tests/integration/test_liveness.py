@@ -217,6 +217,7 @@ async def test_services_that_find_no_server_at_their_start_wait_alive(
                 assert await answers(cluster.http, instance.url + "/healthz")
                 status, body = await cluster.get(instance.url + "/api/anything", COMPANY, "1")
                 assert (status, body["code"]) == (503, "unavailable")
+                await until(lambda here=instance: waits_for_postgres(cluster, here))
 
             await link.turn(Weather.FAIR)
 
@@ -263,6 +264,11 @@ async def test_services_that_find_no_kafka_at_their_start_answer_what_they_know(
             await until(have_joined, 90)
             for instance in started:
                 await cluster.ready(instance)
+
+
+async def waits_for_postgres(cluster: Cluster, instance: Instance) -> bool:
+    said = await dependencies(cluster, instance)
+    return said["start"].startswith("migrations: Postgres: ")
 
 
 async def dependencies(cluster: Cluster, instance: Instance) -> dict[str, str]:
