@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -20,15 +20,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 
 from shared import heart, lifecycle, openapi, origins
 from shared.auth import Authenticator
-from shared.errors import Unavailable
+from shared.errors import Misconfigured, Unavailable
 from shared.observability import HTTP_REQUESTS, HTTP_SECONDS
 from shared.openapi import Endpoint, Handler
-from shared.web import AUTHENTICATOR, Refused, answer, raw, refusal, refused
+from shared.web import AUTHENTICATOR, RETRY_AFTER_S, Refused, answer, raw, refusal, refused
 
 log = logging.getLogger(__name__)
 
 Ping = Callable[[], Awaitable[str | None]]
+Serving = Callable[[web.Application], lifecycle.Loop]
 PING_S = 3.0
+NO_ANSWER = "no answer in time"
 LONGEST_LINE_BYTES = 64 * 1024
 """Of a request. What is too long for one endpoint is told so in its own words up to here."""
 PARSING: Mapping[str, Any] = {
@@ -44,6 +46,19 @@ proxies keep theirs for 60 s at most, unless they are told otherwise.
 """
 UNMATCHED = "unmatched"
 DOCS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
+
+
+def done_without(ping: Ping, how: str) -> Ping:
+    """Of what is missed and not needed: without it the process is ready, and says how it does."""
+
+    async def say() -> str | None:
+        try:
+            async with asyncio.timeout(PING_S / 2):
+                return await ping()
+        except (Unavailable, TimeoutError) as error:
+            return f"away, {how}: {str(error) or NO_ANSWER}"
+
+    return say
 
 
 def faced(handler: Handler, route: str) -> Handler:
@@ -111,14 +126,22 @@ def application(
         app.router.add_route(endpoint.method, endpoint.path, handler)
     for path, page in pages.items():
         _add_get(app, path, page)
+    _add_probes(app, pings)
+    _install_docs(app, openapi.document(title, endpoints))
+    _add_everything_else(app, _unmatched)
+    origins.open_to_browsers(app)
+    return app
+
+
+def _add_probes(app: web.Application, pings: Mapping[str, Ping]) -> None:
     _add_get(app, "/healthz", _healthz)
     _add_get(app, "/readyz", _readyz(pings))
     _add_get(app, "/metrics", _metrics)
-    _install_docs(app, openapi.document(title, endpoints))
-    everything_else = app.router.add_resource("/{path:.*}", name=UNMATCHED)
-    everything_else.add_route("*", faced(_unmatched, UNMATCHED))
-    origins.open_to_browsers(app)
-    return app
+
+
+def _add_everything_else(app: web.Application, handler: Handler) -> None:
+    resource = app.router.add_resource("/{path:.*}", name=UNMATCHED)
+    resource.add_route("*", faced(handler, UNMATCHED))
 
 
 def _add_get(app: web.Application, path: str, handler: Handler) -> None:
@@ -138,7 +161,7 @@ def _readyz(pings: Mapping[str, Ping]) -> Handler:
             async with asyncio.timeout(PING_S):
                 return True, await ping() or "ok"
         except (Unavailable, TimeoutError) as error:
-            return False, str(error) or "no answer in time"
+            return False, str(error) or NO_ANSWER
 
     async def readyz(_: web.Request) -> web.Response:
         async with asyncio.TaskGroup() as group:
@@ -170,22 +193,75 @@ def server(app: web.Application, *, host: str, port: int) -> lifecycle.Loop:
 
 
 @asynccontextmanager
-async def preparing(*, title: str, host: str, port: int) -> AsyncIterator[None]:
-    """Answers probes while the block prepares what the service's own application needs: the
-    process waits, so it is alive, and it is not ready. The block has a heart.
+async def preparing(*, host: str, port: int) -> AsyncIterator[Serving]:
+    """Answers for a service while the block prepares what its own application needs: the process
+    waits, so it is alive, and it is not ready. Whoever asks for more than that is to try again: a
+    404 would be believed.
+
+    The block is given what makes the loop that serves the application in place of this one. The
+    port is open all the time: nobody is turned away in between. Until then the block has a heart.
+    """
+    with ExitStack() as start:
+        start.enter_context(heart.beating("start"))
+        async with _listening(_waiting(), host, port) as listener:
+
+            def serving(app: web.Application) -> lifecycle.Loop:
+                async def serve(stop: asyncio.Event) -> None:
+                    start.close()
+                    async with _set_up(app) as runner:
+                        _take_over(listener, runner)
+                        log.info("listening", extra={"port": port})
+                        await lifecycle.idle(stop)
+                        await listener.cleanup()  # finishes the requests in hand
+
+                return serve
+
+            yield serving
+
+
+def _waiting() -> web.Application:
+    """What is served until there is more. A connection is asked once: the next one may find that
+    there is.
     """
 
-    async def prepared() -> None:
-        raise Unavailable("waits for its servers")
+    async def start() -> None:
+        raise Unavailable(lifecycle.reasons() or "prepares its store")
 
-    app = application([], title=title, pings={"start": prepared})
-    async with _listening(app, host, port):
-        with heart.beating("start"):
-            yield
+    async def wait(_: web.Request) -> web.Response:
+        sentence = "The service is starting. Try again soon."
+        raise Refused(503, "unavailable", sentence, Retry_After=RETRY_AFTER_S)
+
+    async def close(_: web.Request, response: web.StreamResponse) -> None:
+        response.force_close()
+
+    app = web.Application()
+    app.on_response_prepare.append(close)
+    _add_probes(app, {"start": start})
+    _add_everything_else(app, wait)
+    origins.open_to_browsers(app)
+    return app
+
+
+def _take_over(listener: web.AppRunner, runner: web.AppRunner) -> None:
+    """Who connects from now on is served by the runner's application."""
+    if listener.server is None or runner.server is None:
+        raise AssertionError("a runner that is set up has a server")
+    listener.server.request_handler = runner.server.request_handler
+    listener.server.request_factory = runner.server.request_factory
 
 
 @asynccontextmanager
-async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[None]:
+async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[web.AppRunner]:
+    async with _set_up(app) as runner:
+        try:
+            await web.TCPSite(runner, host, port, backlog=1024, reuse_port=False).start()
+        except OSError as error:
+            raise Misconfigured(f"HOST and PORT, {host}:{port}: {error.strerror}") from error
+        yield runner
+
+
+@asynccontextmanager
+async def _set_up(app: web.Application) -> AsyncIterator[web.AppRunner]:
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -196,9 +272,7 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, backlog=1024, reuse_port=False)
-        await site.start()
-        yield
+        yield runner
     finally:
         await runner.cleanup()
 

@@ -3,13 +3,13 @@
 Rule 1: algorithms are pinned: HS256 with the secret, RS256 and ES256 with the JWKS file's keys; a
         key of one kind never verifies a token of another.
 Rule 2: a token without `exp`, `sub` or `company_id` speaks for nobody.
-Rule 3: a token verified once is believed until it expires, or someone denies it.
+Rule 3: a token verified once is believed until it expires, someone denies it, or the JWKS file
+        changes: then each is looked at again.
 Rule 4: an issuer's clock may be a little ahead of ours. Further ahead a token is refused: one that
         says it was issued later than now would outlast the revocations until then.
 """
 
 import hashlib
-import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -21,7 +21,9 @@ from typing import Any
 import jwt
 from pydantic import SecretStr
 
+from shared.errors import Misconfigured
 from shared.events import BIGINT_MAX
+from shared.jwks import Jwks
 
 REMEMBERED = 20_000
 AHEAD_S = 60
@@ -64,22 +66,27 @@ class Authenticator:
     def __init__(
         self, secret: SecretStr | None, jwks_file: Path | None, deny: Deny | None = None
     ) -> None:
+        """Raises:
+        Misconfigured: nothing says whose tokens to believe.
+        """
         self._secret = secret.get_secret_value() if secret else ""
         if not self._secret and jwks_file is None:
-            raise ValueError("set JWT_SECRET or JWT_JWKS_FILE")
-        self._keys = _read_keys(jwks_file) if jwks_file else ()
+            raise Misconfigured("set JWT_SECRET or JWT_JWKS_FILE")
+        self._jwks = Jwks(jwks_file) if jwks_file else None
         self._known: OrderedDict[str, Session] = OrderedDict()
-        self._deny = deny
+        self.deny = deny
 
     def session(self, authorization: str | None) -> Session:
         """Raises:
         Unauthenticated: no valid bearer token.
         Unavailable: it is not known yet who is refused.
         """
+        if self._jwks is not None and self._jwks.has_changed():
+            self._known.clear()
         session = self._known.get(authorization or "")
         if session is None or session.expires_at <= time.time():
             session = self._verified(authorization or "")
-        if self._deny is not None and (why := self._deny(session)):
+        if self.deny is not None and (why := self.deny(session)):
             raise Unauthenticated(why)
         return session
 
@@ -126,25 +133,13 @@ class Authenticator:
         algorithm = header.get("alg")
         if algorithm == "HS256" and self._secret:
             return algorithm, [self._secret]
-        if algorithm in ASYMMETRIC:
+        if algorithm in ASYMMETRIC and self._jwks is not None:
             return algorithm, [
                 key
-                for kid, kind, key in self._keys
+                for kid, kind, key in self._jwks.keys
                 if kind == algorithm and header.get("kid") in (None, kid)
             ]
         return "", ()
-
-
-def _read_keys(file: Path) -> Sequence[tuple[str | None, str, Any]]:
-    """Each with its name, if it has one, and the algorithm it is for."""
-    kinds = {"RSA": "RS256", "EC": "ES256"}
-    keys = []
-    for entry in json.loads(file.read_text())["keys"]:
-        kind = kinds.get(entry.get("kty"))
-        if kind is None:
-            raise ValueError(f"{file}: a key of type {entry.get('kty')!r} cannot verify tokens")
-        keys.append((entry.get("kid"), kind, jwt.PyJWK(entry, algorithm=kind).key))
-    return keys
 
 
 def _identity(claims: dict[str, Any]) -> Identity:

@@ -1,7 +1,7 @@
-"""The two kinds of trouble that are not bugs, told apart by type.
+"""The kinds of trouble that are not bugs, told apart by type.
 
 Rule 1: drivers' exceptions become one of these where the driver is used, nowhere else.
-Rule 2: everything that is neither is a bug: it ends the process loudly.
+Rule 2: everything that is none of them is a bug: it ends the process loudly.
 """
 
 
@@ -11,3 +11,7 @@ class Poison(Exception):
 
 class Unavailable(Exception):
     """Something outside (Kafka, Postgres, Redis) is away or refuses for now; waiting helps."""
+
+
+class Misconfigured(Exception):
+    """What the environment says cannot work, whoever waits; the sentence is for who has set it."""

@@ -13,6 +13,7 @@ import math
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
@@ -22,8 +23,8 @@ from typing import Any, Final, TypeVar
 import uvloop
 
 from shared import heart
-from shared.errors import Unavailable
-from shared.observability import OUTAGE_WAITS
+from shared.errors import Misconfigured, Unavailable
+from shared.observability import OUTAGE_WAITS, configure_logs
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 5.0
 LOOK_S = 5.0
 """Between the watchdog's looks, at most."""
+MISCONFIGURED = 78
+"""The exit code of a process whose settings cannot work: EX_CONFIG of sysexits.h."""
 STUCK = 70
 """The exit code of a process that ended because it was stuck: EX_SOFTWARE of sysexits.h."""
 
@@ -62,8 +65,23 @@ def start(main: Coroutine[Any, Any, None]) -> None:
     """Run a service's main to its end on uvloop."""
     gc.freeze()  # what is imported stays; to look through it first would take as long again
     gc.set_threshold(*BATCHES)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)
+    wrong = ""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main)
+    except* Misconfigured as errors:
+        wrong = _sentence(errors)
+    if wrong:
+        if not logging.getLogger().handlers:  # they are configured by what could not be read
+            configure_logs("INFO")
+        log.critical("misconfigured", extra={"reason": wrong})
+        sys.exit(MISCONFIGURED)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(dict.fromkeys(map(_sentence, error.exceptions)))
+    return str(error)
 
 
 @contextmanager
@@ -105,6 +123,7 @@ async def run(*loops: Loop, stop: asyncio.Event, grace_s: float, stuck_s: float 
             log.error("stop_deadline_passed", extra={"loop": task.get_name()})
             task.cancel()
 
+    heart.beat(math.inf)
     with _watched(stuck_s):
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(until_stopped(each), name=name_of(each)) for each in loops]
@@ -193,6 +212,14 @@ def waits() -> Iterator[float]:
         wait = min(wait * 2, LONGEST_WAIT_S)
 
 
+_reasons: Final[dict[str, str]] = {}
+
+
+def reasons() -> str:
+    """Which loops wait out an outage, and why."""
+    return "; ".join(f"{loop}: {reason}" for loop, reason in _reasons.items())
+
+
 class Outage:
     """Of one loop: how long it waits before it tries again. Says so once each way."""
 
@@ -204,6 +231,7 @@ class Outage:
     def goes_on(self, reason: Exception) -> float:
         """Seconds until the next try."""
         OUTAGE_WAITS.labels(self._loop).inc()
+        _reasons[self._loop] = str(reason)
         if not self._told:
             log.warning("outage_began", extra={"loop": self._loop, "reason": str(reason)})
             self._told = True
@@ -211,6 +239,7 @@ class Outage:
 
     def is_over(self) -> None:
         """The next one begins with a short wait."""
+        _reasons.pop(self._loop, None)
         if self._told:
             log.warning("outage_ended", extra={"loop": self._loop})
         self._waits = waits()

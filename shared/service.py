@@ -48,11 +48,16 @@ async def prepare_topics(
     )
 
 
-def making(settings: Settings, *topics: Topic) -> lifecycle.Loop:
-    """A loop, for a process that serves before Kafka is there, and without it."""
+def making(
+    settings: Settings, topics: Sequence[Topic], loops: Sequence[lifecycle.Loop] = ()
+) -> lifecycle.Loop:
+    """A loop, for a process that serves before Kafka is there, and without it. Once the topics are
+    there it runs the loops that need them.
+    """
 
     async def make_topics(stop: asyncio.Event) -> None:
         await prepare_topics(settings, topics, stop)
+        await lifecycle.together(loops, stop)
         await lifecycle.idle(stop)
 
     return make_topics

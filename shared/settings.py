@@ -1,11 +1,17 @@
 """What every service is told by its environment. Read once, in each service's main."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Final, Literal, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import Misconfigured
+
+BROKER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,\[\]/]+)(:[0-9]{1,5})?")
+SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
 def _readable(url: SecretStr) -> SecretStr:
@@ -29,6 +35,54 @@ Url = Annotated[SecretStr, AfterValidator(_readable)]
 """Of a server, with its password."""
 
 
+def _brokers(text: str) -> str:
+    """Raises:
+    ValueError: it is not host:port, or several with commas between.
+    """
+    for each in text.split(","):
+        if not BROKER.fullmatch(each.strip()):
+            raise ValueError("it is not host:port, or several with commas between")
+    return text
+
+
+def _of_schemes(*schemes: str) -> AfterValidator:
+    def known(url: SecretStr) -> SecretStr:
+        if urlsplit(url.get_secret_value()).scheme not in schemes:
+            raise ValueError(f"the URL begins with none of {', '.join(schemes)}")
+        return url
+
+    return AfterValidator(known)
+
+
+def _known_sslmode(url: SecretStr) -> SecretStr:
+    for mode in parse_qs(urlsplit(url.get_secret_value()).query).get("sslmode", ()):
+        if mode not in SSL_MODES:
+            raise ValueError(f"sslmode is one of {', '.join(SSL_MODES)}")
+    return url
+
+
+PostgresUrl = Annotated[Url, _of_schemes("postgresql", "postgres"), AfterValidator(_known_sslmode)]
+RedisUrl = Annotated[Url, _of_schemes("redis", "rediss", "unix")]
+SettingsT = TypeVar("SettingsT", bound="Settings")
+
+
+def told(kind: type[SettingsT]) -> SettingsT:
+    """What the environment says.
+
+    Raises:
+        Misconfigured: a variable cannot be what it is.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        raise Misconfigured(
+            "; ".join(
+                f"{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}"
+                for each in error.errors(include_input=False, include_url=False)
+            )
+        ) from None
+
+
 class Settings(BaseSettings):
     """Settings that all four services know; names are the environment's, in lower case. An empty
     variable is as good as none: of a path it would mean the folder that the process is in.
@@ -38,7 +92,9 @@ class Settings(BaseSettings):
         frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
     )
 
-    kafka_bootstrap_servers: str = Field("localhost:9092", description="host:port, or several")
+    kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
+        "localhost:9092", description="host:port, or several"
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how the brokers want to be spoken to"
     )
@@ -55,7 +111,9 @@ class Settings(BaseSettings):
     )
     kafka_partitions: int = Field(12, ge=1, description="partitions of a topic when it is made")
     kafka_replication_factor: int = Field(1, ge=1, description="copies of a topic when it is made")
-    kafka_retention_ms: int = Field(-1, description="of the log of record; -1 keeps it whole")
+    kafka_retention_ms: int = Field(
+        -1, description="of the log of record when its topics are made; -1 keeps it whole"
+    )
     kafka_topic_prefix: str = Field("", description="put before every topic's name")
     kafka_group_prefix: str = Field("my500", description="consumer group is PREFIX.SERVICE")
 

@@ -6,7 +6,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from services.ingest import readiness, storage
 from services.ingest.api import Door
@@ -18,12 +18,13 @@ from services.ingest.sync import role as sync_role
 from shared import lifecycle, service
 from shared.app import application, server
 from shared.auth import Authenticator, Deny
-from shared.errors import Unavailable
+from shared.errors import Misconfigured, Unavailable
 from shared.kafka.publisher import Publisher
 from shared.kafka.refusals import Refusals
 from shared.observability import configure_logs
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.client import Clients
+from shared.settings import told
 from shared.tenants import Tenants
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ PRODUCER_S = 5.0
 
 async def main(arguments: Sequence[str]) -> None:
     roles = service.roles(arguments, ROLES, worker=sync_role.ROLE)
-    settings = IngestSettings()
+    settings = told(IngestSettings)
     configure_logs(settings.log_level)
     tenants = Tenants(settings.tenants_file)
     prepared = Prepared(settings)
@@ -65,7 +66,7 @@ async def main(arguments: Sequence[str]) -> None:
         ):
             door = Door(tenants, Intake(outlet), settings.max_body_bytes)
             refusals = Refusals(settings)
-            authenticator = _authenticator(settings, refusals.why) if "api" in roles else None
+            authenticator = _authenticator(roles, settings, refusals.why)
             for_users = [*sync.endpoints(), *commands.endpoints()] if authenticator else []
             app = application(
                 [*(door.endpoints() if "api" in roles else ()), *for_users],
@@ -98,9 +99,14 @@ async def main(arguments: Sequence[str]) -> None:
             )
 
 
-def _authenticator(settings: IngestSettings, deny: Deny) -> Authenticator | None:
+def _authenticator(
+    roles: Collection[str], settings: IngestSettings, deny: Deny
+) -> Authenticator | None:
     """Null where nothing says whose tokens to believe: webhooks are taken all the same."""
-    if not settings.jwt_secret and settings.jwt_jwks_file is None:
-        log.warning("users_not_served", extra={"reason": "no JWT_SECRET and no JWT_JWKS_FILE"})
+    if "api" not in roles:
         return None
-    return Authenticator(settings.jwt_secret, settings.jwt_jwks_file, deny)
+    try:
+        return Authenticator(settings.jwt_secret, settings.jwt_jwks_file, deny)
+    except Misconfigured as error:
+        log.warning("users_not_served", extra={"reason": str(error)})
+        return None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import AliasChoices, Field, SecretStr
 
-from shared.settings import StoreSettings, Url
+from shared.settings import PostgresUrl, RedisUrl, StoreSettings
 
 
 class IngestSettings(StoreSettings):
@@ -25,12 +25,12 @@ class IngestSettings(StoreSettings):
     spool_max_bytes: int = Field(
         4 * 1024**3, ge=4096, description="most that one instance keeps in its spool"
     )
-    database_url: Url = Field(
+    database_url: PostgresUrl = Field(
         SecretStr("postgresql://localhost:5432/my500"),
         validation_alias=AliasChoices("INGEST_DATABASE_URL", "DATABASE_URL"),
         description="Postgres of ingest's commands and sync; webhooks do without it",
     )
-    redis_url: Url = Field(
+    redis_url: RedisUrl = Field(
         SecretStr("redis://localhost:6379/0"),
         description="Redis or Valkey that counts Pipedrive's tokens for all processes",
     )

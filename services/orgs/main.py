@@ -11,13 +11,14 @@ from services.orgs.searching.pipedrive import Fallback
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
 from shared import db, lifecycle, service, topics
-from shared.app import application, preparing, server
+from shared.app import application, done_without, preparing
 from shared.auth import Authenticator
 from shared.kafka.consumer import PACE, Consumer
 from shared.kafka.publisher import Publisher
 from shared.kafka.refusals import Refusals
 from shared.observability import configure_logs
 from shared.outbox import Relay
+from shared.settings import told
 
 SERVICE = "orgs"
 TITLE = "My-500 organizations"
@@ -40,8 +41,15 @@ PUBLISHED = (topics.ORG_STATES, topics.CONTACT_LINKS)
 
 async def main(arguments: Sequence[str]) -> None:
     roles = service.roles(arguments, ROLES)
-    settings = OrgsSettings()
+    settings = told(OrgsSettings)
     configure_logs(settings.log_level)
+    works, answers = "worker" in roles, "api" in roles
+    refusals = Refusals(settings)
+    authenticator = (
+        Authenticator(settings.jwt_secret, settings.jwt_jwks_file, refusals.why)
+        if answers
+        else None
+    )
     dsn = settings.database_url.get_secret_value()
     with lifecycle.stop_on_signal() as stop:
         async with (
@@ -49,10 +57,9 @@ async def main(arguments: Sequence[str]) -> None:
             searching_store.pools(dsn, SERVICE, pool, size=settings.pool_size) as searched,
             Publisher(settings, deadline_s=PUBLISH_DEADLINE_S) as publisher,
             Fallback(settings) as fallback,
+            preparing(host=settings.host, port=settings.port) as serving,
         ):
-            async with preparing(title=TITLE, host=settings.host, port=settings.port):
-                await service.prepare_topics(settings, (*CONSUMED, *PUBLISHED), stop)
-                await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
+            await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
             consumer = Consumer(
                 settings,
                 service=SERVICE,
@@ -63,9 +70,8 @@ async def main(arguments: Sequence[str]) -> None:
                 pace=LEISURELY,
             )
             relay = Relay(dsn, SERVICE, publisher)
-            works, answers = "worker" in roles, "api" in roles
-            refusals = Refusals(settings)
-            pings = {"postgres": lambda: db.ping(pool), "kafka": publisher.ping}
+            kafka = done_without(publisher.ping, "changes wait") if answers else publisher.ping
+            pings = {"postgres": lambda: db.ping(pool), "kafka": kafka}
             served = (
                 *searching_api.endpoints(searched, fallback),
                 *api.endpoints(pool, publisher),
@@ -76,22 +82,14 @@ async def main(arguments: Sequence[str]) -> None:
                 pings=pings
                 | ({"consumer": consumer.ping} if works else {})
                 | ({"refusals": refusals.ping} if answers else {}),
-                authenticator=(
-                    Authenticator(settings.jwt_secret, settings.jwt_jwks_file, refusals.why)
-                    if answers
-                    else None
-                ),
+                authenticator=authenticator,
             )
-            worker = (
-                consumer.run,
-                consumer.watch,
-                relay.run,
-                Asker(working_pool).run,
-                upkeep(working_pool),
-            )
+            worker = (consumer.watch, Asker(working_pool).run, upkeep(working_pool))
+            fed = (consumer.run, relay.run)
             loops = (*(worker if works else ()), *((refusals.run,) if answers else ()))
             await lifecycle.run(
-                server(app, host=settings.host, port=settings.port),
+                serving(app),
+                service.making(settings, (*CONSUMED, *PUBLISHED), fed if works else ()),
                 *loops,
                 fallback.tenants.watch,
                 stop=stop,

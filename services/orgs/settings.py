@@ -2,17 +2,17 @@
 
 from pydantic import AliasChoices, Field, SecretStr
 
-from shared.settings import StoreSettings, Url
+from shared.settings import PostgresUrl, RedisUrl, StoreSettings
 
 
 class OrgsSettings(StoreSettings):
     port: int = Field(8082, ge=0, le=65_535, description="port to listen on")
-    database_url: Url = Field(
+    database_url: PostgresUrl = Field(
         SecretStr("postgresql://localhost:5432/my500"),
         validation_alias=AliasChoices("ORGS_DATABASE_URL", "DATABASE_URL"),
         description="Postgres of the organization store",
     )
-    redis_url: Url = Field(
+    redis_url: RedisUrl = Field(
         SecretStr("redis://localhost:6379/0"),
         description="Redis or Valkey that counts Pipedrive's tokens for all processes",
     )

@@ -28,12 +28,12 @@ from services.query.slow import SlowStatements
 from services.query.watch import Watch
 from services.query.wire import Wire
 from shared import db, lifecycle, service, topics
-from shared.app import Ping, application, preparing, server
+from shared.app import Ping, application, done_without, preparing
 from shared.auth import Authenticator
-from shared.errors import Unavailable
 from shared.kafka.consumer import PACE, Consumer
 from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
+from shared.settings import told
 from shared.tenants import Tenants
 
 SCHEMA = "query"
@@ -59,29 +59,30 @@ KEPT_FREE = 2
 
 
 async def main(arguments: Sequence[str]) -> None:
-    settings = QuerySettings()
+    settings = told(QuerySettings)
     roles = service.roles(arguments, ROLES, worker=PROJECTOR)
     configure_logs(settings.log_level)
+    authenticator = (
+        Authenticator(settings.jwt_secret, settings.jwt_jwks_file) if "api" in roles else None
+    )
     dsn = settings.database_url.get_secret_value()
     slow = SlowStatements(settings.slow_query_ms / 1000)
     with lifecycle.stop_on_signal() as stop:
-        async with preparing(title=api.TITLE, host=settings.host, port=settings.port):
-            if PROJECTOR in roles:
-                await service.prepare_topics(settings, CONSUMED, stop)
-            await service.prepare_store(dsn, SCHEMA, MIGRATIONS, stop)
         async with (
             db.pool(dsn, SCHEMA, size=settings.pool_size, heard=slow.heard) as pool,
             # On disk before anybody sees it: no page goes back in time when Postgres crashes.
             db.pool(dsn, SCHEMA, size=settings.pool_size) as writing_pool,
             Wire(settings.redis_url.get_secret_value()) as wire,
             Publisher(settings, deadline_s=PUBLISH_S) as publisher,
+            preparing(host=settings.host, port=settings.port) as serving,
         ):
+            await service.prepare_store(dsn, SCHEMA, MIGRATIONS, stop)
             store_id = await lifecycle.persist(
                 lambda: projection.store_id(pool), stop, what="store"
             )
             if store_id is None:  # stopped while waiting
                 return
-            loops, pings = list[lifecycle.Loop](), _pings(pool, wire)
+            fed, loops, pings = list[lifecycle.Loop](), list[lifecycle.Loop](), _pings(pool, wire)
             if PROJECTOR in roles:
                 loops, consumer = _project(
                     settings,
@@ -89,26 +90,26 @@ async def main(arguments: Sequence[str]) -> None:
                     Invalidation(wire, Keys(store_id), writing_pool),
                     publisher,
                 )
-                pings["consumer"] = consumer.ping
-            if "api" in roles:
+                fed.append(consumer.run)
+                pings |= {"kafka": publisher.ping, "consumer": consumer.ping}
+            if authenticator is not None:
+                pings["kafka"] = done_without(publisher.ping, "changes wait")
                 parts = _parts(settings, pool, Cache(wire, Keys(store_id)))
                 loops += [*_watching(settings, parts), slow.teller(pool)]
                 live = _live(settings, People(pool, wire, Keys(store_id)), parts, publisher)
                 await lifecycle.persist(live.sessions.load, stop, what="sessions")
-                loops += [*live.loops(dsn, SCHEMA), service.making(settings, topics.APP_SESSIONS)]
-                authenticator = Authenticator(
-                    settings.jwt_secret, settings.jwt_jwks_file, live.sessions.why
-                )
+                loops += live.loops(dsn, SCHEMA)
+                authenticator.deny = live.sessions.why
                 app = api.application(
                     parts, pings, authenticator, live, ingest_url=settings.ingest_url
                 )
             else:
                 app = application([], title=api.TITLE, pings=pings)
-            serving = server(app, host=settings.host, port=settings.port)
             lifecycle.spare_the_collector()
             await lifecycle.run(
                 *loops,
-                serving,
+                service.making(settings, CONSUMED, fed),
+                serving(app),
                 stop=stop,
                 grace_s=settings.stop_seconds,
                 stuck_s=settings.stuck_seconds,
@@ -116,16 +117,8 @@ async def main(arguments: Sequence[str]) -> None:
 
 
 def _pings(pool: db.Pool, wire: Wire) -> dict[str, Ping]:
-    return {"postgres": lambda: db.ping(pool), "redis": lambda: _redis(wire)}
-
-
-async def _redis(wire: Wire) -> str | None:
-    """Without it the service is slower, and ready all the same."""
-    try:
-        await wire.ping()
-    except Unavailable as outage:
-        return f"away, pages are read from Postgres: {outage}"
-    return None
+    redis = done_without(wire.ping, "pages are read from Postgres")
+    return {"postgres": lambda: db.ping(pool), "redis": redis}
 
 
 def _parts(settings: QuerySettings, pool: db.Pool, cache: Cache) -> Parts:
@@ -157,7 +150,7 @@ def _watching(settings: QuerySettings, parts: Parts) -> list[lifecycle.Loop]:
 def _project(
     settings: QuerySettings, pool: db.Pool, invalidation: Invalidation, publisher: Publisher
 ) -> tuple[list[lifecycle.Loop], Consumer]:
-    """The projector's loops, and the one of them that can say how it is."""
+    """The projector's loops, and its consumer, which waits for the topics."""
     tenants = Tenants(settings.tenants_file)
     consumer = Consumer(
         settings,
@@ -169,7 +162,6 @@ def _project(
         pace=BRISK,
     )
     loops: list[lifecycle.Loop] = [
-        consumer.run,
         consumer.watch,
         tenants.watch,
         invalidation.run,

@@ -2,17 +2,17 @@
 
 from pydantic import AliasChoices, Field, SecretStr
 
-from shared.settings import StoreSettings, Url
+from shared.settings import PostgresUrl, RedisUrl, StoreSettings
 
 
 class QuerySettings(StoreSettings):
     port: int = Field(8080, ge=0, le=65535, description="port to listen on")
-    database_url: Url = Field(
+    database_url: PostgresUrl = Field(
         SecretStr("postgresql://localhost:5432/my500"),
         validation_alias=AliasChoices("QUERY_DATABASE_URL", "DATABASE_URL"),
         description="Postgres of the read model",
     )
-    redis_url: Url = Field(
+    redis_url: RedisUrl = Field(
         SecretStr("redis://localhost:6379/0"),
         description="Redis or Valkey that holds the cached pages, and their generations",
     )

@@ -5,6 +5,8 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from aiohttp import web
+
 from services.scoring.api import Api
 from services.scoring.consumer import Scorer
 from services.scoring.history import Keeper
@@ -13,7 +15,7 @@ from services.scoring.settings import ScoringSettings
 from services.scoring.ticker import Ticker
 from services.scoring.weights_api import WeightsApi
 from shared import db, lifecycle, service, topics
-from shared.app import Ping, application, preparing, server
+from shared.app import Ping, application, done_without, preparing
 from shared.auth import Authenticator, Deny
 from shared.kafka.consumer import Consumer
 from shared.kafka.publisher import Publisher
@@ -21,6 +23,7 @@ from shared.kafka.refusals import Refusals
 from shared.observability import configure_logs
 from shared.openapi import Endpoint
 from shared.outbox import Relay
+from shared.settings import told
 from shared.tenants import Tenants
 
 SERVICE = "scoring"
@@ -39,7 +42,7 @@ PUBLISH_S = 30.0
 
 async def main(arguments: Sequence[str]) -> None:
     roles = service.roles(arguments, ROLES)
-    settings = ScoringSettings()
+    settings = told(ScoringSettings)
     configure_logs(settings.log_level)
     dsn = settings.database_url.get_secret_value()
     tenants = Tenants(settings.tenants_file)
@@ -47,33 +50,35 @@ async def main(arguments: Sequence[str]) -> None:
         async with (
             db.pools(dsn, SERVICE, size=settings.pool_size) as (pool, working_pool),
             Publisher(settings, deadline_s=PUBLISH_S) as publisher,
+            preparing(host=settings.host, port=settings.port) as serving,
         ):
             loops: list[lifecycle.Loop] = [tenants.watch]
             pings: dict[str, Ping] = {"postgres": partial(db.ping, pool)}
+            fed: list[lifecycle.Loop] = []
             if roles != {"api"}:
-                keeper = Keeper(pool, timedelta(days=settings.score_history_days))
-                loops += [keeper.run, Relay(dsn, SERVICE, publisher).run]
+                loops.append(Keeper(pool, timedelta(days=settings.score_history_days)).run)
+                fed.append(Relay(dsn, SERVICE, publisher).run)
                 pings["kafka"] = publisher.ping
             if "worker" in roles:
                 consumer = _consumer(settings, working_pool, publisher, tenants)
-                loops += [consumer.run, consumer.watch]
+                loops.append(consumer.watch)
+                fed.append(consumer.run)
                 pings["consumer"] = consumer.ping
             loops += _ticking(working_pool, tenants) if "ticker" in roles else ()
             refusals = Refusals(settings)
-            endpoints: list[Endpoint] = []
+            endpoints: Sequence[Endpoint] = ()
             if "api" in roles:
+                pings["kafka"] = done_without(publisher.ping, "changes wait")
+                pings["refusals"] = refusals.ping
+                loops.append(refusals.run)
                 endpoints = [
                     *WeightsApi(pool, tenants, publisher).endpoints(),
                     *Api(pool, tenants).endpoints(),
                 ]
-                loops += [service.making(settings, topics.APP_SCORING_WEIGHTS), refusals.run]
-                pings["refusals"] = refusals.ping
-            loops.append(_http(settings, endpoints, pings, refusals.why))
-            async with preparing(title=TITLE, host=settings.host, port=settings.port):
-                if roles != {"api"}:
-                    await service.prepare_topics(settings, (*CONSUMED, topics.SCORES), stop)
-                await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
+            loops.append(serving(_application(settings, endpoints, pings, refusals.why)))
+            await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
             await lifecycle.run(
+                service.making(settings, (*CONSUMED, topics.SCORES), fed),
                 *loops,
                 stop=stop,
                 grace_s=settings.stop_seconds,
@@ -98,10 +103,10 @@ def _ticking(pool: db.Pool, tenants: Tenants) -> Sequence[lifecycle.Loop]:
     return Ticker(pool, tenants).run, Rescorer(pool, tenants).run
 
 
-def _http(
+def _application(
     settings: ScoringSettings, endpoints: Sequence[Endpoint], pings: Mapping[str, Ping], deny: Deny
-) -> lifecycle.Loop:
-    app = application(
+) -> web.Application:
+    return application(
         endpoints,
         title=TITLE,
         pings=pings,
@@ -109,4 +114,3 @@ def _http(
         if endpoints
         else None,
     )
-    return server(app, host=settings.host, port=settings.port)

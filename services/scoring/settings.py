@@ -2,12 +2,12 @@
 
 from pydantic import AliasChoices, Field, SecretStr
 
-from shared.settings import StoreSettings, Url
+from shared.settings import PostgresUrl, StoreSettings
 
 
 class ScoringSettings(StoreSettings):
     port: int = Field(8083, ge=0, le=65535, description="port to listen on")
-    database_url: Url = Field(
+    database_url: PostgresUrl = Field(
         SecretStr("postgresql://localhost:5432/my500"),
         validation_alias=AliasChoices("SCORING_DATABASE_URL", "DATABASE_URL"),
         description="Postgres of the scoring store",

@@ -24,6 +24,11 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 LETTER_BYTES = MAX_MESSAGE_BYTES + 64 * 1024
 """The largest record with what its letter says of it, and with what a replay adds."""
 
+COPIES_OF_ACKED = 2
+"""At least so many brokers have what was acked, where a topic has as many copies. By Kafka's own
+default one is enough: acks=all means all that keep up, and that may be the leader alone.
+"""
+
 
 @contextmanager
 def errors() -> Iterator[None]:
@@ -71,25 +76,31 @@ def group(settings: Settings, service: str) -> str:
     return f"{settings.kafka_group_prefix}.{service}"
 
 
-def _new_topics(
+def new_topics(
     settings: Settings, topics: Iterable[Topic], origins: Iterable[str]
 ) -> list[NewTopic]:
     log_of_record = {"retention.ms": str(settings.kafka_retention_ms)}
     compacted = {"cleanup.policy": "compact"}
-    configs = {dead_letters_of(origin): log_of_record for origin in origins}
+    kept = {"retention.ms": "-1"}  # a letter waits until somebody decides
+    configs = {dead_letters_of(origin): kept for origin in origins}
     for topic in topics:
         configs[topic.name] = compacted if topic.compacted else log_of_record
-        configs[dead_letters_of(topic.name)] = log_of_record
+        configs[dead_letters_of(topic.name)] = kept
     return [_new_topic(settings, name, config) for name, config in configs.items()]
 
 
 def _new_topic(settings: Settings, name: str, config: Mapping[str, str]) -> NewTopic:
     largest = LETTER_BYTES if name.endswith(DEAD_LETTERS) else MAX_MESSAGE_BYTES
+    copies = settings.kafka_replication_factor
+    own = {
+        "max.message.bytes": str(largest),
+        "min.insync.replicas": str(min(COPIES_OF_ACKED, copies)),
+    }
     return NewTopic(
         name=physical(settings, name),
         num_partitions=settings.kafka_partitions,
-        replication_factor=settings.kafka_replication_factor,
-        topic_configs={"max.message.bytes": str(largest), **config},
+        replication_factor=copies,
+        topic_configs={**own, **config},
     )
 
 
@@ -103,7 +114,7 @@ async def ensure_topics(
     Raises:
         Unavailable: Kafka is away, or refuses.
     """
-    await _ensure(settings, _new_topics(settings, topics, origins))
+    await _ensure(settings, new_topics(settings, topics, origins))
 
 
 async def ensure_compacted(settings: Settings, name: str) -> None:

@@ -48,6 +48,7 @@ HINT_AGAIN_S = 10.0
 """After one that failed: records are not to wait for hints."""
 STUCK_S = 30.0
 START_S = 20.0
+PING_S = 1.5
 SESSION_MS = 10_000
 REBALANCE_MS = 30_000
 FOREVER_MS = 24 * 3600 * 1000
@@ -103,6 +104,7 @@ class Consumer:
         self._pace = pace
         self._rest_s = 0.0
         self._outage = lifecycle.Outage("consumer")
+        self._was_away = False
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -133,14 +135,26 @@ class Consumer:
             with contextlib.suppress(Unavailable):
                 await planner.inform(self._pool)
 
-    async def ping(self) -> None:
-        """Raises:
-        Unavailable: the line is stopped, or the group has not been joined.
+    async def ping(self) -> str | None:
+        """That Kafka is away, which readers of the store can do without.
+
+        Raises:
+            Unavailable: the line is stopped, or the group has not been joined.
         """
         if self._limit.stopped:
             raise Unavailable("the line is stopped: too many dead letters")
+        try:
+            async with asyncio.timeout(PING_S):
+                await self._publisher.ping()
+        except (Unavailable, TimeoutError) as outage:
+            self._was_away = True
+            return f"waits for Kafka: {str(outage) or 'no answer in time'}"
         if not self._assignment.joined:
+            if self._was_away:  # who was ready without Kafka is, too, while it comes back
+                return "joins the consumer group"
             raise Unavailable("not yet a member of the consumer group")
+        self._was_away = False
+        return None
 
     async def _session(self, stop: asyncio.Event) -> None:
         consumer = AIOKafkaConsumer(

@@ -22,7 +22,7 @@ from shared.settings import StoreSettings
 from shared.states import ContactLink
 from tests.integration.test_consumer import TABLE, a_note, note_down
 from tests.support import proxy
-from tests.support.cluster import Cluster, variables
+from tests.support.cluster import Cluster, Instance, variables
 from tests.support.infra import Infra
 from tests.support.loops import running
 from tests.support.pipe import COMPANY, a_tenant
@@ -215,11 +215,66 @@ async def test_services_that_find_no_server_at_their_start_wait_alive(
                     lambda here=instance: answers(cluster.http, here.url + "/readyz", 503), 60
                 )
                 assert await answers(cluster.http, instance.url + "/healthz")
+                status, body = await cluster.get(instance.url + "/api/anything", COMPANY, "1")
+                assert (status, body["code"]) == (503, "unavailable")
+                await until(lambda here=instance: waits_for_postgres(cluster, here))
 
             await link.turn(Weather.FAIR)
 
             for instance in started:
                 await cluster.ready(instance)
+
+
+async def test_services_that_find_no_kafka_at_their_start_answer_what_they_know(
+    infra: Infra, topic_prefix: str, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    paths = {
+        "orgs": "/api/organizations/search?q=acme",
+        "scoring": "/api/scoring/weights",
+        "query": "/api/my-500",
+    }
+    async with proxy.before(f"kafka://{infra.kafka}") as link:
+        await link.turn(Weather.REFUSED)
+        names = variables(
+            f"127.0.0.1:{link.port}", database_url, redis_url, topic_prefix, partitions=1
+        )
+        async with Cluster(tmp_path, names) as cluster:
+            cluster.write_tenants([a_tenant(COMPANY)])
+            started = [cluster.start(name) for name in paths]
+            for instance in started:
+                await cluster.ready(instance)
+                url = instance.url + paths[instance.service]
+                assert (await cluster.get(url, COMPANY, "1"))[0] == 200
+                said = await dependencies(cluster, instance)
+                assert said["kafka"].startswith("away, changes wait: Kafka: ")
+                assert said["consumer"].startswith("waits for Kafka: Kafka: ")
+
+            # A worker alone has nothing to do without it.
+            alone = cluster.start("query", "projector")
+            await until(lambda: answers(cluster.http, alone.url + "/readyz", 503))
+            started.append(alone)
+
+            # The broker tells clients of its own address: there they go once they have found it.
+            await link.turn(Weather.FAIR)
+
+            async def have_joined() -> bool:
+                states = [await dependencies(cluster, each) for each in started]
+                return {each.get("consumer") for each in states} == {"ok"}
+
+            await until(have_joined, 90)
+            for instance in started:
+                await cluster.ready(instance)
+
+
+async def waits_for_postgres(cluster: Cluster, instance: Instance) -> bool:
+    said = await dependencies(cluster, instance)
+    return said["start"].startswith("migrations: Postgres: ")
+
+
+async def dependencies(cluster: Cluster, instance: Instance) -> dict[str, str]:
+    async with cluster.http.get(instance.url + "/readyz") as response:
+        said: dict[str, str] = (await response.json())["data"]["dependencies"]
+        return said
 
 
 async def test_a_start_that_hangs_is_stuck_and_says_so(
@@ -238,7 +293,7 @@ async def test_a_start_that_hangs_is_stuck_and_says_so(
 
     async with (
         aiohttp.ClientSession() as http,
-        preparing(title="A service", host="127.0.0.1", port=port),
+        preparing(host="127.0.0.1", port=port),
     ):
         heart.beat(3600.0)
         assert await says() == (200, "")

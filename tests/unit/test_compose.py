@@ -152,3 +152,13 @@ def test_a_secret_that_nobody_set_is_the_one_that_was_made(tmp_path: Path) -> No
     assert entrypoint(tmp_path, {"JWT_SECRET": "given"})["JWT_SECRET"] == "given"
     assert "JWT_SECRET" not in entrypoint(tmp_path, {"JWT_JWKS_FILE": "keys.json"})
     assert "TENANTS_FILE" not in entrypoint(tmp_path, {})
+
+
+def test_a_token_is_signed_with_the_secret_that_the_services_are_given() -> None:
+    """By `docker compose run --rm secrets devstack token`."""
+    given = {
+        name: compose()["services"][name]["environment"]["JWT_SECRET"]
+        for name in ("secrets", *SERVICES)
+    }
+
+    assert len(set(given.values())) == 1

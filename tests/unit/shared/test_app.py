@@ -6,7 +6,14 @@ import aiohttp
 import pytest
 
 from devstack import ports
-from shared.app import IDLE_S, LONGEST_LINE_BYTES, application, server
+from shared.app import (
+    IDLE_S,
+    LONGEST_LINE_BYTES,
+    application,
+    preparing,
+    server,
+)
+from tests.support.loops import running
 from tests.support.waiting import answers, until
 
 
@@ -50,3 +57,38 @@ async def test_a_connection_that_does_not_get_on_with_a_request_is_closed(
         stop.set()
 
     assert rest == b""
+
+
+async def test_a_service_that_starts_asks_to_be_asked_again_and_never_closes_its_port() -> None:
+    port = ports.free()
+    url = f"http://127.0.0.1:{port}"
+    told = []
+
+    async def ask() -> int:
+        """On a connection of its own, which would be refused where nobody listens."""
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.get(f"{url}/api/my-500") as response,
+        ):
+            told.append((response.status, (await response.json())["code"]))
+            assert ("Retry-After" in response.headers) is (response.status == 503)
+            return response.status
+
+    async def is_served() -> bool:
+        return await ask() == 404
+
+    async with preparing(host="127.0.0.1", port=port) as serving:
+        await ask()
+        async with aiohttp.ClientSession() as session:
+            assert [await answers(session, url + path) for path in ("/healthz", "/metrics")] == [
+                True,
+                True,
+            ]
+            assert await answers(session, f"{url}/readyz", 503)
+            assert await answers(session, f"{url}/openapi.json", 503)
+        app = application([], title="Anything", pings={})
+        async with running(serving(app)):
+            await until(is_served)
+
+    assert set(told) == {(503, "unavailable"), (404, "not_found")}

@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import SecretStr
 
+from shared import jwks as jwks_file
 from shared.auth import Authenticator, Identity, Unauthenticated, token_id
+from shared.errors import Misconfigured
 from tests.support.cost import cost_s
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes!"
@@ -140,6 +142,75 @@ def test_a_key_of_the_jwks_file_verifies(
     assert Authenticator(None, file).session(f"Bearer {token}").identity == ASKER
 
 
+def public(key: Any, algorithm: str, **more: object) -> dict[str, Any]:
+    """As a set of keys has it."""
+    written = json.loads(jwt.get_algorithm_by_name(algorithm).to_jwk(key.public_key()))
+    return {**written, **more}
+
+
+def test_keys_that_are_not_understood_are_passed_over(tmp_path: Path) -> None:
+    ours, others = (
+        rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2)
+    )
+    curve = ec.generate_private_key(ec.SECP384R1())
+    file = tmp_path / "jwks.json"
+    strange = [
+        {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+        {"kty": "oct", "k": "c2VjcmV0"},
+        {"kty": ["RSA"]},
+        {"kty": "RSA", "e": "AQAB"},
+        {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
+        "a key",
+        public(others, "RS256", use="enc"),
+        public(others, "RS256", alg="RSA-OAEP"),
+        json.loads(jwt.get_algorithm_by_name("RS256").to_jwk(others)),
+        public(curve, "ES384"),
+    ]
+    file.write_text(json.dumps({"keys": [*strange, public(ours, "RS256", use="sig")]}))
+
+    authenticator = Authenticator(None, file)
+
+    assert authenticator.session(bearer(ours, "RS256")).identity == Identity(7001, 11, False)
+    with pytest.raises(Unauthenticated):
+        authenticator.session(bearer(others, "RS256"))
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "{", "[]", '{"keys": {}}', '{"keys": []}', '{"keys": [{"kty": "oct"}]}']
+)
+def test_a_file_without_a_key_of_use_is_refused_in_a_sentence(
+    tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "jwks.json"
+    if content is not None:
+        file.write_text(content)
+
+    with pytest.raises(Misconfigured, match=r"^JWT_JWKS_FILE, .*jwks\.json: "):
+        Authenticator(None, file)
+
+
+def test_a_jwks_file_that_changes_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(jwks_file, "LOOK_S", 0.0)
+    old, new = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps({"keys": [public(old, "RS256")]}))
+    authenticator = Authenticator(None, file)
+    token = bearer(old, "RS256")
+    assert authenticator.session(token).identity == Identity(7001, 11, False)
+
+    file.write_text("half a fi")
+    for _ in range(3):
+        assert authenticator.session(token).identity == Identity(7001, 11, False)
+    assert [record.message for record in caplog.records] == ["jwks_refused"]
+
+    file.write_text(json.dumps({"keys": [public(new, "RS256")]}))
+    assert authenticator.session(bearer(new, "RS256")).identity == Identity(7001, 11, False)
+    with pytest.raises(Unauthenticated):
+        authenticator.session(token)
+
+
 def test_a_token_that_does_not_name_its_key_may_be_by_any_of_its_kind(tmp_path: Path) -> None:
     private = [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(3)]
     kind = jwt.get_algorithm_by_name("RS256")
@@ -193,7 +264,7 @@ def test_a_public_key_never_verifies_as_a_secret(jwks: tuple[Path, dict[str, Any
 
 @pytest.mark.parametrize("secret", [None, SecretStr("")])
 def test_a_service_without_any_key_does_not_start(secret: SecretStr | None) -> None:
-    with pytest.raises(ValueError, match="JWT_SECRET"):
+    with pytest.raises(Misconfigured, match="JWT_SECRET"):
         Authenticator(secret, None)
 
 

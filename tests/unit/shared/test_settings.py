@@ -1,5 +1,12 @@
 """What of the environment is refused, and what is never said of it."""
 
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -27,7 +34,6 @@ def test_a_password_that_would_be_taken_for_something_else_is_refused_unsaid(
         "postgresql://u:p%2Fw@db:5432/x",
         "postgresql://u:p@one:5432,two:5433/x",
         "postgresql:///x?host=/run/postgresql",
-        "redis://cache",
     ],
 )
 def test_other_urls_are_the_drivers_to_read(url: str) -> None:
@@ -46,3 +52,39 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
     assert found.database_url.get_secret_value() == "postgresql://u@db/x"
     given = found.model_dump(exclude={"database_url"})
     assert given == {name: fields[name].default for name in given}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PORT", "abc"),
+        ("LOG_LEVEL", "debug"),
+        ("JWT_SECRET", ""),
+        ("REDIS_URL", "nonsense"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "x:xx"),
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", "mysql://db/x"),
+        ("DATABASE_URL", "postgresql://db/x?sslmode=foo"),
+        ("PORT", "taken"),
+    ],
+)
+def test_what_cannot_work_is_told_in_a_sentence(variable: str, value: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        given = str(taken.getsockname()[1]) if value == "taken" else value
+        ended = subprocess.run(
+            [sys.executable, "-m", "services.query"],
+            cwd=Path(__file__).parents[3],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOST": "127.0.0.1",
+                "JWT_SECRET": "x" * 40,
+                variable: given,
+            },
+            capture_output=True,
+            check=False,
+        )
+
+    [line] = ended.stderr.splitlines()
+    told = json.loads(line)
+    assert (ended.returncode, told["message"]) == (78, "misconfigured")
+    assert variable in told["reason"]
