@@ -44,7 +44,7 @@ class Refused(Exception):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def storable(text: str) -> str:
+def cleaned(text: str) -> str:
     """What a request said, as Postgres takes it: no NUL, and a question mark for what is no
     character (bytes of a header that are not UTF-8 arrive as halves of surrogate pairs).
     """

@@ -17,7 +17,7 @@ LONGEST_NAME = 255
 LONGEST_TEXT = 1_000
 
 
-def storable(text: str) -> str:
+def free_of_nul(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not contain the character U+0000")
     return text
@@ -29,7 +29,7 @@ def _nameable(name: str) -> str:
     return name.strip()
 
 
-Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(storable)]
+Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(free_of_nul)]
 
 
 class WantedOrganization(Json):
@@ -38,7 +38,7 @@ class WantedOrganization(Json):
     name: Annotated[
         str,
         Field(max_length=LONGEST_NAME),
-        AfterValidator(storable),
+        AfterValidator(free_of_nul),
         AfterValidator(_nameable),
     ]
     industry: Text | None = None

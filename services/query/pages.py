@@ -20,7 +20,7 @@ from services.query.live import arrivals
 from services.query.parts import Parts
 from services.query.reading import Read
 from services.query.sampler import Sample
-from services.query.statuses import Place, TellStatus
+from services.query.statuses import StatusKey, TellStatus
 from shared import db, origins, ready
 from shared.errors import Unavailable
 from shared.observability import PAGE_READS, PAGES, STALE_PAGES
@@ -91,7 +91,7 @@ def cached(
         status, is_stale = served.status, parts.watch.away or served.origin is Origin.STALE
         if tell_status is not None and not served.is_told:
             try:
-                status = await _status(parts, Place(user.company_id, tell_status), served)
+                status = await _status(parts, StatusKey(user.company_id, tell_status), served)
             except Unavailable:
                 is_stale = True
         counted[Origin.STALE if is_stale else served.origin].inc()
@@ -105,16 +105,16 @@ def cached(
     return page
 
 
-async def _status(parts: Parts, place: Place, served: Served) -> bytes:
+async def _status(parts: Parts, key: StatusKey, served: Served) -> bytes:
     """What is told of the company now; where there is no room to look, as far as it is known.
 
     Raises:
         Unavailable: Postgres is away.
     """
     try:
-        return await parts.statuses.now(place, served.status_tag, parts.snapshot)
+        return await parts.statuses.now(key, served.status_tag, parts.snapshot)
     except Refused:
-        return parts.statuses.last(place, since=served.kept_at) or served.status
+        return parts.statuses.last(key, since=served.kept_at) or served.status
 
 
 def user_of(request: web.Request) -> User:

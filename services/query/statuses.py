@@ -22,7 +22,7 @@ TellStatus = Callable[[asyncpg.Record | None], dict[str, Any]]
 """How a kind of page tells of the company's synchronisation."""
 
 
-class Place(NamedTuple):
+class StatusKey(NamedTuple):
     """A company, and a kind of page that tells of it."""
 
     company_id: int
@@ -44,42 +44,42 @@ Snapshot = Callable[[], AbstractAsyncContextManager[Connection]]
 
 class Statuses:
     def __init__(self) -> None:
-        self._told: dict[Place, Told] = {}
-        self._flights = Flights[tuple[Place, bytes | None, int], bytes]()
-        self._begun = Counter[Place]()
-        self._turns = defaultdict[Place, asyncio.Lock](asyncio.Lock)
+        self._told: dict[StatusKey, Told] = {}
+        self._flights = Flights[tuple[StatusKey, bytes | None, int], bytes]()
+        self._begun = Counter[StatusKey]()
+        self._turns = defaultdict[StatusKey, asyncio.Lock](asyncio.Lock)
 
-    async def now(self, place: Place, tag: bytes | None, snapshot: Snapshot) -> bytes:
+    async def now(self, key: StatusKey, tag: bytes | None, snapshot: Snapshot) -> bytes:
         """As it is under the clean generation that `tag` names, or now, where none is.
 
         Raises:
             Unavailable: Postgres is away.
             Refused: there is no room for the read.
         """
-        held = self._held(place, tag)
+        held = self._held(key, tag)
         if held is not None:
             return held
-        flight = (place, tag, self._begun[place])
-        return await self._flights.join(flight, lambda: self._read(place, tag, snapshot))
+        flight = (key, tag, self._begun[key])
+        return await self._flights.join(flight, lambda: self._read(key, tag, snapshot))
 
-    def last(self, place: Place, *, since: float) -> bytes | None:
+    def last(self, key: StatusKey, *, since: float) -> bytes | None:
         """As it was told last, if that was read after this second."""
-        told = self._told.get(place)
+        told = self._told.get(key)
         return told.status if told is not None and told.read_at > since else None
 
-    def _held(self, place: Place, tag: bytes | None) -> bytes | None:
-        told = self._told.get(place)
+    def _held(self, key: StatusKey, tag: bytes | None) -> bytes | None:
+        told = self._told.get(key)
         return told.status if told is not None and tag is not None and told.tag == tag else None
 
-    async def _read(self, place: Place, tag: bytes | None, snapshot: Snapshot) -> bytes:
-        async with self._turns[place]:
-            held = self._held(place, tag)
+    async def _read(self, key: StatusKey, tag: bytes | None, snapshot: Snapshot) -> bytes:
+        async with self._turns[key]:
+            held = self._held(key, tag)
             if held is not None:
                 return held
             async with snapshot() as conn:
-                self._begun[place] += 1
+                self._begun[key] += 1
                 began = time.monotonic()
-                row = await store.sync_status(conn, place.company_id)
-            status = reading.told_status(place.tell(row))
-            self._told[place] = Told(tag, status, began)
+                row = await store.sync_status(conn, key.company_id)
+            status = reading.told_status(key.tell(row))
+            self._told[key] = Told(tag, status, began)
         return status

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from services.orgs import answers, grouping, moments
-from services.orgs.answers import OrganizationAnswer, storable
+from services.orgs.answers import OrganizationAnswer, free_of_nul
 from services.orgs.grouping import Record
 from services.orgs.judging.review_store import Review
 from services.orgs.judging.saying import Merged
@@ -93,9 +93,9 @@ class MergeWanted(Json):
     winner_id: UUID
     loser_id: UUID
     dry_run: bool = False
-    reason: Annotated[str, Field(max_length=LONGEST_REASON), AfterValidator(storable)] | None = (
-        None
-    )
+    reason: (
+        Annotated[str, Field(max_length=LONGEST_REASON), AfterValidator(free_of_nul)] | None
+    ) = None
 
 
 class FieldAnswer(Json):

@@ -12,7 +12,7 @@ import asyncpg
 
 from services.query.batch import User
 from services.query.request import Filters
-from services.query.searching.lookup_store import Place
+from services.query.searching.lookup_store import ListKey
 from shared.db import Connection, array
 
 # $5, $6: bounds of the score; $7: on which side of the campaign, null for both.
@@ -132,7 +132,7 @@ class Hit(NamedTuple):
     """Sorts as hits are shown."""
 
     rank: int
-    place: Place
+    place: ListKey
 
 
 class Filtered(NamedTuple):
@@ -146,13 +146,13 @@ def filtered(filters: Filters) -> Filtered:
     return Filtered(*filters.scores, filters.in_campaign)
 
 
-def passes(place: Place, filters: Filters) -> bool:
+def passes(place: ListKey, filters: Filters) -> bool:
     low, high = filters.scores
     return low <= place.score <= high and filters.in_campaign is not place.not_in_campaign
 
 
-def _place(row: asyncpg.Record) -> Place:
-    return Place(
+def _place(row: asyncpg.Record) -> ListKey:
+    return ListKey(
         row["not_in_campaign"],
         row["score"],
         row["contacted_key"],
@@ -180,7 +180,7 @@ async def ranked(
 
 async def placed(
     conn: Connection, user: User, slots: Sequence[int], filters: Filters, most: int
-) -> list[Place]:
+) -> list[ListKey]:
     """The first of some slots."""
     found = await conn.fetch(PLACED, *user, array(slots), *filtered(filters), most)
     return [_place(row) for row in found]
@@ -188,7 +188,7 @@ async def placed(
 
 async def walked(
     conn: Connection, user: User, packed: bytes, filters: Filters, rows: int
-) -> list[Place]:
+) -> list[ListKey]:
     """Those of the slots that are among so many rows of the list."""
     found = await conn.fetch(WALKED, *user, packed, *filters.scores, filters.in_campaign, rows)
     return sorted(_place(row) for row in found)
@@ -196,7 +196,7 @@ async def walked(
 
 async def scanned(
     conn: Connection, user: User, packed: bytes, filters: Filters, most: int
-) -> list[Place]:
+) -> list[ListKey]:
     found = await conn.fetch(SCANNED, *user, packed, *filtered(filters), most)
     return [_place(row) for row in found]
 

@@ -155,8 +155,8 @@ class Wanted(NamedTuple):
     last: int
 
 
-class Place(NamedTuple):
-    """The order of the list."""
+class ListKey(NamedTuple):
+    """Of a contact; sorts as the list does."""
 
     not_in_campaign: bool
     score: int
@@ -172,7 +172,7 @@ class Pending(NamedTuple):
     slot: int | None
     document: Document | None
     organization_name: str | None
-    place: Place | None
+    place: ListKey | None
 
 
 async def state(conn: Connection, user: User, most: Most) -> State | None:
@@ -246,7 +246,7 @@ def _pending(row: asyncpg.Record) -> Pending:
     if not row["listed"]:
         return Pending(row["contact_id"], row["slot"], None, None, None)
     document = Document(row["name"], row["email"], row["phone"], row["organization_id"])
-    place = Place(
+    place = ListKey(
         row["not_in_campaign"],
         row["score"],
         row["contacted_key"],

@@ -17,7 +17,7 @@ from services.query.searching import bits, hits_store
 from services.query.searching.bits import EMPTY, Bits
 from services.query.searching.buckets import Buckets, wanted
 from services.query.searching.hits_store import Hit
-from services.query.searching.lookup_store import Place
+from services.query.searching.lookup_store import ListKey
 from services.query.searching.ranking import Class
 from shared.db import Connection
 
@@ -70,7 +70,7 @@ class Picker:
             ranks += [each.rank] * len(found)
         return await hits_store.ranked(self.conn, self.user, (slots, ranks), self.filters, most)
 
-    async def _of_class(self, slots: Bits, most: int) -> Sequence[Place]:
+    async def _of_class(self, slots: Bits, most: int) -> Sequence[ListKey]:
         if slots.count() > LOOKED_UP and self.buckets.is_known:
             slots = await self._first_buckets(slots, most)
         several = slots.count()

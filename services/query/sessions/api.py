@@ -23,7 +23,7 @@ from shared.access import UserKey
 from shared.auth import Session
 from shared.json_model import Json
 from shared.openapi import Endpoint
-from shared.web import Refused, answer, body, query, session, storable
+from shared.web import Refused, answer, body, cleaned, query, session
 
 ENDING = {
     403: "Only an admin ends the sessions of others",
@@ -160,7 +160,7 @@ class SessionsApi:
             row = await access_store.session(
                 conn,
                 User(who.company_id, who.user_id),
-                storable(token_id),
+                cleaned(token_id),
                 of_anyone=who.is_admin,
             )
         if row is None:

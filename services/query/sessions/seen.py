@@ -26,7 +26,7 @@ from shared import access, db, lifecycle
 from shared.access import Denials, Revoked, UserKey
 from shared.auth import Session, Unauthenticated
 from shared.errors import Poison, Unavailable
-from shared.web import AUTHENTICATOR, storable
+from shared.web import AUTHENTICATOR, cleaned
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ class Sessions:
             who.company_id,
             who.user_id,
             session.token_id,
-            storable(agent)[:AGENT_CHARS],
+            cleaned(agent)[:AGENT_CHARS],
             before.first_seen_at if before is not None else now,
             now,
             access.instant(session.issued_at),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.query.statuses import Place, Statuses
+from services.query.statuses import Statuses, StatusKey
 from shared.errors import Unavailable
 from tests.support.waiting import until
 
@@ -37,7 +37,7 @@ def tell(row: Any) -> dict[str, Any]:
     return {"read": row}
 
 
-PLACE = Place(1, tell)
+KEY = StatusKey(1, tell)
 
 
 def told(number: int) -> bytes:
@@ -55,7 +55,7 @@ async def ask(
     statuses: Statuses, store: Store, tag: bytes | None, *, times: int
 ) -> tuple[bytes, ...]:
     async with asyncio.TaskGroup() as group:
-        asked = [group.create_task(statuses.now(PLACE, tag, store.snapshot)) for _ in range(times)]
+        asked = [group.create_task(statuses.now(KEY, tag, store.snapshot)) for _ in range(times)]
     return tuple(task.result() for task in asked)
 
 
@@ -98,12 +98,12 @@ async def test_what_was_read_holds_until_the_generation_moves_on() -> None:
 async def test_what_was_told_last_is_known_to_whoever_knows_nothing_later() -> None:
     statuses, store = Statuses(), Store()
     store.may_answer.set()
-    assert statuses.last(PLACE, since=0.0) is None
+    assert statuses.last(KEY, since=0.0) is None
 
     await ask(statuses, store, None, times=1)
 
-    assert statuses.last(PLACE, since=0.0) == told(1)
-    assert statuses.last(PLACE, since=float("inf")) is None
+    assert statuses.last(KEY, since=0.0) == told(1)
+    assert statuses.last(KEY, since=float("inf")) is None
 
 
 async def test_a_read_that_fails_fails_for_all_who_wait_and_for_none_after() -> None:
