@@ -8,7 +8,8 @@ from services.orgs import answers, details
 from services.orgs.answers import MatchedOrganization, WantedOrganization
 from services.orgs.details_answers import OrganizationDetails
 from services.orgs.finding import Finder
-from services.orgs.judging import api as judging_api
+from services.orgs.judging.api import JudgingApi
+from services.orgs.judging.saying import Judge
 from shared import db
 from shared.kafka.publisher import Publisher
 from shared.openapi import Endpoint, UuidParameter
@@ -33,7 +34,7 @@ def endpoints(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
         return answer(found.model_dump(by_alias=True))
 
     return (
-        *judging_api.endpoints(pool, publisher),
+        *JudgingApi(pool, Judge(pool, publisher)).endpoints(),
         Endpoint(
             "POST",
             "/api/organizations",

@@ -1,6 +1,7 @@
 """The endpoints of reviews and merges. Any user of a company may decide; who did is kept."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -18,7 +19,6 @@ from services.orgs.judging.answers import (
 )
 from services.orgs.judging.saying import Judge, Undone
 from shared import db
-from shared.kafka.publisher import Publisher
 from shared.openapi import Endpoint, UuidParameter
 from shared.web import answer, body, identity, path_uuid, query
 
@@ -26,6 +26,7 @@ _FAILURES = {
     400: "What was sent is not as described",
     503: "A dependency is away; asking again is safe",
 }
+NOT_MERGED = "They are one already, too many records to name, or one changed meanwhile"
 APART = "They are apart again."
 ASKED_AGAIN = "It is asked again whether it is what it was."
 TOGETHER = (
@@ -35,23 +36,81 @@ TOGETHER = (
 GONE = "Nothing is left to part: what was merged, or what it went into, has been deleted since."
 
 
-def endpoints(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
-    return (*_reviews(pool, publisher), *_merges(pool, publisher))
+@dataclass(frozen=True, slots=True)
+class JudgingApi:
+    pool: db.Pool
+    judge: Judge
 
+    def endpoints(self) -> Sequence[Endpoint]:
+        return (
+            Endpoint(
+                "GET",
+                "/api/organizations/reviews",
+                self.list_organization_reviews,
+                "Organizations that may be one, the likeliest first",
+                {200: ReviewPage, **_FAILURES},
+                query=paging.PageQuery,
+            ),
+            Endpoint(
+                "POST",
+                "/api/organizations/reviews/{id}",
+                self.decide_organization_review,
+                "Answer a question: merge them, or say that they are not the same",
+                {
+                    200: DecisionAnswer,
+                    **_FAILURES,
+                    404: "There is no such question, or no longer",
+                    409: "It has been decided already, or one of them changed meanwhile",
+                },
+                body=ReviewDecision,
+                path_parameters={"id": UuidParameter("the question's UUID")},
+            ),
+            Endpoint(
+                "GET",
+                "/api/organizations/merges",
+                self.list_organization_merges,
+                "What users merged, the newest first",
+                {200: MergePage, **_FAILURES},
+                query=paging.PageQuery,
+            ),
+            Endpoint(
+                "POST",
+                "/api/organizations/merges",
+                self.merge_organizations,
+                "Merge two organizations, or show what that would do",
+                {
+                    200: MergeAnswer,
+                    **_FAILURES,
+                    404: "The company has no such organization",
+                    409: NOT_MERGED,
+                },
+                body=MergeWanted,
+            ),
+            Endpoint(
+                "POST",
+                "/api/organizations/merges/{id}/undo",
+                self.undo_organization_merge,
+                "Take a merge back",
+                {
+                    200: UndoAnswer,
+                    **_FAILURES,
+                    404: "The company has no such merge",
+                    409: "It is undone already",
+                },
+                path_parameters={"id": UuidParameter("the merge's UUID")},
+            ),
+        )
 
-def _reviews(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
-    judge = Judge(pool, publisher)
-
-    async def list_organization_reviews(request: web.Request) -> web.Response:
-        asker = identity(request)
-        page = await reviewing.reviews(pool, asker.company_id, query(request, paging.PageQuery))
+    async def list_organization_reviews(self, request: web.Request) -> web.Response:
+        asker, asked = identity(request), query(request, paging.PageQuery)
+        page = await reviewing.reviews(self.pool, asker.company_id, asked)
         return answer(page.model_dump(by_alias=True))
 
-    async def decide_organization_review(request: web.Request) -> web.Response:
+    async def decide_organization_review(self, request: web.Request) -> web.Response:
         asker = identity(request)
         wanted = await body(request, ReviewDecision)
         review_id = path_uuid(request)
-        done = await judge.decide(asker, review_id, wanted.decision)
+        done = await self.judge.decide(asker, review_id, wanted.decision)
         shown = answers.organization(done.survivor or done.sides.winner)
         decided = DecisionAnswer(
             id=review_id,
@@ -62,52 +121,15 @@ def _reviews(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
         )
         return answer(decided.model_dump(by_alias=True))
 
-    return (
-        Endpoint(
-            "GET",
-            "/api/organizations/reviews",
-            list_organization_reviews,
-            "Organizations that may be one, the likeliest first",
-            {200: ReviewPage, **_FAILURES},
-            query=paging.PageQuery,
-        ),
-        Endpoint(
-            "POST",
-            "/api/organizations/reviews/{id}",
-            decide_organization_review,
-            "Answer a question: merge them, or say that they are not the same",
-            {
-                200: DecisionAnswer,
-                **_FAILURES,
-                404: "There is no such question, or no longer",
-                409: "It has been decided already, or one of them changed meanwhile",
-            },
-            body=ReviewDecision,
-            path_parameters={"id": UuidParameter("the question's UUID")},
-        ),
-    )
-
-
-def _what_came_of(undone: Undone) -> str:
-    if undone.verdict.is_about_one:
-        return ASKED_AGAIN
-    if not all(undone.sides):
-        return GONE
-    return TOGETHER if len(undone.homes) == 1 else APART
-
-
-def _merges(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
-    judge = Judge(pool, publisher)
-
-    async def list_organization_merges(request: web.Request) -> web.Response:
-        asker = identity(request)
-        page = await reviewing.merges(pool, asker.company_id, query(request, paging.PageQuery))
+    async def list_organization_merges(self, request: web.Request) -> web.Response:
+        asker, asked = identity(request), query(request, paging.PageQuery)
+        page = await reviewing.merges(self.pool, asker.company_id, asked)
         return answer(page.model_dump(by_alias=True))
 
-    async def merge_organizations(request: web.Request) -> web.Response:
+    async def merge_organizations(self, request: web.Request) -> web.Response:
         asker = identity(request)
         wanted = await body(request, MergeWanted)
-        done = await judge.merge(
+        done = await self.judge.merge(
             asker,
             wanted.winner_id,
             wanted.loser_id,
@@ -116,8 +138,8 @@ def _merges(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
         )
         return answer(shape.merged(done).model_dump(by_alias=True))
 
-    async def undo_organization_merge(request: web.Request) -> web.Response:
-        undone = await judge.undo(identity(request), path_uuid(request))
+    async def undo_organization_merge(self, request: web.Request) -> web.Response:
+        undone = await self.judge.undo(identity(request), path_uuid(request))
         reason = _what_came_of(undone)
         told = UndoAnswer(
             id=shape.plain(undone.verdict.verdict_id),
@@ -127,39 +149,10 @@ def _merges(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
         )
         return answer(told.model_dump(by_alias=True))
 
-    return (
-        Endpoint(
-            "GET",
-            "/api/organizations/merges",
-            list_organization_merges,
-            "What users merged, the newest first",
-            {200: MergePage, **_FAILURES},
-            query=paging.PageQuery,
-        ),
-        Endpoint(
-            "POST",
-            "/api/organizations/merges",
-            merge_organizations,
-            "Merge two organizations, or show what that would do",
-            {
-                200: MergeAnswer,
-                **_FAILURES,
-                404: "The company has no such organization",
-                409: "They are one already, too many records to name, or one changed meanwhile",
-            },
-            body=MergeWanted,
-        ),
-        Endpoint(
-            "POST",
-            "/api/organizations/merges/{id}/undo",
-            undo_organization_merge,
-            "Take a merge back",
-            {
-                200: UndoAnswer,
-                **_FAILURES,
-                404: "The company has no such merge",
-                409: "It is undone already",
-            },
-            path_parameters={"id": UuidParameter("the merge's UUID")},
-        ),
-    )
+
+def _what_came_of(undone: Undone) -> str:
+    if undone.verdict.is_about_one:
+        return ASKED_AGAIN
+    if not all(undone.sides):
+        return GONE
+    return TOGETHER if len(undone.homes) == 1 else APART
