@@ -23,7 +23,16 @@ from shared.auth import Authenticator
 from shared.errors import Misconfigured, Unavailable
 from shared.observability import HTTP_REQUESTS, HTTP_SECONDS
 from shared.openapi import Endpoint, Handler
-from shared.web import AUTHENTICATOR, RETRY_AFTER_S, Refused, answer, raw, refusal, refused
+from shared.web import (
+    AUTHENTICATOR,
+    RETRY_AFTER_S,
+    Refused,
+    answer,
+    raw,
+    refusal,
+    refused,
+    without_parameters,
+)
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +131,10 @@ def application(
     if authenticator is not None:
         app[AUTHENTICATOR] = authenticator
     for endpoint in endpoints:
-        handler = faced(endpoint.handler, endpoint.path)
-        app.router.add_route(endpoint.method, endpoint.path, handler)
+        handler = endpoint.handler
+        if endpoint.auth == "bearer" and endpoint.query is None:
+            handler = without_parameters(handler)
+        app.router.add_route(endpoint.method, endpoint.path, faced(handler, endpoint.path))
     for path, page in pages.items():
         _add_get(app, path, page)
     _add_probes(app, pings)

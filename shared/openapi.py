@@ -29,6 +29,9 @@ SECURITY = {
     "basic": {"type": "http", "scheme": "basic"},
 }
 
+STRICT = {400: "A parameter is not known, or not as described"}
+"""What everybody may be told who sends one."""
+
 READING = {
     408: "The body did not arrive in time",
     413: "The body is larger than this service takes",
@@ -110,7 +113,7 @@ def _models(endpoints: Sequence[Endpoint]) -> set[type[BaseModel]]:
 
 def _operation(endpoint: Endpoint, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     answers = {
-        **(UNSIGNED if endpoint.auth == "bearer" else {}),
+        **({**STRICT, **UNSIGNED} if endpoint.auth == "bearer" else {}),
         **(READING if endpoint.body is not None else {}),
         **endpoint.answers,
     }

@@ -2,7 +2,9 @@
 
 Rule 1: every answer of ours is JSON: `{"success": true, "data": …}` or
         `{"success": false, "error": "a sentence", "code": "snake_case"}` with the right status.
-Rule 2: an outage is 503 with Retry-After, a refusal is 4xx with a sentence; only bugs are 500.
+Rule 2: what is sent is taken as it is documented or not at all: a name that is not known, one
+        that is given twice and a number that is not written in digits are refused.
+Rule 3: an outage is 503 with Retry-After, a refusal is 4xx with a sentence; only bugs are 500.
 """
 
 import asyncio
@@ -17,6 +19,8 @@ from pydantic import BaseModel, ValidationError
 from shared import encodings
 from shared.auth import Authenticator, Identity, Session, Unauthenticated
 from shared.errors import Unavailable
+from shared.json_model import Json
+from shared.openapi import Handler
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +35,10 @@ NO_SUCH_ADDRESS = "no_such_address"
 METHOD_NOT_ALLOWED = "method_not_allowed"
 NOT_SERVED = frozenset({NO_SUCH_ADDRESS, METHOD_NOT_ALLOWED})
 """Codes by which a service says that it has no such endpoint: nothing of what was asked for."""
+
+
+class Nothing(Json):
+    """Of an endpoint without parameters."""
 
 
 class Refused(Exception):
@@ -91,10 +99,35 @@ def query(request: web.Request, model: type[ModelT]) -> ModelT:
     Raises:
         Refused: 400, with a sentence that names the parameter.
     """
+    given = _parameters(request)
     try:
-        return model.model_validate(dict(request.query))
+        return model.model_validate(given, by_alias=True, by_name=False)
     except ValidationError as error:
         raise Refused(400, "bad_request", _sentence(error)) from error
+
+
+def _parameters(request: web.Request) -> dict[str, str]:
+    """Raises:
+    Refused: 400, one is there twice, and which is meant is anybody's guess.
+    """
+    found: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name in found:
+            raise Refused(400, "bad_request", f"'{name}' is given more than once.")
+        found[name] = value
+    return found
+
+
+def without_parameters(handler: Handler) -> Handler:
+    """The handler of an endpoint for users that has none."""
+
+    async def without(request: web.Request) -> web.StreamResponse:
+        if request.rel_url.raw_query_string:
+            identity(request)  # who may not ask learns nothing about what may be asked
+            query(request, Nothing)
+        return await handler(request)
+
+    return without
 
 
 def path_uuid(request: web.Request, name: str = "id") -> UUID:
@@ -153,7 +186,7 @@ async def body(request: web.Request, model: type[ModelT]) -> ModelT:
     except (web.RequestPayloadError, ConnectionResetError, encodings.Undecodable) as error:
         raise Refused(400, "bad_request", "The body is not what its headers say.") from error
     try:
-        return model.model_validate_json(content)
+        return model.model_validate_json(content, by_alias=True, by_name=False)
     except ValidationError as error:
         raise Refused(400, "bad_request", _sentence(error)) from error
 

@@ -2,12 +2,12 @@
 
 from pydantic import Field
 
-from shared.json_model import Json
+from shared.json_model import Json, Whole
 
 
 class PageQuery(Json):
-    page: int = Field(1, ge=1, le=1_000_000)
-    limit: int = Field(20, ge=1, le=100)
+    page: Whole = Field(1, ge=1, le=1_000_000)
+    limit: Whole = Field(20, ge=1, le=100)
 
     @property
     def offset(self) -> int:

@@ -10,7 +10,7 @@ from services.query.generation import View
 from services.query.live.assembly import Live
 from services.query.pages import user_of
 from services.query.parts import NO_ROOM, UNCHANGED, Parts
-from services.query.request import ListQuery, OrganizationsQuery
+from services.query.request import ContactQuery, ListQuery, OrganizationsQuery
 from services.query.searching import endpoints as search
 from services.query.stats import StatsQuery, StatsRequest
 from shared import app as shared_app
@@ -54,10 +54,11 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             "One contact of the user's; an admin reads any contact of the company",
             {
                 200: answers.Contact,
-                400: "The id is not a UUID",
+                400: "The id is not a UUID, or a parameter is not known or out of bounds",
                 404: "The user has no such contact",
                 **NO_ROOM,
             },
+            query=ContactQuery,
             path_parameters={"id": UuidParameter("the contact's id")},
         ),
         Endpoint(
@@ -101,6 +102,7 @@ def _contact(parts: Parts) -> Handler:
     async def contact(request: web.Request) -> web.Response:
         user = user_of(request)
         contact_id = path_uuid(request)
+        query(request, ContactQuery)
         is_admin = identity(request).is_admin
         async with parts.snapshot(user) as conn:
             found = await reading.contact(conn, user, contact_id, of_anyone=is_admin)

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from services.query import cursor
 from services.query.cursor import Key, OrganizationKey
 from shared import positions
-from shared.json_model import Json
+from shared.json_model import Json, Whole
 
 LIMIT = 20
 MOST = 500
@@ -29,9 +29,10 @@ WARMNESS: dict[str | None, tuple[int, int]] = {
 }
 
 PageNumber = Annotated[
-    int, Field(ge=1, le=LAST_PAGE, description="1 is the first; passed over where cursor is given")
+    Whole,
+    Field(ge=1, le=LAST_PAGE, description="1 is the first; passed over where cursor is given"),
 ]
-Limit = Annotated[int, Field(ge=1, le=MOST, description="rows on a page")]
+Limit = Annotated[Whole, Field(ge=1, le=MOST, description="rows on a page")]
 
 
 GivenT = TypeVar("GivenT")
@@ -88,10 +89,16 @@ After = Annotated[
     str | None,
     Field(
         max_length=positions.MOST_CHARS,
-        description="token of a write: waits until the page shows it, 2 seconds at most; "
-        "performance.after then says shown or pending",
+        description="token of a write: waits until the answer shows it, 2 seconds at most; the "
+        "header X-After, and performance.after of a page, then say shown or pending",
     ),
 ]
+
+
+class ContactQuery(Json):
+    """The parameters of `GET /api/contacts/{id}`."""
+
+    after: After = None
 
 
 class ListQuery(Json):

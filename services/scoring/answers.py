@@ -14,7 +14,7 @@ from services.scoring.signals import Signals
 from services.scoring.weights import Weights
 from shared import ids
 from shared.events import BIGINT_MAX
-from shared.json_model import Json
+from shared.json_model import Json, Whole
 
 
 class ScoreComponent(Json):
@@ -73,8 +73,8 @@ class ScoreHistory(Json):
 
 
 class HistoryQuery(Json):
-    limit: int = Field(50, ge=1, le=500, description="changes at most")
-    cursor: int | None = Field(
+    limit: Whole = Field(50, ge=1, le=500, description="changes at most")
+    cursor: Whole | None = Field(
         None, ge=0, le=BIGINT_MAX, description="`nextCursor` of the page before"
     )
 

@@ -14,7 +14,7 @@ from services.scoring.rescoring_store import Progress
 from services.scoring.weight_table import WeightTable
 from services.scoring.weights import Rates
 from shared import ids
-from shared.json_model import Json
+from shared.json_model import Json, Whole
 
 REASON_CHARS = 500
 
@@ -39,8 +39,8 @@ class WantedHow(Json):
 
 
 class WeightsHistoryQuery(Json):
-    limit: int = Field(50, ge=1, le=500, description="decisions at most")
-    before: int | None = Field(None, ge=1, le=2**31 - 1, description="only versions below this")
+    limit: Whole = Field(50, ge=1, le=500, description="decisions at most")
+    before: Whole | None = Field(None, ge=1, le=2**31 - 1, description="only versions below this")
 
 
 class Decision(Json):

@@ -443,6 +443,7 @@ async def test_a_body_that_cannot_be_is_refused_before_anything_is_done(
     [
         ("PATCH", f"/api/contacts/{UUID(int=1)}", {"addedToCampaign": "no"}, "addedToCampaign"),
         ("PATCH", f"/api/contacts/{UUID(int=1)}", {"addedToCampaign": 1}, "addedToCampaign"),
+        ("PATCH", f"/api/contacts/{UUID(int=1)}", {"added_to_campaign": True}, "addedToCampaign"),
         ("POST", "/api/campaign", {"contactIds": [], "addedToCampaign": True}, "contactIds"),
         ("POST", "/api/activities", {**A_CALL, "dueDate": 1_700_000_000}, "dueDate"),
         ("POST", "/api/activities", {**A_CALL, "dueDate": "soon"}, "dueDate"),

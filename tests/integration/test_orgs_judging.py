@@ -677,6 +677,8 @@ NOBODY, NOBODY_ELSE = UUID(int=1), UUID(int=2)
         ("/merges", {"winnerId": "x", "loserId": "y"}, 400),
         ("/merges", {"winnerId": str(NOBODY), "loserId": str(NOBODY_ELSE)}, 404),
         ("/merges", {"winnerId": org_id(1), "loserId": org_id(1)}, 409),
+        ("/merges", {"winnerId": org_id(1), "loserId": org_id(1), "dryRun": "yes"}, 400),
+        ("/merges?dryRun=true", {"winnerId": org_id(1), "loserId": org_id(1)}, 400),
         (f"/merges/{NOBODY}/undo", {}, 404),
         ("/merges/x/undo", {}, 400),
         (f"/reviews/{NOBODY}", {"decision": "merge"}, 404),

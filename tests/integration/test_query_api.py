@@ -195,11 +195,18 @@ async def test_a_hit_is_the_same_over_every_kind_of_connection(door: Door) -> No
         "/api/my-500?organizationId=7",
         "/api/my-500?inCampaign=perhaps",
         "/api/my-500?cursor=abc",
+        "/api/my-500?in_campaign=true",
+        "/api/my-500?limit=1_0",
+        "/api/my-500?limit=3&limit=abc",
+        "/api/my-500?limit=3&limit=3",
+        "/api/my-500/search?q=a&limit=1_0",
+        "/api/my-500/suggest?q=a&limit=1_0",
         "/api/my-500?order=name",
         "/api/organizations?limit=0",
         "/api/organizations?cursor=abc",
         "/api/stats?week=1",
         "/api/contacts/not-a-uuid",
+        f"/api/contacts/{facts.contact_id(1)}?x=1",
     ],
 )
 async def test_a_bad_parameter_is_refused_with_a_sentence(door: Door, path: str) -> None:

@@ -207,7 +207,9 @@ async def test_an_admin_who_ends_a_session_of_the_same_name_as_anothers_ends_the
         assert [await status(client, one.url) for client in colleagues] == [200, 200]
 
 
-@pytest.mark.parametrize("sent", [{"jti": ""}, {"userId": -1}, {"surprise": 1}, {"userId": "x"}])
+@pytest.mark.parametrize(
+    "sent", [{"jti": ""}, {"userId": -1}, {"surprise": 1}, {"userId": "x"}, {"user_id": 9}]
+)
 async def test_what_cannot_be_meant_is_refused(stage: Stage, sent: dict[str, Any]) -> None:
     async with stage.instance() as one:
         code, answer = await ask(

@@ -29,7 +29,7 @@ from shared.settings import Settings
 from tests.support import query_facts as facts
 from tests.support.cluster import token
 from tests.support.infra import Infra, on_database
-from tests.support.live import STREAM, Client
+from tests.support.live import STREAM, Client, read_events
 from tests.support.query_facts import COMPANY
 from tests.support.query_stage import Stage, staged
 from tests.support.waiting import until
@@ -205,6 +205,26 @@ async def test_a_place_that_is_too_old_or_from_before_a_crash_leads_nowhere(stag
         other.ids.append(stale)
         async with stage.instance() as two, other.following(two.url):
             assert await first(other, 1) == ["reset"]
+
+
+async def test_who_cannot_send_the_header_goes_on_by_a_parameter_and_no_other_is_taken(
+    stage: Stage,
+) -> None:
+    client = stage.client()
+    async with stage.instance() as one, client.following(one.url):
+        await first(client, 1)
+    await stage.told(facts.person(1))
+    url = f"{STREAM}?lastEventId={client.ids[-1]}"
+
+    async with (
+        stage.instance() as two,
+        stage.http.get(two.url + url, headers=client.headers) as response,
+        stage.http.get(two.url + url + "&x=1", headers=client.headers) as refused,
+    ):
+        event = await anext(read_events(response, []))
+
+    assert event.name == "contact"
+    assert refused.status == 400
 
 
 async def test_nobody_hears_of_the_contacts_of_others(stage: Stage) -> None:

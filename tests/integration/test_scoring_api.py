@@ -184,6 +184,8 @@ async def test_nobody_sees_what_is_not_of_their_company(
         f"{CONTACT}/history?limit=0",
         f"{CONTACT}/history?limit=501",
         f"{CONTACT}/history?cursor=x",
+        f"{CONTACT}/history?cursor=1_0",
+        f"{CONTACT}?x=1",
         "%00",
     ],
 )

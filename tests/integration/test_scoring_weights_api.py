@@ -183,6 +183,7 @@ async def test_only_admins_decide(client: TestClient[Any, Any], settings: Settin
         ({"weights": {}}, "'reason': Field required."),
         ({"reason": "x"}, "'weights': Field required."),
         ({"weights": {"emial": 1}, "reason": "x"}, "'weights.emial' is not known here."),
+        ({"weights": {"job_title": 1}, "reason": "x"}, "'weights.job_title' is not known here."),
     ],
 )
 async def test_what_cannot_be_weights_is_refused_in_a_sentence(

@@ -92,7 +92,7 @@ class MergeWanted(Json):
 
     winner_id: UUID
     loser_id: UUID
-    dry_run: bool = False
+    dry_run: bool = Field(False, strict=True)
     reason: (
         Annotated[str, Field(max_length=LONGEST_REASON), AfterValidator(free_of_nul)] | None
     ) = None

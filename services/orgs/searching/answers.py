@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from services.orgs.searching import highlight as searching_highlight
 from services.orgs.searching import terms as searching_terms
 from services.orgs.searching.store import Found
-from shared.json_model import Json
+from shared.json_model import Json, Whole
 
 LONGEST_QUERY = 100
 MOST = 50
@@ -41,7 +41,7 @@ class SearchQuery(Json):
         Field(max_length=LONGEST_QUERY, description="what has been typed of a name"),
         AfterValidator(_searchable),
     ]
-    limit: int = Field(LIMIT, ge=1, le=MOST, description="most organizations in the answer")
+    limit: Whole = Field(LIMIT, ge=1, le=MOST, description="most organizations in the answer")
 
 
 class Part(Json):

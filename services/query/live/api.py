@@ -10,14 +10,16 @@ import time
 from typing import Any, Final
 
 from aiohttp import web
+from pydantic import Field
 
 from services.query.live import events as live_events
 from services.query.live.events import Place
 from services.query.live.hub import Hub
 from services.query.live.stream import Stream
+from shared.json_model import Json
 from shared.observability import STREAMS_CLOSED
 from shared.openapi import Endpoint, Events
-from shared.web import Refused, session
+from shared.web import Refused, query, session
 
 PATH: Final = "/api/my-500/stream"
 BEAT_S: Final = 15.0
@@ -30,6 +32,14 @@ HEADERS: Final = {
     "Cache-Control": "no-store, no-transform",
     "X-Accel-Buffering": "no",  # nginx and its kin pass it on as it comes
 }
+
+
+class StreamQuery(Json):
+    """The parameters of `GET /api/my-500/stream`."""
+
+    last_event_id: str | None = Field(
+        None, description="as the header Last-Event-ID, which some clients cannot send"
+    )
 
 
 def endpoint(hub: Hub) -> Endpoint:
@@ -52,12 +62,13 @@ def endpoint(hub: Hub) -> Endpoint:
             ),
             429: "The user has too many streams open",
         },
+        query=StreamQuery,
     )
 
 
 def _opened(request: web.Request, hub: Hub) -> Stream:
     """Raises:
-    Refused: 401, 429.
+    Refused: 400, 401, 429.
     """
     transport = request.transport
     stream = Stream(
@@ -73,7 +84,8 @@ def _opened(request: web.Request, hub: Hub) -> Stream:
 
 
 def _place(request: web.Request) -> Place | None:
-    return live_events.decode(request.headers.get("Last-Event-ID", ""))
+    asked = query(request, StreamQuery).last_event_id or ""
+    return live_events.decode(request.headers.get("Last-Event-ID", asked))
 
 
 async def _serve(request: web.Request, stream: Stream, hub: Hub) -> web.StreamResponse:

@@ -30,14 +30,14 @@ class Live:
     api: SessionsApi
 
     def attended(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint, with its callers noted, and `after` understood where it reads."""
+        """The endpoint, with its callers noted, and `after` understood where it takes one."""
         handler = endpoint.handler
-        is_read = endpoint.method == "GET"
+        takes_after = endpoint.query is not None and "after" in endpoint.query.model_fields
 
         @functools.wraps(handler)
         async def attended(request: web.Request) -> web.StreamResponse:
             self.sessions.saw(request)
-            if is_read and "after=" in request.rel_url.raw_query_string:
+            if takes_after and "after=" in request.rel_url.raw_query_string:
                 return await self.arrivals.answer_after(request, handler)
             return await handler(request)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field, field_validator, model_validator
 
 from services.query.request import LIMIT, MOST, WARMNESS, After, Filters, Given
-from shared.json_model import Json
+from shared.json_model import Json, Whole
 
 MOST_TEXT = 200
 DEEPEST = 1000
@@ -65,8 +65,8 @@ class SearchQuery(Json):
     """The parameters of `GET /api/my-500/search`."""
 
     q: Text
-    page: Annotated[int, Field(ge=1, le=DEEPEST, description="1 is the first")] = 1
-    limit: Annotated[int, Field(ge=1, le=MOST, description="rows on a page")] = LIMIT
+    page: Annotated[Whole, Field(ge=1, le=DEEPEST, description="1 is the first")] = 1
+    limit: Annotated[Whole, Field(ge=1, le=MOST, description="rows on a page")] = LIMIT
     organization_id: Given[UUID] = Field(None, description="only contacts of this organization")
     warmness: Given[Literal["0-3", "4-6", "7-10"]] = Field(
         None, description="only contacts with a score within these bounds"
@@ -95,7 +95,7 @@ class SuggestQuery(Json):
     """The parameters of `GET /api/my-500/suggest`."""
 
     q: Text
-    limit: Annotated[int, Field(ge=1, le=MOST_SUGGESTIONS, description="of each kind")] = (
+    limit: Annotated[Whole, Field(ge=1, le=MOST_SUGGESTIONS, description="of each kind")] = (
         SUGGESTIONS
     )
     after: After = None

@@ -21,7 +21,7 @@ from services.query.sessions.seen import Sessions
 from shared import access, auth, db
 from shared.access import UserKey
 from shared.auth import Session
-from shared.json_model import Json
+from shared.json_model import Json, Whole
 from shared.openapi import Endpoint
 from shared.web import Refused, answer, body, cleaned, query, session
 
@@ -65,7 +65,9 @@ class Devices(Json):
 class OfUser(Json):
     """Whose sessions; the asker's own by default."""
 
-    user_id: int | None = Field(None, ge=0, le=2**63 - 1, description="admins only, if not theirs")
+    user_id: Whole | None = Field(
+        None, ge=0, le=2**63 - 1, description="admins only, if not theirs"
+    )
 
 
 class WantedRevocation(OfUser):

@@ -7,17 +7,19 @@ import openapi_spec_validator
 import pytest
 from aiohttp import web as aioweb
 from aiohttp.test_utils import TestClient, TestServer
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from shared import heart, web
 from shared.app import application
+from shared.auth import Authenticator
 from shared.errors import Unavailable
-from shared.json_model import Json
+from shared.json_model import Json, Whole
 from shared.openapi import Endpoint
+from tests.support.cluster import SECRET, token
 
 
 class Paging(Json):
-    page_size: int = Field(20, ge=1, le=500, description="rows a page")
+    page_size: Whole = Field(20, ge=1, le=500, description="rows a page")
 
 
 class Named(Json):
@@ -32,6 +34,10 @@ async def _paged(request: aioweb.Request) -> aioweb.Response:
 
 async def _named(request: aioweb.Request) -> aioweb.Response:
     return web.answer({"fullName": (await web.body(request, Named)).full_name})
+
+
+async def _plain(_: aioweb.Request) -> aioweb.Response:
+    return web.answer({})
 
 
 async def _away(_: aioweb.Request) -> aioweb.Response:
@@ -53,6 +59,7 @@ async def _gone() -> None:
 ENDPOINTS = [
     Endpoint("GET", "/api/paged", _paged, "A page", {200: Named, 400: "Bad"}, query=Paging),
     Endpoint("POST", "/api/named/{id}", _named, "A name", {200: Named}, body=Named, auth="basic"),
+    Endpoint("GET", "/api/plain", _plain, "No parameters", {200: Named}),
     Endpoint("GET", "/api/away", _away, "Away", {503: "Away"}, auth=None),
     Endpoint("GET", "/api/bug", _bug, "Bug", {500: "Bug"}, auth=None),
 ]
@@ -61,7 +68,10 @@ ENDPOINTS = [
 @pytest.fixture
 async def client() -> AsyncIterator[TestClient[Any, Any]]:
     pings = {"postgres": _fine, "kafka": _gone}
-    app = application(ENDPOINTS, title="Test", pings=pings, max_body_bytes=100)
+    authenticator = Authenticator(SecretStr(SECRET), None)
+    app = application(
+        ENDPOINTS, title="Test", pings=pings, authenticator=authenticator, max_body_bytes=100
+    )
     async with TestClient(TestServer(app)) as client:
         yield client
 
@@ -72,6 +82,18 @@ async def client() -> AsyncIterator[TestClient[Any, Any]]:
         ("/api/paged?pageSize=0", 400, "bad_request", "'pageSize'"),
         ("/api/paged?pageSize=x", 400, "bad_request", "'pageSize'"),
         ("/api/paged?pagesize=1", 400, "bad_request", "'pagesize' is not known here."),
+        ("/api/paged?page_size=1", 400, "bad_request", "'page_size' is not known here."),
+        ("/api/paged?pageSize=1_0", 400, "bad_request", "'pageSize': Use digits."),
+        ("/api/paged?pageSize=%201", 400, "bad_request", "'pageSize': Use digits."),
+        ("/api/paged?pageSize=1.0", 400, "bad_request", "'pageSize': Use digits."),
+        ("/api/paged?pageSize=-1", 400, "bad_request", "greater than or equal to 1"),
+        (
+            "/api/paged?pageSize=3&pageSize=abc",
+            400,
+            "bad_request",
+            "'pageSize' is given more than once.",
+        ),
+        ("/api/plain?x=1", 401, "unauthorized", "token"),
         ("/nothing", 404, "no_such_address", "There is nothing at this address."),
         ("/api/named/1", 405, "method_not_allowed", "Only POST is served here."),
         ("/api/away", 503, "unavailable", "A part of the service is away. Try again soon."),
@@ -91,6 +113,16 @@ async def test_a_refusal_is_a_sentence_and_a_code(
     assert "secret" not in str(body)
 
 
+async def test_where_there_are_no_parameters_none_is_taken(client: TestClient[Any, Any]) -> None:
+    headers = {"Authorization": f"Bearer {token(7, '1')}"}
+    plain = await client.get("/api/plain", headers=headers)
+    refused = await client.get("/api/plain?x=1", headers=headers)
+
+    assert plain.status == 200
+    assert refused.status == 400
+    assert (await refused.json())["error"] == "'x' is not known here."
+
+
 async def test_an_outage_says_when_to_come_back(client: TestClient[Any, Any]) -> None:
     response = await client.get("/api/away")
 
@@ -104,6 +136,7 @@ async def test_an_outage_says_when_to_come_back(client: TestClient[Any, Any]) ->
         (b"{", 400),
         (b'{"fullName": 1}', 400),
         (b'{"fullName": "Ann", "more": 1}', 400),
+        (b'{"full_name": "Ann"}', 400),
         (b"x" * 101, 413),
     ],
 )
