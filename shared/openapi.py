@@ -21,6 +21,10 @@ ERROR = {
         "success": {"const": False},
         "error": {"type": "string", "description": "A sentence for people"},
         "code": {"type": "string", "description": "For programs, snake_case"},
+        "data": {
+            "type": "object",
+            "description": "Where there is something to go on with, as the id of what is open",
+        },
     },
 }
 
@@ -39,6 +43,19 @@ READING = {
 """What reading a body can end in, wherever there is one."""
 UNSIGNED = {401: "There is no valid token"}
 """What whoever comes without one hears, wherever one is asked for."""
+
+CONDITION = {
+    "If-None-Match": {
+        "type": "string",
+        "description": "ETag of an answer before: 304 where it has not changed since",
+    }
+}
+"""What may be sent wherever 304 may be answered."""
+UNCHANGED = 304
+ETAG = {"ETag": "Names what is answered, for If-None-Match"}
+RETRY = {"Retry-After": "Seconds until it is worth to ask again"}
+NAMED = {200, UNCHANGED}
+RETRIED = {429, 503}
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -81,6 +98,10 @@ class Endpoint:
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     beside: type[BaseModel] | None = None
     """What stands beside `data`."""
+    headers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What of a request's is looked at, beside its credentials: names and schemas."""
+    told: Mapping[str, str] = field(default_factory=dict)
+    """Headers that an answer may have, in words."""
 
 
 def document(title: str, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
@@ -120,9 +141,14 @@ def _operation(endpoint: Endpoint, schemas: Mapping[Any, Any]) -> dict[str, Any]
     operation: dict[str, Any] = {
         "summary": endpoint.summary,
         "operationId": endpoint.handler.__name__,
-        "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
+        "parameters": [
+            *_path_parameters(endpoint),
+            *_query_parameters(endpoint),
+            *_header_parameters(endpoint),
+        ],
         "responses": {
             str(status): _response(answer, schemas, endpoint.beside)
+            | {"headers": _headers(endpoint, status)}
             for status, answer in sorted(answers.items())
         },
     }
@@ -162,6 +188,25 @@ def _query_parameters(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
             "description": of_one.pop("description", ""),
             "schema": of_one,
         }
+
+
+def _header_parameters(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
+    known = {**endpoint.headers, **(CONDITION if UNCHANGED in endpoint.answers else {})}
+    for name, of_one in known.items():
+        schema = dict(of_one)
+        description = schema.pop("description", "")
+        yield {"name": name, "in": "header", "description": description, "schema": schema}
+
+
+def _headers(endpoint: Endpoint, status: int) -> dict[str, Any]:
+    told = {
+        **endpoint.told,
+        **(ETAG if UNCHANGED in endpoint.answers and status in NAMED else {}),
+        **(RETRY if status in RETRIED else {}),
+    }
+    return {
+        name: {"description": words, "schema": {"type": "string"}} for name, words in told.items()
+    }
 
 
 def _response(

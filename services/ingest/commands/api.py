@@ -17,7 +17,7 @@ from services.ingest.commands.answers import (
     WantedContact,
 )
 from services.ingest.commands.doing import Doing
-from services.ingest.commands.idempotency import Idempotency, Work
+from services.ingest.commands.idempotency import LONGEST_KEY, Idempotency, Work
 from services.ingest.preparing import Prepared
 from shared.openapi import Endpoint, UuidParameter
 from shared.web import body, identity, path_uuid
@@ -35,6 +35,15 @@ TROUBLE: Final = {
     422: "Pipedrive refuses it, in its own words; or the key was used for something else",
     503: "A dependency is away, or Pipedrive gave no answer; asking again is safe",
 }
+KEYED: Final = {
+    "Idempotency-Key": {
+        "type": "string",
+        "pattern": f"^[ -~]{{1,{LONGEST_KEY}}}$",
+        "description": "names one request of the user's for 24 hours: asked again under it, the "
+        "answer is repeated and nothing done twice",
+    }
+}
+REPLAYED: Final = {"Idempotency-Replayed": "true where the answer is that of a request before"}
 OF_OURS: Final = {status: TROUBLE[status] for status in (400, 409, 422, 503)}
 
 
@@ -54,6 +63,8 @@ class Commands:
                 f"Make a contact in Pipedrive, owned by the caller. {SAFE}",
                 {201: MadeContact, **TROUBLE, 404: "There is no such organization"},
                 body=WantedContact,
+                headers=KEYED,
+                told=REPLAYED,
             ),
             Endpoint(
                 "POST",
@@ -63,6 +74,8 @@ class Commands:
                 {201: MadeActivity, **TROUBLE, **no_contact},
                 query=AfterQuery,
                 body=WantedActivity,
+                headers=KEYED,
+                told=REPLAYED,
             ),
             Endpoint(
                 "PATCH",
@@ -72,6 +85,8 @@ class Commands:
                 {200: Campaign, **OF_OURS, **no_contact},
                 query=AfterQuery,
                 body=Membership,
+                headers=KEYED,
+                told=REPLAYED,
                 path_parameters={"id": UuidParameter("the contact's id")},
             ),
             Endpoint(
@@ -82,6 +97,8 @@ class Commands:
                 {200: Campaign, **OF_OURS, **no_contact},
                 query=AfterQuery,
                 body=Memberships,
+                headers=KEYED,
+                told=REPLAYED,
             ),
         ]
 

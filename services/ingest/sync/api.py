@@ -25,7 +25,7 @@ REPORTED_S: Final = 300.0
 """Pipedrive takes twelve tokens to say how the webhook is: not for every reload of a page."""
 NOT_ADMIN: Final = "Only an admin may do this"
 NOT_CONNECTED: Final = "The tenants file has no API token of the company"
-RUNNING: Final = "A sync is open already: its id is in `data`"
+RUNNING: Final = "A sync is open already: its id is in `data`; or the company is not connected"
 AWAY: Final = {503: "Postgres, Redis or Pipedrive is away"}
 
 

@@ -34,6 +34,14 @@ HEADERS: Final = {
 }
 
 
+RESUMING: Final = {
+    "Last-Event-ID": {
+        "type": "string",
+        "description": "id of the last event seen: all that came since is told",
+    }
+}
+
+
 class StreamQuery(Json):
     """The parameters of `GET /api/my-500/stream`."""
 
@@ -63,6 +71,7 @@ def endpoint(hub: Hub) -> Endpoint:
             429: "The user has too many streams open",
         },
         query=StreamQuery,
+        headers=RESUMING,
     )
 
 

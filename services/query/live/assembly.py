@@ -5,6 +5,7 @@ the cache, where Redis is not told of them.
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from aiohttp import web
 
@@ -18,6 +19,9 @@ from services.query.sessions.people import People
 from services.query.sessions.seen import Sessions
 from shared import lifecycle
 from shared.openapi import Endpoint
+from shared.positions import HEADER
+
+AFTER_TOLD: Final = "Where `after` was given: shown or pending, whether what it names is applied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ class Live:
                 return await self.arrivals.answer_after(request, handler)
             return await handler(request)
 
-        return replace(endpoint, handler=attended)
+        told = {HEADER: AFTER_TOLD} if takes_after else {}
+        return replace(endpoint, handler=attended, told={**endpoint.told, **told})
 
     def endpoints(self) -> list[Endpoint]:
         return [stream_api.endpoint(self.hub), *self.api.endpoints()]
