@@ -15,10 +15,10 @@ from services.ingest.sync.connection_store import Link
 from services.ingest.sync.steps import Mode
 from shared.auth import Identity
 from shared.errors import Unavailable
-from shared.openapi import Endpoint
+from shared.openapi import Endpoint, UuidParameter
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.errors import NotConnected, PipedriveRefused
-from shared.web import Refused, answer, body, identity, raw
+from shared.web import Refused, answer, body, identity, path_uuid, raw
 
 SHOWN: Final = 50
 REPORTED_S: Final = 300.0
@@ -67,10 +67,11 @@ class SyncApi:
                 "One synchronisation: how far it is, and what it found",
                 {
                     200: answers.SyncTold,
+                    400: "The id is not a UUID, or a parameter is not known",
                     404: "The company has no such sync",
                     **AWAY,
                 },
-                path_parameters={"id": "the sync's id"},
+                path_parameters={"id": UuidParameter("the sync's id")},
             ),
             Endpoint(
                 "POST",
@@ -105,7 +106,7 @@ class SyncApi:
         try:
             self.connecting.parts.clients.of(user.company_id)
         except NotConnected as why:
-            raise Refused(409, "not_connected", why.sentence) from why
+            raise Refused(409, "pipedrive_not_connected", why.sentence) from why
         async with self.store() as conn:
             cause = f"user {user.user_id}"
             found, is_own = await sync_store.ask(conn, user.company_id, asked.mode, cause)
@@ -122,10 +123,7 @@ class SyncApi:
 
     async def sync(self, request: web.Request) -> web.Response:
         company_id = identity(request).company_id
-        try:
-            sync_id = UUID(request.match_info["id"])
-        except ValueError as error:
-            raise Refused(404, "not_found", "There is no such sync.") from error
+        sync_id = path_uuid(request)
         async with self.store() as conn:
             row = await sync_store.one(conn, company_id, sync_id)
         if row is None:
@@ -145,7 +143,7 @@ class SyncApi:
         except connecting.NoUrl as why:
             raise Refused(400, "no_public_url", str(why)) from why
         except NotConnected as why:
-            raise Refused(409, "not_connected", why.sentence) from why
+            raise Refused(409, "pipedrive_not_connected", why.sentence) from why
         except PipedriveRefused as why:
             raise Refused(409, "pipedrive_refuses", why.sentence) from why
         except Unavailable as outage:
