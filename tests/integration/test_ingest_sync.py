@@ -467,7 +467,7 @@ async def test_with_the_token_of_another_company_a_sync_fails_in_words_and_tells
         assert "belongs to another company" in reason
         assert (status, answer["code"], answer["error"]) == (
             409,
-            "pipedrive_not_connected",
+            "not_connected",
             reason,
         )
         assert len(await log.read(*TOPICS)) == told
@@ -483,7 +483,7 @@ async def test_who_may_ask_for_what(cluster: Cluster) -> None:
         assert (await asking.call("POST", "/api/sync", {"mode": "all"}))[0] == 400
         assert (await asking.call("POST", "/api/connection"))[1]["code"] == "no_public_url"
         status, answer = await other.call("POST", "/api/sync", {"mode": "incremental"})
-        assert (status, answer["code"]) == (409, "pipedrive_not_connected")
+        assert (status, answer["code"]) == (409, "not_connected")
         told = await asking.sync("incremental")
         assert (await other.call("GET", f"/api/sync/{told['id']}"))[0] == 404
         assert (await asking.call("GET", "/api/sync/nonsense"))[0] == 400

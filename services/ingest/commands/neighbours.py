@@ -20,7 +20,7 @@ from aiohttp import hdrs
 
 from shared.errors import Unavailable
 from shared.positions import HEADER, PENDING
-from shared.web import NOT_SERVED, Refused, storable
+from shared.web import NOT_SERVED, Refused, cleaned
 
 DEADLINE_S: Final = 5.0
 AT_ONCE: Final = 16
@@ -142,7 +142,7 @@ class Neighbours:
 
 def passed_on(headers: Headers) -> Headers:
     """What travels along of a user's request, in characters that a header can carry."""
-    return {name: storable(headers[name]) for name in PASSED_ON if name in headers}
+    return {name: cleaned(headers[name]) for name in PASSED_ON if name in headers}
 
 
 def _is_refusal(status: int, told: Any) -> bool:

@@ -106,7 +106,7 @@ class SyncApi:
         try:
             self.connecting.parts.clients.of(user.company_id)
         except NotConnected as why:
-            raise Refused(409, "pipedrive_not_connected", why.sentence) from why
+            raise Refused(409, "not_connected", why.sentence) from why
         async with self.store() as conn:
             cause = f"user {user.user_id}"
             found, is_own = await sync_store.ask(conn, user.company_id, asked.mode, cause)
@@ -143,7 +143,7 @@ class SyncApi:
         except connecting.NoUrl as why:
             raise Refused(400, "no_public_url", str(why)) from why
         except NotConnected as why:
-            raise Refused(409, "pipedrive_not_connected", why.sentence) from why
+            raise Refused(409, "not_connected", why.sentence) from why
         except PipedriveRefused as why:
             raise Refused(409, "pipedrive_refuses", why.sentence) from why
         except Unavailable as outage:
