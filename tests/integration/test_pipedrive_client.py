@@ -172,9 +172,9 @@ async def test_a_burst_longer_than_the_deadline_is_told_at_once(tmp_path: Path) 
         began = time.monotonic()
 
         with pytest.raises(BurstSpent):
-            await found.client.get("/v2/persons/1", deadline_s=0.3)
+            await found.client.get("/v2/persons/1", deadline_s=1.0)
 
-        assert time.monotonic() - began < 0.3
+        assert time.monotonic() - began < 1.0
 
 
 async def test_searches_have_a_burst_of_their_own(tmp_path: Path) -> None:
@@ -318,13 +318,13 @@ async def test_a_slow_answer_is_waited_for_as_long_as_the_deadline_and_no_longer
     tmp_path: Path,
 ) -> None:
     async with together(tmp_path) as found:
-        found.double.server.faults = Faults(delay_s=0.5)
+        found.double.server.faults = Faults(delay_s=30)
         began = time.monotonic()
 
         with pytest.raises(Unavailable):
             await found.client.get("/v2/persons/1", deadline_s=0.1)
 
-        assert time.monotonic() - began < 0.4
+        assert time.monotonic() - began < 5
 
 
 async def test_a_connection_refused_is_no_unknown_fate(tmp_path: Path) -> None:

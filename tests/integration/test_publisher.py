@@ -135,7 +135,7 @@ async def test_an_outage_is_told_in_time_and_leaves_nothing_behind(
             for _ in range(5):
                 began = time.monotonic()
                 assert not await is_published()
-                assert time.monotonic() - began < 0.7
+                assert time.monotonic() - began < 2
         finally:
             await asyncio.to_thread(killable.start, "kafka")
         await until(is_published, 60)

@@ -30,8 +30,10 @@ pytestmark = pytest.mark.integration
 NO_ROOM = {"maxmemory-policy": "noeviction", "maxmemory": "1"}
 NO_WRITES = {"min-replicas-to-write": "1"}
 """As of a Redis that is a replica, or cannot write to its disk: not even a deletion is taken."""
-SILENCE_S = 1.0
-"""Of a server that answers nobody, the first to ask may notice this late; nobody after."""
+SILENCE_S = 4.0
+"""Of a server that answers nobody, the first to ask may notice this late; all after it together
+take no longer, where a wait of each would be more than twice that.
+"""
 
 
 @contextmanager
@@ -175,7 +177,8 @@ async def test_of_a_redis_that_refuses_marks_every_process_is_told_and_believes_
 async def test_without_redis_so_many_read_so_many_wait_and_the_rest_come_back_later(
     killable: Infra,
 ) -> None:
-    limits = Limits(gate=Gate(running=1, waiting=2, patience_s=0.5))
+    patience_s = 1.5
+    limits = Limits(gate=Gate(running=1, waiting=2, patience_s=patience_s))
     async with opened(killable, limits) as door:
         await door.told(facts.person(1, name="Ada"))
         await asyncio.to_thread(killable.kill, "valkey")
@@ -190,8 +193,8 @@ async def test_without_redis_so_many_read_so_many_wait_and_the_rest_come_back_la
     assert {response.status for _, response in refused} == {503}
     assert {response.headers["Retry-After"] for _, response in refused} == {"2"}
     assert (await body(refused[0][1]))["code"] == "overloaded"
-    assert sum(seconds < 0.45 for seconds, _ in refused) == 4  # more than may wait
-    assert max(seconds for seconds, _ in refused) < 2
+    assert sum(seconds < 0.9 * patience_s for seconds, _ in refused) == 4  # more than may wait
+    assert max(seconds for seconds, _ in refused) < 3 * patience_s
     assert names(await body(served)) == ["Ada"]
 
 
@@ -268,7 +271,7 @@ async def test_a_postgres_that_answers_nobody_costs_seconds_once_and_then_nothin
 
     seconds, response = first.result()
     assert response.status == 503
-    assert seconds < 8
+    assert seconds < 15  # a statement that is no request's has 35
     assert {each.status for _, each in known} == {503}
     assert sum(each for each, _ in known) < SILENCE_S
     assert kept["stale"] is True
