@@ -3,7 +3,8 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
-BENCHES := ingest pipe latency stream orgs_apply scoring search search_quality pages hit_rate
+# Of the rest, `matching` needs a file, and `sync` takes long.
+BENCHES := ingest cached_page pipe latency stream outage orgs_apply candidates autocomplete scoring rescoring query_apply search search_quality pages hit_rate
 # Those of the local servers, but for what the caller has set.
 SETTINGS := given=$$(export -p); set -a; [ ! -f .local/env ] || . .local/env; eval "$$given"
 .PHONY: help install fmt lint types imports docs compose-check unit integration e2e fuzz test faults faults-tools bench bench-tools bench-data stack stack-down rebuild run up down logs clean

@@ -12,12 +12,12 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from uuid import UUID
 
-import asyncpg
 import uvloop
 
+from bench import stage
+from bench.stage import percentile
 from services.orgs.main import MIGRATIONS
 from services.orgs.searching import index as searching_index
 from services.orgs.searching import store as searching_store
@@ -25,7 +25,7 @@ from services.orgs.searching import terms as searching_terms
 from services.orgs.searching import typeahead
 from services.orgs.searching.index import Name
 from services.orgs.searching.store import Pools
-from shared import db, service
+from shared import db
 
 SCHEMA = "orgs_autocomplete"
 COMPANY, OTHER = 1, 2
@@ -130,24 +130,16 @@ async def measure(pools: Pools, asked: dict[str, list[str]], rounds: int) -> Non
         hits = sum(found > 0 for turn in turns for _, found in turn)
         everything += all_times
         print(
-            f"{kind:20}{share(all_times, 0.5):8.1f}{share(all_times, 0.95):8.1f}"
-            f"{max(all_times):8.1f}   {share(first, 0.95):.1f}, {max(first):.1f}; "
+            f"{kind:20}{percentile(all_times, 0.5):8.1f}{percentile(all_times, 0.95):8.1f}"
+            f"{max(all_times):8.1f}   {percentile(first, 0.95):.1f}, {max(first):.1f}; "
             f"{hits / len(all_times):.0%}"
         )
-    print(f"{'all':20}{share(everything, 0.5):8.1f}{share(everything, 0.95):8.1f}"
+    print(f"{'all':20}{percentile(everything, 0.5):8.1f}{percentile(everything, 0.95):8.1f}"
           f"{max(everything):8.1f}")  # fmt: skip
 
 
-def share(times: Sequence[float], part: float) -> float:
-    ordered = sorted(times)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
-
-
 async def main(dsn: str, count: int, rounds: int) -> None:
-    conn = await asyncpg.connect(dsn)
-    await conn.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
-    await service.prepare_store(dsn, SCHEMA, Path(MIGRATIONS), asyncio.Event())
-    try:
+    async with stage.scratch_schema(dsn, SCHEMA, MIGRATIONS) as conn:
         known = await fill(dsn, count)
         for when in ("just filled", "vacuumed"):
             if when == "vacuumed":
@@ -165,9 +157,6 @@ async def main(dsn: str, count: int, rounds: int) -> None:
                 print(f"\n{when}; first query of a new connection: ", end="")
                 print(f"{(await timed(pools, known[7]))[0]:.1f} ms")
                 await measure(pools, terms(known, random.Random(3), 60), rounds)
-    finally:
-        await conn.execute(f"DROP SCHEMA {SCHEMA} CASCADE")
-        await conn.close()
 
 
 if __name__ == "__main__":

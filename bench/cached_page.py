@@ -1,11 +1,13 @@
 """How many cached pages a query process serves, as a part of what a bare handler does.
 
-    python bench/cached_page.py postgresql://… redis://… [rounds] [seconds]
+    python -m bench.cached_page [DATABASE_URL REDIS_URL] [--rounds 5] [--seconds 3]
 
-Needs wrk. Makes a database of its own, fills it with one user's contacts, starts a real query
-process (role api) and a bare handler that answers the same bytes, and loads them in turn.
+Without URLs it reads DATABASE_URL and REDIS_URL. Needs wrk (`make bench-tools`). Makes a database
+of its own, fills it with one user's contacts, starts a real query process (role api) and a bare
+handler that answers the same bytes, and loads them in turn.
 """
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -27,6 +29,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import jwt
 
+from bench.facts import COMPANY, envelope
 from devstack.ports import free
 from services.query import batch, projector
 from services.query.main import MIGRATIONS, SCHEMA
@@ -34,7 +37,7 @@ from shared import db, ids, service, states, topics
 from shared.kafka.consumer import Received
 from shared.tenants import CustomFields
 
-COMPANY, USER, CONTACTS = 1, 7, 500
+USER, CONTACTS = 7, 500
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SECRET = "a-secret-of-at-least-thirty-two-bytes!"  # noqa: S105  of this run only
 CONNECTIONS = 64
@@ -43,18 +46,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def changed(topic: topics.Topic, number: int, data: dict[str, object]) -> Received:
-    change = {
-        "event_id": str(number),
-        "company_id": COMPANY,
-        "entity": "entity",
-        "entity_id": str(number),
-        "action": "create",
-        "version": 1,
-        "occurred_at": START,
-        "received_at": START,
-        "source": "import",
-        "data": data,
-    }
+    change = {**envelope("entity", number, 1, at=START), "data": data}
     return Received(topic.name, topic.model.model_validate(change))
 
 
@@ -213,6 +205,10 @@ def main(dsn: str, redis: str, rounds: int, seconds: int) -> None:
 
 
 if __name__ == "__main__":
-    dsn, redis, *rest = sys.argv[1:]
-    rounds, seconds = (int(each) for each in [*rest, *["5", "3"][len(rest) :]])
-    main(dsn, redis, rounds, seconds)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dsn", nargs="?", default=os.environ.get("DATABASE_URL"))
+    parser.add_argument("redis", nargs="?", default=os.environ.get("REDIS_URL"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3)
+    given = parser.parse_args()
+    main(given.dsn, given.redis, given.rounds, given.seconds)

@@ -20,8 +20,7 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
-import asyncpg
-
+from bench import stage
 from bench.matching_task import read
 from services.orgs import candidate_store, grouping, record_store
 from services.orgs.grouping import Record
@@ -30,7 +29,7 @@ from services.orgs.main import MIGRATIONS
 from services.orgs.placing import NEW_RECORD
 from services.orgs.searching import index as searching_index
 from services.orgs.searching.index import Name
-from shared import db, ids, service
+from shared import db, ids
 from shared.register import Register, Stamp
 
 SCHEMA = "orgs_candidates"
@@ -126,8 +125,8 @@ async def measure(pool: db.Pool, arrivals: Mapping[UUID, Record]) -> None:
             await candidate_store.near(conn, records[start : start + asking.BATCH])
         together = (cpu_ms(pid) + 1e3 * time.process_time() - cpu) / len(arrivals)
     for what, times in (("one arrival", looked), ("of it computing", computed)):
-        at_95 = sorted(times)[int(0.95 * len(times))]
-        print(f"{what:16} p50 {statistics.median(times):5.1f}  p95 {at_95:5.1f} ms")
+        p50, p95 = (stage.percentile(times, share) for share in (0.5, 0.95))
+        print(f"{what:16} p50 {p50:5.1f}  p95 {p95:5.1f} ms")
     print(f"in batches           {together:5.1f} ms of computing an arrival")
     print(f"comparing            {statistics.mean(compared):5.1f} ms of computing an arrival")
     print(f"candidates           {statistics.mean(found):5.1f} an arrival")
@@ -141,16 +140,12 @@ async def main(options: argparse.Namespace) -> None:
         ids.organization(COMPANY, number): record(10**9 + number, misspelt(name, rng))
         for number, name in rng.sample(list(enumerate(stored, 1)), options.arrivals)
     }
-    conn = await asyncpg.connect(options.dsn)
-    await conn.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
-    await service.prepare_store(options.dsn, SCHEMA, Path(MIGRATIONS), asyncio.Event())
-    try:
-        async with db.pool(options.dsn, SCHEMA, size=2, durable=False) as pool:
-            await fill(pool, stored)
-            await measure(pool, arrivals)
-    finally:
-        await conn.execute(f"DROP SCHEMA {SCHEMA} CASCADE")
-        await conn.close()
+    async with (
+        stage.scratch_schema(options.dsn, SCHEMA, MIGRATIONS),
+        db.pool(options.dsn, SCHEMA, size=2, durable=False) as pool,
+    ):
+        await fill(pool, stored)
+        await measure(pool, arrivals)
 
 
 if __name__ == "__main__":

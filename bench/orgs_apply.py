@@ -1,8 +1,8 @@
 """How long orgs takes to apply persons and organizations, in microseconds per event.
 
-Postgres is included. Run as
+Postgres is included.
 
-    python bench/orgs_apply.py [DATABASE_URL]
+    python -m bench.orgs_apply [DATABASE_URL]
 
 Without a URL it reads DATABASE_URL. It makes a schema of its own and drops it at the end.
 """
@@ -14,45 +14,27 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-import asyncpg
 import uvloop
 
+from bench import stage
+from bench.facts import envelope
 from services.orgs import applying
 from services.orgs.main import MIGRATIONS
-from shared import db, service, topics
+from shared import db, topics
 from shared.events import (
-    Action,
     Organization,
     OrganizationChange,
     Person,
     PersonChange,
-    Source,
 )
 from shared.kafka.consumer import Received
 
 SCHEMA = "orgs_bench"
-COMPANY = 1
 ORGANIZATIONS = 2_000
 PERSONS = 20_000
 BATCH = 500
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def _envelope(entity: str, number: int, version: int) -> dict[str, Any]:
-    return {
-        "event_id": f"{entity}-{number}-{version}",
-        "company_id": COMPANY,
-        "entity": entity,
-        "entity_id": str(number),
-        "action": Action.CHANGE,
-        "version": version,
-        "occurred_at": NOW,
-        "received_at": NOW,
-        "source": Source.IMPORT,
-    }
 
 
 def organizations() -> list[Received]:
@@ -60,7 +42,7 @@ def organizations() -> list[Received]:
         Received(
             topics.ORGANIZATIONS.name,
             OrganizationChange(
-                **_envelope("organization", number, 1),
+                **envelope("organization", number, 1, at=NOW),
                 data=Organization(name=f"Organization {number} Ltd.", city="Zürich"),
             ),
         )
@@ -73,7 +55,7 @@ def persons(version: int) -> list[Received]:
         Received(
             topics.PERSONS.name,
             PersonChange(
-                **_envelope("person", number, version),
+                **envelope("person", number, version, at=NOW),
                 data=Person(name=f"Person {number}", org_id=number % ORGANIZATIONS + 1),
             ),
         )
@@ -100,18 +82,14 @@ async def timed(pool: db.Pool, what: str, facts: Sequence[Received]) -> None:
 
 
 async def main(dsn: str) -> None:
-    conn = await asyncpg.connect(dsn)
-    await conn.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
-    await service.prepare_store(dsn, SCHEMA, Path(MIGRATIONS), asyncio.Event())
-    try:
-        async with db.pool(dsn, SCHEMA, size=2, durable=False) as pool:
-            await timed(pool, "organizations, new", organizations())
-            await timed(pool, "persons, new", persons(2))
-            await timed(pool, "persons, changed", persons(3))
-            await timed(pool, "persons, told again", persons(3))
-    finally:
-        await conn.execute(f"DROP SCHEMA {SCHEMA} CASCADE")
-        await conn.close()
+    async with (
+        stage.scratch_schema(dsn, SCHEMA, MIGRATIONS),
+        db.pool(dsn, SCHEMA, size=2, durable=False) as pool,
+    ):
+        await timed(pool, "organizations, new", organizations())
+        await timed(pool, "persons, new", persons(2))
+        await timed(pool, "persons, changed", persons(3))
+        await timed(pool, "persons, told again", persons(3))
 
 
 if __name__ == "__main__":

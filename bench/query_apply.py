@@ -1,52 +1,38 @@
 """How long the projector takes to apply a fact, in batches, on a real Postgres and Redis.
 
-    python bench/query_apply.py postgresql://… redis://… [contacts] [batch]
+    python -m bench.query_apply [DATABASE_URL REDIS_URL] [--contacts 20000] [--batch 500]
 
-Uses the schema `query_bench` of the database, and drops it first.
+Without URLs it reads DATABASE_URL and REDIS_URL. It makes a schema of its own and drops it at the
+end.
 """
 
+import argparse
 import asyncio
 import gc
+import os
 import statistics
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
 
-import asyncpg
 import uvloop
 
+from bench import stage
+from bench.facts import COMPANY, envelope
 from services.query import projection
 from services.query.generation import Keys
 from services.query.invalidation import Invalidation
+from services.query.main import MIGRATIONS
 from services.query.projector import Projector
 from services.query.wire import Wire
-from shared import db, events, ids, service, states, topics
+from shared import db, events, ids, states, topics
 from shared.kafka.consumer import Received
 from shared.tenants import Tenants
 
-COMPANY = 77
 SCHEMA = "query_bench"
 START = datetime(2026, 1, 1, tzinfo=UTC)
-MIGRATIONS = Path(__file__).parents[1] / "services" / "query" / "migrations"
-
-
-def stamped(entity: str, number: int, version: int, data: Any) -> dict[str, Any]:
-    return {
-        "event_id": f"{entity}-{number}-{version}",
-        "company_id": COMPANY,
-        "entity": entity,
-        "entity_id": str(number),
-        "action": "create",
-        "version": version,
-        "occurred_at": START,
-        "received_at": START,
-        "source": "import",
-        "data": data,
-    }
 
 
 def persons(count: int, random: Random) -> Iterable[Received]:
@@ -62,7 +48,8 @@ def persons(count: int, random: Random) -> Iterable[Received]:
             "add_time": added,
             "update_time": added,
         }
-        change = events.PersonChange.model_validate(stamped("person", number, 1000, data))
+        told = envelope("person", number, 1000, at=START)
+        change = events.PersonChange.model_validate({**told, "data": data})
         yield Received(topics.PERSONS.name, change)
 
 
@@ -97,7 +84,8 @@ def activities(count: int, random: Random) -> Iterable[Received]:
             "person_id": random.randrange(count),
             "add_time": START - timedelta(minutes=number),
         }
-        change = events.ActivityChange.model_validate(stamped("activity", number, 1000, data))
+        told = envelope("activity", number, 1000, at=START)
+        change = events.ActivityChange.model_validate({**told, "data": data})
         yield Received(topics.ACTIVITIES.name, change)
 
 
@@ -116,12 +104,12 @@ async def apply(
 
 
 async def main(dsn: str, redis: str, count: int, size: int) -> None:
-    conn = await asyncpg.connect(dsn)
-    await conn.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
-    await conn.close()
-    await service.prepare_store(dsn, SCHEMA, MIGRATIONS, asyncio.Event())
     random = Random(1)
-    async with db.pool(dsn, SCHEMA, size=5, durable=False) as pool, Wire(redis) as wire:
+    async with (
+        stage.scratch_schema(dsn, SCHEMA, MIGRATIONS),
+        db.pool(dsn, SCHEMA, size=5, durable=False) as pool,
+        Wire(redis) as wire,
+    ):
         keys = Keys(await projection.store_id(pool))
         projector = Projector(Tenants(Path("/nonexistent")), Invalidation(wire, keys, pool))
         figures = []
@@ -139,7 +127,11 @@ async def main(dsn: str, redis: str, count: int, size: int) -> None:
 
 
 if __name__ == "__main__":
-    dsn, redis, *rest = sys.argv[1:]
-    count, size = (int(each) for each in [*rest, *["20000", "500"][len(rest) :]])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dsn", nargs="?", default=os.environ.get("DATABASE_URL"))
+    parser.add_argument("redis", nargs="?", default=os.environ.get("REDIS_URL"))
+    parser.add_argument("--contacts", type=int, default=20_000)
+    parser.add_argument("--batch", type=int, default=500)
+    given = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main(dsn, redis, count, size))
+        runner.run(main(given.dsn, given.redis, given.contacts, given.batch))

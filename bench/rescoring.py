@@ -15,17 +15,18 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 
-import asyncpg
 import uvloop
 
-from bench.scoring import COMPANY, NOW, SCHEMA, activity_done
+from bench import stage
+from bench.facts import COMPANY
+from bench.scoring import NOW, SCHEMA, activity_done
 from services.scoring import preview, rescoring_store, weighing
 from services.scoring.consumer import Scorer
 from services.scoring.main import MIGRATIONS
 from services.scoring.rescoring import Rescorer
 from services.scoring.weight_table import WeightTable
 from services.scoring.weights import DEFAULT, Rates
-from shared import db, service
+from shared import db
 from shared.events import Action, ScoringWeights, ScoringWeightsChange, Source
 from shared.tenants import Tenants
 
@@ -90,13 +91,13 @@ async def events(
             await scorer.apply(conn, facts)
         seconds.append(time.perf_counter() - began)
         await asyncio.sleep(0.02)
-    return sorted(seconds)
+    return seconds
 
 
 def told(what: str, seconds: list[float]) -> None:
-    p50, p99 = (1000 * seconds[int(len(seconds) * q)] for q in (0.5, 0.99))
+    p50, p99, longest = (1000 * stage.percentile(seconds, share) for share in (0.5, 0.99, 1.0))
     print(
-        f"{what:34} p50 {p50:6.1f} ms, p99 {p99:6.1f} ms, longest {1000 * seconds[-1]:6.1f} ms "
+        f"{what:34} p50 {p50:6.1f} ms, p99 {p99:6.1f} ms, longest {longest:6.1f} ms "
         f"({len(seconds)} batches of {EVENTS})"
     )
 
@@ -136,18 +137,12 @@ async def run(pool: db.Pool, tenants: Tenants, contacts: int) -> None:
 
 
 async def main(dsn: str, contacts: int) -> None:
-    conn = await asyncpg.connect(dsn)
-    await conn.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
-    await service.prepare_store(dsn, SCHEMA, MIGRATIONS, asyncio.Event())
-    try:
+    async with stage.scratch_schema(dsn, SCHEMA, MIGRATIONS):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "tenants.json"
             file.write_text("[]")
             async with db.pool(dsn, SCHEMA, size=3, durable=False) as pool:
                 await run(pool, Tenants(file), contacts)
-    finally:
-        await conn.execute(f"DROP SCHEMA {SCHEMA} CASCADE")
-        await conn.close()
 
 
 if __name__ == "__main__":

@@ -16,21 +16,20 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
 
-import asyncpg
 import psutil
 import uvloop
 
+from bench import stage
+from bench.facts import envelope
 from services.scoring.consumer import Scorer
 from services.scoring.main import MIGRATIONS
 from services.scoring.score import score
 from services.scoring.signals import Dealings, DealSum, Profile, Signals
 from services.scoring.ticker import Ticker
 from services.scoring.weights import DEFAULT
-from shared import db, service, topics
+from shared import db, topics
 from shared.events import (
-    Action,
     Activity,
     ActivityChange,
     ContactPoint,
@@ -38,33 +37,17 @@ from shared.events import (
     DealChange,
     Person,
     PersonChange,
-    Source,
 )
 from shared.kafka.consumer import Received
 from shared.tenants import Tenants
 
 SCHEMA = "scoring_bench"
-COMPANY = 1
 PERSONS = 20_000
 ACTIVITIES = 40_000
 BATCH = 500
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 KINDS = ("call", "meeting", "email", "lunch")
 DUE_LATER = timedelta(days=8)
-
-
-def _envelope(entity: str, number: int, version: int) -> dict[str, Any]:
-    return {
-        "event_id": f"{entity}-{number}-{version}",
-        "company_id": COMPANY,
-        "entity": entity,
-        "entity_id": str(number),
-        "action": Action.CHANGE,
-        "version": version,
-        "occurred_at": NOW,
-        "received_at": NOW,
-        "source": Source.IMPORT,
-    }
 
 
 def persons(version: int) -> list[Received]:
@@ -74,7 +57,7 @@ def persons(version: int) -> list[Received]:
         Received(
             topics.PERSONS.name,
             PersonChange(
-                **_envelope("person", number, version),
+                **envelope("person", number, version, at=NOW),
                 data=Person(name=f"Person {number}", emails=emails, phones=(), org_id=number),
             ),
         )
@@ -88,7 +71,7 @@ def activities() -> list[Received]:
         Received(
             topics.ACTIVITIES.name,
             ActivityChange(
-                **_envelope("activity", number, 1),
+                **envelope("activity", number, 1, at=NOW),
                 data=Activity(
                     type=KINDS[number % 4],
                     done=True,
@@ -103,8 +86,8 @@ def activities() -> list[Received]:
 
 def activity_done(number: int, version: int) -> Received:
     data = Activity(type="call", done=True, due_date=NOW.date(), person_id=number)
-    envelope = _envelope("activity", number, version)
-    return Received(topics.ACTIVITIES.name, ActivityChange(**envelope, data=data))
+    told = envelope("activity", number, version, at=NOW)
+    return Received(topics.ACTIVITIES.name, ActivityChange(**told, data=data))
 
 
 def deals() -> list[Received]:
@@ -112,7 +95,7 @@ def deals() -> list[Received]:
         Received(
             topics.DEALS.name,
             DealChange(
-                **_envelope("deal", number, 1),
+                **envelope("deal", number, 1, at=NOW),
                 data=Deal(value=float(number), currency="EUR", person_id=number),
             ),
         )
@@ -183,10 +166,7 @@ async def ticked(pool: db.Pool, tenants: Tenants) -> None:
 
 async def main(dsn: str) -> None:
     pure()
-    conn = await asyncpg.connect(dsn)
-    await conn.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
-    await service.prepare_store(dsn, SCHEMA, MIGRATIONS, asyncio.Event())
-    try:
+    async with stage.scratch_schema(dsn, SCHEMA, MIGRATIONS):
         with tempfile.TemporaryDirectory() as folder:
             tenants = Tenants(_no_tenants(Path(folder)))
             scorer = Scorer(tenants, lambda: NOW)
@@ -197,9 +177,6 @@ async def main(dsn: str) -> None:
                 await timed(pool, scorer, "persons, changed", persons(3))
                 await timed(pool, scorer, "persons, told again", persons(3))
                 await ticked(pool, tenants)
-    finally:
-        await conn.execute(f"DROP SCHEMA {SCHEMA} CASCADE")
-        await conn.close()
 
 
 def _no_tenants(folder: Path) -> Path:

@@ -13,7 +13,6 @@ little: what the search would take if it had the processor to itself.
 
 import argparse
 import asyncio
-import statistics
 import sys
 import time
 from collections import defaultdict
@@ -27,6 +26,7 @@ import uvloop
 
 from bench import data
 from bench.search_texts import Row, Typed, typed
+from bench.stage import percentile
 from services.query.batch import User
 from services.query.main import SCHEMA
 from services.query.reading import snapshot
@@ -92,8 +92,7 @@ def figures(found: Sequence[Took]) -> str:
 
 
 def cuts(found: Sequence[float]) -> str:
-    at = statistics.quantiles(found, n=100, method="inclusive")
-    return " ".join(f"{ms:7.1f}" for ms in (at[49], at[94], at[98], max(found)))
+    return " ".join(f"{percentile(found, share):7.1f}" for share in (0.5, 0.95, 0.99, 1.0))
 
 
 @asynccontextmanager

@@ -4,14 +4,16 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import psutil
 
 from bench.bodies import COMPANY
 from devstack.stack import ANY_PORTS, Stack
+from shared import db, service
 from tests.support.cluster import ROOT, Cluster
 
 HOME = ROOT / ".local" / "kafka"
@@ -49,6 +51,21 @@ async def cluster() -> AsyncIterator[tuple[Cluster, Stack]]:
                 yield running, stack
 
 
+@asynccontextmanager
+async def scratch_schema(dsn: str, schema: str, migrations: Path) -> AsyncIterator[db.Connection]:
+    """Tables of a service in a schema of its own, empty, and dropped at the end."""
+    conn = await asyncpg.connect(dsn)
+    try:
+        await conn.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+        await service.prepare_store(dsn, schema, migrations, asyncio.Event())
+        try:
+            yield conn
+        finally:
+            await conn.execute(f"DROP SCHEMA {schema} CASCADE")
+    finally:
+        await conn.close()
+
+
 def cpu_seconds(running: Cluster, stack: Stack) -> dict[str, float]:
     """CPU time used so far, by service and by server, children included."""
     processes = [(i.service, psutil.Process(i.process.pid)) for i in running.instances]
@@ -82,7 +99,7 @@ def shares(before: dict[str, float], after: dict[str, float]) -> str:
     return "\n".join(f"  {name:<10}{cpu:7.2f} s  {cpu / total:4.0%}" for name, cpu in rows)
 
 
-def percentile(values: list[float], share: float) -> float:
+def percentile(values: Sequence[float], share: float) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 

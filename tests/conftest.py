@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.support import infra as servers
+from tests.support.cluster import PARTITIONS, Cluster, variables
 from tests.support.infra import Infra
 
 # A loaded machine takes long over an example now and then, which says nothing about the law.
@@ -60,3 +62,16 @@ def redis_url(infra: Infra) -> str:
 async def topic_prefix(infra: Infra) -> AsyncIterator[str]:
     async with servers.new_topics(infra) as prefix:
         yield prefix
+
+
+@pytest.fixture
+async def cluster(
+    infra: Infra, database_url: str, redis_url: str, topic_prefix: str, tmp_path: Path
+) -> AsyncIterator[Cluster]:
+    """Services as processes, with a database, topics and a Redis database of their own, and
+    without tenants.
+    """
+    names = variables(infra.kafka, database_url, redis_url, topic_prefix, partitions=PARTITIONS)
+    async with Cluster(tmp_path, names) as cluster:
+        cluster.write_tenants([])
+        yield cluster

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from devstack.pipedrive.api.double import Double
 from devstack.pipedrive.api.faults import Faults
+from devstack.pipedrive.api.hooks import MOST
 from devstack.pipedrive.world import Sizes
 from services.ingest.sync import connection_store, hooks
 from services.ingest.sync.answers import Reason
@@ -49,18 +50,18 @@ class Company:
         self.file.write_text(json.dumps([tenant]))
         self.tenants.reload()
 
-    async def another(self, password: str) -> int:
-        """A webhook that listens as ours does, and of which we know nothing."""
+    async def another(self, password: str, **other: str) -> int:
+        """A webhook that listens as ours does but for what is `other`, and of which we know
+        nothing.
+        """
         account = self.double.account
+        as_ours = {"url": self.url, "action": "*", "entity": "*", "name": hooks.NAME}
         made = await account.hooks.add(
             user_id=account.user_id,
-            url=self.url,
-            action="*",
-            entity="*",
             version=hooks.VERSION,
             user="hook",
             password=password,
-            name=hooks.NAME,
+            **as_ours | other,
         )
         return made.hook_id
 
@@ -160,6 +161,23 @@ async def test_another_webhook_at_our_url_does_not_stand_in_for_one_that_is_gone
     assert made.hook_id != another
     assert company.passwords() == ["password"]
     assert await company.ensure() == Registered(made.hook_id, None)
+
+
+async def test_a_webhook_is_made_anew_also_where_the_user_has_as_many_as_pipedrive_allows(
+    company: Company,
+) -> None:
+    first = await company.ensure()
+    elsewhere = company.url.replace("127.0.0.1", "localhost")
+    for _ in range(MOST - 1):
+        await company.another(password="theirs", name="somebody", url=elsewhere, entity="note")
+    company.double.account.hooks.all()[0].is_active = False
+
+    made = await company.ensure()
+
+    shown = {hook.hook_id: hook for hook in company.double.account.hooks.all()}
+    ours = [hook for hook in shown.values() if hook.name == hooks.NAME]
+    assert (len(shown), first.hook_id in shown) == (MOST, False)
+    assert [(hook.hook_id, hook.is_active) for hook in ours] == [(made.hook_id, True)]
 
 
 async def test_what_was_lost_until_the_webhook_was_made_anew_is_read_from_the_last_event_on(

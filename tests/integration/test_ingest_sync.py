@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -11,13 +10,12 @@ import asyncpg
 import orjson
 import pytest
 
-from devstack.pipedrive.api import hooks
 from services.ingest.preparing import MIGRATIONS, SCHEMA
 from services.ingest.sync import connecting
 from services.ingest.sync.connecting import NoUrl
 from shared import migrating, service
 from tests.support import histories, proxy
-from tests.support.cluster import Cluster, Instance, token, variables
+from tests.support.cluster import Cluster, Instance, token
 from tests.support.double import Double, double
 from tests.support.infra import Infra
 from tests.support.log_reading import Log, living, newest
@@ -34,15 +32,6 @@ TOPICS = tuple(
     f"pipedrive.{name}" for name in ("persons", "organizations", "activities", "deals", "leads")
 )
 Row = dict[str, Any]
-
-
-@pytest.fixture
-async def cluster(
-    infra: Infra, database_url: str, redis_url: str, topic_prefix: str, tmp_path: Path
-) -> AsyncIterator[Cluster]:
-    names = variables(infra.kafka, database_url, redis_url, topic_prefix, partitions=3)
-    async with Cluster(tmp_path, names) as cluster:
-        yield cluster
 
 
 @pytest.fixture
@@ -421,95 +410,6 @@ async def test_who_connects_while_pipedrive_takes_no_calls_is_told_why_and_until
         assert after_s <= longest_s + 1
 
 
-async def test_a_token_that_is_not_accepted_fails_the_sync_in_words(cluster: Cluster) -> None:
-    async with connected(cluster, *SMALL) as (pipedrive, asking):
-        wrong = {**a_connected_tenant(pipedrive), "api_token": "wrong"}
-        cluster.write_tenants([wrong, a_tenant(FOREIGN)])
-
-        assert await _reason_of_failure(asking) == "Pipedrive does not accept the API token."
-
-
-async def _reason_of_failure(asking: Asking) -> Any:
-    """Why a sync fails, as soon as ingest has read the tenants file."""
-    reasons: list[Any] = []
-
-    async def is_refused() -> bool:
-        status, _ = await asking.call("POST", "/api/sync", {"mode": "full"})
-        assert status in (202, 409)
-        _, listed = await asking.call("GET", "/api/sync")
-        syncs = listed["data"]["syncs"]
-        reasons.extend(one["reason"] for one in syncs if one["state"] == "failed")
-        return bool(reasons)
-
-    await until(is_refused, every_s=0.3)
-    return reasons[0]
-
-
-async def test_with_the_token_of_another_company_a_sync_fails_in_words_and_tells_nothing(
-    cluster: Cluster, log: Log
-) -> None:
-    elsewhere = cluster.folder / "theirs"
-    elsewhere.mkdir()
-    async with (
-        connected(cluster, *SMALL) as (ours, asking),
-        double(elsewhere, FOREIGN, *SMALL) as theirs,
-    ):
-        await asking.done(await asking.connect())
-        told = len(await log.read(*TOPICS))
-        theirs_before = await theirs.hooks()
-        cluster.write_tenants(
-            [a_connected_tenant(theirs), a_connected_tenant(ours, company_id=FOREIGN)]
-        )
-
-        reason = await _reason_of_failure(asking)
-        status, answer = await asking.call("POST", "/api/connection", {"url": asking.ingest.url})
-
-        assert "belongs to another company" in reason
-        assert (status, answer["code"], answer["error"]) == (
-            409,
-            "not_connected",
-            reason,
-        )
-        assert len(await log.read(*TOPICS)) == told
-        assert await theirs.hooks() == theirs_before
-
-
-async def test_who_may_ask_for_what(cluster: Cluster) -> None:
-    async with connected(cluster, *SMALL) as (_, asking):
-        other = Asking(cluster, asking.ingest, FOREIGN)
-
-        assert (await asking.call("POST", "/api/sync", {"mode": "full"}, role=None))[0] == 403
-        assert (await asking.call("POST", "/api/connection", role=None))[0] == 403
-        assert (await asking.call("POST", "/api/sync", {"mode": "all"}))[0] == 400
-        assert (await asking.call("POST", "/api/connection"))[1]["code"] == "no_public_url"
-        status, answer = await other.call("POST", "/api/sync", {"mode": "incremental"})
-        assert (status, answer["code"]) == (409, "not_connected")
-        told = await asking.sync("incremental")
-        assert (await other.call("GET", f"/api/sync/{told['id']}"))[0] == 404
-        assert (await asking.call("GET", "/api/sync/nonsense"))[0] == 400
-        assert (await other.call("GET", "/api/sync"))[1]["data"]["syncs"] == []
-        async with cluster.http.get(f"{asking.ingest.url}/api/sync") as response:
-            assert response.status == 401
-
-
-async def test_connecting_twice_leaves_one_webhook_and_those_of_others(cluster: Cluster) -> None:
-    async with connected(cluster, *SMALL) as (pipedrive, asking):
-        wanted = {"event_action": "*", "event_object": "*", "subscription_url": asking.ingest.url}
-        theirs = await pipedrive.ask("POST", "/v1/webhooks", {**wanted, "name": "somebody"})
-        await pipedrive.ask("POST", "/v1/webhooks", {**wanted, "name": "My-500"})
-
-        await asking.done(await asking.connect())
-        ours = [one for one in await pipedrive.hooks() if one["id"] != theirs["id"]]
-        await asking.done(await asking.connect())
-
-        assert [one["id"] for one in await pipedrive.hooks()] == [theirs["id"], ours[0]["id"]]
-        assert ours[0]["subscription_url"] == asking.ingest.url + "/webhooks/pipedrive"
-        assert (ours[0]["version"], ours[0]["is_active"]) == ("2.0", 1)
-        _, answer = await asking.call("GET", "/api/connection", role=None)
-        assert answer["data"]["webhook"]["id"] == ours[0]["id"]
-        assert (answer["data"]["connected"], answer["data"]["problem"]) == (True, None)
-
-
 async def test_who_connects_at_once_shares_one_webhook_and_one_sync(cluster: Cluster) -> None:
     async with connected(cluster, *SMALL) as (pipedrive, asking):
         await asking.done(await asking.connect())
@@ -708,26 +608,6 @@ async def test_how_the_webhook_is_is_asked_of_pipedrive_seldom_by_all_processes_
             assert told["data"]["webhookSeenAt"] > fresh["data"]["webhookSeenAt"]
         whose_and_which = 2 + 1  # whose the token is, by a process that has not asked yet, too
         assert (await pipedrive.turn("GET"))["requests"] <= requests + whose_and_which
-
-
-async def test_a_webhook_is_made_anew_also_where_the_user_has_as_many_as_pipedrive_allows(
-    cluster: Cluster,
-) -> None:
-    async with connected(cluster, *SMALL, HOOK_CHECK_SECONDS="0.5") as (pipedrive, asking):
-        await asking.done(await asking.connect())
-        [ours] = await pipedrive.hooks()
-        theirs = {"event_action": "*", "event_object": "note", "name": "somebody"}
-        for _ in range(hooks.MOST - 1):
-            url = {"subscription_url": asking.ingest.url}
-            await pipedrive.ask("POST", "/v1/webhooks", {**theirs, **url})
-        await pipedrive.turn("PATCH", f"/webhooks/{ours['id']}", {"is_active": False})
-
-        async def is_mended() -> bool:
-            shown = {one["id"]: one for one in await pipedrive.hooks()}
-            active = [one for one in shown.values() if one["name"] == "My-500"]
-            return len(shown) == hooks.MOST and [one["is_active"] for one in active] == [1]
-
-        await until(is_mended, 20, every_s=0.2)
 
 
 async def test_a_webhook_is_made_anew_also_on_a_day_whose_share_of_the_sync_is_spent(

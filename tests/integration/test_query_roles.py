@@ -1,6 +1,5 @@
 """The two roles as processes of their own: what a topic says is on the page soon after."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from shared.kafka.consumer import Received
 from shared.kafka.publisher import Publisher, Record
 from shared.settings import Settings
 from tests.support import query_facts as facts
-from tests.support.cluster import Cluster, token, variables
+from tests.support.cluster import PARTITIONS, Cluster, token, variables
 from tests.support.infra import Infra
 from tests.support.query_facts import COMPANY
 from tests.support.waiting import until
@@ -19,16 +18,6 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.integration
 
 NOWHERE = "redis://127.0.0.1:1/0"
-
-
-@pytest.fixture
-async def cluster(
-    infra: Infra, database_url: str, redis_url: str, topic_prefix: str, tmp_path: Path
-) -> AsyncIterator[Cluster]:
-    names = variables(infra.kafka, database_url, redis_url, topic_prefix, partitions=2)
-    async with Cluster(tmp_path, names) as cluster:
-        cluster.write_tenants([])
-        yield cluster
 
 
 async def tell(infra: Infra, prefix: str, *told: Received) -> None:
@@ -42,7 +31,7 @@ async def tell(infra: Infra, prefix: str, *told: Received) -> None:
 async def test_a_service_without_redis_is_ready_and_says_so(
     infra: Infra, database_url: str, topic_prefix: str, tmp_path: Path
 ) -> None:
-    names = variables(infra.kafka, database_url, NOWHERE, topic_prefix, partitions=2)
+    names = variables(infra.kafka, database_url, NOWHERE, topic_prefix, partitions=PARTITIONS)
     async with Cluster(tmp_path, names) as cluster:
         cluster.write_tenants([])
         api = cluster.start("query", "api")

@@ -1,6 +1,5 @@
 """The roles as processes of their own: the log goes in, scores come out, once over two workers."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from shared.kafka.publisher import Publisher, Record
 from shared.settings import Settings
 from shared.topics import ACTIVITIES, PERSONS, SCORES
 from tests.support import scoring_store
-from tests.support.cluster import Cluster, Instance, token
+from tests.support.cluster import PARTITIONS, Cluster, Instance, token
 from tests.support.infra import Infra
 from tests.support.scoring_store import COMPANY, fact
 from tests.support.waiting import until
@@ -23,22 +22,6 @@ pytestmark = pytest.mark.integration
 
 PERSONS_TOLD = 300
 PERSONS_RESCORED = 12_000
-
-
-@pytest.fixture
-async def cluster(
-    infra: Infra, database_url: str, topic_prefix: str, tmp_path: Path
-) -> AsyncIterator[Cluster]:
-    environment = {
-        "KAFKA_BOOTSTRAP_SERVERS": infra.kafka,
-        "KAFKA_TOPIC_PREFIX": topic_prefix,
-        "KAFKA_GROUP_PREFIX": topic_prefix,
-        "KAFKA_PARTITIONS": "4",
-        "SCORING_DATABASE_URL": database_url,
-    }
-    async with Cluster(tmp_path, environment) as cluster:
-        cluster.write_tenants([])
-        yield cluster
 
 
 async def test_two_workers_a_ticker_and_an_api_apart(
@@ -50,7 +33,9 @@ async def test_two_workers_a_ticker_and_an_api_apart(
         *(fact("activity", n, 2, {"done": True}) for n in range(PERSONS_TOLD)),
     ]
     settings = Settings(
-        kafka_bootstrap_servers=infra.kafka, kafka_topic_prefix=topic_prefix, kafka_partitions=4
+        kafka_bootstrap_servers=infra.kafka,
+        kafka_topic_prefix=topic_prefix,
+        kafka_partitions=PARTITIONS,
     )
     await ensure_topics(settings, (PERSONS, ACTIVITIES, SCORES))
     api = cluster.start("scoring", "api")

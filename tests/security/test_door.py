@@ -22,8 +22,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from services.ingest.api import Door
-from services.ingest.intake import Intake
-from services.ingest.outlet import Outlet
 from shared import topics, web
 from shared.app import application
 from shared.events import Source
@@ -386,12 +384,19 @@ async def test_random_bytes_do_not_end_the_service(running: World) -> None:
     await everything_still_runs(running)
 
 
+class NoIntake:
+    """Where no body arrives that is not whole."""
+
+    async def store(self, content: bytes, *, company_id: int) -> Any:
+        raise AssertionError("half a body was handed on")
+
+
 async def test_a_body_that_trickles_in_is_given_up(tmp_path: Any) -> None:
     tenants = tmp_path / "tenants.json"
     tenants.write_text(
         json.dumps([{"company_id": OURS, "webhook_user": "u", "webhook_password": "p"}])
     )
-    door = Door(Tenants(tenants), Intake(Outlet.__new__(Outlet)), LARGEST)
+    door = Door(Tenants(tenants), NoIntake(), LARGEST)
     app: aioweb.Application = application(door.endpoints(), title="slow", pings={})
     app[web.READ_S] = 0.2
     gone_on = asyncio.Event()

@@ -21,6 +21,7 @@ from tests.support.waiting import answers, until
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-of-at-least-thirty-two-bytes!"
 SERVICES = ("ingest", "orgs", "scoring", "query")
+PARTITIONS = 3
 READY_S = 120.0
 STOP_S = 30.0
 

@@ -1,6 +1,5 @@
 """The compose file, .env.example and the settings of the services say the same."""
 
-import importlib
 import os
 import re
 import subprocess
@@ -9,45 +8,22 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import AliasChoices
-from pydantic.fields import FieldInfo
 
-from devstack import postgres, valkey
+from devstack import documents, postgres, valkey
+from devstack.documents import SERVICES
 from devstack.kafka import broker
-from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("ingest", "orgs", "scoring", "query")
 # Published by the gateway, known to Compose alone.
 HOST_PORTS = {f"{name.upper()}_PORT" for name in SERVICES}
 # A container listens on all its addresses.
 FIXED_IN_CONTAINERS = {"HOST"}
 
 
-def settings_of(service: str) -> type[Settings]:
-    module = importlib.import_module(f"services.{service}.settings")
-    found = [
-        one
-        for one in vars(module).values()
-        if isinstance(one, type)
-        and issubclass(one, Settings)
-        and one.__module__ == module.__name__
-    ]
-    assert len(found) == 1
-    return found[0]
-
-
 def names_of(service: str) -> set[str]:
     """What the environment may call the settings of a service."""
-    fields = settings_of(service).model_fields
-    return {name for field, told in fields.items() for name in spellings(field, told)}
-
-
-def spellings(field: str, told: FieldInfo) -> set[str]:
-    alias = told.validation_alias
-    if isinstance(alias, AliasChoices):
-        return {str(choice) for choice in alias.choices}
-    return {str(alias or field).upper()}
+    fields = documents.settings_classes()[service].model_fields
+    return {name for field, told in fields.items() for name in documents.variables(field, told)}
 
 
 def compose() -> dict[str, Any]:
@@ -110,7 +86,7 @@ def test_no_service_is_in_the_way_of_a_second_instance_of_itself() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_gateway_passes_on_to_the_port_that_a_service_listens_on(service: str) -> None:
-    port = settings_of(service).model_fields["port"].default
+    port = documents.settings_classes()[service].model_fields["port"].default
     gateway = (ROOT / "deploy" / "nginx.conf").read_text()
 
     assert compose()["services"][service]["environment"]["PORT"] == str(port)

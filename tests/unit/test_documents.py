@@ -12,6 +12,8 @@ from shared import topics
 from shared.kafka import refusals
 from shared.topics import Topic
 
+LINK = re.compile(r"\]\(([^)\s:]*)#([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 READ = {
     "ingest": hearing.TOPICS,
     "orgs": orgs.CONSUMED,
@@ -73,3 +75,26 @@ def test_settings_in_seconds_say_so_in_one_way() -> None:
     ]
 
     assert [name for name in names if name.endswith(("_s", "_sec", "_secs"))] == []
+
+
+def test_what_documents_point_to_within_documents_is_there() -> None:
+    root = documents.ROOT
+    pages = [root / "README.md", root / "bench" / "README.md", *(root / "docs").rglob("*.md")]
+    pointed = [(page, *found) for page in pages for found in LINK.findall(page.read_text())]
+
+    lost = [
+        f"{page.name}: {path}#{place}"
+        for page, path, place in pointed
+        if place not in _places((page.parent / path if path else page).read_text())
+    ]
+
+    assert pointed
+    assert lost == []
+
+
+def _places(text: str) -> set[str]:
+    """What a heading is called in links, as GitHub makes it of its words."""
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in HEADING.findall(text)
+    }

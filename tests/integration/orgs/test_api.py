@@ -8,15 +8,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
-from pydantic import SecretStr
 
-from services.orgs import api, applying
-from services.orgs.main import MIGRATIONS, SERVICE
+from services.orgs import applying
+from services.orgs.main import SERVICE
 from services.orgs.settings import OrgsSettings
 from shared import db, ids, service, topics
-from shared.app import application
-from shared.auth import Authenticator
 from shared.events import (
     Action,
     Organization,
@@ -29,12 +25,12 @@ from shared.events import (
 )
 from shared.kafka.consumer import Consumer, Received
 from shared.kafka.publisher import Publisher, Record
-from tests.support.orgs_facts import NOW, OURS, SECRET, THEIRS, bearer, records_in
+from tests.support import orgs_store
+from tests.support.orgs_facts import NOW, OURS, THEIRS, bearer, records_in
+from tests.support.orgs_store import Client, tell
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
-
-Client = TestClient[Any, Any]
 
 
 def told_of(
@@ -61,26 +57,6 @@ def told_of(
 
 
 @pytest.fixture
-def settings(infra: Any, database_url: str, topic_prefix: str) -> OrgsSettings:
-    return OrgsSettings(
-        DATABASE_URL=database_url,
-        kafka_bootstrap_servers=infra.urls.kafka,
-        kafka_topic_prefix=topic_prefix,
-        kafka_group_prefix=topic_prefix,
-        kafka_partitions=2,
-    )
-
-
-@pytest.fixture
-async def pool(settings: OrgsSettings, database_url: str) -> AsyncIterator[db.Pool]:
-    stop = asyncio.Event()
-    await service.prepare_topics(settings, topics.ALL, stop)
-    await service.prepare_store(database_url, SERVICE, MIGRATIONS, stop)
-    async with db.pool(database_url, SERVICE, size=4, durable=False) as pool:
-        yield pool
-
-
-@pytest.fixture
 async def instances(
     settings: OrgsSettings, pool: db.Pool, database_url: str
 ) -> AsyncIterator[Sequence[Client]]:
@@ -90,25 +66,13 @@ async def instances(
             own = await held.enter_async_context(
                 db.pool(database_url, SERVICE, size=3, durable=False)
             )
-            publisher = await held.enter_async_context(Publisher(settings, deadline_s=5))
-            app = application(
-                api.endpoints(own, publisher),
-                title="orgs",
-                pings={},
-                authenticator=Authenticator(SecretStr(SECRET), None),
-            )
-            clients.append(await held.enter_async_context(TestClient(TestServer(app))))
+            clients.append(await held.enter_async_context(orgs_store.asked(settings, own)))
         yield clients
 
 
 @pytest.fixture
 def client(instances: Sequence[Client]) -> Client:
     return instances[0]
-
-
-async def tell(pool: db.Pool, *facts: Received) -> None:
-    async with pool.acquire() as conn, conn.transaction():
-        await applying.apply(conn, facts)
 
 
 async def post(client: Client, company_id: int = OURS, **body: Any) -> tuple[int, Any]:
@@ -433,6 +397,7 @@ async def test_the_worker_reads_the_log_and_queues_what_others_are_told(
         )
 
     home: UUID = ids.organization(OURS, 7)
+    await service.prepare_topics(settings, (topics.PERSONS, topics.ORGANIZATIONS), stop)
     async with Publisher(settings, deadline_s=5) as publisher:
         consumer = Consumer(
             settings,

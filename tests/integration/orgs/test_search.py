@@ -16,20 +16,21 @@ from pydantic import SecretStr
 
 from devstack.pipedrive.api.double import Double, Setup
 from devstack.pipedrive.world import Sizes
-from services.orgs import applying, names
-from services.orgs.main import MIGRATIONS, SERVICE
+from services.orgs import names
+from services.orgs.main import SERVICE
 from services.orgs.searching import api as searching_api
 from services.orgs.searching import store as searching_store
 from services.orgs.searching import terms as searching_terms
 from services.orgs.searching.pipedrive import Fallback
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
-from shared import db, ids, service, topics
+from shared import db, ids, topics
 from shared.app import application
 from shared.auth import Authenticator
 from shared.events import Action, Organization, OrganizationChange, Person, PersonChange, Source
 from shared.kafka.consumer import Received
 from tests.support.orgs_histories import history, shuffled
+from tests.support.orgs_store import tell
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -78,13 +79,6 @@ def contact_of(person: int, organization: int) -> Received:
         data=Person(org_id=organization),
     )
     return Received(topics.PERSONS.name, change)
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[db.Pool]:
-    await service.prepare_store(database_url, SERVICE, MIGRATIONS, asyncio.Event())
-    async with db.pool(database_url, SERVICE, size=4, durable=False) as pool:
-        yield pool
 
 
 @dataclass
@@ -152,11 +146,6 @@ async def pipedrive(*names: str) -> AsyncIterator[Double]:
         for name in names:
             await double.account.create("organization", {"name": name})
         yield double
-
-
-async def tell(pool: db.Pool, *facts: Received) -> None:
-    async with pool.acquire() as conn, conn.transaction():
-        await applying.apply(conn, facts)
 
 
 async def tell_names(pool: db.Pool, *names: str, company_id: int = OURS) -> None:

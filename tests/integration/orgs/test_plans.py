@@ -4,14 +4,10 @@ Of a tenant with 2,000 questions and 200 answers among fifty that have one of ea
 at are the rows that went through a statement's plan, not times.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
-
 import pytest
 
 from services.orgs.judging import review_store
-from services.orgs.main import MIGRATIONS, SERVICE
-from shared import db, service
+from shared import db
 from tests.support.orgs_facts import OURS
 from tests.support.plans import Plan, plans
 
@@ -47,14 +43,12 @@ SELECT company_id, unnest(left_records || right_records), verdict_id
 
 
 @pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[db.Pool]:
-    await service.prepare_store(database_url, SERVICE, MIGRATIONS, asyncio.Event())
-    async with db.pool(database_url, SERVICE, size=4, durable=False) as pool:
-        for company_id in range(OURS, OURS + 51):
-            for statement in SEED:
-                await pool.execute(statement, company_id, QUESTIONS if company_id == OURS else 1)
-            await pool.execute(SAID, company_id, ANSWERS if company_id == OURS else 1)
-        yield pool
+async def pool(pool: db.Pool) -> db.Pool:
+    for company_id in range(OURS, OURS + 51):
+        for statement in SEED:
+            await pool.execute(statement, company_id, QUESTIONS if company_id == OURS else 1)
+        await pool.execute(SAID, company_id, ANSWERS if company_id == OURS else 1)
+    return pool
 
 
 def through(plan: Plan) -> int:

@@ -1,7 +1,7 @@
 """Whatever the order, the duplicates and the batches: the same organizations, links and counts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -11,8 +11,7 @@ import pytest
 
 from services.orgs import applying
 from services.orgs.judging import asking, review_store
-from services.orgs.main import MIGRATIONS, SERVICE
-from shared import db, service, topics
+from shared import db, topics
 from shared.events import Action, OrganizationVerdict, OrganizationVerdictChange, parse
 from shared.kafka.consumer import Received
 from shared.states import ContactLink, OrganizationState
@@ -40,13 +39,6 @@ ROWS = {
         "SELECT * FROM organizations WHERE NOT deleted ORDER BY company_id, organization_id"
     ),
 }
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[db.Pool]:
-    await service.prepare_store(database_url, SERVICE, MIGRATIONS, asyncio.Event())
-    async with db.pool(database_url, SERVICE, size=4, durable=False) as pool:
-        yield pool
 
 
 async def told(pool: db.Pool, batches: Iterable[Sequence[Received]]) -> None:

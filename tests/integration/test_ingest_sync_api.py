@@ -1,0 +1,142 @@
+"""What users may ask of the sync, and what they are answered."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from pydantic import SecretStr
+
+from devstack.pipedrive.api.double import Double, Setup
+from services.ingest.sync import hooks
+from shared.app import application
+from shared.auth import Authenticator
+from tests.support.cluster import SECRET, token
+from tests.support.commands import API_TOKEN, COMPANY, a_tenant
+from tests.support.synchronised import SIZES, Company
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+FOREIGN = 7002
+USER = "1001"
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The API over a company that was read in full."""
+
+    company: Company
+    client: TestClient[Any, Any]
+
+    @property
+    def url(self) -> str:
+        """Where Pipedrive is told to reach us."""
+        return str(self.client.make_url("")).rstrip("/")
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        company_id: int = COMPANY,
+        role: str | None = "admin",
+    ) -> tuple[int, Any]:
+        claims = {"role": role} if role else {}
+        headers = {"Authorization": f"Bearer {token(company_id, USER, **claims)}"}
+        async with self.client.request(method, path, json=body, headers=headers) as response:
+            return response.status, await response.json()
+
+    async def connect(self) -> None:
+        status, answer = await self.call("POST", "/api/connection", {"url": self.url})
+        assert status == 202, answer
+        assert await self.company.ends(UUID(answer["data"]["syncId"])) == "done"
+
+    async def reason_of_failure(self) -> str | None:
+        _, answer = await self.call("POST", "/api/sync", {"mode": "full"})
+        assert await self.company.ends(UUID(answer["data"]["id"])) == "failed"
+        _, answer = await self.call("GET", f"/api/sync/{answer['data']['id']}")
+        reason: str | None = answer["data"]["reason"]
+        return reason
+
+    def write_tenants(self, *tenants: dict[str, Any]) -> None:
+        self.company.sync.parts.settings.tenants_file.write_text(json.dumps(tenants))
+        self.company.sync.tenants.reload()
+
+
+@pytest.fixture
+async def asking(synchronised_company: Company) -> AsyncIterator[Asking]:
+    app = application(
+        synchronised_company.sync.endpoints(),
+        title="sync",
+        pings={},
+        authenticator=Authenticator(SecretStr(SECRET), None),
+    )
+    async with TestClient(TestServer(app)) as client:
+        yield Asking(synchronised_company, client)
+
+
+async def test_who_may_ask_for_what(asking: Asking) -> None:
+    theirs = {"company_id": FOREIGN}
+
+    assert (await asking.call("POST", "/api/sync", {"mode": "full"}, role=None))[0] == 403
+    assert (await asking.call("POST", "/api/connection", role=None))[0] == 403
+    assert (await asking.call("POST", "/api/sync", {"mode": "all"}))[0] == 400
+    assert (await asking.call("POST", "/api/connection"))[1]["code"] == "no_public_url"
+    status, answer = await asking.call("POST", "/api/sync", {"mode": "incremental"}, **theirs)
+    assert (status, answer["code"]) == (409, "not_connected")
+    status, answer = await asking.call("POST", "/api/sync", {"mode": "incremental"}, role=None)
+    assert status == 202
+    ours = answer["data"]["id"]
+    assert await asking.company.ends(UUID(ours)) == "done"
+    assert (await asking.call("GET", f"/api/sync/{ours}"))[0] == 200
+    assert (await asking.call("GET", f"/api/sync/{ours}", **theirs))[0] == 404
+    assert (await asking.call("GET", "/api/sync/nonsense"))[0] == 400
+    assert (await asking.call("GET", "/api/sync", **theirs))[1]["data"]["syncs"] == []
+    async with asking.client.get("/api/sync") as response:
+        assert response.status == 401
+
+
+async def test_connecting_twice_leaves_one_webhook_and_those_of_others(asking: Asking) -> None:
+    account = asking.company.double.account
+    wanted = {"action": "*", "entity": "*", "version": hooks.VERSION, "url": asking.url}
+    by = {"user_id": account.user_id, "user": None, "password": None}
+    theirs = await account.hooks.add(**wanted, **by, name="somebody")
+    await account.hooks.add(**wanted, **by, name=hooks.NAME)
+
+    await asking.connect()
+    [ours] = [one for one in account.hooks.all() if one.hook_id != theirs.hook_id]
+    await asking.connect()
+
+    assert [one.hook_id for one in account.hooks.all()] == [theirs.hook_id, ours.hook_id]
+    assert ours.url == hooks.door(asking.url)
+    assert (ours.version, ours.is_active) == ("2.0", True)
+    _, answer = await asking.call("GET", "/api/connection", role=None)
+    assert answer["data"]["webhook"]["id"] == ours.hook_id
+    assert (answer["data"]["connected"], answer["data"]["problem"]) == (True, None)
+
+
+async def test_a_token_that_is_not_accepted_fails_the_sync_in_words(asking: Asking) -> None:
+    asking.write_tenants({**a_tenant(asking.company.double.url), "api_token": "wrong"})
+
+    assert await asking.reason_of_failure() == "Pipedrive does not accept the API token."
+
+
+async def test_with_the_token_of_another_company_a_sync_fails_in_words_and_tells_nothing(
+    asking: Asking,
+) -> None:
+    told = len(asking.company.told.events)
+    async with Double(Setup(FOREIGN, API_TOKEN, sizes=SIZES)) as theirs:
+        await theirs.account.live_through_history()
+        asking.write_tenants(a_tenant(theirs.url))
+
+        reason = await asking.reason_of_failure()
+        status, answer = await asking.call("POST", "/api/connection", {"url": asking.url})
+
+    assert "belongs to another company" in (reason or "")
+    assert (status, answer["code"], answer["error"]) == (409, "not_connected", reason)
+    assert len(asking.company.told.events) == told
+    assert theirs.account.hooks.all() == []
