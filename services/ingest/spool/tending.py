@@ -36,6 +36,7 @@ class Tending:
         self._spools = spools
         self._root = root
         self._adopted_at = 0.0
+        self._refused: dict[Spool, str] = {}
         self._not_moved_at = -WITHHELD_S
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -62,7 +63,11 @@ class Tending:
         try:
             await spool.open()
         except DiskRefused as refused:
-            log.error("spool_not_opened", extra={"reason": str(refused)})
+            if self._refused.get(spool) != str(refused):  # it is tried each second
+                log.error("spool_not_opened", extra={"reason": str(refused)})
+            self._refused[spool] = str(refused)
+        else:
+            self._refused.pop(spool, None)
 
     async def _measure(self) -> None:
         oldest: list[float] = []

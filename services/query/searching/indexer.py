@@ -10,7 +10,6 @@ Rule 4: the loop gives way: it lets others run between pieces, and rests as long
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,8 +29,6 @@ from shared import db, heart, lifecycle
 from shared.db import Connection
 from shared.errors import Unavailable
 from shared.observability import SEARCH_INDEXED
-
-log = logging.getLogger(__name__)
 
 BATCH: Final = 2000
 IMPORT_PER_SECOND: Final = 500
@@ -67,23 +64,29 @@ class Indexer:
 
     async def _build(self, stop: asyncio.Event) -> None:
         """Begin indexes; beside the others, since a great one takes long."""
+        outage = lifecycle.Outage("indexes")
         while not stop.is_set():
             try:
                 await self._begin(rest=1, is_stopped=stop.is_set)
-            except Unavailable as outage:
-                log.warning("indexing_waits", extra={"reason": str(outage)})
+            except Unavailable as reason:
+                outage.goes_on(reason)
+            else:
+                outage.is_over()
             await lifecycle.wait_or_stop(self._look_every_s, stop)
 
     async def _work_off(self, stop: asyncio.Event) -> None:
+        outage = lifecycle.Outage("indexer")
         known, since = 0, time.monotonic()
         while not stop.is_set():
             began = time.monotonic()
             try:
                 more = await self._batches()
                 queued = await self._queued_ever()
-            except Unavailable as outage:
-                log.warning("indexing_waits", extra={"reason": str(outage)})
+            except Unavailable as reason:
+                outage.goes_on(reason)
                 more, queued = False, known
+            else:
+                outage.is_over()
             now = time.monotonic()
             is_import = queued - known > IMPORT_PER_SECOND * (now - since)
             known, since = queued, now
