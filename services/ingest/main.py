@@ -65,7 +65,7 @@ async def main(arguments: Sequence[str]) -> None:
             ) as commands,
         ):
             door = Door(tenants, Intake(outlet), settings.max_body_bytes)
-            refusals = Refusals(settings)
+            refusals = Refusals(settings, is_beside=True)
             authenticator = _authenticator(roles, settings, refusals.why)
             for_users = [*sync.endpoints(), *commands.endpoints()] if authenticator else []
             app = application(

@@ -46,8 +46,10 @@ LOOK_S: Final = 30.0
 class Refusals:
     """`why` is what an `Authenticator` asks."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, is_beside: bool = False) -> None:
+        """`is_beside`: users are not what the process is there for first."""
         self._settings = settings
+        self._is_beside = is_beside
         self._topics = {client.physical(settings, topic.name): topic for topic in HEARD}
         self._told = Told()
         self._next: Offsets = {}
@@ -68,14 +70,15 @@ class Refusals:
         return self._told.denials.why(session)
 
     async def ping(self) -> str | None:
-        """Whoever started while Kafka is away is ready all the same: not all it does is for users.
+        """Whoever started while Kafka is away is ready once users are served; where those come
+        second, as soon as it is known.
 
         Raises:
             Unavailable: it will be known in a moment.
         """
         if self._is_read:
             return None
-        if not self._has_failed:
+        if not (self._is_beside and self._has_failed):
             self._check()
         return "degraded: who is refused has not been read yet"
 

@@ -91,4 +91,4 @@ async def test_a_service_that_starts_asks_to_be_asked_again_and_never_closes_its
         async with running(serving(app)):
             await until(is_served)
 
-    assert set(told) == {(503, "unavailable"), (404, "not_found")}
+    assert set(told) == {(503, "unavailable"), (404, "no_such_address")}
