@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -127,10 +127,10 @@ async def ensure_compacted(settings: Settings, name: str) -> None:
 
 
 async def _ensure(settings: Settings, wanted: Sequence[NewTopic]) -> None:
-    with errors():
-        async with asyncio.timeout(3 * DEADLINE_S):
-            admin = AIOKafkaAdminClient(**connection(settings))
-            try:
+    admin = AIOKafkaAdminClient(**connection(settings))
+    try:
+        with errors():
+            async with asyncio.timeout(3 * DEADLINE_S):
                 await admin.start()
                 present = set(await admin.list_topics())
                 missing = [topic for topic in wanted if topic.name not in present]
@@ -138,7 +138,9 @@ async def _ensure(settings: Settings, wanted: Sequence[NewTopic]) -> None:
                     response: Any = await admin.create_topics(missing)
                     _check(response.topic_errors)
                     await _become_known(admin, {topic.name for topic in missing})
-            finally:
+    finally:
+        with suppress(KafkaError, OSError, TimeoutError):
+            async with asyncio.timeout(DEADLINE_S):
                 await admin.close()
 
 

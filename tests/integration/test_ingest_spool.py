@@ -136,6 +136,11 @@ async def waiting(cluster: Cluster, instance: Instance) -> float:
     return await measured(cluster, instance, "my500_spool_events")
 
 
+async def has_kafka(cluster: Cluster, instance: Instance) -> bool:
+    """Whether its topics are there and it sends to them."""
+    return await measured(cluster, instance, "my500_ingest_kafka_away") == 0
+
+
 async def measured(cluster: Cluster, instance: Instance, name: str) -> float:
     async with cluster.http.get(f"{instance.url}/metrics") as response:
         text = await response.text()
@@ -354,6 +359,7 @@ async def test_what_a_dead_instance_left_is_taken_over(
     living, dying = cluster.start("ingest"), cluster.start("ingest")
     for instance in (living, dying):
         await cluster.ready(instance)
+        await until(lambda each=instance: has_kafka(cluster, each))
     await asyncio.to_thread(killable.kill, "kafka")
     try:
         await sender.send_some(living, 5, PERSONS[:4])
