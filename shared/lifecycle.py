@@ -154,10 +154,27 @@ def _watched(stuck_s: float) -> Iterator[None]:
         over.set()
 
 
+def is_cancelled() -> bool:
+    """Whether somebody has asked the running task to end, and it is not what it waits for that
+    was cancelled.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def attended(loop: Loop, stop: asyncio.Event) -> None:
-    """The loop, with a heart of its own."""
+    """The loop, with a heart of its own.
+
+    Raises:
+        RuntimeError: what it waited for was cancelled. It would end like one that was told to.
+    """
     with heart.beating(name_of(loop)):
-        await loop(stop)
+        try:
+            await loop(stop)
+        except asyncio.CancelledError as error:
+            if is_cancelled():
+                raise
+            raise RuntimeError(f"{name_of(loop)}: cancelled from inside") from error
 
 
 async def together(loops: Iterable[Loop], stop: asyncio.Event) -> None:

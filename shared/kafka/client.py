@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, for_code
 
+from shared import lifecycle
 from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.topics import DEAD_LETTERS, Topic, dead_letters_of
@@ -37,6 +38,23 @@ def errors() -> Iterator[None]:
         yield
     except (KafkaError, OSError, TimeoutError) as error:
         raise Unavailable(f"Kafka: {type(error).__name__}: {error}") from error
+
+
+async def ended(end: Callable[[], Awaitable[None]]) -> BaseException | None:
+    """Let go of a client in time; what went wrong, if anything did. By itself it may wait for
+    ever, and where its connection has just broken it raises the cancellation of what it runs: the
+    caller would seem to be cancelled, whom nobody has cancelled.
+    """
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await end()
+    except (KafkaError, OSError, TimeoutError) as error:
+        return error
+    except asyncio.CancelledError as error:
+        if lifecycle.is_cancelled():
+            raise
+        return error
+    return None
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -139,9 +157,7 @@ async def _ensure(settings: Settings, wanted: Sequence[NewTopic]) -> None:
                     _check(response.topic_errors)
                     await _become_known(admin, {topic.name for topic in missing})
     finally:
-        with suppress(KafkaError, OSError, TimeoutError):
-            async with asyncio.timeout(DEADLINE_S):
-                await admin.close()
+        await ended(admin.close)
 
 
 async def _become_known(admin: AIOKafkaAdminClient, names: set[str]) -> None:

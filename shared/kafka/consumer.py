@@ -381,10 +381,8 @@ class Consumer:
 
     async def _leave(self, consumer: AIOKafkaConsumer) -> None:
         self._assignment.detach()
-        try:
-            async with asyncio.timeout(client.DEADLINE_S):
-                await consumer.stop()
-        except (KafkaError, OSError, TimeoutError) as error:
+        error = await client.ended(consumer.stop)
+        if error is not None:
             log.warning("leaving_failed", extra={"reason": repr(error)})
 
 

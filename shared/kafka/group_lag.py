@@ -86,10 +86,10 @@ class GroupLags:
         if self._clients is None:
             settings = client.connection(self._settings)
             admin = AIOKafkaAdminClient(**settings)
-            self._open.push_async_callback(admin.close)
+            self._open.push_async_callback(client.ended, admin.close)
             await admin.start()
             consumer = AIOKafkaConsumer(**settings, group_id=None, enable_auto_commit=False)
-            self._open.push_async_callback(consumer.stop)
+            self._open.push_async_callback(client.ended, consumer.stop)
             await consumer.start()
             self._clients = admin, consumer
         return self._clients

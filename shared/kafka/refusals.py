@@ -21,7 +21,6 @@ from functools import partial
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
 
 from shared import events, heart, lifecycle
 from shared.access import Told
@@ -123,9 +122,7 @@ class Refusals:
             while not stop.is_set():
                 await self._turn(consumer, ends)
         finally:
-            with suppress(KafkaError, OSError, TimeoutError):  # it is in no group that would wait
-                async with asyncio.timeout(client.DEADLINE_S):
-                    await consumer.stop()
+            await client.ended(consumer.stop)
 
     async def _turn(self, consumer: AIOKafkaConsumer, ends: Offsets) -> None:
         heart.beat()

@@ -49,14 +49,14 @@ async def existing(settings: Settings) -> set[str]:
     Raises:
         Unavailable: Kafka is away.
     """
-    with client.errors():
-        async with asyncio.timeout(client.DEADLINE_S):
-            admin = AIOKafkaAdminClient(**client.connection(settings))
-            try:
+    admin = AIOKafkaAdminClient(**client.connection(settings))
+    try:
+        with client.errors():
+            async with asyncio.timeout(client.DEADLINE_S):
                 await admin.start()
                 names = await admin.list_topics()
-            finally:
-                await admin.close()
+    finally:
+        await client.ended(admin.close)
     prefix = settings.kafka_topic_prefix
     return {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
 
@@ -102,7 +102,7 @@ async def scan(
                     consumer.pause(partition)
                     del ends[partition]
     finally:
-        await consumer.stop()
+        await client.ended(consumer.stop)
 
 
 def _found(names: dict[str, str], record: ConsumerRecord[bytes, bytes]) -> Found:

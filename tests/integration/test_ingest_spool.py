@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import contextlib
 import json
 import resource
 from collections import defaultdict
@@ -28,8 +27,7 @@ pytestmark = pytest.mark.integration
 COMPANY = 7
 TENANT = {"company_id": COMPANY, "webhook_user": "hook", "webhook_password": "secret"}
 HEADER = "Basic " + base64.b64encode(b"hook:secret").decode()
-SOON_S = 60.0
-ATTEMPT_S = 15.0
+SOON_S = 30.0
 
 
 @contextmanager
@@ -96,32 +94,22 @@ async def arrived(
     """The event ids by person, in the order of the log, once so many different ones are there,
     those that are wanted among them.
     """
-    async with asyncio.timeout(SOON_S):
-        while True:
-            # A consumer that met a partition without a leader may stand still from then on.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ATTEMPT_S):
-                    return await _read(infra, prefix, expected, wanted)
-
-
-async def _read(
-    infra: Infra, prefix: str, expected: int, wanted: Collection[str]
-) -> dict[str, list[str]]:
     consumer = AIOKafkaConsumer(
         f"{prefix}pipedrive.persons",
         bootstrap_servers=infra.kafka,
         auto_offset_reset="earliest",
     )
     found: dict[str, list[str]] = defaultdict(list)
-    seen: set[str] = set()
     await consumer.start()
     try:
-        while len(seen) < expected or not seen.issuperset(wanted):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                for record in records:
-                    change = parse(PersonChange, record.value)
-                    found[str(change.entity_id)].append(change.event_id)
-                    seen.add(change.event_id)
+        async with asyncio.timeout(SOON_S):
+            seen: set[str] = set()
+            while len(seen) < expected or not seen.issuperset(wanted):
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    for record in records:
+                        change = parse(PersonChange, record.value)
+                        found[str(change.entity_id)].append(change.event_id)
+                        seen.add(change.event_id)
     finally:
         await consumer.stop()
     return found
@@ -134,11 +122,6 @@ def once(events: Sequence[str]) -> list[str]:
 
 async def waiting(cluster: Cluster, instance: Instance) -> float:
     return await measured(cluster, instance, "my500_spool_events")
-
-
-async def has_kafka(cluster: Cluster, instance: Instance) -> bool:
-    """Whether its topics are there and it sends to them."""
-    return await measured(cluster, instance, "my500_ingest_kafka_away") == 0
 
 
 async def measured(cluster: Cluster, instance: Instance, name: str) -> float:
@@ -359,7 +342,6 @@ async def test_what_a_dead_instance_left_is_taken_over(
     living, dying = cluster.start("ingest"), cluster.start("ingest")
     for instance in (living, dying):
         await cluster.ready(instance)
-        await until(lambda each=instance: has_kafka(cluster, each))
     await asyncio.to_thread(killable.kill, "kafka")
     try:
         await sender.send_some(living, 5, PERSONS[:4])
