@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 
 from services.ingest import readiness, storage
 from services.ingest.api import Door
+from services.ingest.calling import calling
 from services.ingest.commands import role as commands_role
 from services.ingest.intake import Intake
 from services.ingest.preparing import Prepared
@@ -22,8 +23,6 @@ from shared.errors import Misconfigured, Unavailable
 from shared.kafka.publisher import Publisher
 from shared.kafka.refusals import Refusals
 from shared.observability import configure_logs
-from shared.pipedrive.budget import Budget
-from shared.pipedrive.client import Clients
 from shared.settings import told
 from shared.tenants import Tenants
 
@@ -55,10 +54,7 @@ async def main(arguments: Sequence[str]) -> None:
         async with (
             Publisher(settings, deadline_s=PRODUCER_S) as publisher,
             storage.stored(settings, publisher, prepared.topics.is_set) as (outlet, spooling),
-            Budget(
-                settings.redis_url.get_secret_value(), sync_share=settings.sync_daily_share
-            ) as budget,
-            Clients(tenants, budget) as clients,
+            calling(settings, tenants) as (budget, clients),
             sync_role.assembled(settings, tenants, budget, clients, prepared) as sync,
             commands_role.assembled(
                 settings, tenants, clients, publisher, outlet, prepared

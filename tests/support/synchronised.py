@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from devstack.pipedrive.api.double import Double
 from devstack.pipedrive.world import Sizes
+from services.ingest.calling import calling
 from services.ingest.preparing import Prepared
 from services.ingest.settings import IngestSettings
 from services.ingest.sync import hearing, role, sync_store
@@ -21,8 +22,6 @@ from services.ingest.sync.steps import Mode
 from services.ingest.sync.sync_store import Sync
 from services.ingest.sync.written import Written
 from shared.kafka.publisher import Publisher, Record
-from shared.pipedrive.budget import Budget
-from shared.pipedrive.client import Clients
 from shared.tenants import Tenants
 from shared.topics import OF_ENTITY, OTHER, SYNC_STATUS
 from tests.support.commands import COMPANY, a_tenant, double
@@ -158,10 +157,7 @@ async def assembled(settings: IngestSettings) -> AsyncIterator[role.Sync]:
     tenants = Tenants(settings.tenants_file)
     prepared = Prepared(settings)
     async with (
-        Budget(
-            settings.redis_url.get_secret_value(), sync_share=settings.sync_daily_share
-        ) as budget,
-        Clients(tenants, budget) as clients,
+        calling(settings, tenants) as (budget, clients),
         role.assembled(settings, tenants, budget, clients, prepared) as sync,
     ):
         await prepared.make(asyncio.Event())

@@ -26,8 +26,6 @@ DEADLINE_S: Final = 5.0
 AT_ONCE: Final = 16
 NOT_FOUND: Final = 404
 TOO_MANY: Final = 429
-
-
 PASSED_ON: Final = (hdrs.AUTHORIZATION, hdrs.USER_AGENT)
 
 Headers = Mapping[str, str]

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+from services.ingest.calling import calling
 from services.ingest.preparing import Prepared
 from services.ingest.settings import IngestSettings
 from services.ingest.sync import answers, lists, role, sync_store
@@ -24,8 +25,6 @@ from services.ingest.sync.sync_store import Sync
 from shared import db, lifecycle
 from shared.errors import Unavailable
 from shared.observability import configure_logs
-from shared.pipedrive.budget import Budget
-from shared.pipedrive.client import Clients
 from shared.pipedrive.errors import PipedriveRefused
 from shared.tenants import Tenants
 
@@ -60,10 +59,7 @@ async def main(arguments: Sequence[str]) -> int:
     prepared = Prepared(settings)
     with lifecycle.stop_on_signal() as stop:
         async with (
-            Budget(
-                settings.redis_url.get_secret_value(), sync_share=settings.sync_daily_share
-            ) as budget,
-            Clients(tenants, budget) as clients,
+            calling(settings, tenants) as (budget, clients),
             role.assembled(settings, tenants, budget, clients, prepared) as sync,
         ):
             await prepared.make(stop)
