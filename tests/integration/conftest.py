@@ -1,4 +1,4 @@
-"""What tests of several parts of the sync stand on."""
+"""What tests of several parts stand on."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,6 +11,16 @@ from shared import db, service
 from tests.support import synchronised
 from tests.support.infra import Infra
 from tests.support.synchronised import Company
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Path:
+    """Of a store with one table, `one`."""
+    (tmp_path / "0001_first.sql").write_text(
+        "CREATE TABLE one (n int); INSERT INTO one VALUES (1);"
+    )
+    (tmp_path / "0002_second.sql").write_text("ALTER TABLE one ADD COLUMN more jsonb;")
+    return tmp_path
 
 
 @pytest.fixture

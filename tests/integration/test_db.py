@@ -20,15 +20,6 @@ pytestmark = pytest.mark.integration
 HELD = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = $1"
 
 
-@pytest.fixture
-def migrations(tmp_path: Path) -> Path:
-    (tmp_path / "0001_first.sql").write_text(
-        "CREATE TABLE one (n int); INSERT INTO one VALUES (1);"
-    )
-    (tmp_path / "0002_second.sql").write_text("ALTER TABLE one ADD COLUMN more jsonb;")
-    return tmp_path
-
-
 STATEMENTS: dict[str, Callable[[db.Connection], Awaitable[object]]] = {
     "execute": lambda conn: conn.execute("SELECT 1"),
     "execute with parameters": lambda conn: conn.execute("SELECT $1::int", 1),

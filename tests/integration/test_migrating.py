@@ -11,15 +11,6 @@ from shared.errors import Poison
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def migrations(tmp_path: Path) -> Path:
-    (tmp_path / "0001_first.sql").write_text(
-        "CREATE TABLE one (n int); INSERT INTO one VALUES (1);"
-    )
-    (tmp_path / "0002_second.sql").write_text("ALTER TABLE one ADD COLUMN more jsonb;")
-    return tmp_path
-
-
 async def test_instances_that_start_at_once_migrate_once(
     database_url: str, migrations: Path
 ) -> None:

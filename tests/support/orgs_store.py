@@ -1,7 +1,7 @@
 """An organization store on real Postgres, told facts directly and asked over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from shared.app import application
 from shared.auth import Authenticator
 from shared.kafka.consumer import Received
 from shared.kafka.publisher import Publisher
+from shared.openapi import Endpoint
 from tests.support.infra import Infra
 from tests.support.orgs_facts import SECRET
 
@@ -47,15 +48,23 @@ async def prepared(database_url: str) -> AsyncIterator[db.Pool]:
 async def asked(settings: OrgsSettings, pool: db.Pool) -> AsyncIterator[Client]:
     """One instance of the API over the store."""
     await service.prepare_topics(settings, SAID, asyncio.Event())
-    async with Publisher(settings, deadline_s=PUBLISH_S) as publisher:
-        app = application(
-            api.endpoints(pool, publisher),
-            title="orgs",
-            pings={},
-            authenticator=Authenticator(SecretStr(SECRET), None),
-        )
-        async with TestClient(TestServer(app)) as client:
-            yield client
+    async with (
+        Publisher(settings, deadline_s=PUBLISH_S) as publisher,
+        served(api.endpoints(pool, publisher)) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def served(endpoints: Sequence[Endpoint]) -> AsyncIterator[Client]:
+    app = application(
+        endpoints,
+        title="orgs",
+        pings={},
+        authenticator=Authenticator(SecretStr(SECRET), None),
+    )
+    async with TestClient(TestServer(app)) as client:
+        yield client
 
 
 async def tell(pool: db.Pool, *facts: Received) -> None:

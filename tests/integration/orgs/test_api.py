@@ -15,45 +15,18 @@ from services.orgs.settings import OrgsSettings
 from shared import db, ids, service, topics
 from shared.events import (
     Action,
-    Organization,
     OrganizationChange,
-    Person,
-    PersonChange,
-    Source,
     dump,
     parse,
 )
 from shared.kafka.consumer import Consumer, Received
 from shared.kafka.publisher import Publisher, Record
 from tests.support import orgs_store
-from tests.support.orgs_facts import NOW, OURS, THEIRS, bearer, records_in
+from tests.support.orgs_facts import OURS, THEIRS, a_person, an_org, bearer, records_in
 from tests.support.orgs_store import Client, tell
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
-
-
-def told_of(
-    number: int,
-    name: str | None,
-    *,
-    version: int = 1,
-    website: str | None = None,
-    **envelope: Any,
-) -> Received:
-    change = {
-        "event_id": f"{number}-{version}",
-        "company_id": OURS,
-        "entity": "organization",
-        "entity_id": str(number),
-        "action": Action.CHANGE,
-        "version": version,
-        "occurred_at": NOW,
-        "received_at": NOW,
-        "source": Source.SYNC,
-        "data": None if name is None else Organization(name=name, website=website),
-    } | envelope
-    return Received(topics.ORGANIZATIONS.name, OrganizationChange(**change))
 
 
 @pytest.fixture
@@ -170,7 +143,7 @@ async def test_creators_with_different_spellings_of_one_borne_out_name_make_one(
 async def test_what_is_found_says_by_which_rule_and_evidence(
     client: Client, pool: db.Pool
 ) -> None:
-    await tell(pool, told_of(7, "Zyntalis Biotech GmbH", website="https://zyntalis.com"))
+    await tell(pool, an_org(7, "Zyntalis Biotech GmbH", website="https://zyntalis.com"))
 
     spelled = await post(client, name="ZYNTALIS-Biotech G.m.b.H.", website="zyntalis.com")
     alike = await post(client, name="Zyntalys Biotech GmbH", website="zyntalis.com")
@@ -214,8 +187,7 @@ async def test_what_pipedrive_knows_of_what_a_user_made_tells_whether_it_is_foun
     client: Client, pool: db.Pool, known: dict[str, str], wanted: dict[str, str], *, is_found: bool
 ) -> None:
     await post(client, name="Acme")
-    theirs = Organization(name="Acme", **known)
-    await tell(pool, told_of(1, "Acme", data=theirs))
+    await tell(pool, an_org(1, "Acme", **known))
 
     status, told = await post(client, name="Acme", **wanted)
     again, same = await post(client, name="Acme", **wanted)
@@ -228,7 +200,7 @@ async def test_what_pipedrive_knows_of_what_a_user_made_tells_whether_it_is_foun
 async def test_what_a_user_made_of_a_contested_name_is_not_taken_for_who_has_the_domain(
     client: Client, pool: db.Pool
 ) -> None:
-    await tell(pool, told_of(1, "Acme", website="acme.de"), told_of(2, "Acme", website="acme.com"))
+    await tell(pool, an_org(1, "Acme", website="acme.de"), an_org(2, "Acme", website="acme.com"))
     _, beside = await post(client, name="Acme")
 
     found = {
@@ -248,7 +220,7 @@ async def test_a_contested_name_alone_is_none_of_those_who_have_it_and_made_once
     instances: Sequence[Client], pool: db.Pool, known: str
 ) -> None:
     if known == "in Pipedrive":
-        await tell(pool, told_of(1, "Acme", website="acme.de"))
+        await tell(pool, an_org(1, "Acme", website="acme.de"))
     else:
         await post(instances[0], name="Acme", website="acme.de")
     _, other = await post(instances[0], name="Acme", website="acme.com")
@@ -272,8 +244,7 @@ async def test_what_is_made_of_a_name_contested_in_its_country_is_made_once(
     client: Client, pool: db.Pool
 ) -> None:
     for number, website in enumerate(("acme.fr", "acme.com"), 1):
-        theirs = Organization(name="Acme", website=website, country="FR")
-        await tell(pool, told_of(number, "Acme", data=theirs))
+        await tell(pool, an_org(number, "Acme", website=website, country="FR"))
 
     answers = [await post(client, name="Acme", country="France") for _ in range(3)]
 
@@ -305,7 +276,7 @@ async def test_what_was_made_is_in_the_log_and_meeting_it_there_changes_nothing(
 async def test_a_pipedrive_organization_of_the_name_is_found(
     client: Client, pool: db.Pool
 ) -> None:
-    await tell(pool, told_of(7, "Acme"))
+    await tell(pool, an_org(7, "Acme"))
 
     status, found = await post(client, name="acme!")
 
@@ -317,9 +288,9 @@ async def test_the_id_of_what_went_into_another_shows_the_survivor(
     client: Client, pool: db.Pool
 ) -> None:
     _, made = await post(client, name="Acme")
-    await tell(pool, told_of(7, "Acme"), told_of(9, "Other"), told_of(5, "Fifth"))
+    await tell(pool, an_org(7, "Acme"), an_org(9, "Other"), an_org(5, "Fifth"))
     merge = {"action": Action.DELETE, "version": 2, "merged_into": "7"}
-    await tell(pool, told_of(9, None, **merge))
+    await tell(pool, an_org(9, None, **merge))
 
     for past in (made["data"]["id"], ids.organization(OURS, 7), ids.organization(OURS, 9)):
         status, shown = await get(client, past)
@@ -331,9 +302,9 @@ async def test_the_id_of_what_went_into_another_shows_the_survivor(
 async def test_a_deleted_organization_is_gone_unless_its_name_lives(
     client: Client, pool: db.Pool
 ) -> None:
-    await tell(pool, told_of(7, "Acme"), told_of(9, "Acme"), told_of(5, "Fifth"))
+    await tell(pool, an_org(7, "Acme"), an_org(9, "Acme"), an_org(5, "Fifth"))
     gone = {"action": Action.DELETE, "version": 2}
-    await tell(pool, told_of(7, None, **gone), told_of(5, None, **gone))
+    await tell(pool, an_org(7, None, **gone), an_org(5, None, **gone))
 
     assert (await get(client, ids.organization(OURS, 5)))[0] == 404
     status, shown = await get(client, ids.organization(OURS, 7))
@@ -342,7 +313,7 @@ async def test_a_deleted_organization_is_gone_unless_its_name_lives(
 
 
 async def test_another_tenant_finds_nothing_of_ours(client: Client, pool: db.Pool) -> None:
-    await tell(pool, told_of(7, "Acme"))
+    await tell(pool, an_org(7, "Acme"))
 
     assert (await get(client, ids.organization(OURS, 7), THEIRS))[0] == 404
     status, made = await post(client, THEIRS, name="Acme")
@@ -385,9 +356,7 @@ async def test_strangers_and_malformed_ids_are_refused(client: Client) -> None:
 async def test_the_worker_reads_the_log_and_queues_what_others_are_told(
     pool: db.Pool, settings: OrgsSettings
 ) -> None:
-    person = PersonChange(
-        **dict(told_of(3, None).fact) | {"entity": "person", "data": Person(org_id=7)}
-    )
+    person = a_person(3, 7).fact
     stop = asyncio.Event()
 
     async def is_linked() -> bool:
@@ -412,7 +381,7 @@ async def test_the_worker_reads_the_log_and_queues_what_others_are_told(
             await publisher.publish(
                 [
                     Record(topics.PERSONS.name, person.key, dump(person)),
-                    Record(topics.ORGANIZATIONS.name, b"1", dump(told_of(7, "Acme").fact)),
+                    Record(topics.ORGANIZATIONS.name, b"1", dump(an_org(7, "Acme").fact)),
                 ]
             )
             await until(is_linked)

@@ -5,13 +5,11 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from devstack.pipedrive.api.double import Double, Setup
@@ -24,22 +22,18 @@ from services.orgs.searching import terms as searching_terms
 from services.orgs.searching.pipedrive import Fallback
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
-from shared import db, ids, topics
-from shared.app import application
-from shared.auth import Authenticator
-from shared.events import Action, Organization, OrganizationChange, Person, PersonChange, Source
+from shared import db, ids
+from shared.events import Action
 from shared.kafka.consumer import Received
+from tests.support import orgs_store
+from tests.support.orgs_facts import OURS, SECRET, THEIRS, a_person, an_org
 from tests.support.orgs_histories import history, shuffled
-from tests.support.orgs_store import tell
+from tests.support.orgs_store import Client, tell
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
-SECRET = "a secret of at least thirty-two bytes"
-OURS, THEIRS = 41, 42
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TOKEN = "the-api-token"
-Client = TestClient[Any, Any]
 
 
 def told_of(
@@ -50,35 +44,9 @@ def told_of(
     company_id: int = OURS,
     country: str = "CH",
 ) -> Received:
-    change = OrganizationChange(
-        event_id=f"o{company_id}-{number}-{version}",
-        company_id=company_id,
-        entity="organization",
-        entity_id=str(number),
-        action=Action.CHANGE if name is not None else Action.DELETE,
-        version=version,
-        occurred_at=NOW,
-        received_at=NOW,
-        source=Source.SYNC,
-        data=None if name is None else Organization(name=name, city="Bern", country=country),
-    )
-    return Received(topics.ORGANIZATIONS.name, change)
-
-
-def contact_of(person: int, organization: int) -> Received:
-    change = PersonChange(
-        event_id=f"p{person}",
-        company_id=OURS,
-        entity="person",
-        entity_id=str(person),
-        action=Action.CHANGE,
-        version=1,
-        occurred_at=NOW,
-        received_at=NOW,
-        source=Source.SYNC,
-        data=Person(org_id=organization),
-    )
-    return Received(topics.PERSONS.name, change)
+    action = Action.CHANGE if name is not None else Action.DELETE
+    said = {} if name is None else {"city": "Bern", "country": country}
+    return an_org(number, name, version=version, company_id=company_id, action=action, **said)
 
 
 @dataclass
@@ -129,15 +97,9 @@ async def asker(
     async with (
         Fallback(settings) as fallback,
         searching_store.pools(database_url, SERVICE, pool, size=4) as pools,
+        orgs_store.served(searching_api.endpoints(pools, fallback)) as client,
     ):
-        app = application(
-            searching_api.endpoints(pools, fallback),
-            title="orgs",
-            pings={},
-            authenticator=Authenticator(SecretStr(SECRET), None),
-        )
-        async with TestClient(TestServer(app)) as client:
-            yield Asker(client, settings, fallback, tenants)
+        yield Asker(client, settings, fallback, tenants)
 
 
 @asynccontextmanager
@@ -154,7 +116,7 @@ async def tell_names(pool: db.Pool, *names: str, company_id: int = OURS) -> None
 
 
 async def test_a_hit_says_what_a_form_needs(pool: db.Pool, asker: Asker) -> None:
-    await tell(pool, told_of(7, "Ångström Werke AG"), contact_of(3, 7))
+    await tell(pool, told_of(7, "Ångström Werke AG"), a_person(3, 7))
 
     _, body = await asker.ask(q="angs")
 
@@ -212,7 +174,7 @@ async def test_of_equally_good_ones_that_with_more_contacts_comes_first(
     pool: db.Pool, asker: Asker
 ) -> None:
     await tell_names(pool, "Acme East", "Acme North", "Acme West")
-    await tell(pool, *(contact_of(n, 3) for n in range(5)), contact_of(9, 2))
+    await tell(pool, *(a_person(n, 3) for n in range(5)), a_person(9, 2))
 
     assert await asker.names("acme") == ["Acme West", "Acme North", "Acme East"]
     assert await asker.names("acme", limit=1) == ["Acme West"]
@@ -222,7 +184,7 @@ async def test_common_words_are_found_among_more_than_are_looked_at(
     pool: db.Pool, asker: Asker
 ) -> None:
     await tell_names(pool, *(f"Branch {n} Bank Inc" for n in range(1, 1300)), "Rare Bank Inc")
-    await tell(pool, contact_of(1, 777))
+    await tell(pool, a_person(1, 777))
 
     assert (await asker.names("bank inc"))[0] == "Branch 777 Bank Inc"
     assert (await asker.names("b"))[0] == "Branch 777 Bank Inc"
@@ -390,7 +352,7 @@ async def test_of_several_organizations_of_a_name_the_one_with_most_contacts_is_
 ) -> None:
     countries = enumerate(("CH", "DE", "FR"), 1)
     await tell(pool, *(told_of(n, "Acme", country=country) for n, country in countries))
-    await tell(pool, contact_of(1, largest))
+    await tell(pool, a_person(1, largest))
     key = names.key(OURS, "acme")
 
     known = await searching_store.known(pool, OURS, {999: key})
