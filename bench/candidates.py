@@ -20,16 +20,19 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
+import uvloop
+
 from bench import stage
 from bench.matching_task import read
 from services.orgs import candidate_store, grouping, record_store
 from services.orgs.grouping import Record
-from services.orgs.judging import asking
+from services.orgs.judging import asking as judging
 from services.orgs.main import MIGRATIONS
+from services.orgs.matching import asking
 from services.orgs.placing import NEW_RECORD
 from services.orgs.searching import index as searching_index
 from services.orgs.searching.index import Name
-from shared import db, ids
+from shared import db, ids, lifecycle
 from shared.register import Register, Stamp
 
 SCHEMA = "orgs_candidates"
@@ -114,15 +117,15 @@ async def measure(pool: db.Pool, arrivals: Mapping[UUID, Record]) -> None:
             looked.append(1e3 * (time.perf_counter() - began))
             computed.append(cpu_ms(pid) + 1e3 * time.process_time() - cpu)
             began = time.process_time()
-            asking.questions(arrival, near)
+            candidates = near.get(arrival.key, ())
+            asking.asked(arrival.profile, candidates, said=())
             compared.append(1e3 * (time.process_time() - began))
-            candidates = near.candidates.get(arrival.key, ())
             found.append(len(candidates))
-            met += any(each.record_id == original for each in candidates)
+            met += any(each.ref == original.hex for each in candidates)
         records = list(arrivals.values())
         cpu = cpu_ms(pid) + 1e3 * time.process_time()
-        for start in range(0, len(arrivals), asking.BATCH):
-            await candidate_store.near(conn, records[start : start + asking.BATCH])
+        for start in range(0, len(arrivals), judging.BATCH):
+            await candidate_store.near(conn, records[start : start + judging.BATCH])
         together = (cpu_ms(pid) + 1e3 * time.process_time() - cpu) / len(arrivals)
     for what, times in (("one arrival", looked), ("of it computing", computed)):
         p50, p95 = (stage.percentile(times, share) for share in (0.5, 0.95))
@@ -145,6 +148,7 @@ async def main(options: argparse.Namespace) -> None:
         db.pool(options.dsn, SCHEMA, size=2, durable=False) as pool,
     ):
         await fill(pool, stored)
+        lifecycle.spare_the_collector()  # as in the service
         await measure(pool, arrivals)
 
 
@@ -154,4 +158,5 @@ if __name__ == "__main__":
     parser.add_argument("--names", type=Path, nargs="*", default=[])
     parser.add_argument("--stored", type=int, default=100_000)
     parser.add_argument("--arrivals", type=int, default=300)
-    asyncio.run(main(parser.parse_args()))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main(parser.parse_args()))

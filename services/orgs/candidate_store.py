@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from services.orgs import alias_store, names, record_store
-from services.orgs.alias_store import Alias
 from services.orgs.effects import OrgKey
 from services.orgs.grouping import Record
 from services.orgs.matching import meeting
+from services.orgs.matching import profile as profiles
+from services.orgs.matching.profile import Profile, Stated
 from services.orgs.searching import terms as searching_terms
 from shared import db
 
@@ -66,30 +67,25 @@ UPDATE records r
    AND r.xmin::text::bigint = k.written
 """
 
-BY_CORE = """
+# Each look-up by one key, of those who have that key.
+BY_KEYS = """
 SELECT k.company_id, k.asker, r.record_id
-  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::uuid[])
-       AS k (company_id, asker, home, core_key)
+  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[])
+       AS k (company_id, asker, home, core_key, domain)
  CROSS JOIN LATERAL (
-       SELECT (array_agg(record_id ORDER BY pipedrive_org_id, record_id))[1] AS record_id
-         FROM records
-        WHERE company_id = k.company_id AND core_key = k.core_key AND NOT deleted
-          AND organization_id IS DISTINCT FROM k.home
-        GROUP BY organization_id, name_key
-        LIMIT $5) AS r
-"""
-
-BY_DOMAIN = """
-SELECT k.company_id, k.asker, r.record_id
-  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[])
-       AS k (company_id, asker, home, domain)
- CROSS JOIN LATERAL (
-       SELECT (array_agg(record_id ORDER BY pipedrive_org_id, record_id))[1] AS record_id
-         FROM records
-        WHERE company_id = k.company_id AND domain = k.domain AND NOT deleted
-          AND organization_id IS DISTINCT FROM k.home
-        GROUP BY organization_id, name_key
-        LIMIT $5) AS r
+       (SELECT (array_agg(record_id ORDER BY pipedrive_org_id, record_id))[1] AS record_id
+          FROM records
+         WHERE company_id = k.company_id AND core_key = k.core_key AND NOT deleted
+           AND organization_id IS DISTINCT FROM k.home
+         GROUP BY organization_id, name_key
+         LIMIT $6)
+        UNION ALL
+       (SELECT (array_agg(record_id ORDER BY pipedrive_org_id, record_id))[1] AS record_id
+          FROM records
+         WHERE company_id = k.company_id AND domain = k.domain AND NOT deleted
+           AND organization_id IS DISTINCT FROM k.home
+         GROUP BY organization_id, name_key
+         LIMIT $6)) AS r
 """
 
 # Words of the tenant's that may be meant by one that no other organization has.
@@ -144,14 +140,14 @@ SELECT s.company_id, s.asker, r.record_id
  WHERE s.place <= $6
 """
 
-FROM_HOW_ALIKE = """
-SELECT set_config('pg_trgm.similarity_threshold', $1, true)
-"""
-
+# How alike they are at least is a setting: read with each row, it stands before any is looked up.
 ALIKE = """
+WITH asked AS MATERIALIZED (
+    SELECT k.*, set_config('pg_trgm.similarity_threshold', $6, true)
+      FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[])
+           AS k (company_id, asker, home, telling))
 SELECT k.company_id, k.asker, r.record_id
-  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[])
-       AS k (company_id, asker, home, telling)
+  FROM asked k
  CROSS JOIN LATERAL (
        SELECT (array_agg(record_id ORDER BY pipedrive_org_id, record_id))[1] AS record_id
          FROM records
@@ -160,6 +156,26 @@ SELECT k.company_id, k.asker, r.record_id
         GROUP BY organization_id, name_key, telling
         ORDER BY similarity(telling, k.telling) DESC, 1
         LIMIT $5) AS r
+"""
+
+# The living, and the names that each had, of which that of now is one.
+SEEN = """
+SELECT r.company_id, r.record_id, r.organization_id, r.pipedrive_org_id, had.names,
+       r.name, r.website, r.country, r.postcode, r.city
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, record_id)
+  JOIN records r USING (company_id, record_id)
+ CROSS JOIN LATERAL (
+       SELECT array_agg(a.name) AS names
+         FROM (SELECT r.record_id
+                UNION ALL
+               SELECT l.record_id
+                 FROM merges m
+                 JOIN records l ON l.company_id = m.company_id AND l.pipedrive_org_id = m.loser
+                WHERE m.company_id = r.company_id AND m.kind = 'organization'
+                  AND m.root = r.pipedrive_org_id) AS own
+         JOIN aliases a ON a.company_id = r.company_id AND a.record_id = own.record_id
+        WHERE a.name_key IS DISTINCT FROM r.name_key) AS had
+ WHERE NOT r.deleted
 """
 
 
@@ -172,15 +188,6 @@ class Unasked(NamedTuple):
 
     record: Record
     written: int
-
-
-class Found(NamedTuple):
-    """Who may be meant by each record, as far as it is stored, and their names of all times, with
-    those of what Pipedrive merged into them.
-    """
-
-    candidates: dict[OrgKey, list[Record]]
-    names: dict[OrgKey, list[Alias]]
 
 
 async def unasked(conn: db.Connection, after: int, limit: int) -> list[Unasked]:
@@ -201,24 +208,43 @@ async def asked(conn: db.Connection, records: Iterable[Unasked]) -> None:
 
 async def near(
     conn: db.Connection, records: Sequence[Record], known: Collection[tuple[OrgKey, OrgKey]] = ()
-) -> Found:
-    """Candidates of living records in other organizations; `known` are some by other means. In a
-    transaction of the caller's.
+) -> dict[OrgKey, list[Profile]]:
+    """Candidates of living records, as they are compared: living ones in other organizations, with
+    all names they had, those of what Pipedrive merged into them too. `known` are some by other
+    means. In a transaction of the caller's.
     """
     pairs: set[tuple[OrgKey, OrgKey]] = set(known)
     pairs |= await _by_keys(conn, records)
+    pairs |= await _alike(conn, records)
     pairs |= await _by_words(conn, records)
     pairs |= await _by_names(conn, records)
-    wanted = {other for _, other in pairs}
-    loaded = await record_store.load(conn, wanted)
-    candidates: dict[OrgKey, list[Record]] = {}
-    homes = {record.key: record.home for record in records}
+    seen = await _seen(conn, {other for _, other in pairs})
+    homes = {record.key: _home(record.home) for record in records}
+    found: dict[OrgKey, list[Profile]] = {}
     for asker, other in sorted(pairs, key=_in_order):
-        record = loaded.get(other)
-        if record is not None and record.lives and record.home != homes.get(asker, record.home):
-            candidates.setdefault(asker, []).append(record)
-    told = {record.key for record in records} | loaded.keys()
-    return Found(candidates, await alias_store.of_all(conn, told))
+        profile = seen.get(other)
+        if profile is not None and profile.organization != homes[asker]:
+            found.setdefault(asker, []).append(profile)
+    return found
+
+
+async def _seen(conn: db.Connection, wanted: Collection[OrgKey]) -> dict[OrgKey, Profile]:
+    """The living ones of them."""
+    found: dict[OrgKey, Profile] = {}
+    for row in await conn.fetch(SEEN, *db.columns(list(wanted), 2)):
+        company_id, record_id, home, number, former, *stated = row
+        found[company_id, record_id] = profiles.of(
+            Stated(*stated),
+            ref=record_id.hex,
+            organization=_home(home),
+            pipedrive_id=number,
+            former_names=former or (),
+        )
+    return found
+
+
+def _home(organization_id: UUID | None) -> str:
+    return organization_id.hex if organization_id else ""
 
 
 def _in_order(pair: tuple[OrgKey, OrgKey]) -> tuple[int, bytes, int, bytes]:
@@ -228,27 +254,25 @@ def _in_order(pair: tuple[OrgKey, OrgKey]) -> tuple[int, bytes, int, bytes]:
 
 
 async def _by_keys(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
-    found = await _by_key(conn, BY_CORE, [(r, _core_id(r)) for r in records], OF_A_KEY)
-    found |= await _by_key(conn, BY_DOMAIN, [(r, r.profile.domain) for r in records], OF_A_KEY)
-    alike: defaultdict[float, list[tuple[Record, str]]] = defaultdict(list)
+    cells = [
+        (r.company_id, r.record_id, r.home, core, r.profile.domain)
+        for r in records
+        if (core := names.core_id(r.company_id, r.profile.name.core)) or r.profile.domain
+    ]
+    return _pairs(await conn.fetch(BY_KEYS, *db.columns(cells, 5), OF_A_KEY)) if cells else set()
+
+
+async def _alike(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
+    cells: defaultdict[float, list[Asked]] = defaultdict(list)
     for record in records:
         telling = meeting.telling(record.profile)
         if telling is not None:
-            alike[meeting.alike_from(telling)].append((record, telling))
-    for least, told in alike.items():
-        await conn.execute(FROM_HOW_ALIKE, str(least))
-        found |= await _by_key(conn, ALIKE, told, NEAREST)
+            least = meeting.alike_from(telling)
+            cells[least].append((record.company_id, record.record_id, record.home, telling))
+    found: set[tuple[OrgKey, OrgKey]] = set()
+    for least, asked_of in cells.items():
+        found |= _pairs(await conn.fetch(ALIKE, *db.columns(asked_of, 4), NEAREST, str(least)))
     return found
-
-
-async def _by_key(
-    conn: db.Connection, statement: str, keyed: Iterable[tuple[Record, Any]], limit: int
-) -> set[tuple[OrgKey, OrgKey]]:
-    """By one key of each record that has it."""
-    cells = [(r.company_id, r.record_id, r.home, key) for r, key in keyed if key is not None]
-    if not cells:
-        return set()
-    return _pairs(await conn.fetch(statement, *db.columns(cells, 4), limit))
 
 
 def _pairs(rows: Iterable[Any]) -> set[tuple[OrgKey, OrgKey]]:
@@ -294,10 +318,6 @@ def likeliest(word: str, near: Iterable[str]) -> list[str]:
     """Of words that are near, those by which the word is looked up."""
     meant = searching_terms.meant(word, near)
     return sorted(meant, key=lambda each: (meant[each], len(each)))[:WORDS_MEANT]
-
-
-def _core_id(record: Record) -> UUID | None:
-    return names.core_id(record.company_id, record.profile.name.core)
 
 
 async def _by_names(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:

@@ -12,7 +12,7 @@ Rule 4: what is found is written under the tenant's lock; a record that changed 
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -101,32 +101,22 @@ async def ask(pool: db.Pool, limit: int = BATCH, turn: Turn | None = None) -> in
             if each.same
             for ref in each.refs
         }
-        found = await candidate_store.near(conn, living, known)
-        domains = await _domains(conn, living, found.names)
+        near = await candidate_store.near(conn, living, known)
+        told = await alias_store.of_all(conn, [record.key for record in living])
+        domains = await _domains(conn, living, told)
         asked: list[tuple[OrgKey, Asked]] = []
         for record in living:
             refs = frozenset(ref.hex for _, ref in standing.get(record.key, ()))
-            asked += [
-                (record.key, each)
-                for each in questions(record, found, said.get(record.key, ()), refs)
-            ]
-            renamed = _renamed(record, found.names, domains)
+            seen = _seen(record, told.get(record.key, ()))
+            found = asking.asked(seen, near.get(record.key, ()), said.get(record.key, ()), refs)
+            asked += [(record.key, each) for each in found]
+            renamed = _renamed(record, told, domains)
             asked += [(record.key, renamed)] if renamed else []
             await asyncio.sleep(0)  # comparing takes milliseconds: let requests in between
         await locks.hold(conn, TENANT_LOCK_SPACE, [turn.company_id])
         await review_store.replace(conn, [record.key for record in records], asked)
         await candidate_store.asked(conn, unasked)
         return len(records)
-
-
-def questions(
-    record: Record,
-    found: candidate_store.Found,
-    said: Sequence[Statement] = (),
-    standing: frozenset[str] = frozenset(),
-) -> list[Asked]:
-    candidates = [_seen(each, found.names) for each in found.candidates.get(record.key, ())]
-    return asking.asked(_seen(record, found.names), candidates, said, standing)
 
 
 async def _domains(
@@ -157,10 +147,11 @@ def _own(record: Record, of_all_times: Mapping[OrgKey, Sequence[Alias]]) -> list
     return [alias for alias in told if alias.record_id == record.record_id]
 
 
-def _seen(record: Record, of_all_times: Mapping[OrgKey, Sequence[Alias]]) -> Profile:
+def _seen(record: Record, of_all_times: Iterable[Alias]) -> Profile:
     home = record.home.hex if record.home else ""
-    former = [names.normalized(alias.name) for alias in of_all_times.get(record.key, ())]
-    return asking.seen(record.profile, home, former)
+    return asking.seen(
+        record.profile, home, [names.normalized(each.name) for each in of_all_times]
+    )
 
 
 async def _said(conn: db.Connection, records: Sequence[Record]) -> dict[OrgKey, list[Statement]]:

@@ -10,6 +10,8 @@ Rule 2: no word stands for two, and the order of the two names does not matter. 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
+from operator import itemgetter, mul, sub
 
 from rapidfuzz.distance import OSA
 
@@ -40,29 +42,28 @@ class Alignment:
 
 @dataclass(slots=True)
 class _Side:
+    """The words of one name, each once. `open` are the places of those that stand for none yet."""
+
     words: list[str]
     weights: list[float]
     likeness: list[float]
+    open: list[int]
 
-    def open(self) -> list[int]:
-        return [i for i, likeness in enumerate(self.likeness) if not likeness]
+    def take(self, place: int, likeness: float) -> None:
+        self.likeness[place] = likeness
+        self.open.remove(place)
 
     def weighed(self) -> tuple[float, float, float, float]:
         """Weights: of what is matched, of all, and of the heaviest word missing and matched."""
-        matched = total = missing = rarest = 0.0
-        for weight, likeness in zip(self.weights, self.likeness, strict=True):
-            found = weight * likeness
-            matched += found
-            total += weight
-            missing = max(missing, weight - found)
-            rarest = max(rarest, found)
-        return matched, total, missing, rarest
+        found = list(map(mul, self.weights, self.likeness))
+        missing = max(map(sub, self.weights, found), default=0.0)
+        return sum(found), sum(self.weights), missing, max(found, default=0.0)
 
 
 def align(left: Sequence[str], right: Sequence[str], rarity: Rarity) -> Alignment:
     a, b = _side(left, rarity), _side(right, rarity)
     _match_equal(a, b)
-    if a.open() and b.open():
+    if a.open and b.open:
         _match_joined(a, b)
         _match_joined(b, a)
         _match_initials(a, b)
@@ -75,7 +76,7 @@ def align(left: Sequence[str], right: Sequence[str], rarity: Rarity) -> Alignmen
 @lru_cache(maxsize=262_144)
 def likeness(one: str, other: str) -> float:
     """How far two words may be the same word, from 0 to 1."""
-    short, long = sorted((one, other), key=len)
+    short, long = (one, other) if len(one) <= len(other) else (other, one)
     if short == long:
         return 1.0
     if meanings.are_one(short, long):
@@ -86,9 +87,11 @@ def likeness(one: str, other: str) -> float:
 
 
 def _misspelt(short: str, long: str) -> float:
-    if len(short) <= len("abc") or any(c.isdigit() for c in short):
+    if len(short) <= len("abc"):
         return 0.0
     alike: float = OSA.normalized_similarity(short, long, score_cutoff=0.7)
+    if not alike or any(char.isdigit() for char in short):
+        return 0.0
     return alike if short[0] == long[0] else alike - 0.1
 
 
@@ -96,7 +99,7 @@ def _abbreviated(short: str, long: str) -> float:
     """`intl` for international: its letters in order, beginning alike, hardly a vowel."""
     if short[0] != long[0] or len(short) < len("ab") or len(short) + 1 >= len(long):
         return 0.0
-    if any(c in _VOWELS for c in short[1:-1]) and len(short) <= len("abcd"):
+    if len(short) <= len("abcd") and not _VOWELS.isdisjoint(short[1:-1]):
         return 0.0
     letters = iter(long)
     return 0.65 if all(char in letters for char in short) else 0.0
@@ -104,57 +107,60 @@ def _abbreviated(short: str, long: str) -> float:
 
 def _side(words: Sequence[str], rarity: Rarity) -> _Side:
     once = list(dict.fromkeys(words))
-    return _Side(once, [rarity.weight(word) for word in once], [0.0] * len(once))
+    weights = [rarity.weight(word) for word in once]
+    return _Side(once, weights, [0.0] * len(once), list(range(len(once))))
 
 
 def _match_equal(a: _Side, b: _Side) -> None:
-    free = b.open()
+    places = {word: j for j, word in enumerate(b.words)}
     for i, word in enumerate(a.words):
-        for j in free:
-            if b.words[j] == word:
-                a.likeness[i] = b.likeness[j] = 1.0
-                free.remove(j)
-                break
+        j = places.get(word)
+        if j is not None:
+            a.take(i, 1.0)
+            b.take(j, 1.0)
 
 
 def _match_joined(a: _Side, b: _Side) -> None:
     """Neighbours of one side that the other side writes as one word."""
-    whole = {b.words[j]: j for j in b.open()}
-    for i in range(len(a.words) - 1):
-        if a.likeness[i] or a.likeness[i + 1]:
-            continue
-        j = whole.pop(a.words[i] + a.words[i + 1], None)
+    neighbours = [i for i, following in pairwise(a.open) if following == i + 1]
+    whole = {b.words[j]: j for j in b.open} if neighbours else {}
+    for i in neighbours:
+        j = None if a.likeness[i] else whole.pop(a.words[i] + a.words[i + 1], None)
         if j is not None:
-            a.likeness[i] = a.likeness[i + 1] = b.likeness[j] = 1.0
+            a.take(i, 1.0)
+            a.take(i + 1, 1.0)
+            b.take(j, 1.0)
 
 
 def _match_initials(a: _Side, b: _Side) -> None:
     """Neighbours of one side that the other side writes as their initials."""
-    short = [i for i in a.open() if len(a.words[i]) in _BY_INITIALS]
+    short = [i for i in a.open if len(a.words[i]) in _BY_INITIALS]
     if not short:
         return
     said = [j for j, word in enumerate(b.words) if word not in CONNECTING]
-    initials = "".join(b.words[j][0] for j in said)
+    initials = "".join([b.words[j][0] for j in said])
     for i in short:
         word = a.words[i]
         at = initials.find(word)
         meant = said[at : at + len(word)] if at >= 0 else []
         if meant and not any(b.likeness[j] for j in meant):
-            a.likeness[i] = alike = _BY_INITIALS[len(word)]
+            alike = _BY_INITIALS[len(word)]
+            a.take(i, alike)
             for j in meant:
-                b.likeness[j] = alike
+                b.take(j, alike)
 
 
 def _match_alike(a: _Side, b: _Side) -> None:
-    for alike, i, j in sorted(_pairs(a, b), key=lambda pair: pair[0], reverse=True):
+    for alike, i, j in sorted(_pairs(a, b), key=itemgetter(0), reverse=True):
         if not a.likeness[i] and not b.likeness[j]:
-            a.likeness[i] = b.likeness[j] = alike
+            a.take(i, alike)
+            b.take(j, alike)
 
 
 def _pairs(a: _Side, b: _Side) -> Iterator[tuple[float, int, int]]:
-    free = b.open()
-    for i in a.open():
-        for j in free:
-            alike = likeness(a.words[i], b.words[j])
+    for i in a.open:
+        word = a.words[i]
+        for j in b.open:
+            alike = likeness(word, b.words[j])
             if alike >= _LEAST:
                 yield alike, i, j
