@@ -61,14 +61,18 @@ def spare_the_collector(thresholds: tuple[int, int, int] = BATCHES) -> None:
     gc.set_threshold(*thresholds)
 
 
-def start(main: Coroutine[Any, Any, None]) -> None:
-    """Run a service's main to its end on uvloop."""
+def start(main: Coroutine[Any, Any, int | None]) -> None:
+    """Run a program's main to its end on uvloop; what it returns is the exit code.
+
+    Raises:
+        SystemExit: with that code, or with `MISCONFIGURED`.
+    """
     gc.freeze()  # what is imported stays; to look through it first would take as long again
     gc.set_threshold(*BATCHES)
-    wrong = ""
+    wrong, code = "", None
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(main)
+            code = runner.run(main)
     except* Misconfigured as errors:
         wrong = _sentence(errors)
     if wrong:
@@ -76,6 +80,7 @@ def start(main: Coroutine[Any, Any, None]) -> None:
             configure_logs("INFO")
         log.critical("misconfigured", extra={"reason": wrong})
         sys.exit(MISCONFIGURED)
+    sys.exit(code)
 
 
 def _sentence(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from shared.observability import configure_logs
 from shared.rebuild import command
 from shared.rebuild.plan import Plan
 from shared.rebuild.versions import Versions
+from shared.settings import told
 
 # A state that changes while this runs has another place by then, and stays.
 SAME_ORGANIZATIONS: Final = """
@@ -89,7 +90,7 @@ KEEP_QUESTIONS: Final = (
 
 async def main(words: Sequence[str]) -> None:
     chosen = command.arguments(SERVICE, words)
-    settings = OrgsSettings()
+    settings = told(OrgsSettings)
     configure_logs("WARNING")
     await command.run(plan(settings), chosen)
 

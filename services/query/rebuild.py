@@ -25,6 +25,7 @@ from shared.kafka.consumer import Received
 from shared.observability import configure_logs
 from shared.rebuild import command
 from shared.rebuild.plan import Plan
+from shared.settings import told
 from shared.tenants import CustomFields, Tenants
 
 CARRY: Final = (
@@ -42,7 +43,7 @@ TELL_S: Final = 60.0
 
 async def main(words: Sequence[str]) -> None:
     chosen = command.arguments(SCHEMA, words)
-    settings = QuerySettings()
+    settings = told(QuerySettings)
     configure_logs("WARNING")
     async with Wire(settings.redis_url.get_secret_value()) as wire:
         await command.run(plan(settings, wire), chosen)

@@ -18,6 +18,7 @@ from shared.observability import configure_logs
 from shared.rebuild import command
 from shared.rebuild.plan import Plan
 from shared.rebuild.versions import Versions
+from shared.settings import told
 from shared.tenants import Tenants
 
 # Scores rest on the rates in force, not on those of the file.
@@ -93,7 +94,7 @@ ALL_RESCORED: Final = "SELECT NOT EXISTS (SELECT FROM rescorings WHERE finished_
 
 async def main(words: Sequence[str]) -> None:
     chosen = command.arguments(SERVICE, words)
-    settings = ScoringSettings()
+    settings = told(ScoringSettings)
     configure_logs("WARNING")
     await command.run(plan(settings), chosen)
 

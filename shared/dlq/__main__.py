@@ -1,8 +1,8 @@
 """`python -m shared.dlq list|show|replay|drop`, see `--help`."""
 
-import asyncio
 import sys
 
+from shared import lifecycle
 from shared.dlq import command
 
-sys.exit(asyncio.run(command.main(sys.argv[1:])))
+lifecycle.start(command.main(sys.argv[1:]))

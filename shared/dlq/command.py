@@ -20,7 +20,7 @@ from shared.dlq.letters import Letter, Wanted
 from shared.errors import Unavailable
 from shared.kafka.publisher import Publisher
 from shared.observability import configure_logs
-from shared.settings import Settings
+from shared.settings import Settings, told
 from shared.topics import WEBHOOKS
 
 BATCH: Final = 500
@@ -138,7 +138,7 @@ async def run(
         _complain("name letters, give a filter, or say --everything")
         return MISUSED
     try:
-        return await _act(Settings(), chosen, wanted, resend, besides)
+        return await _act(told(Settings), chosen, wanted, resend, besides)
     except Unavailable as away:
         _complain(str(away))
         return FAILED

@@ -26,6 +26,7 @@ from shared import db, lifecycle
 from shared.errors import Unavailable
 from shared.observability import configure_logs
 from shared.pipedrive.errors import PipedriveRefused
+from shared.settings import told
 from shared.tenants import Tenants
 
 COMMAND: Final = "connect"
@@ -53,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
 
 async def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
-    settings = IngestSettings()
+    settings = told(IngestSettings)
     configure_logs("ERROR")
     tenants = Tenants(settings.tenants_file)
     prepared = Prepared(settings)

@@ -26,6 +26,7 @@ from shared import db, events
 from shared.errors import Poison, Unavailable
 from shared.events import Action, ScoringWeights, ScoringWeightsChange, Source
 from shared.kafka.replay import replay
+from shared.settings import told
 from shared.tenants import Tenants
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
@@ -47,7 +48,7 @@ async def main(arguments: Sequence[str]) -> None:
     SystemExit: it cannot be done, for the reason that it names.
     """
     wanted = parse(arguments)
-    settings = ScoringSettings()
+    settings = told(ScoringSettings)
     tenants = Tenants(settings.tenants_file)
     try:
         with db.errors():

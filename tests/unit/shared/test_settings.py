@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,33 @@ def test_what_cannot_work_is_told_in_a_sentence(variable: str, value: str) -> No
     told = json.loads(line)
     assert (ended.returncode, told["message"]) == (78, "misconfigured")
     assert variable in told["reason"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("services.query", "rebuild"),
+        ("services.orgs", "rebuild"),
+        ("services.scoring", "rebuild"),
+        ("services.scoring", "backtest", "--company", "1", "--weights", "WEIGHTS"),
+        ("services.ingest", "connect", "--company", "1"),
+        ("services.ingest", "redeliver"),
+        ("shared.dlq", "list"),
+    ],
+)
+def test_commands_tell_it_as_the_services_do(command: Sequence[str], tmp_path: Path) -> None:
+    weights = tmp_path / "weights.json"
+    weights.write_text("{}")
+    words = [str(weights) if word == "WEIGHTS" else word for word in command]
+    ended = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=Path(__file__).parents[3],
+        env={"PATH": os.environ["PATH"], "KAFKA_BOOTSTRAP_SERVERS": "x:xx"},
+        capture_output=True,
+        check=False,
+    )
+
+    [line] = ended.stderr.splitlines()
+    told = json.loads(line)
+    assert (ended.returncode, told["message"]) == (78, "misconfigured")
+    assert "KAFKA_BOOTSTRAP_SERVERS" in told["reason"]
