@@ -147,8 +147,10 @@ class Run:
         sync = self._sync
         await status.done(sync, now)
         heart.beat()
+        began = sync.started_at or now
         is_full = sync.reads is Mode.FULL
         settings = self._parts.settings
+        next_full = schedule.next_full(now, settings, took=now - began) if is_full else None
         left = windows.left_behind(
             self._plan(), self._progress.refused, sync.since, sync.behind or {}
         )
@@ -158,10 +160,10 @@ class Run:
                 await sync_store.completed(
                     self._conn,
                     sync,
-                    since=sync.started_at or now,
+                    since=began,
                     behind=left,
                     incremental_due=schedule.next_incremental(now, settings),
-                    full_due=schedule.next_full(now, settings) if is_full else None,
+                    full_due=next_full,
                 )
                 await sync_store.end(self._conn, sync.id, "done", None)
                 await sync_store.forget(self._conn, KEPT_DAYS)

@@ -14,8 +14,13 @@ def next_incremental(now: datetime, settings: IngestSettings) -> datetime:
     return now + timedelta(seconds=settings.sync_interval_seconds)
 
 
-def next_full(now: datetime, settings: IngestSettings) -> datetime:
-    """The next of the nights, in UTC."""
+def next_full(
+    now: datetime, settings: IngestSettings, *, took: timedelta = timedelta()
+) -> datetime:
+    """The next of the nights, in UTC: of one that took days, as its tokens were used up, after as
+    many days of what changed, for which there would be none left otherwise.
+    """
+    now += took
     tonight = now.replace(hour=settings.sync_full_hour, minute=0, second=0, microsecond=0)
     return tonight if tonight > now else tonight + DAY
 

@@ -130,6 +130,12 @@ def test_the_full_sync_comes_in_the_next_night(now: datetime, expected: datetime
     assert schedule.next_full(now, IngestSettings()) == expected
 
 
+def test_a_full_sync_that_took_days_is_followed_by_as_many_of_what_changed() -> None:
+    expected = datetime(2026, 3, 5, 2, tzinfo=UTC)
+
+    assert schedule.next_full(NOW, IngestSettings(), took=timedelta(days=3)) == expected
+
+
 @pytest.mark.parametrize(
     ("cause", "minute", "expected"),
     [("user 3", 20, True), ("hook", 20, True), ("schedule", 20, False), ("schedule", 14, True)],
