@@ -30,7 +30,7 @@ def when_persons_are_walked(monkeypatch: pytest.MonkeyPatch, act: Callable[[], N
     listed, walked = lists.v2, []
 
     def and_then(table: Table, asked: Asked, sight: Sight, *, archived: bool = False) -> bytes:
-        if not asked.descending and not archived:
+        if not asked.descending and not archived and asked.ids is None:
             if table.entity == "person" and "person" not in walked:
                 act()
             walked.append(table.entity)
@@ -70,6 +70,29 @@ async def test_a_token_that_is_not_accepted_any_more_and_stands_in_the_file_fail
 
     assert await company.syncs(A_USER, Mode.FULL) == "failed"
     assert company.ended[-1].reason == "Pipedrive does not accept the API token."
+
+
+async def test_what_a_full_sync_read_before_its_token_was_refused_is_not_read_again(
+    synchronised_company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company = synchronised_company
+    gone = next(company.double.account.tables["organization"].walk(Order.ID))
+    company.double.account.tables["organization"].purge(gone)
+
+    def change() -> None:
+        monkeypatch.setattr(company.double.server, "_api_token", ANOTHER_TOKEN)
+
+    walked = when_persons_are_walked(monkeypatch, change)
+    assert await company.syncs(A_USER, Mode.FULL) == "failed"
+    assert await company.syncs(A_USER, Mode.FULL) == "failed"
+    write_tenants(company, a_tenant(company.double.url, api_token=ANOTHER_TOKEN))
+
+    assert await company.syncs(A_USER, Mode.FULL) == "done"
+
+    for entity, name in (("organization", "organizations"), ("person", "persons")):
+        assert walked.count(entity) == company.ended[-1].counts[name]["read"] > 0
+    last = company.told.events[-1]
+    assert (last["entity_id"], last["action"]) == (str(gone), "delete")
 
 
 async def test_a_company_that_leaves_the_file_is_read_no_further(

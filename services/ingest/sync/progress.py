@@ -64,6 +64,11 @@ class Progress:
         """Whether the step has come to a place from which it would go on."""
         return not self.sync.mark.keys() <= OF_A_STEP
 
+    def hold(self) -> None:
+        """Where it is, for the next sync to go on (see `sync_store.take_over`)."""
+        if self.step is not None:
+            self.note(held=True)
+
     def spend(self, tokens: int) -> None:
         self.sync = replace(self.sync, tokens=self.sync.tokens + tokens)
 

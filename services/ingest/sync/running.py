@@ -2,7 +2,8 @@
 
 Rule 1: what passes by waiting is waited out with the sync kept open: a moment for trouble on the
         way, until midnight for the day's tokens. What never works ends it, or the one list that
-        is refused (see `trying`).
+        is refused (see `trying`). Of a full one that ended since nothing at all is accepted the
+        next one takes over what it had read.
 Rule 2: only a sync that came to its end moves the moments from which the next delta reads, and of
         a list only if it read that one.
 """
@@ -63,7 +64,9 @@ async def go_on(parts: Parts, company_id: int, sync_id: UUID, stop: asyncio.Even
             if conn is None:
                 return
             with db.own(conn):
-                sync = await sync_store.start(conn, sync_id)
+                async with conn.transaction():
+                    await sync_store.take_over(conn, sync_id)
+                    sync = await sync_store.start(conn, sync_id)
             if sync is not None:
                 await Run(parts, conn, sync).go(stop)
 
@@ -92,6 +95,7 @@ class Run:
         except (DaySpent, Blocked) as spent:
             await self._wait(reader, spent, spent.until)
         except PipedriveRefused as refused:
+            self._progress.hold()
             await self._fail(status, refused.sentence)
         except Poison as why:
             await self._fail(status, str(why))

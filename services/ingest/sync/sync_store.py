@@ -52,6 +52,29 @@ ONE = f"SELECT {COLUMNS} FROM syncs WHERE company_id = $1 AND id = $2"  # noqa: 
 
 NEWEST = f"SELECT {COLUMNS} FROM syncs WHERE company_id = $1 ORDER BY created_at DESC LIMIT $2"  # noqa: S608  constant
 
+# Only the newest one counts: what was read since then would be told as of before.
+TAKE_OVER = """
+UPDATE syncs
+   SET mark = held.mark - 'held', counts = held.counts, errors = held.errors,
+       started_at = held.started_at, mended_at = held.mended_at
+  FROM connections,
+       LATERAL (SELECT *
+                  FROM syncs
+                 WHERE company_id = connections.company_id AND id <> $1
+                 ORDER BY created_at DESC
+                 LIMIT 1) AS held
+ WHERE syncs.id = $1 AND syncs.started_at IS NULL
+   AND connections.company_id = syncs.company_id
+   AND (syncs.mode = 'full' OR connections.since IS NULL)
+   AND (held.mode = 'full' OR held.since IS NULL)
+   AND held.state = 'failed' AND held.mark ? 'held'
+RETURNING held.id
+"""
+
+TAKE_SUSPECTS = "UPDATE suspects SET sync_id = $1 WHERE sync_id = $2"
+
+TAKE_WALKED = "UPDATE walked SET sync_id = $1 WHERE sync_id = $2"
+
 START = f"""
 UPDATE syncs
    SET state = 'running', reason = NULL, started_at = coalesce(started_at, clock_timestamp()),
@@ -191,6 +214,14 @@ async def one(conn: Connection, company_id: int, sync_id: UUID) -> Sync | None:
 
 async def newest(conn: Connection, company_id: int, limit: int) -> list[Sync]:
     return [_sync(row) for row in await conn.fetch(NEWEST, company_id, limit)]
+
+
+async def take_over(conn: Connection, sync_id: UUID) -> None:
+    """Go on, as the sync begins, where the full one before it was held (see `Progress.hold`)."""
+    held = await conn.fetchval(TAKE_OVER, sync_id)
+    if held is not None:
+        await conn.execute(TAKE_SUSPECTS, sync_id, held)
+        await conn.execute(TAKE_WALKED, sync_id, held)
 
 
 async def start(conn: Connection, sync_id: UUID) -> Sync | None:
