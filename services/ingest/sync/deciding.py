@@ -5,6 +5,9 @@ Rule 2: contents that a row had under one `update_time` are told in the order in
         read, by their turn.
 Rule 3: a deletion is believed against a row read at about the same time; a row that still lives
         a minute later has come back, and says so as of when it was read.
+Rule 4: so does another content come after all that was told a minute before it was read: a
+        webhook may name a moment after the second of the row's time, and what was written in that
+        second, and lost, would count as older.
 """
 
 from datetime import datetime, timedelta
@@ -57,6 +60,8 @@ def vanished(known: Known, walk_began: datetime) -> News | None:
 
 def _after(row: Row, known: Known, asked_at: datetime) -> News:
     version = row.version(asked_at)
+    if version < known.version < _consistent_us(asked_at):
+        version = known.version + 1
     return News(version, known.turn + 1 if known.told == version else 0)
 
 
@@ -64,6 +69,11 @@ def _back_to_life(row: Row, known: Known, asked_at: datetime) -> News | None:
     version = row.version(asked_at)
     if version > known.version:
         return News(version, 0)
-    if values.micros(asked_at - CONSISTENT_AFTER) > known.version:
+    if _consistent_us(asked_at) > known.version:
         return News(values.micros(asked_at), 0)
     return None
+
+
+def _consistent_us(asked_at: datetime) -> int:
+    """What was told before this the lists have shown since."""
+    return values.micros(asked_at - CONSISTENT_AFTER)

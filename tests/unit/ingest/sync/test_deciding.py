@@ -44,6 +44,21 @@ def test_another_content_under_the_same_time_comes_after_the_first() -> None:
     assert news(a_row("Bea"), held, LATER) == News(END, 4)
 
 
+def test_a_row_read_long_after_what_was_told_last_comes_after_it() -> None:
+    """A webhook names a moment in the second after that of the row's time, as recorded ones do;
+    what was written in the row's second thereafter was lost.
+    """
+    heard = Known("persons", END + 89_000)
+
+    assert news(a_row("Bea"), heard, LATER) == News(heard.version + 1, 0)
+
+
+def test_a_row_read_shortly_after_what_was_told_last_may_be_older() -> None:
+    heard = Known("persons", END + 89_000)
+
+    assert news(a_row("Bea"), heard, WRITTEN + timedelta(seconds=30)) == News(END, 0)
+
+
 def test_a_later_content_begins_anew() -> None:
     held = as_told(a_row("Ada"), News(END, 3))
     minute = timedelta(minutes=1)
