@@ -13,9 +13,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from devstack.pipedrive.api.account import FIRST_WRITTEN_ID
+from devstack.pipedrive.api.account import FIRST_WRITTEN_ID, Account
+from devstack.pipedrive.api.asking import Rejected
 from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.tables import Order
+from devstack.pipedrive.changes import Entity
 from services.ingest.commands import (
     command_store,
     idempotency,
@@ -72,6 +74,7 @@ async def service(shared_service: Service, store: db.Pool) -> Service:
     """As new: nobody has asked for anything, and nothing is broken."""
     await store.execute("TRUNCATE commands, undertakings")
     shared_service.double.server.faults = Faults()
+    shared_service.double.account.sight.has_contact_sync = True
     shared_service.double.server.limits.rules.daily_tokens = None
     shared_service.budget._days.clear()
     people = shared_service.double.account.tables["person"]
@@ -224,6 +227,46 @@ async def test_what_was_made_without_an_answer_is_found_and_not_made_again(
     status, told = await service.send("POST", "/api/contacts", ANN, key="k")
 
     assert status == 201, told
+    [person] = service.people_called("Ann Other")
+    assert told["data"]["pipedrivePersonId"] == str(person["id"])
+
+
+async def test_a_contact_is_made_without_its_job_title_where_pipedrive_keeps_none(
+    service: Service,
+) -> None:
+    service.double.account.sight.has_contact_sync = False
+    asked = {**ANN, "jobTitle": "CEO"}
+
+    status, told = await service.send("POST", "/api/contacts", asked, key="k")
+
+    assert status == 201, told
+    [person] = service.people_called("Ann Other")
+    assert told["data"]["pipedrivePersonId"] == str(person["id"])
+    assert (told["data"]["jobTitle"], person["job_title"]) == (None, None)
+
+
+async def test_what_was_made_without_its_job_title_and_an_answer_is_not_made_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "SETTLED", timedelta(0))
+    service.double.account.sight.has_contact_sync = False
+    require_writable = Account._require_writable
+
+    def and_then_make_unheard(account: Account, entity: Entity, body: Any) -> None:
+        try:
+            require_writable(account, entity, body)
+        except Rejected:
+            service.double.server.faults = Faults(errors=1.0, after=1.0, at_most=2)
+            raise
+
+    monkeypatch.setattr(Account, "_require_writable", and_then_make_unheard)
+    asked = {**ANN, "jobTitle": "CEO"}
+
+    lost = await service.send("POST", "/api/contacts", asked, key="k")
+    service.double.server.faults = Faults()
+    status, told = await service.send("POST", "/api/contacts", asked, key="k")
+
+    assert (lost[0], status) == (503, 201)
     [person] = service.people_called("Ann Other")
     assert told["data"]["pipedrivePersonId"] == str(person["id"])
 

@@ -289,6 +289,18 @@ async def test_a_lead_that_was_deleted_is_not_shown_for_it_has_no_mark() -> None
         assert lead["id"] not in {row["id"] for row in listed}
 
 
+async def test_a_job_title_is_written_only_with_contact_sync() -> None:
+    titled = {"name": "Ann Other", "job_title": "CEO"}
+    async with api() as pipedrive:
+        with_sync, _ = await pipedrive.ask("POST", "/api/v2/persons", titled)
+        await pipedrive.ask("PATCH", "/_double/sight", {"has_contact_sync": False})
+        made, _ = await pipedrive.ask("POST", "/api/v2/persons", titled)
+        changed, _ = await pipedrive.ask("PATCH", "/api/v2/persons/1", {"job_title": "CEO"})
+        untitled, _ = await pipedrive.ask("POST", "/api/v2/persons", {"name": "Bo Other"})
+
+    assert (with_sync, made, changed, untitled) == (200, 403, 403, 200)
+
+
 async def test_hidden_deleted_and_purged_are_three_things() -> None:
     async with api() as pipedrive:
         await pipedrive.ask("PATCH", "/_double/sight", {"hidden": {"person": [1]}})

@@ -108,9 +108,10 @@ class Account:
 
     async def create(self, entity: Entity, body: Any) -> State:
         """Raises:
-        Rejected: 400.
+        Rejected: 400, 403.
         """
         async with self._writing:
+            self._require_writable(entity, body)
             now = _now()
             new_id = self._new_id(entity)
             state = writes.created(
@@ -123,10 +124,11 @@ class Account:
 
     async def update(self, entity: Entity, row_id: Id, body: Any) -> State:
         """Raises:
-        Rejected: 400, 404.
+        Rejected: 400, 403, 404.
         """
         async with self._writing:
             was = self.living(entity, row_id)
+            self._require_writable(entity, body)
             now = max(_now(), self.tables[entity].last_change(row_id) + timedelta(milliseconds=1))
             fields = writes.read(entity, body, self.exists)
             state = writes.edited(entity, was, fields, now=now)
@@ -142,6 +144,11 @@ class Account:
             was = self.living(entity, row_id)
             now = max(_now(), self.tables[entity].last_change(row_id) + timedelta(milliseconds=1))
             await self._written(self._change(entity, "delete", row_id, None, was, now))
+
+    def _require_writable(self, entity: Entity, body: Any) -> None:
+        is_titled = entity == "person" and isinstance(body, dict) and "job_title" in body
+        if is_titled and not self.sight.has_contact_sync:
+            raise Rejected(403, "job_title: the company has no contact sync")
 
     def living(self, entity: Entity, row_id: Id) -> State:
         found = self.tables[entity].get(row_id)

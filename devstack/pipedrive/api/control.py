@@ -9,7 +9,7 @@ PATCH /_double/webhooks         {"dropped": share, "duplicated": share, "delayed
 PATCH /_double/webhooks/{id}    {"is_active": bool} or {"user_id": 1002}, or {"banned": true} or
 {"deleted": true}
 PATCH /_double/sight            {"shows_deleted": bool, "hidden": {"person": [1, 2]}} or
-{"is_admin": bool}
+{"is_admin": bool} or {"has_contact_sync": bool}
 POST  /_double/purge            {"person": [1, 2]}: gone without a trace
 POST  /_double/happen           {"events": n}: so many live changes, as fast as they go
 GET   /_double/bodies?version=  every change so far as a webhook's body, if it remembers
@@ -103,6 +103,7 @@ class Control:
         sight = self._account.sight
         sight.shows_deleted = given.get("shows_deleted", sight.shows_deleted)
         sight.is_admin = given.get("is_admin", sight.is_admin)
+        sight.has_contact_sync = given.get("has_contact_sync", sight.has_contact_sync)
         for entity, ids in given.get("hidden", {}).items():
             sight.hidden[entity] = set(ids)
         return _json({})

@@ -23,11 +23,13 @@ ARCHIVES = frozenset({"deal", "lead"})
 @dataclass(slots=True)
 class Sight:
     """What the token's user can see. `shows_deleted`: nobody documents whether lists do.
-    `is_admin` is what is said of the user: what is hidden is hidden either way.
+    `is_admin` is what is said of the user: what is hidden is hidden either way. Without
+    `has_contact_sync` nobody can write a job title.
     """
 
     shows_deleted: bool = False
     is_admin: bool = True
+    has_contact_sync: bool = True
     hidden: dict[str, set[Id]] = field(default_factory=dict)
 
     def is_hidden(self, entity: str, row_id: Id) -> bool:

@@ -92,7 +92,7 @@ class MadeContact(Json):
     name: str
     email: str | None
     phone: str | None
-    job_title: str | None
+    job_title: str | None = Field(description="null where the company's Pipedrive keeps none")
     organization_id: UUID | None
     after: str | None = Field(description=AFTER)
 

@@ -24,12 +24,15 @@ from services.ingest.commands.making import Making
 from services.ingest.commands.neighbours import Contact, Headers, Neighbours, Organization
 from services.ingest.commands.telling import Telling
 from services.ingest.commands.undertaking_store import Undertaking
+from services.ingest.commands.wanted import Wanted
 from shared import ids
 from shared.kafka.publisher import Record
 from shared.pipedrive.client import Clients, Pipedrive
+from shared.pipedrive.errors import PipedriveRefused
 from shared.positions import Scored
 from shared.tenants import Tenants
 
+FORBIDDEN: Final = 403
 KNOWN_TO_ORGS: Final = timedelta(minutes=10)
 """After so long orgs itself knows of an organization's record in Pipedrive, or of its end."""
 
@@ -78,7 +81,7 @@ class Doing:
             owner_id=caller.user_id,
             custom=self.tenants.get(caller.company_id).custom_fields,
         )
-        row = await self.making.once(pipedrive, caller.makes("person"), person)
+        row = await self._person(pipedrive, caller.makes("person"), person)
         told = telling.row_record("person", row, caller.company_id, datetime.now(UTC))
         contact_id = ids.contact(caller.company_id, row["id"])
         linked = [contact_id] if organization else ()
@@ -89,10 +92,24 @@ class Doing:
             name=telling.text(row, "name") or asked.name,
             email=asked.email,
             phone=asked.phone,
-            job_title=asked.job_title,
+            job_title=asked.job_title if wanted.is_titled(person, row) else None,
             organization_id=organization.organization_id if organization else None,
             after=after,
         )
+
+    async def _person(
+        self, pipedrive: Pipedrive, it: Undertaking, person: Wanted
+    ) -> dict[str, Any]:
+        """Without its job title where Pipedrive forbids it: companies without contact sync have no
+        field for it, and the contact is worth more than its title.
+        """
+        untitled = wanted.untitled(person)
+        try:
+            return await self.making.once(pipedrive, it, person)
+        except PipedriveRefused as refused:
+            if refused.status != FORBIDDEN or untitled == person:
+                raise
+        return await self.making.once(pipedrive, it, untitled)
 
     async def make_activity(self, caller: Caller, asked: WantedActivity) -> MadeActivity:
         pipedrive = self.clients.of(caller.company_id)

@@ -8,7 +8,7 @@ Rule 3: an organization is made once for the whole company: whoever goes on with
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from shared.tenants import CustomFields
 
 Row = Mapping[str, Any]
 
+TITLE: Final = "job_title"
 CLOCKS: Final = timedelta(minutes=2)
 """How far our clock and Pipedrive's may be apart."""
 
@@ -65,8 +66,19 @@ def person(
     if job_title is not None and custom.job_title is not None:
         body["custom_fields"] = {custom.job_title: job_title}
     elif job_title is not None:
-        body["job_title"] = job_title
+        body[TITLE] = job_title
     return Wanted("/v2/persons", body, {"owner_id": owner_id})
+
+
+def untitled(person: Wanted) -> Wanted:
+    """Without the job title, as far as it is a field of Pipedrive's own."""
+    body = {name: value for name, value in person.body.items() if name != TITLE}
+    return replace(person, body=body)
+
+
+def is_titled(person: Wanted, row: Row) -> bool:
+    """Whether the job title went with it: into its own field only if the row shows it."""
+    return TITLE not in person.body or row.get(TITLE) is not None
 
 
 def organization(*, name: str, owner_id: int, address: str | None, website: str | None) -> Wanted:
@@ -108,8 +120,8 @@ def _same(name: str, value: Any, row: Row) -> bool:
             return _values(value, _digits) == _values(row.get(name), _digits)
         case "participants":
             return bool(row.get("person_id") == value[0]["person_id"])
-        case "custom_fields" | "address" | "website":
-            return True  # kept in spellings of Pipedrive's own
+        case "custom_fields" | "address" | "website" | "job_title":
+            return True  # kept in spellings of Pipedrive's own, or not at all
         case _ if isinstance(value, str):
             return is_same_text(value, str(row.get(name) or ""))
         case _:
