@@ -14,10 +14,13 @@ from devstack.pipedrive.api.tables import Order, Table
 from devstack.pipedrive.changes import Id
 from services.ingest.sync import asking, connection_store, schedule, trying
 from services.ingest.sync.connection_store import Link
+from services.ingest.sync.lists import PERSONS
 from services.ingest.sync.schedule import BY_THE_CLOCK
 from services.ingest.sync.steps import Mode
 from shared.errors import Unavailable
-from shared.pipedrive.errors import Unanswered
+from shared.pipedrive import client
+from shared.pipedrive.client import Page
+from shared.pipedrive.errors import DaySpent, PipedriveRefused, Unanswered
 from tests.support.commands import COMPANY
 from tests.support.synchronised import A_USER, Company
 from tests.support.waiting import until
@@ -114,6 +117,47 @@ async def test_what_was_archived_while_the_archive_was_not_read_is_found_when_it
     assert [*states, state] == ["done"] * 3
     assert told_meanwhile == set()
     assert company.told.ids("lead") >= {lead["id"] for lead in made}
+
+
+async def test_a_walk_whose_marks_are_forgotten_each_night_ends_and_is_made_good_for(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    persons = list(company.double.account.tables["person"].walk(Order.ID))
+    for person in persons:
+        change(company, "person", person, name="A. Nother")
+    monkeypatch.setattr(client, "MOST_PER_PAGE", 1)
+    lasts_for(monkeypatch, pages=len(persons) // 2)
+
+    states = [await company.syncs(A_USER, Mode.FULL)]
+    told_meanwhile = company.told.ids("person")
+    states += [await company.syncs(A_USER)]
+
+    assert states == ["done", "done"]
+    assert [error["list"] for error in company.ended[-2].errors] == ["persons"]
+    assert len(told_meanwhile) < len(persons)
+    assert company.told.ids("person") == {str(person) for person in persons}
+
+
+def lasts_for(monkeypatch: pytest.MonkeyPatch, *, pages: int) -> None:
+    """A day, of a walk of persons; the next one Pipedrive knows nothing of its cursors."""
+    shown, left, knows = client.Pipedrive.page, pages, True
+
+    async def page(
+        self: client.Pipedrive, path: str, params: client.Params, **more: float
+    ) -> Page:
+        nonlocal left, knows
+        if path == PERSONS.path and params.items() >= PERSONS.in_full().items():
+            if "cursor" not in params:
+                left, knows = pages, True
+            elif not knows:
+                raise PipedriveRefused(400, "Pipedrive refuses: it does not know the cursor.")
+            elif not left:
+                knows = False
+                raise DaySpent(datetime.now(UTC))
+            left -= 1
+        return await shown(self, path, params, **more)
+
+    monkeypatch.setattr(client.Pipedrive, "page", page)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from services.ingest.sync.steps import Step
 from services.ingest.sync.sync_store import Sync
 
 MOST_ERRORS: Final = 100
-OF_A_STEP: Final = frozenset({"step", "began", "rounds"})
+OF_A_STEP: Final = frozenset({"step", "began", "rounds", "anew"})
 """What a mark says of a step, however far it is."""
 WHOLE: Final = ""
 """In place of a row's id."""

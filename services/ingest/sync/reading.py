@@ -3,7 +3,9 @@
 Rule 1: of a page, the news is published, then what we know, what seems to be missing and how far
         we are is written in one transaction (see `progress`). That is on disk before `written`
         says so to the hearing.
-Rule 2: a mark that Pipedrive no longer understands begins the list anew.
+Rule 2: a mark that Pipedrive no longer understands begins the list anew, once: a walk of days
+        whose marks are forgotten each night would never end. Then the list counts as refused, and
+        the next delta reads it by its times, which go on where they were.
 Rule 3: rows that were read within the second of their last change are read again when it is over.
 Rule 4: a row that is read again, or asked for by its id, was counted when its list showed it.
 """
@@ -144,9 +146,11 @@ class Reader:
         try:
             await walk(of)
         except PipedriveRefused as refused:
-            if self.progress.mark("next") is None or refused.status != ODD_MARK:
+            is_mark = self.progress.mark("next") is not None and refused.status == ODD_MARK
+            if not is_mark or self.progress.mark("anew"):
                 raise
             self.progress.start_over(of)
+            self.progress.note(anew=True)
             await walk(of)
 
     async def _walk_by_number(self, of: List) -> None:
