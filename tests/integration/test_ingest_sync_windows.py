@@ -12,9 +12,10 @@ from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.lists import Sight
 from devstack.pipedrive.api.tables import Order, Table
 from devstack.pipedrive.changes import Id
-from services.ingest.sync import asking, connection_store, schedule, trying
+from services.ingest.sync import asking, connection_store, schedule, sync_store, trying
 from services.ingest.sync.connection_store import Link
 from services.ingest.sync.lists import PERSONS
+from services.ingest.sync.reading import Reader
 from services.ingest.sync.schedule import BY_THE_CLOCK
 from services.ingest.sync.steps import Mode
 from shared.errors import Unavailable
@@ -117,6 +118,48 @@ async def test_what_was_archived_while_the_archive_was_not_read_is_found_when_it
     assert [*states, state] == ["done"] * 3
     assert told_meanwhile == set()
     assert company.told.ids("lead") >= {lead["id"] for lead in made}
+
+
+async def test_a_list_that_is_refused_when_its_rows_have_settled_fails_no_other(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, pause = company.double.account, Reader.pause
+
+    async def until_it_is_refused(self: Reader, seconds: float) -> None:
+        await pause(self, seconds)
+        paths = PERSONS.path
+        company.double.server.faults = Faults(paths=paths, refused=1.0, status=403, after=0.0)
+
+    made = await account.create("person", {"name": "Ann Other"})
+    await account.create("lead", {"title": "A lead", "person_id": made["id"]})
+    with monkeypatch.context() as patched:
+        patched.setattr(Reader, "pause", until_it_is_refused)
+        refused = await company.syncs(A_USER)
+    company.double.server.faults = Faults()
+    errors, told_meanwhile = company.ended[-1].errors, company.told.ids("person")
+
+    again = await company.syncs(A_USER)
+
+    assert (refused, again) == ("done", "done")
+    assert [error["list"] for error in errors] == ["persons"]
+    assert str(made["id"]) not in told_meanwhile
+    assert str(made["id"]) in company.told.ids("person")
+
+
+async def test_a_full_sync_of_three_days_is_followed_by_none_for_as_long(
+    company: Company,
+) -> None:
+    days = timedelta(days=3)
+    async with company.sync.store() as conn, conn.transaction():
+        sync_id, _ = await sync_store.ask(conn, COMPANY, Mode.FULL, A_USER)
+        began = datetime.now(UTC) - days
+        await conn.execute("UPDATE syncs SET started_at = $2 WHERE id = $1", sync_id, began)
+
+    assert await company.ends(sync_id) == "done"
+
+    full_due = (await link(company)).full_due
+    assert full_due is not None
+    assert full_due - datetime.now(UTC) > days - timedelta(minutes=1)
 
 
 async def test_a_walk_whose_marks_are_forgotten_each_night_ends_and_is_made_good_for(

@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 
 from services.ingest import rows, values
 from services.ingest.sync import comparing, known_store, lists, offsets, sync_store, walked_store
-from services.ingest.sync.asking import MOST_IDS, Asking, Source, Stopped
+from services.ingest.sync.asking import MOST_IDS, NOTHING_WORKS, Asking, Source, Stopped
 from services.ingest.sync.comparing import Compared, Rows
 from services.ingest.sync.hearing import LEFT_OUT
 from services.ingest.sync.known_store import Stretch
@@ -118,16 +118,28 @@ class Reader:
         await self._finish(of)
 
     async def settle(self) -> None:
-        """Read again what was read within the second of its last change."""
+        """Read again what was read within the second of its last change; of a list that is
+        refused by now the next delta does.
+        """
         if any(self.unsettled.values()):
             await self.pause(SETTLED_S)
         for name, ids in self.unsettled.items():
+            if name in self.progress.refused:
+                continue
             of = lists.ALL[name]
-            if of.kind is not Kind.WHOLE:
-                await self.ask(of, sorted(ids))
-            elif ids:
-                await self.whole(of, is_last_word=True)
+            try:
+                await self._settle(of, ids)
+            except PipedriveRefused as refused:
+                if refused.status in NOTHING_WORKS:
+                    raise
+                self.progress.refuse(of, refused.sentence)
         self.unsettled.clear()
+
+    async def _settle(self, of: List, ids: Iterable[str]) -> None:
+        if of.kind is not Kind.WHOLE:
+            await self.ask(of, sorted(ids))
+        elif ids:
+            await self.whole(of, is_last_word=True)
 
     async def ask(self, of: List, ids: Sequence[str]) -> set[str]:
         """Read the rows of these ids, as they are; which of them are in the list."""
