@@ -15,12 +15,15 @@ reported on those of the other; the store holds both halves, as a tenant's would
 import csv
 import gzip
 import hashlib
+import zlib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import StringIO
 from itertools import dropwhile
 from pathlib import Path
-from typing import Literal, TextIO, cast
+from typing import Literal
 
 from services.orgs import names
 from services.orgs.matching import domain, place, profile
@@ -28,6 +31,7 @@ from services.orgs.matching.profile import Profile, Stated
 
 ABSENT_SHARE = 1 / 3
 GZIPPED = b"\x1f\x8b"
+_MARKS_OF_UTF_16 = (BOM_UTF16_LE, BOM_UTF16_BE)
 LONGEST_FIELD = 2**31 - 1
 """As much as csv takes everywhere; of itself it ends at 131,072 characters."""
 
@@ -64,8 +68,7 @@ def read(path: Path, *, key: str | None = None) -> list[Row]:
     is a row that names none. Columns may stand in any order, and be separated otherwise.
     """
     csv.field_size_limit(LONGEST_FIELD)
-    with _text(path) as file:
-        lines = list(dropwhile(str.isspace, file))
+    lines = list(dropwhile(str.isspace, StringIO(_text(path), newline="")))
     mark = _mark(lines[0] if lines else "")
     are_letters = mark == "\t" and _has_stray_quotes(lines)
     quoting: Literal[0, 3] = csv.QUOTE_NONE if are_letters else csv.QUOTE_MINIMAL
@@ -220,8 +223,16 @@ def _has_stray_quotes(lines: Sequence[str]) -> bool:
     return False
 
 
-def _text(path: Path) -> TextIO:
-    with path.open("rb") as file:
-        opened = gzip.open if file.read(2) == GZIPPED else open
-    text = opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
-    return cast("TextIO", text)
+def _text(path: Path) -> str:
+    """In UTF-8, or as spreadsheets save it: in UTF-16 with its mark, or in Windows-1252."""
+    try:
+        data = path.read_bytes()
+        data = gzip.decompress(data) if data.startswith(GZIPPED) else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise SystemExit(f"{path} can't be read: {error}") from None
+    if data.startswith(_MARKS_OF_UTF_16):
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")

@@ -9,14 +9,14 @@ from services.orgs.matching.profile import Stated
 
 ROWS = [
     Row("1", Stated("Joe's Pizza, Bern", website="", country="CH", postcode=None, city=None)),
-    Row("1", Stated("Joes Pizza", website="joes.example", country="", postcode=None, city=None)),
+    Row("1", Stated("Jös Pizza", website="joes.example", country="", postcode=None, city=None)),
 ]
 WRITTEN = (
-    'Name,country,website,cluster\r\n"Joe\'s Pizza, Bern",CH,,1\r\nJoes Pizza,,joes.example,1\r\n'
+    'Name,country,website,cluster\r\n"Joe\'s Pizza, Bern",CH,,1\r\nJös Pizza,,joes.example,1\r\n'
 )
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 @pytest.mark.parametrize("name", ["names.csv", "names.csv.gz", "names"])
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
 def test_columns_come_in_any_order_marked_and_packed_in_any_way(
@@ -97,3 +97,17 @@ def test_a_file_without_names_is_refused_with_its_columns(tmp_path: Path) -> Non
 
     with pytest.raises(SystemExit, match="no column 'name'"):
         task.read(path, key="cluster")
+
+
+@pytest.mark.parametrize(
+    "content", [None, gzip.compress(b"cluster,name\n1,Acme\n")[:-9]], ids=["absent", "cut off"]
+)
+def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "names.csv.gz"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(SystemExit, match=r"names\.csv\.gz can't be read"):
+        task.read(path)
