@@ -8,12 +8,15 @@ Rule 3: what can't be a domain (an IP address, "localhost") is none. Names reser
         for networks of one's own (acme.example, acme.local) are domains like others.
 Rule 4: of several hosts in a row the first that speaks for somebody counts. A text that begins
         with another word ("none, see acme.com") may name anybody's: it is none.
+Rule 5: in a name, what ends as a legal form does ("Co.KG", "Acme.Inc") is no address.
 """
 
 import re
 from functools import cache, lru_cache
 
 from publicsuffixlist import PublicSuffixList
+
+from services.orgs.matching import legal_forms
 
 # ruff: noqa: SIM905  a quote and a comma around each word would treble the page
 # ruff: noqa: RUF001  the commas of other scripts divide, too
@@ -54,6 +57,11 @@ _SHARED_EVERYWHERE = frozenset(
 """Whose name before any public suffix is theirs: yahoo.fr, hotmail.co.uk, facebook.de."""
 
 _HOST = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|mailto:|//)?(?:[^/@?#]*@)?([^/:?#]+)", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"(?<![^\s(])(?:https?://)?(?:[\w.+-]+@)?(?:[^\W_][\w-]+\.)+(?:com|net|org|info|biz|[a-z]{2})"
+    r"(?:/\S*)?(?![\w.])",
+    re.IGNORECASE,
+)
 _LONGEST_HOST = 253
 _RESERVED = frozenset({"example", "test", "invalid", "local", "internal"})
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
@@ -73,6 +81,36 @@ def of(website_or_mail: str | None) -> str | None:
         if domain is None or not _is_shared(domain):
             return domain
     return None
+
+
+def named(name: str) -> str | None:
+    """The registrable domain, if a name is nothing but an address ("www.acme.com")."""
+    text = name.strip()
+    return of(text) if "." in text and not _BETWEEN.search(text) and _label(text) else None
+
+
+def without_suffixes(name: str) -> str:
+    """The name with the addresses in it cut down to what is one's own: "acme" of "acme.com"."""
+    own = None if _BETWEEN.search(name.strip()) else _label(name.strip())
+    return own or _ADDRESS.sub(lambda found: _label(found.group()) or found.group(), name)
+
+
+def _label(address: str) -> str | None:
+    found = _HOST.match(address)
+    host = found.group(1).strip().rstrip(".").lower() if found else ""
+    if legal_forms.is_any(host.rpartition(".")[2]):
+        return None
+    domain = _registrable(host)
+    if domain is None or ("@" in address and _is_shared(domain)):
+        return None
+    return _in_letters(domain.partition(".")[0])
+
+
+def _in_letters(label: str) -> str:
+    try:
+        return label.encode().decode("idna")
+    except UnicodeError:
+        return label
 
 
 @lru_cache(maxsize=16_384)

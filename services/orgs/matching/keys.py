@@ -4,7 +4,9 @@ Rule 1: the core key is the name in plain Latin words without its legal forms; n
         changes nothing, and it is empty only where the normalized name is.
 Rule 2: an empty key matches nothing.
 Rule 3: a name that is longer than any real one is told from others as a whole, by no part of it.
-Rule 4: whoever stores a derived key stores KEYS_VERSION with it. It rises whenever a name, a
+Rule 4: an address counts as the name that it is made of ("acme.com"), and what people note beside
+        a name ("Acme (old)", "DUPLICATE: Acme") is no part of it.
+Rule 5: whoever stores a derived key stores KEYS_VERSION with it. It rises whenever a name, a
         website or a place would give another key than before.
 """
 
@@ -12,10 +14,10 @@ import re
 from dataclasses import dataclass
 
 from services.orgs import names
-from services.orgs.matching import legal_forms, words
+from services.orgs.matching import domain, legal_forms, notes, words
 from services.orgs.matching.legal_forms import NO_FORM, LegalForm
 
-KEYS_VERSION = 4
+KEYS_VERSION = 5
 LONGEST_COMPARED = 500
 """Characters of a normalized name that is taken apart. Pipedrive and registers end at about 250;
 comparing takes time by the product of two names' words, while a tenant's lock is held.
@@ -63,7 +65,7 @@ def of_name(name: str | None) -> NameKeys:
         return NO_NAME
     if len(normalized) > LONGEST_COMPARED:
         return NameKeys(normalized, normalized)
-    rest, form = legal_forms.taken_off(words.split(_with_forms_apart(name)))
+    rest, form = legal_forms.taken_off(words.split(_with_forms_apart(_meant(name))))
     if not rest:
         return NameKeys(normalized, normalized)
     inner = legal_forms.inside(rest)
@@ -86,6 +88,13 @@ def numbers(name_words: tuple[str, ...]) -> frozenset[int]:
     if len(name_words) > 1 and name_words[-1] in _ROMAN_AT_THE_END:
         found.add(_ROMAN_AT_THE_END[name_words[-1]])
     return frozenset(found)
+
+
+def _meant(name: str) -> str:
+    """The name without what people note in it, and without what makes it an address."""
+    text = domain.without_suffixes(name) if "." in name else name
+    kept = notes.taken_off(text)
+    return kept if names.normalized(kept) else name
 
 
 def _with_forms_apart(name: str) -> str:

@@ -85,6 +85,11 @@ def is_form(word: str) -> bool:
     return form is not None and bool(form.kinds)
 
 
+def is_any(word: str) -> bool:
+    """Whether a single word is a form, of whatever kind."""
+    return (word,) in known().after
+
+
 def taken_off(name_words: Sequence[str]) -> tuple[tuple[str, ...], LegalForm]:
     """What is left of a name without its legal forms, and the form that counts."""
     forms = known()

@@ -1,7 +1,8 @@
 """A record as matching sees it. Pure.
 
 Rule 1: an unknown fact is None and is neither evidence nor contradiction.
-Rule 2: a former name is an alias: it finds candidates for a person to look at, nothing more.
+Rule 2: a name that is an address is also the website, where no other is stated.
+Rule 3: a former name is an alias: it finds candidates for a person to look at, nothing more.
 """
 
 from collections.abc import Iterable
@@ -50,6 +51,11 @@ def _name(text: str | None) -> NameKeys:
     return keys.of_name(text)
 
 
+@lru_cache(maxsize=65_536)
+def _address(name: str | None) -> str | None:
+    return domain.named(name) if name and len(name) <= keys.LONGEST_COMPARED else None
+
+
 def of(
     stated: Stated,
     *,
@@ -65,7 +71,7 @@ def of(
         pipedrive_id,
         name,
         frozenset(filter(None, map(names.normalized, former_names))) - {name.normalized},
-        domain.of(stated.website),
+        domain.of(stated.website) or _address(stated.name),
         place.country(stated.country),
         place.postcode(stated.postcode),
         place.city(stated.city),

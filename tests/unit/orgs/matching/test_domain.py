@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.orgs.matching import domain
+from services.orgs.matching import domain, profile
+from services.orgs.matching.profile import Stated
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,28 @@ def test_mail_providers_networks_and_hosts_speak_for_nobody(website: str) -> Non
 )
 def test_what_is_no_public_domain_is_none(website: str | None) -> None:
     assert domain.of(website) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "registrable"),
+    [
+        ("www.acme.com", "acme.com"),
+        ("https://acme.de/about", "acme.de"),
+        ("sales@acme.de", "acme.de"),
+        ("someone@gmail.com", None),
+        ("Acme", None),
+        ("Acme.com Inc", None),
+        ("Co.KG", None),
+        ("Acme.Ltd", None),
+    ],
+)
+def test_a_name_that_is_an_address_names_its_domain(name: str, registrable: str | None) -> None:
+    assert domain.named(name) == registrable
+
+
+def test_a_website_that_is_stated_counts_more_than_one_that_is_the_name() -> None:
+    assert profile.of(Stated("acme.com")).domain == "acme.com"
+    assert profile.of(Stated("acme.com", website="acme.de")).domain == "acme.de"
 
 
 @given(st.text())

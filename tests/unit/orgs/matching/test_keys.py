@@ -10,7 +10,7 @@ from services.orgs.matching.legal_forms import LegalForm
 
 PIECES = """
 Acme AT&T The GmbH & Co. KG S.A. Ltd. 株式会社 ООО (株) II Müller トヨタ A/S z o.o. … 3M
-بنك จำกัด Sp. d'Or -
+بنك จำกัด Sp. d'Or - acme.com www.acme.de (old) duplicate: a@acme.de Co.KG
 """
 NAMES_OF_ANY_KIND = st.text() | st.lists(st.sampled_from(PIECES.split())).map(" ".join)
 
@@ -108,6 +108,58 @@ def test_the_core_key_of_a_core_key_is_itself(name: str) -> None:
 @given(NAMES_OF_ANY_KIND)
 def test_case_and_surrounding_space_do_not_matter(name: str) -> None:
     assert keys.core_key(f"  {name} ") == keys.core_key(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "core"),
+    [
+        ("www.acme-tools.de", "acme tools"),
+        ("https://shop.acme.co.uk/about", "acme"),
+        ("info@acme.de", "acme"),
+        ("someone@gmail.com", "someone gmail com"),
+        ("Acme.com, Inc.", "acme"),
+        ("müller.de", "muller"),
+        ("xn--mller-kva.de", "muller"),
+        ("xn--0.com", "xn 0"),
+        ("Acme GmbH & Co.KG", "acme"),
+        ("Acme Co.Ltd.", "acme"),
+        ("Dr.med. Acme", "dr med acme"),
+        ("acme.se", "acme"),
+        ("Joe.Coffee Roasters", "joe coffee roasters"),
+    ],
+)
+def test_an_address_counts_as_the_name_it_is_made_of(name: str, core: str) -> None:
+    assert keys.core_key(name) == core
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Acme Tools (old)",
+        "Acme Tools GmbH [DO NOT USE]",
+        "DUPLICATE: Acme Tools",
+        "*** nicht verwenden *** - Acme Tools",
+        "Acme Tools - inactive",
+        "Acme (duplicate) Tools",
+    ],
+)
+def test_what_people_note_beside_a_name_is_no_part_of_it(name: str) -> None:
+    assert keys.core_key(name) == "acme tools"
+
+
+@pytest.mark.parametrize(
+    ("name", "core"),
+    [
+        ("Old Mill", "old mill"),
+        ("(old)", "old"),
+        ("Old - Mill", "old mill"),
+        ("Closed Loop", "closed loop"),
+        ("Copy-Shop", "copy shop"),
+        ("Acme: Old", "acme old"),
+    ],
+)
+def test_a_note_that_may_be_a_name_stays(name: str, core: str) -> None:
+    assert keys.core_key(name) == core
 
 
 @pytest.mark.parametrize("name", [None, "", "…", "\u2764\ufe0f", "--"])
