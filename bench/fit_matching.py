@@ -38,6 +38,7 @@ RIDGE = 1.0
 STEPS = 25
 STATED = {
     "number_on_one_side": 0.0,
+    "word_on_one_side": 0.0,
     "former_name": 1.5,
     "same_domain": 1.5,
     "domain_differs": -1.5,
@@ -185,7 +186,7 @@ A change of any number here is another matcher: raise MATCHER_VERSION.
 
 from collections.abc import Mapping
 
-MATCHER_VERSION = 5
+MATCHER_VERSION = 6
 
 AUTOMATIC = 0.9
 """From here on a name links by itself, if another fact bears it out and nothing forbids it."""

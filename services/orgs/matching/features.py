@@ -3,6 +3,7 @@
 Rule 1: every feature lies between 0 and 1, and does not depend on which record comes first.
 Rule 2: a fact that either record lacks gives 0 to what compares it, for and against.
 Rule 3: an empty key equals nothing.
+Rule 4: names of the same letters are of the same words, however they are divided.
 """
 
 from typing import NamedTuple
@@ -16,6 +17,8 @@ from services.orgs.matching.rarity import Rarity
 
 _ENOUGH = 3.0
 """Matched weight that leaves no doubt by itself: three words that no other name has."""
+_A_WORD = 0.3
+"""Weight that is missing where a word is: less is a slip of the pen, or a word that connects."""
 
 
 class Features(NamedTuple):
@@ -34,6 +37,7 @@ class Features(NamedTuple):
     same_numbers: float = 0.0
     numbers_differ: float = 0.0
     number_on_one_side: float = 0.0
+    word_on_one_side: float = 0.0
     former_name: float = 0.0
     same_domain: float = 0.0
     domain_differs: float = 0.0
@@ -54,7 +58,9 @@ NAMES = Features._fields
 
 def between(one: Profile, other: Profile, rarity: Rarity) -> Features:
     left, right = sorted((one.name, other.name), key=lambda name: name.core)
-    aligned = alignment.align(left.words, right.words, rarity)
+    letters = _letters(left, right)
+    same_letters = letters == 1.0
+    aligned = alignment.align(left.words, left.words if same_letters else right.words, rarity)
     total = sum(aligned.total)
     numbers = _agree(left.numbers or None, right.numbers or None)
     forms = (left.form, right.form)
@@ -63,7 +69,7 @@ def between(one: Profile, other: Profile, rarity: Rarity) -> Features:
     postcodes = _agree(one.postcode, other.postcode)
     cities = _agree(one.city, other.city)
     return Features(
-        same_words=float(left.core == right.core != ""),
+        same_words=float(same_letters or left.core == right.core != ""),
         shared=sum(aligned.matched) / total if total else 0.0,
         contained=_contained(aligned),
         evidence=min(1.0, sum(aligned.matched) / 2 / _ENOUGH),
@@ -71,13 +77,14 @@ def between(one: Profile, other: Profile, rarity: Rarity) -> Features:
         missing_from_one=max(aligned.missing),
         missing_from_both=min(aligned.missing),
         first_word=_first_word(left, right),
-        letters=_letters(left, right),
+        letters=letters,
         same_form=float(forms[0] == forms[1] and bool(forms[0].spelling)),
         form_contradicts=float(left.forms_contradict(right)),
         form_on_one_side=float(bool(forms[0].spelling) != bool(forms[1].spelling)),
         same_numbers=numbers[0],
         numbers_differ=numbers[1],
         number_on_one_side=float(bool(left.numbers) != bool(right.numbers)),
+        word_on_one_side=float(_are_full(left, right) and max(aligned.missing) >= _A_WORD),
         former_name=float(_former(one, other) or _former(other, one)),
         same_domain=domains[0],
         domain_differs=domains[1],
@@ -95,6 +102,11 @@ def _agree(one: object | None, other: object | None) -> tuple[float, float]:
     if one is None or other is None:
         return 0.0, 0.0
     return (1.0, 0.0) if one == other else (0.0, 1.0)
+
+
+def _are_full(left: NameKeys, right: NameKeys) -> bool:
+    """Whether both are names as registers have them, of which nothing is left out at will."""
+    return bool(left.form.kinds and right.form.kinds)
 
 
 def _contained(aligned: alignment.Alignment) -> float:

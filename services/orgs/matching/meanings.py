@@ -245,6 +245,17 @@ def are_one(one: str, other: str) -> bool:
     return meaning is not None and meaning == meanings.get(other)
 
 
+def in_one_language(word: str) -> str:
+    """The first of the words that mean what this one does; itself, if it is none of these."""
+    return _firsts().get(word, word)
+
+
+@cache
+def _firsts() -> dict[str, str]:
+    firsts = [words.split(row)[0] for row in rows()]
+    return {word: firsts[meaning] for word, meaning in known().items()}
+
+
 def rows() -> list[str]:
     return f"{_KINDS}{_FIELDS}{_NATIONS}{_TOWNS}".strip().removesuffix(";").split(";")
 

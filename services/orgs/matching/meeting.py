@@ -8,7 +8,7 @@ Rule 2: a crowd of more than CROWD living records tells nothing about any two of
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import lru_cache
 
-from services.orgs.matching import reasons, score, weights
+from services.orgs.matching import meanings, reasons, score, weights
 from services.orgs.matching.profile import Profile
 from services.orgs.matching.rarity import COMMON, Rarity
 from services.orgs.matching.statement import Ref
@@ -57,9 +57,11 @@ def place(found: Profile) -> str | None:
 
 
 def telling(found: Profile) -> str | None:
-    """The words that are not common in business everywhere; all, if there are no others."""
-    words = found.name.words
-    kept = [word for word in words if word not in COMMON] or list(words)
+    """The words that are not common in business everywhere; all, if there are no others. Those
+    that people translate stand in one language.
+    """
+    words = [meanings.in_one_language(word) for word in found.name.words]
+    kept = [word for word in words if word not in COMMON] or words
     return " ".join(kept)[:LONGEST] or None
 
 
@@ -85,7 +87,7 @@ def likeness(one: Profile, other: Profile) -> float | None:
     found = score.compared(one, other, Rarity())
     if found.score < weights.AUTOMATIC - weights.CLOSE:
         return None
-    if reasons.vetoes(found.features) or not reasons.evidence(found.features):
+    if reasons.vetoes(found.features) or not reasons.are_borne_out(found.features):
         return None
     return found.score
 

@@ -2,8 +2,10 @@
 
 Rule 1: a contradiction is a fact that both state and that differs: a domain or a country.
 Rule 2: a veto forbids linking without a person: a contradiction, legal forms of different kinds,
-        or numbers that differ or stand on one side only.
+        numbers that differ or stand on one side only, or, where both names have a legal form, a
+        word that only one has: so members of one group are told apart.
 Rule 3: evidence is a fact beside the name that both state alike: a domain, a phone, a postcode.
+        A postcode is half a town's: it bears out only names that have the same words.
 """
 
 from collections.abc import Mapping
@@ -11,12 +13,16 @@ from collections.abc import Mapping
 from services.orgs.matching.features import Features
 from services.orgs.matching.profile import Profile
 
+_SAME_WORDS = 0.1
+"""Weight that translated words may lack, or a word that only connects."""
+
 _VETOES: Mapping[str, str] = {
     "domain_differs": "Their web domains differ.",
     "country_differs": "Their countries differ.",
     "form_contradicts": "Their legal forms can't be the same company's.",
     "numbers_differ": "The numbers in their names differ.",
     "number_on_one_side": "Only one of their names has a number.",
+    "word_on_one_side": "Both have a legal form, and only one of them has one of its words.",
 }
 _EVIDENCE: Mapping[str, str] = {
     "same_domain": "Their web domain is the same.",
@@ -35,6 +41,15 @@ def vetoes(found: Features) -> tuple[str, ...]:
 
 def evidence(found: Features) -> tuple[str, ...]:
     return _told(_EVIDENCE, found)
+
+
+def are_borne_out(found: Features) -> bool:
+    """Whether evidence is enough to link names that are alike."""
+    return bool(
+        found.same_domain
+        or found.same_phone
+        or (found.same_postcode and found.missing_from_one <= _SAME_WORDS)
+    )
 
 
 def similarity(found: Features, score: float) -> tuple[str, ...]:

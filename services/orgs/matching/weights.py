@@ -7,7 +7,7 @@ A change of any number here is another matcher: raise MATCHER_VERSION.
 
 from collections.abc import Mapping
 
-MATCHER_VERSION = 5
+MATCHER_VERSION = 6
 
 AUTOMATIC = 0.9
 """From here on a name links by itself, if another fact bears it out and nothing forbids it."""
@@ -33,6 +33,7 @@ COEFFICIENTS: Mapping[str, float] = {
     "same_numbers": -0.157,
     "numbers_differ": -2.533,
     "number_on_one_side": 0.000,
+    "word_on_one_side": 0.000,
     "former_name": 1.500,
     "same_domain": 1.500,
     "domain_differs": -1.500,

@@ -141,6 +141,10 @@ def test_words_written_apart_are_the_words_written_as_one() -> None:
         ("Nord Fund II", "Nord Fund III", "numbers_differ"),
         ("Nord Fund XXI LP", "Nord Fund XXII LP", "numbers_differ"),
         ("Nord Fund", "Nord Fund III", "number_on_one_side"),
+        ("Nordlicht GmbH", "Nordlicht Holding GmbH", "word_on_one_side"),
+        ("Nordlicht Immobilien GmbH & Co. KG", "Nordlicht GmbH & Co. KG", "word_on_one_side"),
+        ("Nordlicht Fund, L.P.", "Nordlicht Opportunities Fund, L.P.", "word_on_one_side"),
+        ("Nordlicht Management LLC", "Nordlicht GP LLC", "word_on_one_side"),
     ],
 )
 def test_forms_and_numbers_veto(one: str, other: str, feature: str) -> None:
@@ -148,6 +152,34 @@ def test_forms_and_numbers_veto(one: str, other: str, feature: str) -> None:
 
     assert found.named()[feature] == 1.0
     assert len(reasons.vetoes(found)) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Nordlicht Holding GmbH", "Nordlicht"),
+        ("Nordlicht Technologies Ltd", "Nordlicht Tech Limited"),
+        ("Nordlicht Systems of Oslo AS", "Nordlict Systems Oslo AS"),
+    ],
+)
+def test_a_word_left_out_or_misspelt_is_no_veto_where_a_register_did_not_write_both(
+    one: str, other: str
+) -> None:
+    assert reasons.vetoes(features.between(a_profile(one), a_profile(other), NO_NAMES)) == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("www.zyntal-yorb.com", "Zyntal Yorb Ltd"),
+        ("Zyntal Great Yorb", "zyntalgreatyorb.de"),
+        ("info@zyntalgreatyorb.de", "Zyntal Great Yorb"),
+    ],
+)
+def test_an_address_has_the_words_of_the_name_that_it_is_made_of(one: str, other: str) -> None:
+    found = features.between(a_profile(one), a_profile(other), NO_NAMES)
+
+    assert (found.same_words, found.shared, found.missing_from_one) == (1.0, 1.0, 0.0)
 
 
 @pytest.mark.parametrize(

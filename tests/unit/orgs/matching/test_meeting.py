@@ -46,6 +46,30 @@ def test_without_evidence_or_against_a_veto_likeness_is_none() -> None:
     assert (meeting.likeness(one, of("Zyntalys Biotech II", "2", **site)) or 0) > 0.9
 
 
+def test_a_postcode_bears_out_the_same_words_only() -> None:
+    here = {"postcode": "10115"}
+    one = of("Zyntalis Bakery", "1", **here)
+
+    assert (meeting.likeness(one, of("Zyntalis Bäckerei GmbH", "2", **here)) or 0) > 0.9
+    assert meeting.likeness(one, of("Zyntalis Baker", "2", **here)) is not None
+    assert meeting.likeness(one, of("Zyntalin Bakery", "2", **here)) is None
+    assert meeting.likeness(one, of("Zyntalis Bakery South", "2", **here)) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Instituto Politécnico Zyntal", "Zyntal Polytechnic Institute"),
+        ("Klinikum München", "Munich Hospital"),
+        ("Universidad Nacional", "National University"),
+    ],
+)
+def test_a_name_is_alike_its_translation(one: str, other: str) -> None:
+    texts = [trigrams(meeting.telling(of(name)) or "") for name in (one, other)]
+
+    assert texts[0] == texts[1]
+
+
 @pytest.mark.parametrize(
     ("stored", "misspelt"),
     [
