@@ -7,8 +7,9 @@ thresholds on and reports nothing of: real pairs of the link task, real names of
 that resemble each other, and made-up respellings of such names. Newton's steps, no library.
 
 It fits what names say, but for what is STATED here: facts beside the name, since the labels at
-hand were made from one provider's websites and countries, and a number that only one name has,
-which on exchanges is a share's nominal value: it says nothing here, and is a veto elsewhere.
+hand were made from one provider's websites and countries; a number that only one name has,
+which on exchanges is a share's nominal value: it says nothing here, and is a veto elsewhere; and
+a word that only one of two full legal names has, which respellings leave out and registers don't.
 """
 
 import argparse
@@ -38,7 +39,7 @@ RIDGE = 1.0
 STEPS = 25
 STATED = {
     "number_on_one_side": 0.0,
-    "word_on_one_side": 0.0,
+    "word_on_one_side": -1.5,
     "former_name": 1.5,
     "same_domain": 1.5,
     "domain_differs": -1.5,

@@ -33,7 +33,7 @@ COEFFICIENTS: Mapping[str, float] = {
     "same_numbers": -0.157,
     "numbers_differ": -2.533,
     "number_on_one_side": 0.000,
-    "word_on_one_side": 0.000,
+    "word_on_one_side": -1.500,
     "former_name": 1.500,
     "same_domain": 1.500,
     "domain_differs": -1.500,

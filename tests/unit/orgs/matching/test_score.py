@@ -52,6 +52,13 @@ def test_another_spelling_is_worth_a_review_at_least(one: str, other: str) -> No
     assert _score(one, other) >= weights.REVIEW
 
 
+def test_another_member_of_a_group_comes_after_a_misspelt_name() -> None:
+    misspelt = _score("Zyntalis Maschinenbau GmbH", "Zyntalys Maschinenbau GmbH")
+    sibling = _score("Zyntalis Maschinenbau GmbH", "Zyntalis Maschinenbau Holding GmbH")
+
+    assert weights.REVIEW <= sibling < misspelt
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
