@@ -23,6 +23,7 @@ from pydantic import SecretStr
 
 from shared.errors import Misconfigured
 from shared.events import BIGINT_MAX
+from shared.json_model import DIGITS
 from shared.jwks import Jwks
 
 REMEMBERED = 20_000
@@ -83,26 +84,24 @@ class Authenticator:
         """
         if self._jwks is not None and self._jwks.has_changed():
             self._known.clear()
-        session = self._known.get(authorization or "")
+        token = _bearer(authorization or "")
+        session = self._known.get(token)
         if session is None or session.expires_at <= time.time():
-            session = self._verified(authorization or "")
+            session = self._verified(token)
         if self.deny is not None and (why := self.deny(session)):
             raise Unauthenticated(why)
         return session
 
-    def _verified(self, authorization: str) -> Session:
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("Send a bearer token in the Authorization header.")
+    def _verified(self, token: str) -> Session:
         try:
-            claims = self._claims(token.strip())
+            claims = self._claims(token)
         except jwt.ExpiredSignatureError as error:
             raise Unauthenticated("The token has expired.") from error
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise Unauthenticated("The token is not valid.") from error
-        session = self._known[authorization] = Session(
+        session = self._known[token] = Session(
             _identity(claims),
-            _token_id(claims, token.strip()),
+            _token_id(claims, token),
             _seconds(claims.get("iat", 0)),
             _seconds(claims["exp"]),
         )
@@ -142,6 +141,16 @@ class Authenticator:
         return "", ()
 
 
+def _bearer(authorization: str) -> str:
+    """The token alone: one header can be spelled in as many ways, and of any length, as there are
+    spaces to put into it, and each would be remembered.
+    """
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("Send a bearer token in the Authorization header.")
+    return token.strip()
+
+
 def _identity(claims: dict[str, Any]) -> Identity:
     try:
         company_id, user_id = (_number(claims[name]) for name in ("company_id", "sub"))
@@ -176,6 +185,8 @@ def _seconds(claim: float) -> float:
 def _number(claim: object) -> int:
     if isinstance(claim, bool) or not isinstance(claim, int | str):
         raise TypeError
+    if isinstance(claim, str) and not DIGITS.fullmatch(claim):
+        raise ValueError  # Python would take `1_0` for 10, and digits of every script
     number = int(claim)
     if not 0 <= number <= BIGINT_MAX:
         raise ValueError

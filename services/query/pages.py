@@ -28,6 +28,10 @@ from shared.openapi import Handler
 from shared.web import JSON_TYPE, Refused, identity
 
 REMEMBERED: Final = 4096
+REMEMBERED_CHARS: Final = 500
+"""Of a query string: one that asks for the same may be of any length, as of signs between its
+parameters or zeros before its numbers.
+"""
 
 
 class Asked(Protocol):
@@ -52,7 +56,9 @@ def remembering(parse: Callable[[web.Request], AskedT]) -> Ask[AskedT]:
         if known is not None:
             return known
         asked = parse(request)
-        known = remembered[text] = asked, asked.name
+        known = asked, asked.name
+        if len(text) <= REMEMBERED_CHARS:
+            remembered[text] = known
         if len(remembered) > REMEMBERED:
             remembered.popitem(last=False)
         return known

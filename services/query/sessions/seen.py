@@ -24,7 +24,7 @@ from services.query.sessions import store as access_store
 from services.query.sessions.store import Seen
 from shared import access, db, lifecycle
 from shared.access import Denials, Revoked, UserKey
-from shared.auth import Session, Unauthenticated
+from shared.auth import Identity, Session, Unauthenticated
 from shared.errors import Poison, Unavailable
 from shared.web import AUTHENTICATOR, cleaned
 
@@ -49,7 +49,7 @@ class Sessions:
         self._load_at = 0.0
         self._named: set[UserKey] = set()
         self._wake = asyncio.Event()
-        self._due: dict[str | None, float] = {}
+        self._due: dict[tuple[Identity, str], float] = {}
         self._unwritten: dict[tuple[User, str], Seen] = {}
 
     def why(self, session: Session) -> str | None:
@@ -93,17 +93,17 @@ class Sessions:
 
     def saw(self, request: web.Request) -> None:
         """Note the request's token, if it is time to."""
-        header = request.headers.get("Authorization")
-        now = time.monotonic()
-        if self._due.get(header, 0.0) > now:
-            return
         try:
-            session = request.app[AUTHENTICATOR].session(header)
+            session = request.app[AUTHENTICATOR].session(request.headers.get("Authorization"))
         except Unauthenticated:
             return  # the handler refuses it
+        now = time.monotonic()
+        which = (session.identity, session.token_id)
+        if self._due.get(which, 0.0) > now:
+            return
         if len(self._due) >= REMEMBERED:
             self._due.clear()
-        self._due[header] = now + RECORD_S
+        self._due[which] = now + RECORD_S
         self._note(session, request.headers.get("User-Agent", ""))
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -64,6 +64,29 @@ def test_a_token_that_names_no_number_is_refused(
         authenticator.session(bearer(**changes))
 
 
+@pytest.mark.parametrize(
+    "spelled", ["1_0", "+7", " 7", "7\n", "\u0667", "\uff17", "7.0", "1e3", "0x7"]
+)
+@pytest.mark.parametrize("claim", ["sub", "company_id"])
+def test_a_number_that_is_not_written_in_digits_names_nobody(
+    authenticator: Authenticator, claim: str, spelled: str
+) -> None:
+    with pytest.raises(Unauthenticated):
+        authenticator.session(bearer(**{claim: spelled}))
+
+
+def test_a_token_is_remembered_once_in_however_many_ways_its_header_is_spelled(
+    authenticator: Authenticator,
+) -> None:
+    token = bearer().removeprefix("Bearer ")
+    spelled = [f"{scheme} {' ' * n}{token}" for scheme in ("Bearer", "bearer") for n in range(20)]
+
+    sessions = {authenticator.session(each) for each in spelled}
+
+    assert len(sessions) == 1
+    assert len(authenticator._known) == 1
+
+
 def test_an_expired_token_is_refused(authenticator: Authenticator) -> None:
     with pytest.raises(Unauthenticated, match="expired"):
         authenticator.session(bearer(exp=int(time.time()) - 1))
