@@ -25,6 +25,7 @@ from shared.observability import HTTP_REQUESTS, HTTP_SECONDS
 from shared.openapi import Endpoint, Handler
 from shared.web import (
     AUTHENTICATOR,
+    FOR_PEOPLE,
     RETRY_AFTER_S,
     Refused,
     answer,
@@ -306,14 +307,15 @@ def _install_docs(app: web.Application, described: Mapping[str, Any]) -> None:
         return raw(content)
 
     async def docs(_: web.Request) -> web.Response:
-        return web.Response(text=page, content_type="text/html")
+        headers = FOR_PEOPLE | {"Content-Security-Policy": "frame-ancestors 'none'"}
+        return web.Response(text=page, content_type="text/html", headers=headers)
 
     async def asset(request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         if name not in DOCS:
             raise web.HTTPNotFound
         headers = {"Content-Type": DOCS[name], "Cache-Control": "max-age=86400"}
-        return web.FileResponse(folder / name, headers=headers)
+        return web.FileResponse(folder / name, headers=FOR_PEOPLE | headers)
 
     _add_get(app, "/openapi.json", openapi_json)
     _add_get(app, "/docs", docs)

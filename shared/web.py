@@ -9,7 +9,7 @@ Rule 3: an outage is 503 with Retry-After, a refusal is 4xx with a sentence; onl
 
 import asyncio
 import logging
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import orjson
@@ -31,6 +31,8 @@ READ_S = web.AppKey("read_s", float)
 LONGEST_READ_S = 15.0
 RETRY_AFTER_S = "2"
 JSON_TYPE = "application/json"
+FOR_PEOPLE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+"""Headers of what a browser shows as a page, and of what that loads."""
 NO_SUCH_ADDRESS = "no_such_address"
 METHOD_NOT_ALLOWED = "method_not_allowed"
 NOT_SERVED = frozenset({NO_SUCH_ADDRESS, METHOD_NOT_ALLOWED})

@@ -1,5 +1,11 @@
-"""The page that shows a user's list, what it may load, and where it finds ingest."""
+"""The page that shows a user's list, what it may load, and where it finds ingest.
 
+Rule: of scripts only the page's own runs, and no other page shows it in a frame of its own, where
+users could be made to press its buttons unseen.
+"""
+
+import base64
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +15,13 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from shared.openapi import Handler
-from shared.web import Refused, answer
+from shared.web import FOR_PEOPLE, Refused, answer
 
 PAGE: Final = Path(__file__).parents[2] / "web" / "index.html"
+SCRIPT: Final = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 POLICY: Final = (
-    "default-src 'self'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "connect-src 'self'"
+    "default-src 'self'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{}'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'; connect-src 'self' {}"
 )
 INGEST_PORT: Final = 8081
 HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
@@ -32,12 +39,22 @@ def _page(ingest_url: str | None) -> Handler:
     """The page at `/`. It may speak to ingest, too, where what users do is asked for."""
 
     async def page(request: web.Request) -> web.StreamResponse:
-        policy = f"{POLICY} {_origin(_ingest(request, ingest_url) or '')}"
-        # Else browsers go by its age, and keep it for days after a deployment.
-        headers = {"Content-Security-Policy": policy, hdrs.CACHE_CONTROL: "no-cache"}
+        origin = _origin(_ingest(request, ingest_url) or "")
+        headers = FOR_PEOPLE | {
+            "Content-Security-Policy": POLICY.format(_digest(PAGE.read_bytes()), origin),
+            # Else browsers go by its age, and keep it for days after a deployment.
+            hdrs.CACHE_CONTROL: "no-cache",
+        }
         return web.FileResponse(PAGE, headers=headers)
 
     return page
+
+
+def _digest(page: bytes) -> str:
+    """Of the script in it, as a policy names it."""
+    script = SCRIPT.search(page)
+    content = script[1] if script is not None else b""
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
 def _settings(ingest_url: str | None) -> Handler:

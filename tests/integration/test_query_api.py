@@ -1,7 +1,9 @@
 """The door out: who is let in, what is refused, what a hit looks like."""
 
 import asyncio
+import base64
 import gzip
+import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
@@ -290,6 +292,18 @@ async def test_the_page_for_people_is_asked_about_each_time_it_is_opened(door: D
 
     assert first.headers["Cache-Control"] == again.headers["Cache-Control"] == "no-cache"
     assert again.status == 304
+
+
+async def test_the_page_runs_its_own_script_alone_and_is_shown_in_no_frame(door: Door) -> None:
+    response = await door.client.get("/")
+
+    script = (await response.text()).partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = response.headers["Content-Security-Policy"]
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert "frame-ancestors 'none';" in policy
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Referrer-Policy"] == "no-referrer"
 
 
 async def test_the_page_is_told_where_users_act_and_may_speak_to_it(door: Door) -> None:

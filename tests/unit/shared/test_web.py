@@ -207,6 +207,22 @@ async def test_the_browsable_page_brings_all_it_needs(client: TestClient[Any, An
     assert (await client.get("/docs/other.js")).status == 404
 
 
+@pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css"])
+async def test_what_browsers_show_is_taken_for_nothing_else(
+    client: TestClient[Any, Any], path: str
+) -> None:
+    headers = (await client.get(path)).headers
+
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+async def test_the_browsable_page_is_shown_in_no_frame(client: TestClient[Any, Any]) -> None:
+    response = await client.get("/docs")
+
+    assert response.headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+
+
 async def test_metrics_count_by_route_never_by_address(client: TestClient[Any, Any]) -> None:
     # Not a number: the samples are full of those.
     await client.post("/api/named/somebody", data=b'{"fullName": "Ann"}')
