@@ -23,6 +23,7 @@ from shared.auth import Authenticator
 from shared.errors import Misconfigured, Unavailable
 from shared.observability import HTTP_REQUESTS, HTTP_SECONDS
 from shared.openapi import Endpoint, Handler
+from shared.sparing import Sparing
 from shared.web import (
     AUTHENTICATOR,
     FOR_PEOPLE,
@@ -148,7 +149,7 @@ def application(
 def _add_probes(app: web.Application, pings: Mapping[str, Ping]) -> None:
     _add_get(app, "/healthz", _healthz)
     _add_get(app, "/readyz", _readyz(pings))
-    _add_get(app, "/metrics", _metrics)
+    _add_get(app, "/metrics", _metrics())
 
 
 def _add_everything_else(app: web.Application, handler: Handler) -> None:
@@ -175,7 +176,7 @@ def _readyz(pings: Mapping[str, Ping]) -> Handler:
         except (Unavailable, TimeoutError) as error:
             return False, str(error) or NO_ANSWER
 
-    async def readyz(_: web.Request) -> web.Response:
+    async def look() -> tuple[bytes, int]:
         async with asyncio.TaskGroup() as group:
             tasks = {name: group.create_task(state(p)) for name, p in pings.items()}
         states = {name: task.result() for name, task in tasks.items()}
@@ -184,13 +185,27 @@ def _readyz(pings: Mapping[str, Ping]) -> Handler:
         body = {"success": ready, "data": {"ready": ready, "dependencies": said}}
         if not ready:
             body |= {"error": "A dependency is away.", "code": "not_ready"}
-        return raw(orjson.dumps(body), 200 if ready else 503)
+        return orjson.dumps(body), 200 if ready else 503
+
+    looks = Sparing(look)
+
+    async def readyz(_: web.Request) -> web.Response:
+        return raw(*await looks.get())
 
     return readyz
 
 
-async def _metrics(_: web.Request) -> web.Response:
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+def _metrics() -> Handler:
+    async def write() -> bytes:
+        return generate_latest()
+
+    writings = Sparing(write)
+
+    async def metrics(_: web.Request) -> web.Response:
+        content = await writings.get()
+        return web.Response(body=content, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return metrics
 
 
 def server(app: web.Application, *, host: str, port: int) -> lifecycle.Loop:

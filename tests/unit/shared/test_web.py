@@ -1,15 +1,19 @@
 """Answers have one shape, errors included, and the documentation is the code's."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import openapi_spec_validator
 import pytest
 from aiohttp import web as aioweb
 from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import REGISTRY, Metric
+from prometheus_client.registry import Collector
 from pydantic import Field, SecretStr
 
-from shared import heart, web
+from shared import heart, sparing, web
 from shared.app import application
 from shared.auth import Authenticator
 from shared.errors import Unavailable
@@ -155,6 +159,52 @@ async def test_ready_names_each_dependency(client: TestClient[Any, Any]) -> None
     body = await response.json()
     assert response.status == 503
     assert body["data"]["dependencies"] == {"postgres": "ok", "kafka": "Kafka: away"}
+
+
+async def test_of_many_who_ask_whether_it_is_ready_one_asks_its_dependencies_at_a_time() -> None:
+    asking, most = 0, 0
+
+    async def ping() -> None:
+        nonlocal asking, most
+        asking += 1
+        most = max(most, asking)
+        for _ in range(100):  # turns of the loop, in which others arrive
+            await asyncio.sleep(0)
+        asking -= 1
+
+    app = application([], title="Test", pings={"postgres": ping})
+    async with TestClient(TestServer(app)) as client, asyncio.TaskGroup() as group:
+        responses = [group.create_task(client.get("/readyz")) for _ in range(50)]
+
+    assert {response.result().status for response in responses} == {200}
+    assert most == 1
+
+
+class Written(Collector):
+    """How often the metrics were written."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def collect(self) -> Iterable[Metric]:
+        self.times += 1
+        return []
+
+
+async def test_metrics_are_not_written_anew_for_each_who_asks_without_end(
+    client: TestClient[Any, Any],
+) -> None:
+    written = Written()
+    REGISTRY.register(written)
+    try:
+        began, written.times = time.monotonic(), 0
+        responses = [await client.get("/metrics") for _ in range(300)]
+        seconds = int(time.monotonic() - began) + 2  # that it may have touched
+    finally:
+        REGISTRY.unregister(written)
+
+    assert {response.status for response in responses} == {200}
+    assert written.times <= min(299, sparing.MOST * seconds + 1)
 
 
 async def test_a_process_that_waits_for_a_dependency_is_alive(
