@@ -5,6 +5,7 @@ Rule: what changes something names which letters, or says that all are meant.
 
 import argparse
 import os
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -29,6 +30,10 @@ PRETTY: Final = orjson.OPT_INDENT_2
 FAILED: Final = 1
 MISUSED: Final = 2
 SHOWN_REASON: Final = 100
+UNSHOWN: Final = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+"""What a terminal would obey instead of showing it, or show in another order."""
 OVERTAKEN: Final = (
     "not replayed: a newer state of its key stands in {} by now, and compaction would keep this "
     "one in its place; drop the letter"
@@ -227,15 +232,15 @@ def _parts(found: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
 def _print(found: Sequence[Letter], *, whole: bool, as_json: bool) -> None:
     """As far as it is read: `| head` wants no more than some lines."""
     try:
-        for line in _lines(found, whole=whole, as_json=as_json):
-            sys.stdout.write(line + "\n")
+        for text in _texts(found, whole=whole, as_json=as_json):
+            sys.stdout.write(UNSHOWN.sub(_escaped, text) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         # What is left over would be written, in vain again, at the end of the process.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _lines(found: Sequence[Letter], *, whole: bool, as_json: bool) -> Iterator[str]:
+def _texts(found: Sequence[Letter], *, whole: bool, as_json: bool) -> Iterator[str]:
     for letter in found:
         if whole:
             text = orjson.dumps(letter.whole(), option=0 if as_json else PRETTY).decode()
@@ -246,8 +251,13 @@ def _lines(found: Sequence[Letter], *, whole: bool, as_json: bool) -> Iterator[s
                 f"{letter.name:<36} {letter.time:%Y-%m-%d %H:%M:%S}  {letter.state or 'open':<8} "
                 f"tries {letter.attempts}  {letter.summary()['key']}  "
                 f"{letter.reason[:SHOWN_REASON]!r}"
-            )
+            ).replace("\n", "\\n")
         yield text
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """As JSON spells it, too: what is shown can be read again."""
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _complain(text: str) -> None:

@@ -100,6 +100,32 @@ async def test_letters_are_listed_filtered_and_shown(
     assert shown["origin"] == {"topic": "pipedrive.notes", "partition": 0, "offset": 2}
 
 
+OBEYED = "\x1b[2J\x9b31m\x07\r\n\u202e"
+"""Clears a terminal, colours it, rings, begins the line anew, turns it round."""
+
+
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["show"], ["show", "--json"]])
+async def test_what_a_sender_chose_does_nothing_to_the_terminal_that_shows_it(
+    settings: Settings,
+    publisher: Publisher,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+) -> None:
+    key, value = f"7:{OBEYED}".encode(), json.dumps({"name": OBEYED}, ensure_ascii=False).encode()
+    origin = Origin(topics.NOTES.name, 0, 1)
+    await publisher.publish([letter(origin, key=key, value=value, reason=OBEYED, now=NOW)])
+    (name,) = [each["name"] for each in await listed(capsys)]
+
+    assert await command.main([*words, *([name] if "show" in words else [])]) == 0
+    shown = capsys.readouterr().out
+    assert not set(OBEYED) - {*"[2J31m\n"} & set(shown)
+    assert "7:\\u001b[2J\\u009b31m" in shown
+    if words != ["show"]:
+        assert shown.count("\n") == 1
+    if words != ["list"]:
+        assert json.loads(shown)["key"] == f"7:{OBEYED}"
+
+
 async def test_a_reader_of_the_list_may_have_enough(
     settings: Settings, publisher: Publisher
 ) -> None:
