@@ -94,7 +94,7 @@ def _meant(name: str) -> str:
     """The name without what people note in it, and without what makes it an address."""
     text = domain.without_suffixes(name) if "." in name else name
     kept = notes.taken_off(text)
-    return kept if names.normalized(kept) else name
+    return kept if kept == name or names.normalized(kept) else name
 
 
 def _with_forms_apart(name: str) -> str:

@@ -45,13 +45,15 @@ NO_FORM = LegalForm()
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """Forms by their words: at the end of a name, before it, and inside of it. `first` are the
-    words with which the latter begin.
+    """Forms by their words: at the end of a name, before it, and inside of it. `last`, `leading`
+    and `first` are the words with which these end, begin and begin: most names have none of them.
     """
 
     after: dict[tuple[str, ...], LegalForm]
     before: dict[tuple[str, ...], LegalForm]
     inside: dict[tuple[str, ...], LegalForm]
+    last: frozenset[str]
+    leading: frozenset[str]
     first: frozenset[str]
     longest: int
 
@@ -75,8 +77,15 @@ def known() -> Forms:
         for written, form in after.items()
         if form.kinds and written not in _RATHER_WORDS
     }
-    first = frozenset(written[0] for written in inside)
-    return Forms(after, before, inside, first, max(map(len, after)))
+    return Forms(
+        after,
+        before,
+        inside,
+        last=frozenset(written[-1] for written in after),
+        leading=frozenset(written[0] for written in before),
+        first=frozenset(written[0] for written in inside),
+        longest=max(map(len, after)),
+    )
 
 
 def is_form(word: str) -> bool:
@@ -144,20 +153,22 @@ def _unspaced() -> tuple[tuple[str, str], ...]:
 
 
 def _last(rest: tuple[str, ...], forms: Forms) -> tuple[int, LegalForm]:
-    for size in range(min(forms.longest, len(rest) - 1), 0, -1):
-        form = forms.after.get(rest[-size:])
-        if form is not None:
-            return size, form
+    if rest and rest[-1] in forms.last:
+        for size in range(min(forms.longest, len(rest) - 1), 0, -1):
+            form = forms.after.get(rest[-size:])
+            if form is not None:
+                return size, form
     return 0, NO_FORM
 
 
 def _first(rest: tuple[str, ...], forms: Forms) -> tuple[int, LegalForm]:
     if len(rest) > 1 and rest[0] == _ARTICLE:
         return 1, NO_FORM
-    for size in range(min(forms.longest, len(rest) - 1), 0, -1):
-        form = forms.before.get(rest[:size])
-        if form is not None:
-            return size, form
+    if rest and rest[0] in forms.leading:
+        for size in range(min(forms.longest, len(rest) - 1), 0, -1):
+            form = forms.before.get(rest[:size])
+            if form is not None:
+                return size, form
     return 0, NO_FORM
 
 
