@@ -11,7 +11,11 @@ from shared import heart
 def _stirring(method: Any) -> Any:
     @functools.wraps(method)
     async def stirred(conn: asyncpg.Connection, *args: Any, **named: Any) -> Any:
-        found = await method(conn, *args, **named)
+        try:
+            found = await method(conn, *args, **named)
+        except asyncpg.ReadOnlySQLTransactionError:
+            conn.terminate()  # whom it leads to stays so: who connects anew may meet another
+            raise
         heart.stir()
         return found
 

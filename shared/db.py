@@ -10,7 +10,7 @@ Rule 3: a connection that is away is `Unavailable`; a value Postgres can never t
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -47,13 +47,13 @@ ABANDONED = {
     "tcp_user_timeout": "10000",
 }
 
+# Asked between the server's farewell and the end of the connection, the driver blames itself.
+ITSELF = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 OUTAGES = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    # Asked between the server's farewell and the end of the connection, the driver blames itself.
-    asyncpg.InternalClientError,
+    *ITSELF,
     asyncpg.OperatorInterventionError,  # shutdown, crash, cancelled statement
     asyncpg.InsufficientResourcesError,  # too many connections, disk full, lock table full
     asyncpg.TransactionRollbackError,  # deadlock, serialization
@@ -77,7 +77,16 @@ def errors() -> Iterator[None]:
     except REFUSALS as error:  # before the outages: some client-side DataErrors are both
         raise Poison(f"Postgres refuses the value: {type(error).__name__}: {error}") from error
     except OUTAGES as error:
-        raise Unavailable(f"Postgres: {type(error).__name__}: {error}") from error
+        first = _first(error)
+        raise Unavailable(f"Postgres: {type(first).__name__}: {first}") from error
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong before the driver could not end the transaction and said only that."""
+    before = error.__context__
+    while isinstance(error, ITSELF) and isinstance(before, OUTAGES):
+        error, before = before, before.__context__
+    return error
 
 
 # The driver asks the server about each kind of array when a statement first has it, on every
@@ -213,8 +222,7 @@ async def leased(
         try:
             yield conn
         except BaseException:
-            conn.terminate()
-            await pool.release(conn)
+            await _cut(pool, conn)
             raise
         if last is None:
             await pool.release(conn)
@@ -227,9 +235,15 @@ async def _end(pool: Pool, conn: PoolConnectionProxy, last: str, seconds: float)
         async with asyncio.timeout(seconds):
             await conn.execute(last)
     except OUTAGES:
-        conn.terminate()
-    finally:
+        await _cut(pool, conn)
+    else:
         await pool.release(conn)
+
+
+async def _cut(pool: Pool, conn: PoolConnectionProxy) -> None:
+    with suppress(asyncpg.InterfaceError):  # it broke by itself, and is the pool's again
+        conn.terminate()
+    await pool.release(conn)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from shared import db, heart, migrating
 from shared.errors import Unavailable
 from tests.support import proxy
 from tests.support.proxy import Weather
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -128,6 +130,68 @@ async def test_a_lease_whose_last_statement_fails_costs_its_connection_only(
 
         async with db.leased(pool, seconds=20) as conn:
             assert conn.get_server_pid() != used
+
+
+async def test_a_lease_whose_connection_broke_meanwhile_costs_it_only(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = await asyncpg.connect(database_url)
+    async with db.pool(database_url, "app", size=1) as pool:
+        async with db.leased(pool, seconds=20, last="SELECT 1") as conn:
+            used = conn.get_server_pid()
+            await other.execute("SELECT pg_terminate_backend($1)", used)
+            await until(lambda: _is_the_pools_again(conn))
+
+        async with db.leased(pool, seconds=20) as conn:
+            assert conn.get_server_pid() != used
+    await other.close()
+    gc.collect()
+
+    assert [each.getMessage() for each in caplog.records] == []
+
+
+async def test_a_connection_that_takes_no_writes_is_not_kept(database_url: str) -> None:
+    name = urlsplit(database_url).path.removeprefix("/")
+    read_only = f"ALTER DATABASE {name} SET default_transaction_read_only = on"
+    other = await asyncpg.connect(database_url)
+    async with db.pool(database_url, "app", size=1) as pool:
+        await other.execute(read_only)
+        with pytest.raises(Unavailable, match="read-only transaction"), db.errors():
+            async with pool.acquire() as conn, conn.transaction():
+                await conn.execute("CREATE TABLE public.one (n int)")
+
+        await other.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        await pool.execute("CREATE TABLE public.one (n int)")
+    await other.close()
+
+
+async def test_an_outage_amid_a_transaction_is_told_by_what_began_it(database_url: str) -> None:
+    async with db.pool(database_url, "app", size=1) as pool:
+        with pytest.raises(Unavailable, match="terminating connection"), db.errors():
+            async with pool.acquire() as conn, conn.transaction():
+                await conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+async def test_what_broke_a_lease_is_what_is_told(database_url: str) -> None:
+    other = await asyncpg.connect(database_url)
+
+    async def lease(pool: db.Pool) -> None:
+        async with db.leased(pool, seconds=20) as conn:
+            await other.execute("SELECT pg_terminate_backend($1)", conn.get_server_pid())
+            await until(lambda: _is_the_pools_again(conn))
+            raise ZeroDivisionError
+
+    async with db.pool(database_url, "app", size=1) as pool:
+        with pytest.raises(ZeroDivisionError):
+            await lease(pool)
+    await other.close()
+
+
+async def _is_the_pools_again(conn: db.Connection) -> bool:
+    try:
+        return conn.is_closed()
+    except asyncpg.InterfaceError:
+        return True
 
 
 async def fails(conn: db.Connection) -> None:
