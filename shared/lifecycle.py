@@ -249,11 +249,13 @@ class Outage:
         self._loop = loop
         self._waits = waits()
         self._told = False
+        self.reason = ""
+        """Empty while there is none."""
 
     def goes_on(self, reason: Exception) -> float:
         """Seconds until the next try."""
         OUTAGE_WAITS.labels(self._loop).inc()
-        _reasons[self._loop] = str(reason)
+        self.reason = _reasons[self._loop] = str(reason)
         if not self._told:
             log.warning("outage_began", extra={"loop": self._loop, "reason": str(reason)})
             self._told = True
@@ -266,6 +268,7 @@ class Outage:
             log.warning("outage_ended", extra={"loop": self._loop})
         self._waits = waits()
         self._told = False
+        self.reason = ""
 
 
 async def persist(call: Callable[[], Awaitable[T]], stop: asyncio.Event, *, what: str) -> T | None:

@@ -2,6 +2,7 @@
 
 Rule 1: a partition starts at the offset in the store, never at Kafka's. Where the log begins later
         than that, the store is moved to its beginning first: no record that follows need ever do.
+        A log that changes so while it is read is looked at in the same way: the client stops.
 Rule 2: before a partition is given up, the batch in hand is finished, within a deadline; past it
         the fence in the store keeps a late commit out.
 Rule 3: the client swallows what a rebalance listener raises, so trouble is kept here and raised at
@@ -80,6 +81,10 @@ class Assignment(ConsumerRebalanceListener):
 
     def position(self, partition: Partition) -> int | None:
         return self._next.get(partition)
+
+    def placed(self) -> Sequence[TopicPartition]:
+        """Those that are read from where the store stands."""
+        return [TopicPartition(*partition) for partition in self._next]
 
     def wants(self, partition: Partition, offset: int) -> bool:
         """False for what was fetched before the partition moved on or away."""

@@ -37,6 +37,8 @@ from shared.topics import Topic
 log = logging.getLogger(__name__)
 
 POLL_MS = 500
+JOINING_MS = 100
+NOWHERE = TopicPartition("", 0)
 PACE = Pace(times=1.0, least_s=0.005, most_s=0.1, much=200)
 """At 200 events/s this halves the CPU time of the pipe, and with it the time to the page."""
 AT_ONCE = 100
@@ -113,7 +115,8 @@ class Consumer:
                 await self._session(stop)
             except (Broken, Unavailable) as trouble:
                 CONSUMER_RESTARTS.labels(type(trouble).__name__).inc()
-                log.warning("consumer_restarts", extra={"reason": str(trouble)})
+                if str(trouble) != self._outage.reason:
+                    log.warning("consumer_restarts", extra={"reason": str(trouble)})
                 await lifecycle.wait_or_stop(self._outage.goes_on(trouble), stop)
 
     async def watch(self, stop: asyncio.Event) -> None:
@@ -136,10 +139,10 @@ class Consumer:
                 await planner.inform(self._pool)
 
     async def ping(self) -> str | None:
-        """That Kafka is away, which readers of the store can do without.
+        """What is away, if anything, which readers of the store can do without.
 
         Raises:
-            Unavailable: the line is stopped, or the group has not been joined.
+            Unavailable: the line is stopped, or the group has not been joined, and why.
         """
         if self._limit.stopped:
             raise Unavailable("the line is stopped: too many dead letters")
@@ -150,18 +153,19 @@ class Consumer:
             self._was_away = True
             return f"waits for Kafka: {str(outage) or 'no answer in time'}"
         if not self._assignment.joined:
+            reason = self._outage.reason or "not yet a member of the consumer group"
             if self._was_away:  # who was ready without Kafka is, too, while it comes back
-                return "joins the consumer group"
-            raise Unavailable("not yet a member of the consumer group")
+                return f"waits: {reason}"
+            raise Unavailable(reason)
         self._was_away = False
-        return None
+        return f"waits: {self._outage.reason}" if self._outage.reason else None
 
     async def _session(self, stop: asyncio.Event) -> None:
         consumer = AIOKafkaConsumer(
             **client.connection(self._settings),
             group_id=self._group,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",  # else what is no more, or is another log, is passed over
             max_poll_interval_ms=FOREVER_MS,
             session_timeout_ms=SESSION_MS,
             heartbeat_interval_ms=SESSION_MS // 4,
@@ -207,12 +211,19 @@ class Consumer:
 
         The client asks for more as soon as it has handed out all it had, and is answered with the
         first record to come; the next batch would be that one alone. Paused until it is needed, it
-        is answered with all that came meanwhile.
+        is answered with all that came meanwhile. Of partitions that have come and have no place
+        yet nothing is asked: named none, the client would hand out all.
+
+        Raises:
+            Unavailable: Kafka is away, or has no longer what follows in some partition.
         """
         consumer.resume(*consumer.paused())
+        placed = self._assignment.placed()
         with client.errors():
             batches: Mapping[TopicPartition, list[Any]] = await consumer.getmany(
-                timeout_ms=POLL_MS, max_records=self._settings.batch_records
+                *(placed or (NOWHERE,)),
+                timeout_ms=POLL_MS if placed else JOINING_MS,
+                max_records=self._settings.batch_records,
             )
         if batches:
             consumer.pause(*consumer.assignment())

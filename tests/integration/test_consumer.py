@@ -21,7 +21,7 @@ from shared.kafka import assignment
 from shared.kafka import consumer as kafka_consumer
 from shared.kafka import dead_letters as kafka_dead_letters
 from shared.kafka.assignment import Assignment
-from shared.kafka.client import MAX_MESSAGE_BYTES, physical
+from shared.kafka.client import MAX_MESSAGE_BYTES, ensure_topics, physical
 from shared.kafka.consumer import AfterCommit, Apply, Consumer, Received
 from shared.kafka.dead_letters import ATTEMPTS
 from shared.kafka.publisher import Publisher, Record
@@ -683,6 +683,63 @@ async def test_a_store_behind_an_emptied_log_stands_where_the_log_begins(
 
     lost = [vars(each)["records"] for each in caplog.records if each.message == "records_lost"]
     assert sum(lost) == 40
+
+
+async def test_a_log_that_is_emptied_below_a_running_store_is_told_of_and_moved_on_in(
+    settings: StoreSettings,
+    pool: db.Pool,
+    publisher: Publisher,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one = settings.model_copy(update={"kafka_partitions": 1})
+    began, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def apply(conn: db.Connection, facts: Sequence[Received]) -> None:
+        await note_down(conn, facts)
+        began.set()
+        await goes_on.wait()
+
+    same_partition = b"1:0"
+    notes = [a_note(n)._replace(key=same_partition) for n in range(3)]
+    await publisher.publish(notes[:1])
+    async with consuming(one, pool, publisher, apply):
+        await began.wait()
+        await publisher.publish(notes[1:2])
+        await empties_the_log(settings)
+        goes_on.set()
+        await publisher.publish(notes[2:])
+        await until(has_noted(pool, 2))
+
+    assert await noted(pool) == ["0", "2"]
+    assert [vars(r)["records"] for r in caplog.records if r.message == "records_lost"] == [1]
+
+
+async def test_a_topic_that_is_made_anew_below_a_running_store_is_not_taken_for_read(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    name = physical(settings, topics.NOTES.name)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    await admin.start()
+    await publisher.publish([a_note(n) for n in range(40)])
+    async with consuming(settings, pool, publisher) as consumer:
+        await until(has_noted(pool, 40))
+
+        await admin.delete_topics([name])
+        await until(lambda: _is_gone(admin, name))
+        await ensure_topics(settings, [topics.NOTES])
+
+        async def is_told() -> bool:
+            try:
+                return "was Kafka emptied" in (await consumer.ping() or "")
+            except Unavailable as waits:
+                return "was Kafka emptied" in str(waits)
+
+        await until(is_told)
+    await admin.close()
+
+
+async def _is_gone(admin: AIOKafkaAdminClient, name: str) -> bool:
+    return name not in await admin.list_topics()
 
 
 async def test_a_store_is_rebuilt_from_what_an_emptied_log_still_has(
