@@ -27,6 +27,7 @@ from shared.sparing import Sparing
 from shared.web import (
     AUTHENTICATOR,
     FOR_PEOPLE,
+    LEAVING,
     RETRY_AFTER_S,
     Refused,
     answer,
@@ -54,6 +55,11 @@ IDLE_S = web.AppKey("idle_s", float)
 LONGEST_IDLE_S = 75.0
 """How long a connection may take over the lines of a request, or until the next one. Reverse
 proxies keep theirs for 60 s at most, unless they are told otherwise.
+"""
+LEAVE_S = web.AppKey("leave_s", float)
+LONGEST_LEAVE_S = 0.5
+"""How long after a stop connections that are open may still be asked. A balancer hands them on
+from one request to the next; one that came as its connection was closed would have failed.
 """
 UNMATCHED = "unmatched"
 DOCS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
@@ -89,6 +95,8 @@ def faced(handler: Handler, route: str) -> Handler:
             raise
         except Exception as error:  # noqa: BLE001  the one place where errors become answers
             response = refusal(refused(error))
+        if request.app[LEAVING].is_set():
+            response.force_close()
         seconds.observe(time.perf_counter() - began)
         place = (request.method, response.status)
         if place not in requests:
@@ -130,6 +138,7 @@ def application(
     `pages` are for people and stand in no document.
     """
     app = web.Application(client_max_size=max_body_bytes)
+    app[LEAVING] = asyncio.Event()
     if authenticator is not None:
         app[AUTHENTICATOR] = authenticator
     for endpoint in endpoints:
@@ -212,9 +221,10 @@ def server(app: web.Application, *, host: str, port: int) -> lifecycle.Loop:
     """A loop that serves until stopped, then finishes the requests in hand."""
 
     async def serve(stop: asyncio.Event) -> None:
-        async with _listening(app, host, port):
+        async with _listening(app, host, port) as listener:
             log.info("listening", extra={"port": port})
             await lifecycle.idle(stop)
+            await _take_leave(app, listener)
 
     return serve
 
@@ -239,6 +249,7 @@ async def preparing(*, host: str, port: int) -> AsyncIterator[Serving]:
                         _take_over(listener, runner)
                         log.info("listening", extra={"port": port})
                         await lifecycle.idle(stop)
+                        await _take_leave(app, listener)
                         await listener.cleanup()  # finishes the requests in hand
 
                 return serve
@@ -262,6 +273,7 @@ def _waiting() -> web.Application:
         response.force_close()
 
     app = web.Application()
+    app[LEAVING] = asyncio.Event()
     app.on_response_prepare.append(close)
     _add_probes(app, {"start": start})
     _add_everything_else(app, wait)
@@ -285,6 +297,15 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
         except OSError as error:
             raise Misconfigured(f"HOST and PORT, {host}:{port}: {error.strerror}") from error
         yield runner
+
+
+async def _take_leave(app: web.Application, listener: web.AppRunner) -> None:
+    """Let nobody else in, and whoever is in ask once more."""
+    app[LEAVING].set()
+    for site in listener.sites:
+        await site.stop()
+    if listener.server is not None and listener.server.connections:
+        await asyncio.sleep(app.get(LEAVE_S, LONGEST_LEAVE_S))
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
 """A success that is bytes already: sent in one write and without building headers.
 
 Rule 1: only for a request of HTTP/1.1 on a connection that stays open and has nothing left to
-        send; every other request gets the usual response, with the same status and body.
+        send, of a process that does not stop; every other request gets the usual response, with
+        the same status and body.
 Rule 2: only public methods of the framework's response are replaced: `prepare`, `write_eof` and
         `keep_alive`, the three that it asks of every response.
 
@@ -16,6 +17,8 @@ from typing import Final
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11
+
+from shared.web import LEAVING
 
 HEAD: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%b"
@@ -64,12 +67,13 @@ class Ready(web.StreamResponse):
         """All has been written."""
 
 
-def suits(request: web.BaseRequest) -> bool:
+def suits(request: web.Request) -> bool:
     """Whether rule 1 lets the request have it."""
     transport = request.transport
     return (
         transport is not None
         and request.version == HttpVersion11
         and request.keep_alive
+        and not request.app[LEAVING].is_set()
         and transport.get_write_buffer_size() == 0
     )

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
+LEAVING = web.AppKey("leaving", asyncio.Event)
+"""Set once the process stops: each answer is the last of its connection, and says so."""
 READ_S = web.AppKey("read_s", float)
 LONGEST_READ_S = 15.0
 RETRY_AFTER_S = "2"

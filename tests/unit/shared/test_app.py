@@ -8,6 +8,7 @@ import pytest
 from devstack import ports
 from shared.app import (
     IDLE_S,
+    LEAVE_S,
     LONGEST_LINE_BYTES,
     application,
     preparing,
@@ -92,3 +93,29 @@ async def test_a_service_that_starts_asks_to_be_asked_again_and_never_closes_its
             await until(is_served)
 
     assert set(told) == {(503, "unavailable"), (404, "no_such_address")}
+
+
+async def test_who_is_connected_to_a_service_that_stops_is_answered_once_more_and_told_so() -> (
+    None
+):
+    app = application([], title="Anything", pings={})
+    app[LEAVE_S] = 60.0
+    port, stop = ports.free(), asyncio.Event()
+    url = f"http://127.0.0.1:{port}"
+
+    async def is_refused() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionError:
+            return True
+        writer.close()
+        return False
+
+    async with asyncio.TaskGroup() as group, aiohttp.ClientSession() as session:
+        serving = group.create_task(server(app, host="127.0.0.1", port=port)(stop))
+        await until(lambda: answers(session, f"{url}/healthz"))
+        stop.set()
+        await until(is_refused)
+        async with session.get(f"{url}/healthz") as response:
+            assert (response.status, response.headers["Connection"]) == (200, "close")
+        serving.cancel()
