@@ -33,7 +33,7 @@ cancel, it is given as long once more, and then the connection is cut."""
 REQUEST_ANSWER_S = 8.0
 """The same where a user waits: rather told soon that a part is away than not at all."""
 CONNECT_TIMEOUT_S = 5.0
-CLOSE_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 2.0
 KEEP_PLANS_S = 300
 PING_S = 2.0
 # What a client that was frozen, or whose network is gone, leaves behind holds locks that everyone

@@ -2,7 +2,8 @@
 
 Rule 1: a loop takes a stop event and returns soon after it is set, its work finished.
 Rule 2: a loop that raises ends its siblings: the process dies loudly and is started again.
-Rule 3: an orderly stop has a deadline; past it the loops are cancelled.
+Rule 3: an orderly stop has a deadline; past it the loops are cancelled, and so is, a second later
+        and again, what they still wait for as they end: a server that is silent.
 Rule 4: a loop has a heart, and whatever here waits for it beats: see `shared/heart.py`.
 """
 
@@ -35,6 +36,7 @@ T = TypeVar("T")
 
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 5.0
+CUT_S = 1.0
 LOOK_S = 5.0
 """Between the watchdog's looks, at most."""
 MISCONFIGURED = 78
@@ -127,6 +129,11 @@ async def run(*loops: Loop, stop: asyncio.Event, grace_s: float, stuck_s: float 
         for task in late:
             log.error("stop_deadline_passed", extra={"loop": task.get_name()})
             task.cancel()
+        while late:
+            _, late = await asyncio.wait(late, timeout=CUT_S)
+            if late:
+                for each in list(_attended):  # a group cancels its own once only
+                    each.cancel()
 
     heart.beat(math.inf)
     with _watched(stuck_s):
@@ -167,19 +174,35 @@ def is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+_attended: Final[set[asyncio.Task[Any]]] = set()
+
+
 async def attended(loop: Loop, stop: asyncio.Event) -> None:
     """The loop, with a heart of its own.
 
     Raises:
         RuntimeError: what it waited for was cancelled. It would end like one that was told to.
     """
-    with heart.beating(name_of(loop)):
+    with heart.beating(name_of(loop)), _counted():
         try:
             await loop(stop)
         except asyncio.CancelledError as error:
             if is_cancelled():
                 raise
             raise RuntimeError(f"{name_of(loop)}: cancelled from inside") from error
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    """Among those that a stop may have to cancel more than once."""
+    task = asyncio.current_task()
+    if task is None:
+        raise AssertionError("a loop runs in a task")
+    _attended.add(task)
+    try:
+        yield
+    finally:
+        _attended.discard(task)
 
 
 async def together(loops: Iterable[Loop], stop: asyncio.Event) -> None:

@@ -59,3 +59,28 @@ async def test_a_loop_that_goes_on_past_the_deadline_of_a_stop_is_cancelled_quie
     await lifecycle.run(loop, stop=stop, grace_s=0.01)
 
     assert stop.is_set()
+
+
+async def test_a_loop_that_waits_again_once_it_is_cancelled_does_not_hold_up_a_stop() -> None:
+    ends = []
+
+    async def loop(_: asyncio.Event) -> None:
+        """As one that gives a connection back to a server that is silent."""
+        try:
+            await waiting()
+        finally:
+            try:
+                await waiting()
+            finally:
+                ends.append("closed")
+
+    async def loops(stop: asyncio.Event) -> None:
+        await lifecycle.together([loop, loop], stop)
+
+    stop = asyncio.Event()
+    stop.set()
+
+    async with asyncio.timeout(20):
+        await lifecycle.run(loops, stop=stop, grace_s=0.01)
+
+    assert ends == ["closed", "closed"]
