@@ -9,6 +9,7 @@ Rule 3: what was removed is given no more, also where the disk does not let go o
 Rule 4: a record is removed from the file that gave it, and from no other: ids begin anew in each.
 """
 
+import errno
 import os
 import sqlite3
 import time
@@ -181,6 +182,20 @@ class SpoolFile:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+        self._place = self._found()
+
+    def _found(self) -> tuple[int, int]:
+        there = (self._folder / NAME).stat()
+        return there.st_dev, there.st_ino
+
+    def _check_place(self) -> None:
+        """A file that somebody deleted takes records all the same, and ends with the process.
+
+        Raises:
+            OSError: it has its name no more.
+        """
+        if self._found() != self._place:
+            raise FileNotFoundError(errno.ENOENT, "another file has the spool's name")
 
     def close(self) -> None:
         self._db.close()
@@ -233,6 +248,7 @@ class SpoolFile:
             self._db.execute(SET_MARK, (aside, *mark))
 
     def _append(self, records: Sequence[Record]) -> None:
+        self._check_place()
         now = time.time()
         self._db.executemany(APPEND, (row.written(record, now) for record in records))
 
@@ -288,6 +304,7 @@ class SpoolFile:
             DiskRefused: the disk does not take them.
         """
         with self._transaction():
+            self._check_place()
             self._db.execute(TRIED)
             self._db.execute(TRIAL, (length,))
         with self._transaction():

@@ -3,6 +3,7 @@
 import os
 import random
 import resource
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -263,3 +264,17 @@ def test_a_full_disk_refuses_and_what_was_taken_stays(tmp_path: Path) -> None:
 
     assert taken > 0
     assert kept(tmp_path) == RECORDS[:20] * taken
+
+
+def test_a_file_that_was_deleted_gives_what_it_has_and_takes_no_more(tmp_path: Path) -> None:
+    file = SpoolFile(tmp_path / CURRENT)
+    file.append(RECORDS[:3])
+    shutil.rmtree(tmp_path / CURRENT)
+
+    with pytest.raises(DiskRefused):
+        file.append(RECORDS[3:])
+    with pytest.raises(DiskRefused):
+        file.try_writing(1)
+
+    assert everything(file) == RECORDS[:3]
+    file.close()
