@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
 async def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
     settings = told(IngestSettings)
-    configure_logs("ERROR")
+    configure_logs("WARNING")  # what is waited for is one
     tenants = Tenants(settings.tenants_file)
     prepared = Prepared(settings)
     with lifecycle.stop_on_signal() as stop:
@@ -63,8 +63,12 @@ async def main(arguments: Sequence[str]) -> int:
             calling(settings, tenants) as (budget, clients),
             role.assembled(settings, tenants, budget, clients, prepared) as sync,
         ):
-            await prepared.make(stop)
             try:
+                clients.of(given.company)  # who has no token need not wait for servers
+                await prepared.make(stop)
+                if stop.is_set():
+                    _say("stopped, and nothing was done")
+                    return 1
                 return await _connected(sync, given.company, given.url, stop)
             except (NoUrl, PipedriveRefused, Unavailable) as why:
                 _say(str(why))
