@@ -5,6 +5,7 @@ Rule 2: a 403 that is not JSON comes from the firewall before Pipedrive, not fro
 Rule 3: a body is parsed whatever it claims to be; one without a meaning is trouble on their side,
         unless its status says that the request is wrong. That something is not there is believed
         to Pipedrive alone.
+Rule 4: one row that strict parsers refuse, as for half an emoji, does not cost the page.
 """
 
 from collections.abc import Mapping
@@ -12,8 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-import orjson
-
+from shared import lenient_json
 from shared.pipedrive.errors import PipedriveRefused
 
 BURST_S: Final = 2.0
@@ -87,8 +87,8 @@ class Answer:
 
 def read(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
     try:
-        found = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        found = lenient_json.read(content)
+    except ValueError:
         found = None
     return Answer(status, headers, found if isinstance(found, dict) else None)
 

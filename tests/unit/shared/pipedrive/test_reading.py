@@ -96,3 +96,10 @@ def test_headers_that_say_nothing_readable_say_nothing() -> None:
 
 def test_what_is_left_of_the_day_counts_also_where_its_limit_is_not_said() -> None:
     assert answer(200, **{"X-Daily-RateLimit-Token-Remaining": "17"}).day == (None, 17)
+
+
+def test_half_an_emoji_in_a_row_does_not_cost_the_page() -> None:
+    found = answer(200, rb'{"success": true, "data": [{"id": 1, "name": "Ann \ud83d"}]}')
+
+    assert reading.verdict(found) is Verdict.OK
+    assert found.told == {"success": True, "data": [{"id": 1, "name": "Ann ?"}]}
