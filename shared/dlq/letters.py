@@ -154,7 +154,7 @@ def _instant(text: str) -> datetime:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() else None
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None
 
 
 def _text(content: bytes | None) -> str | None:

@@ -32,8 +32,9 @@ def test_what_is_written_is_read() -> None:
     )
 
 
-def test_a_letter_without_headers_is_read_all_the_same() -> None:
-    found = read("a.b.dlq", (0, 1), (None, b"\xff"), [("time", b"?"), ("attempts", b"x")])
+@pytest.mark.parametrize("attempts", [b"x", "²".encode(), "٣".encode()])
+def test_a_letter_without_headers_is_read_all_the_same(attempts: bytes) -> None:
+    found = read("a.b.dlq", (0, 1), (None, b"\xff"), [("time", b"?"), ("attempts", attempts)])
 
     assert (found.topic, found.attempts, found.company, found.state) == ("a.b", 1, "", None)
     assert found.whole()["value"] == "\\xff"
