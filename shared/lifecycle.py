@@ -271,27 +271,24 @@ class Outage:
     def __init__(self, loop: str) -> None:
         self._loop = loop
         self._waits = waits()
-        self._told = False
-        self.reason = ""
-        """Empty while there is none."""
+        self.reason: str | None = None
+        """None while there is none."""
 
     def goes_on(self, reason: Exception) -> float:
         """Seconds until the next try."""
         OUTAGE_WAITS.labels(self._loop).inc()
-        self.reason = _reasons[self._loop] = str(reason)
-        if not self._told:
+        if self.reason is None:
             log.warning("outage_began", extra={"loop": self._loop, "reason": str(reason)})
-            self._told = True
+        self.reason = _reasons[self._loop] = str(reason)
         return next(self._waits)
 
     def is_over(self) -> None:
         """The next one begins with a short wait."""
         _reasons.pop(self._loop, None)
-        if self._told:
+        if self.reason is not None:
             log.warning("outage_ended", extra={"loop": self._loop})
         self._waits = waits()
-        self._told = False
-        self.reason = ""
+        self.reason = None
 
 
 async def persist(call: Callable[[], Awaitable[T]], stop: asyncio.Event, *, what: str) -> T | None:
