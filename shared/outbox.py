@@ -5,12 +5,17 @@ Rule 1: a state enters the outbox in the transaction that makes it true, and lea
 Rule 2: one row a key: a newer state of a key replaces one that waits, so a key's versions reach
         the topic in order, and the row lock of the key is what orders them.
 Rule 3: one relay at a time per store, by an advisory lock on a connection of its own.
-Rule 4: what is told is on disk. Else a crash of Postgres could take back a state that readers
+Rule 4: a look costs what is new, not what was told: as long as anybody reads under an old
+        snapshot, a dump for one, Postgres keeps the rows that were deleted, and a look from the
+        first place on passes all of them. It begins behind what was told some seconds ago, and
+        now and then with the first place, for a transaction that took longer to its commit.
+Rule 5: what is told is on disk. Else a crash of Postgres could take back a state that readers
         keep, and with it the version that the next one has to be above.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -34,6 +39,8 @@ IDLE_S = 1.0
 PACE = Pace(times=1.0, least_s=0.002, most_s=0.05, much=BATCH // 10)
 """States of a key that come meanwhile are told as one."""
 RELAY_LOCK_SPACE = 0x4F55
+WHOLE_LOOK_S = 5.0
+"""Between looks that begin with the first place."""
 STATEMENT_S = 30.0
 """A connection whose other end is gone without a word is noticed by nothing else."""
 
@@ -55,8 +62,9 @@ PENDING = """
 SELECT place, topic, key, payload,
        (SELECT pg_logical_emit_message(false, 'my500', '', true)) AS flushed
   FROM outbox
+ WHERE place > $1
  ORDER BY place
- LIMIT $1
+ LIMIT $2
 """
 
 DONE = "DELETE FROM outbox WHERE place = ANY($1::bigint[])"
@@ -70,6 +78,29 @@ async def put(conn: db.Connection, topic: Topic, states: Iterable[Published]) ->
     if not rows:
         return
     await conn.execute(PUT, topic.name, *db.columns(rows, 2))
+
+
+class Looks:
+    """Behind which place each look begins (rule 4): what was told before the whole look before the
+    last. Takes seconds of a clock that nobody sets.
+    """
+
+    def __init__(self) -> None:
+        self._whole_at = -math.inf
+        self._behind = 0
+        self._next_behind = 0
+        self._told = 0
+
+    def begin(self, now: float) -> int:
+        if now - self._whole_at < WHOLE_LOOK_S:
+            return self._behind
+        self._whole_at = now
+        self._behind, self._next_behind = self._next_behind, self._told
+        return 0
+
+    def told(self, place: int) -> None:
+        """The last of a look: places begin anew where a store does."""
+        self._told = place
 
 
 class Relay:
@@ -96,15 +127,16 @@ class Relay:
             conn.terminate()  # frees the lock even where Postgres no longer answers
 
     async def _relay(self, conn: asyncpg.Connection, stop: asyncio.Event, works: Works) -> None:
-        wake = asyncio.Event()
+        wake, looks = asyncio.Event(), Looks()
         await conn.add_listener(f"outbox_{self._schema}", lambda *_: wake.set())
         while not stop.is_set():
             wake.clear()
             began = time.monotonic()
-            pending = await conn.fetch(PENDING, BATCH, timeout=STATEMENT_S)
+            pending = await conn.fetch(PENDING, looks.begin(began), BATCH, timeout=STATEMENT_S)
             OUTBOX_PENDING.set(len(pending))
             if pending:
                 await self._publish(conn, pending)
+                looks.told(pending[-1]["place"])
                 rest_s = PACE.rest(time.monotonic() - began, len(pending))
                 await lifecycle.wait_or_stop(rest_s, stop)
             works()

@@ -107,12 +107,12 @@ UPDATE contacts
 DUE = """
 SELECT company_id, person_id
   FROM contacts
- WHERE next_change_at <= $1
+ WHERE next_change_at > $1 AND next_change_at <= $2
  ORDER BY next_change_at
- LIMIT $2
+ LIMIT $3
 """
 
-NEXT_DUE = "SELECT min(next_change_at) FROM contacts WHERE next_change_at IS NOT NULL"
+NEXT_DUE = "SELECT min(next_change_at) FROM contacts WHERE next_change_at > $1"
 
 CONTACT = """
 SELECT person_id
@@ -183,12 +183,13 @@ async def update_contacts(conn: db.Connection, kept: Sequence[tuple[Key, State, 
     await conn.execute(UPDATE_CONTACTS, *db.columns(rows, 7))
 
 
-async def due(conn: db.Connection, now: datetime, limit: int) -> list[Key]:
-    return [(row["company_id"], row["person_id"]) for row in await conn.fetch(DUE, now, limit)]
+async def due(conn: db.Connection, after: datetime, now: datetime, limit: int) -> list[Key]:
+    rows = await conn.fetch(DUE, after, now, limit)
+    return [(row["company_id"], row["person_id"]) for row in rows]
 
 
-async def next_due(conn: db.Connection) -> datetime | None:
-    at: datetime | None = await conn.fetchval(NEXT_DUE)
+async def next_due(conn: db.Connection, after: datetime) -> datetime | None:
+    at: datetime | None = await conn.fetchval(NEXT_DUE, after)
     return at
 
 

@@ -3,25 +3,37 @@
 Rule 1: only contacts that are due are read, by the index on `next_change_at`.
 Rule 2: what is due is asked again under the contact's lock, so of many instances one rescores it.
 Rule 3: a rescored contact is next due later than now, so a round ends.
+Rule 4: a look costs what is due, not what was: as long as anybody reads under an old snapshot, a
+        dump for one, the index keeps where rescored contacts stood. So much is found at one look,
+        and a look begins where a round before found nothing left; but for one a minute, for the
+        sake of a transaction that took longer to its commit, or of a clock that was set.
 """
 
 import asyncio
 import logging
-from datetime import timedelta
+import math
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 from services.scoring import rescore, store
 from services.scoring.absorb import Cause
 from services.scoring.clock import Clock, utc_now
+from services.scoring.families import Key
 from services.scoring.weighing import Weighing
 from shared import db, heart, lifecycle
 from shared.tenants import Tenants
 
 log = logging.getLogger(__name__)
 
+FOUND = 10_000
 BATCH = 500
 SHORTEST_SLEEP_S = 0.1
 LONGEST_SLEEP_S = 1.0
 """An event may bring an instant that is nearer than all that were known."""
+WHOLE_LOOK_S = 60.0
+LATE = timedelta(seconds=WHOLE_LOOK_S)
+EVER = datetime.min.replace(tzinfo=UTC)
 TIME = Cause("time")
 
 
@@ -30,6 +42,8 @@ class Ticker:
         self._pool = pool
         self._weighing = Weighing(tenants)
         self._clock = clock
+        self._whole_at = -math.inf
+        self._settled = EVER
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -39,26 +53,32 @@ class Ticker:
 
     async def round(self, stop: asyncio.Event) -> float:
         """Rescore all that is due, batch after batch; return how long nothing will be."""
+        began, seconds = self._clock(), time.monotonic()
+        if seconds - self._whole_at >= WHOLE_LOOK_S:
+            self._whole_at, self._settled = seconds, EVER
         with db.errors():
-            while not stop.is_set() and await self.tick():
-                pass
+            while not stop.is_set() and (due := await self._due()):
+                for first in range(0, len(due), BATCH):
+                    if not stop.is_set():
+                        await self._rescore(due[first : first + BATCH])
             async with self._pool.acquire() as conn:
-                next_due = await store.next_due(conn)
+                next_due = await store.next_due(conn, self._settled)
+        if not stop.is_set():
+            self._settled = began - LATE
         if next_due is None:
             return LONGEST_SLEEP_S
         ahead = (next_due - self._clock()) / timedelta(seconds=1)
         return min(max(ahead, SHORTEST_SLEEP_S), LONGEST_SLEEP_S)
 
-    async def tick(self) -> int:
-        """One batch, in one transaction; how many contacts were due when it looked."""
+    async def _due(self) -> list[Key]:
+        async with self._pool.acquire() as conn:
+            return await store.due(conn, self._settled, self._clock(), FOUND)
+
+    async def _rescore(self, due: Sequence[Key]) -> None:
+        """One batch, in one transaction."""
         heart.beat()
+        touched = dict.fromkeys(due, TIME)
         async with self._pool.acquire() as conn, conn.transaction():
-            due = await store.due(conn, self._clock(), BATCH)
-            if due:
-                touched = dict.fromkeys(due, TIME)
-                members = await rescore.lock(conn, touched)
-                now = self._clock()
-                await rescore.rescore(
-                    conn, touched, members, self._weighing, now=now, only_due=True
-                )
-        return len(due)
+            members = await rescore.lock(conn, touched)
+            now = self._clock()
+            await rescore.rescore(conn, touched, members, self._weighing, now=now, only_due=True)

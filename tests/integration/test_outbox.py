@@ -263,3 +263,22 @@ async def test_what_was_told_outlives_a_crash_of_postgres(
 
     assert [row["key"] for row in kept] == [link(2, 1).key]
     assert {fact.person_id for fact in await published(settings)} == {1, 2}
+
+
+async def test_a_state_that_took_long_to_its_commit_is_told(
+    settings: Settings, pool: db.Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "WHOLE_LOOK_S", 0.05)
+    async with (
+        Publisher(settings, deadline_s=10) as publisher,
+        Relaying(database_url, publisher),
+        pool.acquire() as slow,
+    ):
+        async with slow.transaction():
+            await outbox.put(slow, topics.CONTACT_LINKS, [link(1, 1)])
+            for version in range(1, 6):
+                await tell(pool, link(2, version))
+                await emptied(pool)
+        await emptied(pool)
+
+    assert {fact.person_id for fact in await published(settings)} == {1, 2}

@@ -6,6 +6,7 @@ Rule 2: at each sample's instant, all that happened by then has been told and no
         what time alone changes has been rescored.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -75,8 +76,7 @@ class Replay:
 
     async def _sample(self, at: datetime) -> Sample:
         self._now = at
-        while await self._ticker.tick():
-            pass
+        await self._ticker.round(asyncio.Event())
         rows = await self._pool.fetch(SAMPLE, self._journal.company_id, at, at + HORIZON)
         counts = {row["score"]: (row["given"], row["followed"]) for row in rows}
         return Sample(at, metrics.tally(counts))
