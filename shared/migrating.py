@@ -1,22 +1,32 @@
 """Brings a schema up to date from plain SQL files.
 
 Rule 1: files run in the order of their names, each in a transaction and once.
-Rule 2: a file that has run and was edited afterwards is refused.
+Rule 2: a schema that other files made is refused: one that ran and is not among ours, or was
+        edited since. A later version's tables may look as ours do, and mean something else.
 Rule 3: one migration at a time in a database, however many start at once.
+Rule 4: nobody waits long behind a migration that itself waits for a lock: it is tried again until
+        whoever is in the way, a dump for one, has ended.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
 
 from shared import db, heart
+from shared.errors import Misconfigured
+
+log = logging.getLogger(__name__)
 
 MIGRATION_S = 3600.0
 """How long a file of a migration may take."""
 LOCK_LOOK_S = 0.2
+LOCK_S = 1.0
+"""As long as a migration waits for a table, all who come after it wait for it, too."""
+LOCK_AGAIN_S = 4.0
 SETTINGS_LOCK = 0x6D79353030
 """Spells "my500"."""
 
@@ -27,7 +37,7 @@ async def migrate(dsn: str, schema: str, folders: Sequence[Path]) -> None:
 
     Raises:
         Unavailable: Postgres is away.
-        ValueError: a file that has run was edited.
+        Misconfigured: another version made the schema.
     """
     files = sorted((f for folder in folders for f in folder.glob("*.sql")), key=lambda f: f.name)
     with db.errors():
@@ -43,30 +53,55 @@ async def migrate(dsn: str, schema: str, folders: Sequence[Path]) -> None:
                 await asyncio.sleep(LOCK_LOOK_S)
             await conn.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
             await conn.execute(f'SET search_path = "{schema}", public')
+            await conn.execute(f"SET lock_timeout = '{LOCK_S}s'")
             await conn.execute(
                 "CREATE TABLE IF NOT EXISTS schema_migrations "
                 "(name text PRIMARY KEY, digest text NOT NULL, "
                 "applied_at timestamptz NOT NULL DEFAULT now())"
             )
-            await _run_missing(conn, files)
+            await _run_missing(conn, schema, files)
         finally:
             await conn.close(timeout=db.CLOSE_TIMEOUT_S)
 
 
-async def _run_missing(conn: asyncpg.Connection, files: Iterable[Path]) -> None:
+async def _run_missing(conn: asyncpg.Connection, schema: str, files: Sequence[Path]) -> None:
     rows = await conn.fetch("SELECT name, digest FROM schema_migrations")
     done = {row["name"]: row["digest"] for row in rows}
-    for file in files:
-        sql = file.read_text()
-        digest = hashlib.sha256(sql.encode()).hexdigest()
-        if file.name in done:
-            if done[file.name] != digest:
-                raise ValueError(f"migration {file.name} was edited after it had run")
-            continue
-        heart.beat(MIGRATION_S)
-        async with conn.transaction():
-            await conn.execute(sql, timeout=MIGRATION_S)
-            await conn.execute(
-                "INSERT INTO schema_migrations (name, digest) VALUES ($1, $2)", file.name, digest
+    ours = {file.name: file.read_text() for file in files}
+    for name, digest in done.items():
+        if name not in ours or _digest(ours[name]) != digest:
+            raise Misconfigured(
+                f"another version has made the schema {schema}: migration {name}, which has run, "
+                "is none of ours. Start that version or a later one, or restore the dump from "
+                "before it, or empty the schema"
             )
+    for name, sql in ours.items():
+        if name not in done:
+            await _patiently(conn, name, sql)
+
+
+def _digest(sql: str) -> str:
+    return hashlib.sha256(sql.encode()).hexdigest()
+
+
+async def _patiently(conn: asyncpg.Connection, name: str, sql: str) -> None:
+    is_told = False
+    while True:
+        try:
+            return await _run(conn, name, sql)
+        except asyncpg.LockNotAvailableError as held:
+            if not is_told:
+                log.warning("migration_waits", extra={"migration": name, "reason": str(held)})
+            is_told = True
         heart.beat()
+        await asyncio.sleep(LOCK_AGAIN_S)
+
+
+async def _run(conn: asyncpg.Connection, name: str, sql: str) -> None:
+    heart.beat(MIGRATION_S)
+    async with conn.transaction():
+        await conn.execute(sql, timeout=MIGRATION_S)
+        await conn.execute(
+            "INSERT INTO schema_migrations (name, digest) VALUES ($1, $2)", name, _digest(sql)
+        )
+    heart.beat()

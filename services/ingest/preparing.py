@@ -5,14 +5,17 @@ needs the tables waits for them a little, and is told 503 only where something i
 """
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from services.ingest.settings import IngestSettings
 from shared import lifecycle, service
-from shared.errors import Unavailable
+from shared.errors import Misconfigured, Unavailable
 from shared.topics import ALL, WEBHOOKS
+
+log = logging.getLogger(__name__)
 
 SCHEMA: Final = "ingest"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -41,7 +44,11 @@ class Prepared:
 
     async def _make_tables(self, stop: asyncio.Event) -> None:
         dsn = self.settings.database_url.get_secret_value()
-        await service.prepare_store(dsn, SCHEMA, MIGRATIONS, stop)
+        try:
+            await service.prepare_store(dsn, SCHEMA, MIGRATIONS, stop)
+        except Misconfigured as error:  # the door needs no tables: webhooks are taken all the same
+            log.error("tables_refused", extra={"reason": str(error)})
+            await lifecycle.idle(stop)
         if not stop.is_set():
             self.tables.set()
 

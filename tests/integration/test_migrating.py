@@ -5,10 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from shared import db, migrating
-from shared.errors import Poison
+from shared import db, lifecycle, migrating
+from shared.errors import Misconfigured, Poison
+from tests.support.cluster import Cluster
+from tests.support.histories import a_webhook
+from tests.support.pipe import COMPANY, a_tenant, push
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
+
+WAITING = """
+SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                WHERE datname = current_database() AND NOT granted)
+"""
+LATER = "INSERT INTO schema_migrations (name, digest) VALUES ('0999_later.sql', '')"
 
 
 async def test_instances_that_start_at_once_migrate_once(
@@ -41,8 +51,63 @@ async def test_a_migration_that_has_run_must_not_be_edited(
     await migrating.migrate(database_url, "app", [migrations])
     (migrations / "0001_first.sql").write_text("CREATE TABLE two (n int);")
 
-    with pytest.raises(ValueError, match=r"0001_first\.sql"):
+    with pytest.raises(Misconfigured, match=r"0001_first\.sql"):
         await migrating.migrate(database_url, "app", [migrations])
+
+
+async def test_the_schema_of_a_later_version_is_refused(
+    database_url: str, migrations: Path
+) -> None:
+    await migrating.migrate(database_url, "app", [migrations])
+    (migrations / "0002_second.sql").unlink()
+
+    with pytest.raises(Misconfigured, match=r"the schema app: migration 0002_second\.sql"):
+        await migrating.migrate(database_url, "app", [migrations])
+
+
+async def test_nobody_waits_behind_a_migration_that_waits_for_a_dump(
+    database_url: str, migrations: Path
+) -> None:
+    second = migrations / "0002_second.sql"
+    sql = second.read_text()
+    second.unlink()
+    await migrating.migrate(database_url, "app", [migrations])
+    second.write_text(sql)
+
+    async with (
+        db.pool(database_url, "app", size=2) as pool,
+        asyncio.TaskGroup() as group,
+        pool.acquire() as dump,
+        dump.transaction(),
+    ):
+        await dump.execute("LOCK TABLE one IN ACCESS SHARE MODE")
+        group.create_task(migrating.migrate(database_url, "app", [migrations]))
+
+        async def waits() -> bool:
+            return bool(await dump.fetchval(WAITING))
+
+        await until(waits)
+        async with asyncio.timeout(10):
+            assert await pool.fetchval("SELECT count(*) FROM one") == 1
+
+
+async def test_a_service_of_an_older_version_ends_with_a_sentence_and_ingest_takes_webhooks(
+    cluster: Cluster, database_url: str
+) -> None:
+    cluster.write_tenants([a_tenant(COMPANY)])
+    for schema in ("ingest", "scoring"):
+        await migrating.migrate(database_url, schema, [])
+        async with db.pool(database_url, schema, size=1) as pool:
+            await pool.execute(LATER)
+
+    ingest, scoring = (cluster.start(service) for service in ("ingest", "scoring"))
+    await cluster.ready(ingest)
+    taken = await push(cluster, ingest, [a_webhook(company_id=COMPANY)])
+    code = await asyncio.to_thread(scoring.process.wait, 60)
+
+    assert (taken, code) == ([200], lifecycle.MISCONFIGURED)
+    assert "migration 0999_later.sql" in scoring.log.read_text()
+    assert "migration 0999_later.sql" in ingest.log.read_text()
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(
