@@ -35,6 +35,8 @@ OPTIONS = {
     # Plans made on empty tables are made anew once the tables were analyzed; and the outboxes,
     # which fill and empty all the time, want their dead rows gone soon.
     "autovacuum_naptime": "30s",
+    # A session that somebody forgot keeps all dead rows of all stores; a dump sets its own.
+    "idle_in_transaction_session_timeout": "10min",
     "timezone": "UTC",
 }
 _CAPABILITY = "--ambient-caps=+dac_override"

@@ -77,6 +77,12 @@ def test_valkey_has_the_options_of_the_local_server() -> None:
     assert given == {f"--{key}": value for key, value in valkey.OPTIONS.items()}
 
 
+def test_what_containers_say_does_not_fill_the_disk() -> None:
+    kept = {name: service.get("logging") for name, service in compose()["services"].items()}
+
+    assert kept == dict.fromkeys(kept, compose()["x-logging"])
+
+
 def test_no_service_is_in_the_way_of_a_second_instance_of_itself() -> None:
     for service in SERVICES:
         definition = compose()["services"][service]
