@@ -22,6 +22,10 @@ MANY_KNOWN = """
 INSERT INTO known (company_id, entity, place, list, version, deleted, turn)
 SELECT $1, 'lead', place, 'leads', 1, false, 0 FROM unnest($2::bytea[]) AS place
 """
+ENDED = """
+INSERT INTO syncs (company_id, mode, cause, state, created_at, started_at, finished_at)
+VALUES ($1, 'incremental', 'clock', $2, $3, $3, $3)
+"""
 
 
 @pytest.mark.parametrize(
@@ -45,6 +49,21 @@ async def test_only_a_full_sync_that_failed_was_the_nights(
 
     link = await the_link(ingest_conn)
     assert (link.incremental_due, link.full_due) == (A_QUARTER, next_full)
+
+
+async def test_a_company_that_fails_for_long_fills_nothing_and_says_when_it_was_in_step(
+    ingest_conn: db.Connection,
+) -> None:
+    ended = [(days, "done" if days > 50 else "failed") for days in (61, 60, 40, 35, 2)]
+    for days, state in ended:
+        await ingest_conn.execute(ENDED, COMPANY, state, NOW - days * A_DAY)
+    failing, _ = await sync_store.ask(ingest_conn, COMPANY, Mode.INCREMENTAL, "clock")
+
+    await sync_store.end(ingest_conn, failing, "failed", "the token is refused")
+
+    kept = await sync_store.newest(ingest_conn, COMPANY, 10)
+    assert [sync.state for sync in kept] == ["failed", "failed", "done"]
+    assert await sync_store.last_completed(ingest_conn, COMPANY) == NOW - 60 * A_DAY
 
 
 async def test_a_sync_that_was_open_when_the_webhook_was_mended_is_followed_at_once(

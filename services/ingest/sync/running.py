@@ -13,7 +13,6 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
 from uuid import UUID
 
 from services.ingest.settings import IngestSettings
@@ -36,8 +35,6 @@ from shared.pipedrive.client import Clients
 from shared.pipedrive.errors import Blocked, DaySpent, PipedriveRefused
 
 log = logging.getLogger(__name__)
-
-KEPT_DAYS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +167,6 @@ class Run:
                     full_due=next_full,
                 )
                 await sync_store.end(self._conn, sync.id, "done", None)
-                await sync_store.forget(self._conn, KEPT_DAYS)
         SYNCS.labels(sync.mode.value, "done").inc()
         log.info("sync_done", extra={"tokens": sync.tokens, "changed": self._progress.changed()})
 

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
 from services.ingest.sync.steps import Mode
 from shared.db import Connection
+
+KEPT_DAYS: Final = 30
 
 COLUMNS = """
 id, company_id, mode, cause, state, since, behind, mark, counts, errors, tokens, reason, due_at,
@@ -138,9 +140,14 @@ LAST_COMPLETED = """
 SELECT max(finished_at) FROM syncs WHERE company_id = $1 AND state = 'done'
 """
 
+# Of each company the last that was done, and the last that failed, stay: when it was in step last
+# is told for as long as it no longer is.
 FORGET = """
-DELETE FROM syncs
- WHERE finished_at IS NOT NULL AND finished_at < now() - make_interval(days => $1)
+DELETE FROM syncs AS old
+ WHERE finished_at < now() - make_interval(days => $1)
+   AND EXISTS (SELECT FROM syncs AS newer
+                WHERE newer.company_id = old.company_id AND newer.state = old.state
+                  AND newer.finished_at > old.finished_at)
 """
 
 
@@ -239,7 +246,9 @@ async def wait(conn: Connection, sync_id: UUID, reason: str, until: datetime) ->
 
 
 async def end(conn: Connection, sync_id: UUID, state: str, reason: str | None) -> datetime:
+    """Also drops what ended long ago: a company may fail for ever."""
     ended: datetime = await conn.fetchval(END, sync_id, state, reason)
+    await conn.execute(FORGET, KEPT_DAYS)
     return ended
 
 
@@ -271,8 +280,3 @@ async def was_refused(conn: Connection, sync: Sync, in_list: str) -> bool:
 async def last_completed(conn: Connection, company_id: int) -> datetime | None:
     found: datetime | None = await conn.fetchval(LAST_COMPLETED, company_id)
     return found
-
-
-async def forget(conn: Connection, days: int) -> None:
-    """Drop what was finished long ago."""
-    await conn.execute(FORGET, days)
