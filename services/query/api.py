@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from services.query import answers, front, pages, reading, stats
+from services.query.front import Ingest
 from services.query.generation import View
 from services.query.live.assembly import Live
 from services.query.pages import user_of
@@ -119,7 +120,7 @@ def application(
     authenticator: Authenticator,
     live: Live | None = None,
     *,
-    ingest_url: str | None = None,
+    ingest: Ingest = front.AS_USUAL,
 ) -> web.Application:
     served = endpoints(parts)
     if live is not None:
@@ -129,5 +130,5 @@ def application(
         title=TITLE,
         pings=pings,
         authenticator=authenticator,
-        pages=front.pages(ingest_url),
+        pages=front.pages(ingest),
     )

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -23,23 +23,30 @@ POLICY: Final = (
     "default-src 'self'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{}'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'; connect-src 'self' {}"
 )
-INGEST_PORT: Final = 8081
 HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 """A Host header that may stand in a policy; whoever asks chooses it."""
 
 
-def pages(ingest_url: str | None) -> Mapping[str, Handler]:
-    """By their addresses. Without `ingest_url`, ingest is where this service was asked for, on its
-    own port.
-    """
-    return {"/": _page(ingest_url), "/front.json": _settings(ingest_url)}
+class Ingest(NamedTuple):
+    """Where browsers find it: at the URL, else at the port of the host asked for this service."""
+
+    url: str | None
+    port: int
 
 
-def _page(ingest_url: str | None) -> Handler:
+AS_USUAL: Final = Ingest(None, 8081)
+
+
+def pages(ingest: Ingest) -> Mapping[str, Handler]:
+    """By their addresses."""
+    return {"/": _page(ingest), "/front.json": _settings(ingest)}
+
+
+def _page(ingest: Ingest) -> Handler:
     """The page at `/`. It may speak to ingest, too, where what users do is asked for."""
 
     async def page(request: web.Request) -> web.StreamResponse:
-        origin = _origin(_ingest(request, ingest_url) or "")
+        origin = _origin(_found(request, ingest) or "")
         headers = FOR_PEOPLE | {
             "Content-Security-Policy": POLICY.format(_digest(PAGE.read_bytes()), origin),
             # Else browsers go by its age, and keep it for days after a deployment.
@@ -57,9 +64,9 @@ def _digest(page: bytes) -> str:
     return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
-def _settings(ingest_url: str | None) -> Handler:
+def _settings(ingest: Ingest) -> Handler:
     async def settings(request: web.Request) -> web.StreamResponse:
-        found = _ingest(request, ingest_url)
+        found = _found(request, ingest)
         if found is None:
             raise Refused(400, "bad_request", "The Host header names no host.")
         return answer({"ingestUrl": found})
@@ -67,11 +74,11 @@ def _settings(ingest_url: str | None) -> Handler:
     return settings
 
 
-def _ingest(request: web.Request, url: str | None) -> str | None:
-    if url is not None:
-        return url.rstrip("/")
+def _found(request: web.Request, ingest: Ingest) -> str | None:
+    if ingest.url is not None:
+        return ingest.url.rstrip("/")
     host = HOST.fullmatch(request.headers.get(hdrs.HOST, ""))
-    return f"{request.scheme}://{host[1]}:{INGEST_PORT}" if host else None
+    return f"{request.scheme}://{host[1]}:{ingest.port}" if host else None
 
 
 def _origin(url: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.query import api, projection
 from services.query.cache import Cache
+from services.query.front import Ingest
 from services.query.generation import Keys
 from services.query.invalidation import Invalidation
 from services.query.limits import Gate, Limits, Rate
@@ -100,9 +101,8 @@ async def main(arguments: Sequence[str]) -> None:
                 await lifecycle.persist(live.sessions.load, stop, what="sessions")
                 loops += live.loops(dsn, SCHEMA)
                 authenticator.deny = live.sessions.why
-                app = api.application(
-                    parts, pings, authenticator, live, ingest_url=settings.ingest_url
-                )
+                ingest = Ingest(settings.ingest_url, settings.ingest_port)
+                app = api.application(parts, pings, authenticator, live, ingest=ingest)
             else:
                 app = application([], title=api.TITLE, pings=pings)
             lifecycle.spare_the_collector()

@@ -18,7 +18,11 @@ class QuerySettings(StoreSettings):
     )
     ingest_url: str | None = Field(
         None,
-        description="where browsers find the ingest service; unset: at its port of this host",
+        description="where browsers find the ingest service; unset: at INGEST_PORT of the host "
+        "that they asked this one for",
+    )
+    ingest_port: int = Field(
+        8081, ge=1, le=65535, description="port that the ingest service has for browsers"
     )
     rate_limit_per_second: float = Field(
         500.0,

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from services.query import api
+from services.query.front import Ingest
 from services.query.limits import Limits, Rate
 from shared.auth import Authenticator
 from tests.support import query_door
@@ -316,16 +317,29 @@ async def test_the_page_is_told_where_users_act_and_may_speak_to_it(door: Door) 
     assert f"connect-src 'self' {ours}" in page.headers["Content-Security-Policy"]
 
 
-async def test_the_page_may_speak_to_all_addresses_of_an_ingest_below_a_path(door: Door) -> None:
-    url = "https://example.com:8443/hooks/"
-    app = api.application(door.parts, {}, Authenticator(SecretStr(SECRET), None), ingest_url=url)
+@pytest.mark.parametrize(
+    ("ingest", "url", "origin"),
+    [
+        (
+            Ingest("https://example.com:8443/hooks/", 8081),
+            "https://example.com:8443/hooks",
+            "https://example.com:8443",
+        ),
+        (Ingest(None, 9081), "http://crm.example:9081", "http://crm.example:9081"),
+    ],
+)
+async def test_the_page_may_speak_to_an_ingest_wherever_it_is(
+    door: Door, ingest: Ingest, url: str, origin: str
+) -> None:
+    authenticator = Authenticator(SecretStr(SECRET), None)
+    app = api.application(door.parts, {}, authenticator, ingest=ingest)
+    headers = {"Host": "crm.example:8080"}
     async with TestClient(TestServer(app)) as client:
-        told = await (await client.get("/front.json")).json()
-        page = await client.get("/")
+        told = await (await client.get("/front.json", headers=headers)).json()
+        page = await client.get("/", headers=headers)
 
-    assert told["data"] == {"ingestUrl": "https://example.com:8443/hooks"}
-    policy = page.headers["Content-Security-Policy"]
-    assert policy.endswith("connect-src 'self' https://example.com:8443")
+    assert told["data"] == {"ingestUrl": url}
+    assert page.headers["Content-Security-Policy"].endswith(f"connect-src 'self' {origin}")
 
 
 @pytest.mark.parametrize("host", ["a b", "x:999999", "", "evil.example; script-src *", "ünï"])
