@@ -166,7 +166,7 @@ def _kind(
         return Component(name, 0, f"no {kind} due in the last {days} days or later")
     if points:
         ends.at(end)
-    reason = f"a {kind} due in the last {days} days or later"
+    reason = f"{'an' if kind == 'email' else 'a'} {kind} due in the last {days} days or later"
     return Component(name, points, reason, {"dueDate": due})
 
 

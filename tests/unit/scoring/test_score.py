@@ -16,6 +16,7 @@ from services.scoring.weights import DEFAULT, Rates
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 NOBODY = Signals()
+KINDS = ("activity.meeting", "activity.call", "activity.email")
 
 days = st.dates(date(2026, 1, 1), date(2026, 12, 31))
 instants = st.timedeltas(-150 * DAY, 200 * DAY).map(lambda span: NOW + span)
@@ -113,6 +114,16 @@ def test_an_activity_counts_until_thirty_days_after_its_due_date() -> None:
     assert points(one, gone - TICK) == {"activity.count": 1, "activity.meeting": 2}
     assert points(one, gone) == {}
     assert score(Signals(Profile(), one), DEFAULT, now=gone - TICK).next_change_at == gone
+
+
+def test_an_activity_is_named_as_people_say_it() -> None:
+    day = NOW.date()
+    due = Dealings((day,), meeting_due=day, call_due=day, email_due=day)
+
+    told = score(Signals(Profile(), due), DEFAULT, now=NOW).components
+
+    reasons = [each.reason.partition(" due ")[0] for each in told if each.name in KINDS]
+    assert reasons == ["a meeting", "a call", "an email"]
 
 
 def test_planned_activities_count() -> None:
