@@ -1,11 +1,12 @@
 """What every service is told by its environment. Read once, in each service's main."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import Misconfigured
@@ -77,10 +78,19 @@ def told(kind: type[SettingsT]) -> SettingsT:
     except ValidationError as error:
         raise Misconfigured(
             "; ".join(
-                f"{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}"
+                f"{_variable(kind, '.'.join(map(str, each['loc'])))}: {each['msg']}"
                 for each in error.errors(include_input=False, include_url=False)
             )
         ) from None
+
+
+def _variable(kind: type["Settings"], name: str) -> str:
+    """The environment's name of what is wrong: pydantic names the first that a field may have."""
+    for field in kind.model_fields.values():
+        alias = field.validation_alias
+        if isinstance(alias, AliasChoices) and name in alias.choices:
+            return next((one for one in map(str, alias.choices) if os.environ.get(one)), name)
+    return name.upper()
 
 
 class Settings(BaseSettings):

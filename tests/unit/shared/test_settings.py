@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -88,7 +89,7 @@ def test_what_cannot_work_is_told_in_a_sentence(variable: str, value: str) -> No
     [line] = ended.stderr.splitlines()
     told = json.loads(line)
     assert (ended.returncode, told["message"]) == (78, "misconfigured")
-    assert variable in told["reason"]
+    assert variable in re.findall(r"\w+", told["reason"])
 
 
 @pytest.mark.parametrize(
