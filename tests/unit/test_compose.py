@@ -2,6 +2,8 @@
 
 import os
 import re
+import resource
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,21 @@ def test_kafka_has_the_settings_of_the_local_broker() -> None:
     ours = {f"KAFKA_{key.upper().replace('.', '_')}": v for key, v in broker.SETTINGS.items()}
 
     assert {key: given.get(key) for key in ours} == ours
+
+
+def test_kafka_is_healthy_while_its_port_is_open_and_no_java_is_started_to_find_out() -> None:
+    _, *command = compose()["services"]["kafka"]["healthcheck"]["test"]
+    with socket.create_server(("127.0.0.1", 0)) as broker_like:
+        port = str(broker_like.getsockname()[1])
+        check = [word.replace("9092", port) for word in command]
+        begun = resource.getrusage(resource.RUSAGE_CHILDREN)
+        while_open = subprocess.run(check, capture_output=True, check=False)
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    when_closed = subprocess.run(check, capture_output=True, check=False)
+
+    assert while_open.returncode == 0
+    assert when_closed.returncode != 0
+    assert ended.ru_utime - begun.ru_utime < 0.2
 
 
 def test_postgres_has_the_options_of_the_local_server() -> None:
