@@ -94,6 +94,8 @@ class Endpoint:
     answers: Mapping[int, type[BaseModel] | str]
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
+    needs_body: bool = True
+    """Where there may be one."""
     auth: str | None = "bearer"
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     beside: type[BaseModel] | None = None
@@ -157,7 +159,7 @@ def _operation(endpoint: Endpoint, schemas: Mapping[Any, Any]) -> dict[str, Any]
     if endpoint.body is not None:
         schema = schemas[endpoint.body, "validation"]
         operation["requestBody"] = {
-            "required": True,
+            "required": endpoint.needs_body,
             "content": {"application/json": {"schema": schema}},
         }
     return operation

@@ -58,6 +58,16 @@ def test_a_webhook_has_a_body() -> None:
     assert "application/json" in documented(door)["requestBody"]["content"]
 
 
+def test_who_asks_for_a_sync_or_connects_need_not_say_more() -> None:
+    free = {
+        (each.method, each.path)
+        for each in endpoints()
+        if each.body is not None and not documented(each)["requestBody"]["required"]
+    }
+
+    assert free == {("POST", "/api/sync"), ("POST", "/api/connection")}
+
+
 @pytest.mark.parametrize(
     "endpoint",
     [each for each in query.endpoints(NOTHING) if each.path != "/api/contacts/{id}"],

@@ -52,6 +52,7 @@ class SyncApi:
                     **AWAY,
                 },
                 body=answers.Request,
+                needs_body=False,
             ),
             Endpoint(
                 "GET",
@@ -86,6 +87,7 @@ class SyncApi:
                     **AWAY,
                 },
                 body=answers.ConnectRequest,
+                needs_body=False,
             ),
             Endpoint(
                 "GET",
