@@ -4,9 +4,9 @@ Rule 1: a row is read by the same tables as a webhook's body: one fact has one n
 Rule 2: a row counts as written at the end of the second of its `update_time`, else `add_time`: so
         it makes good for webhooks lost in that second and never undoes a later one. While that
         second lasts nobody can say what its end will be: such a row is unsettled.
-Rule 3: the event id is a function of what the row says, so a row that says what it said before is
-        the same event. `turn` counts the contents a row had under one `update_time`, and orders
-        them.
+Rule 3: the event id is a function of whose row it is and what it says, so a row that says what it
+        said before is the same event, and no other row's is. `turn` counts the contents a row had
+        under one `update_time`, and orders them.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -84,7 +84,7 @@ def envelope(
 ) -> Json:
     """The fields of the change, each already of its model's type."""
     return {
-        "event_id": str(UUID(bytes=turn.to_bytes(TURN_BYTES, "big") + row.digest)),
+        "event_id": _event_id(row, company_id, turn),
         "company_id": company_id,
         "entity": row.entity,
         "entity_id": row.entity_id,
@@ -95,6 +95,13 @@ def envelope(
         "source": source.value,
         "data": row.data,
     }
+
+
+def _event_id(row: Row, company_id: int, turn: int) -> str:
+    """Ids of one row under one `update_time` come in the order of its turns."""
+    whose = f"{company_id}:{row.entity}:{row.entity_id}:".encode()
+    said = blake2b(whose + row.digest, digest_size=DIGEST_BYTES).digest()
+    return str(UUID(bytes=turn.to_bytes(TURN_BYTES, "big") + said))
 
 
 def _written_us(raw: Json) -> int | None:
