@@ -187,7 +187,7 @@ A change of any number here is another matcher: raise MATCHER_VERSION.
 
 from collections.abc import Mapping
 
-MATCHER_VERSION = 6
+MATCHER_VERSION = 7
 
 AUTOMATIC = 0.9
 """From here on a name links by itself, if another fact bears it out and nothing forbids it."""

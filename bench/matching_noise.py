@@ -10,6 +10,7 @@ from random import Random
 
 from anyascii import anyascii
 
+from services.orgs.matching import meanings
 from services.orgs.matching.rarity import COMMON
 
 LONG_WORD = 5
@@ -88,7 +89,9 @@ def _cut(words: list[str], random: Random) -> list[str]:
 
 
 def _without_common(words: list[str], _random: Random) -> list[str]:
-    return [word for word in words if word.lower().strip(".,") not in COMMON]
+    return [
+        word for word in words if meanings.in_one_language(word.lower().strip(".,")) not in COMMON
+    ]
 
 
 def _joined(words: list[str], random: Random) -> list[str]:

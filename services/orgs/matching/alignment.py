@@ -15,13 +15,17 @@ from operator import itemgetter, mul, sub
 
 from rapidfuzz.distance import OSA
 
-from services.orgs.matching import meanings
+from services.orgs.matching import meanings, sounds
 from services.orgs.matching.rarity import CONNECTING, Rarity
 
 _LEAST = 0.5
 """Pairs that are less alike than this stand for nothing."""
 _TRANSLATED = 0.9
 """Words of one meaning: "Universität" may stand for "University", and need not."""
+_LEAST_LENGTH = 0.6
+"""What a misspelt word has of the other's letters at least."""
+_HEARD = 0.1
+"""What words that sound alike are less alike than those that are spelled so."""
 _VOWELS = frozenset("aeiouy")
 _BY_INITIALS = {2: 0.6, 3: 0.8, 4: 0.9, 5: 0.9, 6: 0.9}
 """How sure so many initials stand for their words: two letters are soon met by chance."""
@@ -83,14 +87,22 @@ def likeness(one: str, other: str) -> float:
         return _TRANSLATED
     if long.startswith(short):
         return min(0.95, 0.45 + 0.1 * len(short))
-    return max(_misspelt(short, long), _abbreviated(short, long))
+    if len(short) < _LEAST_LENGTH * len(long):
+        return _abbreviated(short, long)
+    return max(_misspelt(short, long), _heard(short, long), _abbreviated(short, long))
+
+
+def _heard(short: str, long: str) -> float:
+    """Words in one spelling of their sounds; those that begin alike, as others hardly are."""
+    one, other = sounds.of(short), sounds.of(long)
+    return _misspelt(one, other) - _HEARD if one[0] == other[0] else 0.0
 
 
 def _misspelt(short: str, long: str) -> float:
-    if len(short) <= len("abc"):
+    if min(len(short), len(long)) <= len("abc"):
         return 0.0
     alike: float = OSA.normalized_similarity(short, long, score_cutoff=0.7)
-    if not alike or any(char.isdigit() for char in short):
+    if not alike or any(char.isdigit() for char in short + long):
         return 0.0
     return alike if short[0] == long[0] else alike - 0.1
 

@@ -17,21 +17,26 @@ _TWO_LETTERS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "�
 _KINDS = """
 university universität universite université universidad universitat universita università
 universidade universiteit universitet universitetet uniwersytet univerzita univerzitet univerza
-üniversitesi yliopisto egyetem университет університет πανεπιστημιο univ uni;
-college collège colegio colégio collegio;
-school schule école escuela scuola escola skola skole szkoła škola okulu школа schools;
+üniversitesi yliopisto egyetem университет університет πανεπιστημιο univ uni جامعة دانشگاه
+אוניברסיטת უნივერსიტეტი համալսարան universitas universiteti universitatea университета
+університету;
+college collège colegio colégio collegio колледж коледж koleji;
+school schule école escuela scuola escola skola skole szkoła škola okulu школа schools schola
+základní základná szkół школы مدرسة σχολειο სკოლა;
 institute institut instituto istituto instytut instituut institutet enstitüsü институт inst;
 academy akademie académie academia accademia akademia akademi академия acad;
 faculty fakultät faculté facultad facoltà;
-polytechnic polytechnique politécnica politécnico politecnico politechnika politehnica;
+polytechnic polytechnique politécnica politécnico politecnico politechnika politehnica politeknik
+политехника політехніка;
 hospital krankenhaus klinikum hôpital ospedale szpital ziekenhuis sykehus sygehus sairaala
-hastanesi nemocnice bolnica больница hosp spital;
+hastanesi nemocnice bolnica больница hosp spital مستشفى بیمارستان νοσοκομειο лікарня;
 clinic klinik clinique clínica clinica kliniek klinika клиника;
-pharmacy apotheke pharmacie farmacia farmácia apotheek apotek apteka eczanesi аптека;
-ministry ministerium ministère ministerio ministério ministero ministerie ministerstwo
-ministerstvo bakanlığı министерство міністерство;
+pharmacy apotheke pharmacie farmacia farmácia apotheek apotek apteka eczanesi аптека аптеки صيدلية
+φαρμακειο აფთიაქი;
+ministry ministerium ministère ministerio ministério ministero ministerie ministerstwo ministerstvo
+bakanlığı министерство міністерство وزارة υπουργειο სამინისტრო;
 department dept dep département departamento dipartimento dpt;
-agency agentur agence agencia agência agenzia agentschap agencja ajansı агентство;
+agency agentur agence agencia agência agenzia agentschap agencja ajansı агентство агенция;
 authority behörde autorité autoridad autorità;
 commission kommission comisión commissione comissão commissie komisja комиссия;
 committee komitee comité comitato comitê комитет;
@@ -40,27 +45,29 @@ parliament parlament parlement parlamento парламент;
 court gericht tribunal tribunale corte cour;
 office büro bureau oficina ufficio kontor;
 city stadt ville ciudad città cidade gemeente miasto město stad город comune ayuntamiento mairie
-municipality municipio gemeinde kommune kommun commune;
+municipality municipio gemeinde kommune kommun commune town stadtverwaltung landeshauptstadt
+município gmina verbandsgemeinde village;
 county landkreis kreis comté condado contea;
 canton kanton cantón cantone;
-state staat état estado stato;
+state staat état estado stato государственный государственная державний davlat státní;
 church kirche église iglesia chiesa igreja kerk kościół kirke kyrka церковь;
 museum musée museo museu muzeum музей;
 library bibliothek bibliothèque biblioteca bibliotheek biblioteka библиотека;
 theatre theater théâtre teatro teatr teater театр;
-association verein verband vereinigung asociación associação associazione vereniging
-stowarzyszenie ассоциация assoc assn;
-society gesellschaft société sociedad società sociedade maatschappij общество soc;
+association verein verband vereinigung asociación associação associazione vereniging stowarzyszenie
+ассоциация assoc assn egyesület;
+society gesellschaft société sociedad società sociedade maatschappij общество soc spolek;
 foundation stiftung fondation fundación fundação fondazione stichting fundacja;
 federation föderation bund fédération federación federazione federacja федерация;
 union unión unione união союз;
 club клуб;
-company compagnie compañía companhia compagnia firma компания;
-group gruppe groupe grupo gruppo groep grupa группа grp;
-bank banque banco banca bankası banka pankki банк;
+company compagnie compañía companhia compagnia firma компания شركة شرکت εταιρεια კომპანია;
+group gruppe groupe grupo gruppo groep grupa группа grp مجموعة ομιλος;
+bank banque banco banca bankası banka pankki банк bancă banku bankı بنك مصرف بانک بینک ব্যাংক בנק
+ბანკი ბანკ բանկ बैंक τραπεζα;
 savings sparkasse épargne ahorros risparmio spk;
 insurance versicherung versicherungen assurance assurances seguros assicurazioni verzekeringen
-ubezpieczenia sigorta страхование;
+ubezpieczenia sigorta страхование تأمين للتأمين ασφαλιστικη;
 fund fonds fondo fundo fond;
 factory fabrik fabrique fábrica fabbrica fabriek fabryka fabrika завод;
 works werke werk;
@@ -70,13 +77,14 @@ partners partner socios soci;
 associates associés asociados associati;
 lawyers rechtsanwälte anwälte anwaltskanzlei rechtsanwaltskanzlei rechtsanwalt anwalt attorneys
 attorney solicitors avocats avocat abogados abogado avvocati avvocato advocaten advocaat advokat
-advokater advogados adwokaci kanzlei lawyer rae avv bufete;
+advokater advogados adwokaci kanzlei lawyer rae avv bufete adwokat adwokacka kancelaria;
 notary notar notare notaire notaires notario notaio notaris;
-tax steuer;
+tax steuer steuerberater steuerberaterin steuerberatung steuerkanzlei;
 consulting beratung conseils consultoría consulenza consultoria consultants consultancy;
-hotel hôtel hotels;
-restaurant ristorante restaurante gaststätte restaurang ravintola restoran ресторан;
-inn gasthof gasthaus auberge;
+hotel hôtel hotels فندق ξενοδοχειο სასტუმრო гостиница;
+restaurant ristorante restaurante gaststätte restaurang ravintola restoran ресторан مطعم
+εστιατοριο;
+inn gasthof gasthaus auberge landgasthof wirtshaus;
 cafe café caffè kaffee kaffeehaus кафе;
 bakery bäckerei boulangerie panadería panificio padaria bakkerij piekarnia fırın baker bakers;
 butcher metzgerei fleischerei boucherie carnicería macelleria butchers;
@@ -86,11 +94,52 @@ book buch libro books bookshop bookstore buchhandlung librairie librería librer
 hairdresser friseur frisör coiffeur peluquería parrucchiere;
 garage werkstatt autohaus taller officina;
 centre center zentrum centro centrum центр ctr cntr;
+gymnasium gimnazjum gymnázium gimnazija gimnázium lyceum lycée liceo liceum гимназия гімназія лицей
+ліцей highschool liceul;
+kindergarten kita kindertagesstätte guardería asilo przedszkole;
+secondary sekundar secondaire secundaria secondaria sekundarschule;
+primary grundschule primaire primaria elementary élémentaire;
+higher superior supérieur supérieure superiore hochschule wyższa высшая;
+vocational berufsschule professionnel profesional professionale;
+campus kampus кампус;
+district distrito distretto bezirk район raion okręg;
+region région región regional régional régionale regionale;
+province provincia província provinz provincie;
+police polizei policía polizia politie polícia policija policja полиция поліція;
+fire feuerwehr pompiers bomberos brandweer;
+rescue rettungsdienst secours;
+municipal municipale städtische städtischer městská miejski городской;
+secretariat secretaria secretaría sekretariat;
+prefecture préfecture prefeitura prefectura;
+administration verwaltung administración amministrazione administração администрация;
+board junta;
+trust trusts;
+practice praxis arztpraxis hausarztpraxis gemeinschaftspraxis praktijk huisartsenpraktijk cabinet
+gabinet кабинет;
+doctor dr docteur dottore dott doktor dres доктор;
+physician arzt ärzte ärztin facharzt médecin huisarts lekarz;
+dental dentist zahnarzt zahnärzte zahnarztpraxis dentaire dentistico odontólogo dentista
+stomatologia stomatologiczny tandarts tandartspraktijk стоматология;
+studio studios studija студия;
+airlines airline airways aerolíneas linhas авиакомпания havayolları fluggesellschaft;
+air aérea aéreas aérienne;
+aviation aviación aviazione avia авиация;
+airport flughafen aeropuerto aéroport aeroporto аэропорт;
+railway railways bahn eisenbahn ferrovie ferrocarril železnice;
+pizzeria pizza;
+trattoria trattorie;
+osteria osterie;
+bistro bistrot;
+bar bars;
+grill grille гриль;
+pub pubs;
+brewery brauerei brasserie cervecería browar;
 saint st sankt santa santo san sainte sint ste;
 """
 _FIELDS = """
 technology technologie technologies tecnología tecnologia technologii технология tech;
-technical technische technisch technique técnica técnico tecnica techniczna техническая;
+technical technische technisch technique técnica técnico tecnica techniczna техническая технический
+технічний teknik technological tecnológico tecnológica tecnologico;
 science wissenschaft wissenschaften sciences ciencia ciencias scienza scienze nauk наук;
 research forschung recherche investigación ricerca pesquisa onderzoek badania;
 education bildung éducation educación educação istruzione onderwijs edukacja erziehung;
@@ -101,6 +150,7 @@ finance finanzen finances finanzas finanze finanças financiën;
 economics wirtschaft économie economía economia;
 justice justiz justicia giustizia justiça justitie;
 interior innern intérieur interno;
+music musik musique música musica;
 culture kultur cultura cultuur;
 transport verkehr transports transporte trasporti vervoer;
 environment umwelt environnement ambiente;
@@ -136,9 +186,10 @@ applied angewandte appliquées aplicadas applicate;
 free freie frei libre libera vrije livre;
 autonomous autónoma autònoma autonoma;
 royal königlich königliche royale koninklijke królewski;
-national nationale nacional nazionale narodowy nationaal nat natl национальный;
+national nationale nacional nazionale narodowy nationaal nat natl национальный وطني الوطني الوطنية
+εθνικη;
 international internationale internacional internazionale międzynarodowy internationaler
-международный intl int;
+международный intl int الدولي الدولية διεθνης;
 federal bundes fédéral fédérale federale;
 central zentral centrale zentrale centralny hauptamt;
 general général générale generale allgemeine gen;
@@ -258,6 +309,12 @@ def _firsts() -> dict[str, str]:
 
 def rows() -> list[str]:
     return f"{_KINDS}{_FIELDS}{_NATIONS}{_TOWNS}".strip().removesuffix(";").split(";")
+
+
+@cache
+def of_kinds() -> frozenset[str]:
+    """What names a kind of organization, in one language."""
+    return frozenset(words.split(row)[0] for row in _KINDS.strip().removesuffix(";").split(";"))
 
 
 @cache

@@ -8,7 +8,7 @@ Rule 2: a crowd of more than CROWD living records tells nothing about any two of
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import lru_cache
 
-from services.orgs.matching import meanings, reasons, score, weights
+from services.orgs.matching import meanings, reasons, score, sounds, weights
 from services.orgs.matching.profile import Profile
 from services.orgs.matching.rarity import COMMON, Rarity
 from services.orgs.matching.statement import Ref
@@ -58,11 +58,11 @@ def place(found: Profile) -> str | None:
 
 def telling(found: Profile) -> str | None:
     """The words that are not common in business everywhere; all, if there are no others. Those
-    that people translate stand in one language.
+    that people translate stand in one language, and all as they sound.
     """
     words = [meanings.in_one_language(word) for word in found.name.words]
     kept = [word for word in words if word not in COMMON] or words
-    return " ".join(kept)[:LONGEST] or None
+    return " ".join(map(sounds.of, kept))[:LONGEST] or None
 
 
 def alike_from(telling: str) -> float:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from services.orgs.matching import legal_forms
+from services.orgs.matching import legal_forms, meanings
 
 _PRIOR_NAMES = 2_000
 """As many names stand behind COMMON as if the tenant had them itself."""
@@ -42,9 +42,16 @@ _COMMON_WORDS = (
             central east west north south europa asia africa pacific atlantic canada australia
             london new york paris berlin studio agency labs lab tech web online store shop"""),
 )  # fmt: skip
-COMMON: Mapping[str, int] = {
-    word: count for count, listed in reversed(_COMMON_WORDS) for word in listed.split()
+_OF_A_KIND = 20
+"""How many of the names, where it is not counted above: "school" is written, left out, translated
+and exchanged for "college" at will.
+"""
+COMMON: Mapping[str, int] = dict.fromkeys(meanings.of_kinds(), _OF_A_KIND) | {
+    meanings.in_one_language(word): count
+    for count, listed in reversed(_COMMON_WORDS)
+    for word in listed.split()
 }
+"""By the first of the words that mean the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,6 @@ class Rarity:
             return _CONNECTING
         if legal_forms.is_form(word):
             return _OF_A_FORM
-        seen = self.having.get(word, 0) + COMMON.get(word, 0)
+        seen = self.having.get(word, 0) + COMMON.get(meanings.in_one_language(word), 0)
         total = self.names + _PRIOR_NAMES
         return math.log((total + 1) / (min(seen, total) + 0.5)) / math.log((total + 1) / 0.5)

@@ -46,6 +46,11 @@ def test_a_score_lies_between_0_and_1_and_its_shares_add_up(values: tuple[float,
         ("Université de Zyntal", "Universität Zyntal"),
         ("Zyntal Krankenhaus Süd", "Zyntal Hospital South"),
         ("Kestrel & Wren Rechtsanwälte", "Kestrel Wren Kanzlei"),
+        ("Кредо", "Credo"),
+        ("Τράπεζα Ζύνταλ", "Zyntal Bank"),
+        ("Ζύνταλ Φαρμακείο", "Apotheke Zyntal"),
+        ("Steuerkanzlei Gerald Zyntal", "Gerald Zyntal Steuerberatung"),
+        ("Dr. med. Ewa Zyntal", "Praxis Dr. Ewa Zyntal"),
     ],
 )
 def test_another_spelling_is_worth_a_review_at_least(one: str, other: str) -> None:
