@@ -5,7 +5,9 @@ Rule 2: a veto forbids linking without a person: a contradiction, legal forms of
         numbers that differ or stand on one side only, or, where both names have a legal form, a
         word that only one has: so members of one group are told apart.
 Rule 3: evidence is a fact beside the name that both state alike: a domain, a phone, a postcode.
-        A postcode is half a town's: it bears out only names that have the same words.
+        A domain is a whole group's, its funds' and its branches': it bears out only names of which
+        neither has a word more than the other. A postcode is half a town's: it bears out only
+        names that have the very same words.
 """
 
 from collections.abc import Mapping
@@ -13,6 +15,8 @@ from collections.abc import Mapping
 from services.orgs.matching.features import Features
 from services.orgs.matching.profile import Profile
 
+_NO_WORD_MORE = 0.3
+"""Weight that a misspelt or shortened word may lack: less than any word that tells anything."""
 _SAME_WORDS = 0.1
 """Weight that translated words may lack, or a word that only connects."""
 
@@ -46,8 +50,8 @@ def evidence(found: Features) -> tuple[str, ...]:
 def are_borne_out(found: Features) -> bool:
     """Whether evidence is enough to link names that are alike."""
     return bool(
-        found.same_domain
-        or found.same_phone
+        found.same_phone
+        or (found.same_domain and found.missing_from_one < _NO_WORD_MORE)
         or (found.same_postcode and found.missing_from_one <= _SAME_WORDS)
     )
 

@@ -46,6 +46,38 @@ def test_without_evidence_or_against_a_veto_likeness_is_none() -> None:
     assert (meeting.likeness(one, of("Zyntalys Biotech II", "2", **site)) or 0) > 0.9
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Zyntalis Copper", "Zyntalis Copper Holding"),
+        ("Zyntalis Copper Logistics", "Zyntalis Copper Trading"),
+        ("Zyntalis Copper Services GmbH", "Zyntalis Copper Leasing"),
+        ("Zyntalis Copper Fund Class A", "Zyntalis Copper Fund Class B"),
+        ("Zyntalis Copper Fund Europe", "Zyntalis Copper Fund Asia"),
+        ("Zyntalis Copper", "Zyntalis Copper Foundation"),
+    ],
+)
+def test_a_domain_bears_out_no_name_that_has_a_word_more(one: str, other: str) -> None:
+    site = {"website": "zyntalis.com"}
+
+    assert meeting.likeness(of(one, "1", **site), of(other, "2", **site)) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Zyntalis Copper Ltd", "The Zyntalys Copper Company"),
+        ("Zyntalis Bakery", "Bäckerei Zyntalis"),
+        ("Zyntalis of Copper", "Zyntalis Coper"),
+        ("Кредо Зинталис", "Credo Zintalis"),
+    ],
+)
+def test_a_domain_bears_out_another_spelling(one: str, other: str) -> None:
+    site = {"website": "zyntalis.com"}
+
+    assert (meeting.likeness(of(one, "1", **site), of(other, "2", **site)) or 0) > 0.9
+
+
 def test_a_postcode_bears_out_the_same_words_only() -> None:
     here = {"postcode": "10115"}
     one = of("Zyntalis Bakery", "1", **here)
