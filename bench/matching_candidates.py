@@ -29,7 +29,8 @@ class Store:
     def __init__(self, stored: Iterable[Profile]) -> None:
         self.profiles: list[Profile] = []
         self._keys: dict[str, list[int]] = defaultdict(list)
-        self._words: dict[str, list[int]] = {}
+        self._words: dict[str, list[int]] = defaultdict(list)
+        self._learned: set[str] = set()
         self._dictionary: dict[int, list[str]] = defaultdict(list)
         self._trigrams: dict[str, list[int]] = defaultdict(list)
         self._sizes: list[int] = []
@@ -42,10 +43,12 @@ class Store:
         for key in _keys(stored):
             self._keys[key].append(number)
         for word in _words(stored):
-            if word not in self._words:
-                self._words[word] = []
+            if word not in self._learned:
+                self._learned.add(word)
                 for token in terms.of_word(TENANT, word):
                     self._dictionary[token].append(word)
+            self._words[word].append(number)
+        for word in _initials(stored):
             self._words[word].append(number)
         grams = trigrams(meeting.telling(stored) or "")
         self._sizes.append(len(grams))
@@ -72,12 +75,16 @@ class Store:
         shares: dict[int, float] = defaultdict(float)
         for own in _words(arriving):
             meant = (own,) if own in self._words else self._meant(own)
-            for word in (*meant, *terms.cut(own)):
-                holders = self._words.get(word, [])
-                if len(holders) <= OF_A_WORD:
-                    for number in holders:
-                        shares[number] += 1 / len(holders)
+            self._count((*meant, *terms.cut(own)), shares)
+        self._count(_initials(arriving), shares)
         return heapq.nlargest(OF_RARE_WORDS, shares, key=shares.__getitem__)
+
+    def _count(self, words: Iterable[str], shares: dict[int, float]) -> None:
+        for word in words:
+            holders = self._words.get(word, [])
+            if len(holders) <= OF_A_WORD:
+                for number in holders:
+                    shares[number] += 1 / len(holders)
 
     def _meant(self, term: str) -> Sequence[str]:
         read: dict[str, None] = {}
@@ -105,6 +112,10 @@ class Store:
 
 def _words(profile: Profile) -> dict[str, None]:
     return dict.fromkeys(terms.of_name(profile.name.normalized))
+
+
+def _initials(profile: Profile) -> tuple[str, ...]:
+    return terms.initials(profile.name.normalized)
 
 
 def trigrams(text: str) -> set[str]:

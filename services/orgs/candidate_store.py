@@ -294,7 +294,12 @@ async def _by_words(conn: db.Connection, records: Sequence[Record]) -> set[tuple
         for company_id, asker, home, word in cells
         for beginning in searching_terms.cut(word)
     ]
-    cells += [*await _meant(conn, cells), *abbreviated]
+    called = [
+        (r.company_id, r.record_id, r.home, word)
+        for r in records
+        for word in searching_terms.initials(r.register.fields.get("name"))
+    ]
+    cells += [*await _meant(conn, cells), *abbreviated, *called]
     limits = (OF_A_WORD, OF_RARE_WORDS, OF_A_KEY)
     return _pairs(await conn.fetch(BY_WORDS, *db.columns(cells, 4), *limits))
 

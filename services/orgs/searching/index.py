@@ -119,9 +119,13 @@ async def keep(conn: db.Connection, names: Collection[Name], *, before: Iterable
         for n, found in living
     ]
     await conn.execute(KEEP_NAMES, *db.columns(rows, 5))
-    words = {(n.company_id, word, n.organization_id) for n, found in living for word in found}
+    words = {
+        (n.company_id, word, n.organization_id)
+        for n, _ in living
+        for word in searching_terms.of_organization(n.name)
+    }
     await conn.execute(KEEP_WORDS, *db.columns(list(words), 3))
-    await _learn(conn, {(company_id, word) for company_id, word, _ in words})
+    await _learn(conn, {(n.company_id, word) for n, found in living for word in found})
     if forgotten:
         old = {(row["company_id"], row["word"]) for row in forgotten}
         await conn.execute(UNLEARN_WORDS, *db.columns(list(old), 2))

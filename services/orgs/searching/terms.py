@@ -16,13 +16,16 @@ from hashlib import blake2b
 
 from rapidfuzz.distance import OSA
 
-from services.orgs.matching import words
+from services.orgs.matching import legal_forms, words
+from services.orgs.matching.rarity import CONNECTING
 
-FOLD_VERSION = 1
+FOLD_VERSION = 2
 LONGEST_FOLDED = 240
 LONGEST_WORD = 48
 MOST_WORDS = 32
 MOST_TERMS = 8
+
+FEWEST_INITIALS, MOST_INITIALS = 3, 8
 
 SHORTEST_INSIDE = 3
 SHORTEST_MISSPELT = 4
@@ -35,6 +38,20 @@ def of_name(name: str | None) -> tuple[str, ...]:
     """The words of a name, in order; none if it has no letter and no digit."""
     found = words.split((name or "")[: 4 * LONGEST_FOLDED])[:MOST_WORDS]
     return tuple(word[:LONGEST_WORD] for word in found)
+
+
+def of_organization(name: str | None) -> tuple[str, ...]:
+    """What an organization is found by: the words of its name, and its initials."""
+    return (*of_name(name), *initials(name))
+
+
+def initials(name: str | None) -> tuple[str, ...]:
+    """What a name of some words may be called elsewhere, if anything: a word or none."""
+    named, _ = legal_forms.taken_off(of_name(name))
+    said = [word for word in named if word not in CONNECTING]
+    if not FEWEST_INITIALS <= len(said) <= MOST_INITIALS:
+        return ()
+    return ("".join(word[0] for word in said),)
 
 
 def of_query(text: str) -> tuple[str, ...]:

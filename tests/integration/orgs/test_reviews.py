@@ -47,6 +47,7 @@ async def test_an_alike_name_is_asked_and_merged_by_the_answer(
         ("Zephirion Shipping", "Zephyrion Shipping Brokerage Norway"),
         ("Electr Gener", "Electricity Generating"),
         ("Charl Riv Lab", "Charles River Laboratories International"),
+        ("ZQMW", "Zephyrion Quayside Motor Works"),
     ],
 )
 @pytest.mark.parametrize("is_short_first", [True, False])
