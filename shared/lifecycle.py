@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import random
+import resource
 import signal
 import sys
 import threading
@@ -71,6 +72,7 @@ def start(main: Coroutine[Any, Any, int | None]) -> None:
     """
     gc.freeze()  # what is imported stays; to look through it first would take as long again
     gc.set_threshold(*BATCHES)
+    _let_all_in()
     wrong, code = "", None
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -83,6 +85,14 @@ def start(main: Coroutine[Any, Any, int | None]) -> None:
         log.critical("misconfigured", extra={"reason": wrong})
         sys.exit(MISCONFIGURED)
     sys.exit(code)
+
+
+def _let_all_in() -> None:
+    """A shell lets a process open 1,024 files by itself, and each connection is one. Who comes
+    beyond that is cut off, probes too, and nothing says so.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _sentence(error: BaseException) -> str:
