@@ -3,7 +3,7 @@
 Rule 1: oldest first; a record leaves the spool after Kafka has acked it. A crash in between sends
         it twice.
 Rule 2: what Kafka refuses while it takes others holds up its own key only; it is tried again and
-        again, and said.
+        again, and said once. What has no topic is not tried before it has.
 Rule 3: what Kafka has acked is sent no more by this process, also where the disk does not let go
         of it; once all is sent, the file goes as a whole.
 """
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from services.ingest.outlet import Outlet
+from services.ingest.preparing import WRITTEN
 from services.ingest.spool.file import DiskRefused, Waiting
 from services.ingest.spool.spool import Spool
 from services.ingest.spool.spools import Spools
@@ -40,6 +41,7 @@ class Draining:
         self._outlet = outlet
         self._spools = spools
         self._prepared = prepared
+        self._told: set[tuple[str, str]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         wait = 0.0
@@ -48,6 +50,8 @@ class Draining:
                 await self._probe()
                 held = await self._drain_all(stop)
                 wait = HELD_S if held else PROBE_S / 10
+                if not held:
+                    self._told.clear()
             except Unavailable as outage:
                 self._outlet.lose(str(outage))
                 wait = PROBE_S
@@ -62,11 +66,18 @@ class Draining:
         """
         if not self._prepared():
             raise Unavailable("Kafka: the topics are not there yet")
-        if self._outlet.away or time.monotonic() - self._outlet.acked_at > PROBE_S:
-            await self._publisher.ping()
+        silent = time.monotonic() - self._outlet.acked_at > PROBE_S
+        if silent or self._outlet.away or self._outlet.missing:
+            await self._look()
             self._outlet.acked_at = time.monotonic()
         if not self._spools.events:
             self._outlet.regain()
+
+    async def _look(self) -> None:
+        """Raises:
+        Unavailable: Kafka does not answer.
+        """
+        self._outlet.know(WRITTEN - await self._publisher.there())
 
     async def _drain_all(self, stop: asyncio.Event) -> int:
         """How many records stay because Kafka refuses them."""
@@ -111,22 +122,30 @@ class Draining:
         Raises:
             Unavailable: Kafka is away.
         """
+        batch = [each for each in batch if each.record.topic not in self._outlet.missing]
         if not batch:
             return []
         heart.beat()
         try:
             await self._publisher.publish([each.record for each in batch])
         except Unavailable as outage:
-            await self._publisher.ping()
+            await self._look()
+            if self._outlet.missing.intersection(each.record.topic for each in batch):
+                return await self._send(batch)
             if len(batch) == 1:
-                SPOOL_HELD.inc()
-                extra = {"topic": batch[0].record.topic, "reason": str(outage)}
-                log.error("spool_record_held", extra=extra)
+                self._hold(batch[0], str(outage))
                 return []
             half = len(batch) // 2
             return [*await self._send(batch[:half]), *await self._send(batch[half:])]
         SPOOL_DRAINED.inc(len(batch))
         return list(batch)
+
+    def _hold(self, waiting: Waiting, reason: str) -> None:
+        SPOOL_HELD.inc()
+        topic = waiting.record.topic
+        if (topic, reason) not in self._told:
+            log.error("spool_record_held", extra={"topic": topic, "reason": reason})
+        self._told.add((topic, reason))
 
     async def _remove(self, spool: Spool, sent: Sequence[Waiting], kept: str) -> str:
         """Why the disk does not let go of them; said if it is not what `kept` says."""

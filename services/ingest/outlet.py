@@ -4,7 +4,8 @@ Rule 1: a record is acked when Kafka has it from all replicas, or the disk has i
 Rule 2: once Kafka has failed, or not answered in time, it is away: what was under way goes to the
         spool, and what comes after goes there at once, until the draining says otherwise.
 Rule 3: a record of a key of which something waits in a spool goes behind it, into the spool.
-Rule 4: records are never in fewer places than they were acked for, sometimes in more: what Kafka
+Rule 4: so does a record whose topic Kafka has not; what has its topic goes on.
+Rule 5: records are never in fewer places than they were acked for, sometimes in more: what Kafka
         took without saying so in time is spooled as well, and readers bear duplicates.
 """
 
@@ -41,6 +42,8 @@ class Outlet:
     def __init__(self, publisher: Publisher, spools: Spools, *, deadline_s: float) -> None:
         self.acked_at = 0.0
         self.reason = "not asked yet"
+        self.missing: frozenset[str] = frozenset()
+        """Topics that Kafka has not."""
         self._publisher = publisher
         self._spools = spools
         self._deadline_s = deadline_s
@@ -80,7 +83,7 @@ class Outlet:
 
     def hand_over(self, handed: Sequence[Handed]) -> None:
         """In the order given per key; each is told by itself, `Unavailable` included."""
-        if not self.away and not self._spools.events:
+        if not self.away and not self._spools.events and not self.missing:
             self._send(handed)
             return
         if self.away and self.own.is_open:
@@ -119,11 +122,20 @@ class Outlet:
             KAFKA_AWAY.set(0)
         self._there.set()
 
+    def know(self, missing: frozenset[str]) -> None:
+        """Which topics Kafka has not. Their records wait for them, and hold up no others."""
+        if missing - self.missing:
+            log.error("topics_missing", extra={"topics": sorted(missing)})
+        self.missing = missing
+
     def _went_behind(self, each: Handed) -> bool:
         """Into the spool, where others of its key wait. A spool that cannot be opened is no help:
         Kafka is tried then, away or not. And rather is a record stored before its time than
-        refused by a spool that is full or broken.
+        refused by a spool that is full or broken; one that has no topic is stored nowhere else.
         """
+        if each.record.topic in self.missing:
+            self.own.take([each])
+            return True
         if not (self._spools.holds(each.record) and self.own.takes(each.record)):
             return False
         self.own.take([each])

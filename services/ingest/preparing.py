@@ -13,13 +13,15 @@ from typing import Final
 from services.ingest.settings import IngestSettings
 from shared import lifecycle, service
 from shared.errors import Misconfigured, Unavailable
-from shared.topics import ALL, WEBHOOKS
+from shared.topics import ALL, WEBHOOKS, dead_letters_of
 
 log = logging.getLogger(__name__)
 
 SCHEMA: Final = "ingest"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 TOPICS: Final = tuple(topic for topic in ALL if "ingest" in topic.producers)
+WRITTEN: Final = frozenset({*(topic.name for topic in TOPICS), dead_letters_of(WEBHOOKS)})
+"""Where what is taken at the door goes."""
 PATIENCE_S: Final = 3.0
 
 

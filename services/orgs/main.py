@@ -1,6 +1,7 @@
 """Puts the orgs service together."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from services.orgs import api, applying
@@ -37,6 +38,7 @@ CONSUMED = (
     topics.ACTIVITIES,
 )
 PUBLISHED = (topics.ORG_STATES, topics.CONTACT_LINKS)
+TOPICS = (*CONSUMED, *PUBLISHED)
 
 
 async def main(arguments: Sequence[str]) -> None:
@@ -70,7 +72,8 @@ async def main(arguments: Sequence[str]) -> None:
                 pace=LEISURELY,
             )
             relay = Relay(dsn, SERVICE, publisher)
-            kafka = done_without(publisher.ping, "changes wait") if answers else publisher.ping
+            ping = partial(publisher.ping, TOPICS)
+            kafka = done_without(ping, "changes wait") if answers else ping
             pings = {"postgres": lambda: db.ping(pool), "kafka": kafka}
             served = (
                 *searching_api.endpoints(searched, fallback),
@@ -89,7 +92,7 @@ async def main(arguments: Sequence[str]) -> None:
             loops = (*(worker if works else ()), *((refusals.run,) if answers else ()))
             await lifecycle.run(
                 serving(app),
-                service.making(settings, (*CONSUMED, *PUBLISHED), fed if works else ()),
+                service.making(settings, TOPICS, fed if works else ()),
                 *loops,
                 fallback.tenants.watch,
                 stop=stop,

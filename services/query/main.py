@@ -4,6 +4,7 @@ Redis is no reason for not being ready: without it pages come from Postgres.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from services.query import api, projection
@@ -83,6 +84,7 @@ async def main(arguments: Sequence[str]) -> None:
             )
             if store_id is None:  # stopped while waiting
                 return
+            ping = partial(publisher.ping, CONSUMED)
             fed, loops, pings = list[lifecycle.Loop](), list[lifecycle.Loop](), _pings(pool, wire)
             if PROJECTOR in roles:
                 loops, consumer = _project(
@@ -92,9 +94,9 @@ async def main(arguments: Sequence[str]) -> None:
                     publisher,
                 )
                 fed.append(consumer.run)
-                pings |= {"kafka": publisher.ping, "consumer": consumer.ping}
+                pings |= {"kafka": ping, "consumer": consumer.ping}
             if authenticator is not None:
-                pings["kafka"] = done_without(publisher.ping, "changes wait")
+                pings["kafka"] = done_without(ping, "changes wait")
                 parts = _parts(settings, pool, Cache(wire, Keys(store_id)))
                 loops += [*_watching(settings, parts), slow.teller(pool)]
                 live = _live(settings, People(pool, wire, Keys(store_id)), parts, publisher)

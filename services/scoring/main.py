@@ -37,6 +37,7 @@ CONSUMED = (
     topics.LEADS,
     topics.APP_SCORING_WEIGHTS,
 )
+TOPICS = (*CONSUMED, topics.SCORES)
 PUBLISH_S = 30.0
 
 
@@ -58,7 +59,7 @@ async def main(arguments: Sequence[str]) -> None:
             if roles != {"api"}:
                 loops.append(Keeper(pool, timedelta(days=settings.score_history_days)).run)
                 fed.append(Relay(dsn, SERVICE, publisher).run)
-                pings["kafka"] = publisher.ping
+                pings["kafka"] = partial(publisher.ping, TOPICS)
             if "worker" in roles:
                 consumer = _consumer(settings, working_pool, publisher, tenants)
                 loops.append(consumer.watch)
@@ -68,7 +69,7 @@ async def main(arguments: Sequence[str]) -> None:
             refusals = Refusals(settings)
             endpoints: Sequence[Endpoint] = ()
             if "api" in roles:
-                pings["kafka"] = done_without(publisher.ping, "changes wait")
+                pings["kafka"] = done_without(partial(publisher.ping, TOPICS), "changes wait")
                 pings["refusals"] = refusals.ping
                 loops.append(refusals.run)
                 endpoints = [
@@ -78,7 +79,7 @@ async def main(arguments: Sequence[str]) -> None:
             loops.append(serving(_application(settings, endpoints, pings, refusals.why)))
             await service.prepare_store(dsn, SERVICE, MIGRATIONS, stop)
             await lifecycle.run(
-                service.making(settings, (*CONSUMED, topics.SCORES), fed),
+                service.making(settings, TOPICS, fed),
                 *loops,
                 stop=stop,
                 grace_s=settings.stop_seconds,

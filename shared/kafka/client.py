@@ -89,6 +89,11 @@ def physical(settings: Settings, topic: str) -> str:
     return settings.kafka_topic_prefix + topic
 
 
+def absent(names: Iterable[str]) -> str:
+    """What is wrong where the cluster has no such topics."""
+    return f"Kafka: there is no topic {', '.join(names)}"
+
+
 def group(settings: Settings, service: str) -> str:
     """The name of the service's consumer group."""
     return f"{settings.kafka_group_prefix}.{service}"

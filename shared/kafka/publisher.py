@@ -24,11 +24,12 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.structs import RecordMetadata
 
 from shared.errors import Unavailable
-from shared.kafka.client import LETTER_BYTES, connection, errors, physical
+from shared.kafka.client import LETTER_BYTES, absent, connection, errors, physical
 from shared.kafka.rounds import Acked, Lane, Record
 from shared.observability import PRODUCER_REBUILDS
 from shared.positions import Position
 from shared.settings import Settings
+from shared.topics import Topic
 
 __all__ = ["BATCH_BYTES", "Publisher", "Record"]
 
@@ -38,6 +39,10 @@ T = TypeVar("T")
 
 STOP_S = 3.0
 METADATA_MS = 5_000
+TOPIC_S = 2.0
+"""How long a topic may be unknown before the caller is told that it is not there: less than any
+deadline, so that the reason is told and not that time ran out.
+"""
 BATCH_BYTES = 256 * 1024
 # Less than this shrinks little, and compressing it takes as long as sending a few more records.
 COMPRESSED_BYTES = 4 * 1024
@@ -89,14 +94,27 @@ class Publisher:
         """
         self._lane.add(records, acked)
 
-    async def ping(self) -> None:
+    async def ping(self, topics: Iterable[Topic] = ()) -> None:
         """Raises:
-        Unavailable: the cluster does not answer.
+        Unavailable: the cluster does not answer, or has not all of the topics.
+        """
+        there = await self.there()
+        lacking = sorted({topic.name for topic in topics} - there)
+        if lacking:
+            raise Unavailable(absent(physical(self._settings, topic) for topic in lacking))
+
+    async def there(self) -> frozenset[str]:
+        """Our topics, by their names in the contract.
+
+        Raises:
+            Unavailable: the cluster does not answer.
         """
         with errors():
             async with asyncio.timeout(self._deadline_s):
                 producer = self._producer or await self._start()
-                await producer.client.fetch_all_metadata()
+                names: Iterable[str] = await _all_topics(producer)
+        prefix = self._settings.kafka_topic_prefix
+        return frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
     async def _send_in_time(self, records: Sequence[Record]) -> None:
         if not records:
@@ -123,9 +141,9 @@ class Publisher:
                 for batch in _batches(group):
                     delivered = await producer.send_batch(batch, topic, partition=partition)
                     delivered.add_done_callback(_look_at)
-                    pending.append(delivered)
-        for delivered in pending:
-            await _known(delivered)
+                    pending.append((topic, delivered))
+        for topic, delivered in pending:
+            await _known(producer, topic, delivered)
 
     async def _send_each(
         self, producer: AIOKafkaProducer, records: Iterable[Record]
@@ -136,12 +154,13 @@ class Publisher:
             pending.append((record, partition, delivered))
         places = []
         for record, partition, delivered in pending:
-            offset = (await _known(delivered)).offset
+            name = physical(self._settings, record.topic)
+            offset = (await _known(producer, name, delivered)).offset
             while offset < 0:
                 # Sent twice by the producer itself, the broker has it and forgot where. A third
                 # copy is harmless, and behind the first.
                 _, again = await self._send_one(producer, record)
-                offset = (await _known(again)).offset
+                offset = (await _known(producer, name, again)).offset
             places.append(Position(record.topic, partition, offset))
         return places
 
@@ -163,7 +182,7 @@ class Publisher:
         for record in records:
             if record.topic not in names:
                 name = physical(self._settings, record.topic)
-                names[record.topic] = name, len(await producer.partitions_for(name))
+                names[record.topic] = name, await _partitions(producer, name)
             name, partitions = names[record.topic]
             placed[name, _partition(record, partitions)].append(record)
         return placed
@@ -244,11 +263,37 @@ def _batches(records: Sequence[Record]) -> Iterator[BatchBuilder]:
     yield batch
 
 
-async def _known(delivered: asyncio.Future[RecordMetadata]) -> RecordMetadata:
+async def _all_topics(producer: AIOKafkaProducer) -> frozenset[str]:
+    return frozenset((await producer.client.fetch_all_metadata()).topics())
+
+
+async def _partitions(producer: AIOKafkaProducer, topic: str) -> int:
+    """How many the topic has.
+
+    Raises:
+        Unavailable: there is no such topic.
+    """
+    try:
+        async with asyncio.timeout(TOPIC_S):
+            return len(await producer.partitions_for(topic))
+    except TimeoutError:
+        if topic in await _all_topics(producer):
+            raise
+        raise Unavailable(absent([topic])) from None
+
+
+async def _known(
+    producer: AIOKafkaProducer, topic: str, delivered: asyncio.Future[RecordMetadata]
+) -> RecordMetadata:
     """What became of a batch. It is a shield around the producer's own future: were it cancelled
     with us, nobody would look at how that one ends, and asyncio would tell of it as a failure.
+
+    Raises:
+        Unavailable: its topic was deleted. By itself the producer waits for it to come back.
     """
-    await asyncio.wait([delivered])
+    while not (await asyncio.wait([delivered], timeout=TOPIC_S))[0]:
+        if topic not in producer.client.cluster.topics():
+            raise Unavailable(absent([topic]))
     return delivered.result()
 
 

@@ -14,10 +14,14 @@ from typing import Any
 import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 
 from services.ingest.spool.file import NAME
 from services.ingest.spool.rescue import CURRENT, NOTE
+from shared import topics
 from shared.events import PersonChange, parse
+from shared.kafka.client import ensure_topics
+from shared.settings import Settings
 from tests.support.cluster import Cluster, Instance
 from tests.support.infra import Infra
 from tests.support.waiting import until
@@ -50,13 +54,15 @@ class Sender:
     refused: int = 0
     sent: int = 0
 
-    async def send(self, instance: Instance, person: str, name: str = "Ann") -> int:
+    async def send(
+        self, instance: Instance, person: str, name: str = "Ann", *, entity: str = "person"
+    ) -> int:
         self.sent += 1
         event_id = f"{person}-{self.sent}"
         meta = {
             "action": "change",
             "company_id": str(COMPANY),
-            "entity": "person",
+            "entity": entity,
             "entity_id": person,
             "id": event_id,
             "timestamp": "2026-05-27T06:54:41.426Z",
@@ -203,6 +209,54 @@ async def test_a_full_spool_says_so_and_kafka_takes_what_it_has_no_room_for(
     await cluster.ready(instance)
     found = await arrived(killable, topic_prefix, len(sender.taken["1"]))
     assert set(found["1"]) == set(sender.taken["1"])
+
+
+async def test_a_topic_that_was_deleted_is_named_and_holds_up_no_others(
+    killable: Infra, topic_prefix: str, cluster: Cluster
+) -> None:
+    sender, deals = Sender(cluster), Sender(cluster)
+    instance = cluster.start("ingest")
+    await cluster.ready(instance)
+    assert await deals.send(instance, "1", entity="deal") == 200
+    admin = AIOKafkaAdminClient(bootstrap_servers=killable.kafka)
+    await admin.start()
+    name = f"{topic_prefix}{topics.DEALS.name}"
+    await admin.delete_topics([name])
+
+    async def is_gone() -> bool:
+        return name not in await admin.list_topics()
+
+    await until(is_gone)
+
+    for number in range(20):
+        assert await deals.send(instance, str(number), entity="deal") == 200
+    await sender.send_some(instance, 5, PERSONS)
+    found = await arrived(killable, topic_prefix, 5 * len(PERSONS))
+
+    assert {person: once(events) for person, events in found.items()} == sender.taken
+    sentence = f"degraded: events go to the spool: there is no topic {topics.DEALS.name}"
+
+    async def is_named() -> bool:
+        status, told = await readiness(cluster, instance)
+        return (status, told["kafka"]) == (200, sentence)
+
+    async def only_deals_wait() -> bool:
+        return await waiting(cluster, instance) == 20
+
+    await until(is_named)
+    await until(only_deals_wait)
+    assert instance.log.read_text().count('"topics_missing"') == 1
+
+    settings = Settings(
+        kafka_bootstrap_servers=killable.kafka, kafka_topic_prefix=topic_prefix, kafka_partitions=3
+    )
+    await ensure_topics(settings, [topics.DEALS])
+
+    async def is_drained() -> bool:
+        return await waiting(cluster, instance) == 0
+
+    await until(is_drained)
+    await admin.close()
 
 
 async def test_a_disk_that_is_full_says_so_until_it_takes_what_it_refused(

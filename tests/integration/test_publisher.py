@@ -10,6 +10,7 @@ from itertools import groupby
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.errors import Unavailable
 from shared.kafka.client import ensure_topics
@@ -169,6 +170,31 @@ async def test_a_producer_that_is_given_up_leaves_no_failure_that_nobody_looked_
     gc.collect()
 
     assert [message for message in unseen if "never retrieved" in message] == []
+
+
+@pytest.mark.parametrize("send", [Publisher.publish, Publisher.place])
+async def test_who_publishes_to_a_topic_that_was_deleted_is_told_which(
+    infra: Infra, topic_prefix: str, send: Callable[..., Awaitable[object]]
+) -> None:
+    record = Record(PERSONS.name, b"1", b"")
+    sentence = f"Kafka: there is no topic {topic_prefix}{PERSONS.name}"
+    admin = AIOKafkaAdminClient(bootstrap_servers=infra.kafka)
+    await admin.start()
+    async with publishing(infra.kafka, topic_prefix) as publisher:
+        await send(publisher, [record])
+        await publisher.ping([PERSONS])
+        await admin.delete_topics([topic_prefix + PERSONS.name])
+
+        async def is_gone() -> bool:
+            return PERSONS.name not in await publisher.there()
+
+        await until(is_gone)
+        for _ in range(2):
+            with pytest.raises(Unavailable, match=sentence):
+                await send(publisher, [record])
+        with pytest.raises(Unavailable, match=sentence):
+            await publisher.ping([PERSONS, DEALS])
+    await admin.close()
 
 
 async def test_what_is_placed_stands_where_it_was_said_to(infra: Infra, topic_prefix: str) -> None:
