@@ -59,9 +59,10 @@ class Building:
         """Find out how far it is.
 
         Raises:
-            Unavailable: Kafka or Postgres does not say.
+            Unavailable: Kafka or Postgres does not say, or a topic is not there.
         """
         self.check()
+        await self._poison.ping(self._plan.consumed)
         ends = await self._consumer.ends()
         with db.errors():
             async with self.pool.acquire() as conn:

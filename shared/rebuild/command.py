@@ -7,6 +7,7 @@ Rule 2: two of a service do not run at a time. The lock that sees to it is of a 
 
 import argparse
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -17,6 +18,8 @@ import asyncpg
 
 from shared import db, lifecycle
 from shared.errors import Unavailable
+from shared.kafka import client
+from shared.kafka.scanning import existing
 from shared.rebuild import schemas
 from shared.rebuild.building import Building, building
 from shared.rebuild.plan import Plan
@@ -106,6 +109,7 @@ async def run(plan: Plan, chosen: argparse.Namespace) -> None:
 
 
 async def _rebuild(plan: Plan, alone: Alone, *, restart: bool) -> None:
+    await _check_log(plan)
     async with _connected(plan) as conn:
         await schemas.drop_old(conn, plan)
         resumed = await schemas.begin(conn, plan, restart=restart)
@@ -121,6 +125,18 @@ async def _rebuild(plan: Plan, alone: Alone, *, restart: bool) -> None:
         f"{poison} could not be read; the store that was is {plan.old}; writers waited "
         f"{1000 * waited.writers_s:.0f} ms, readers {1000 * waited.readers_s:.0f} ms"
     )
+
+
+async def _check_log(plan: Plan) -> None:
+    """Raises:
+    SystemExit: a topic is not there, and will not be by itself.
+    """
+    names = {topic.name for topic in plan.consumed}
+    with contextlib.suppress(Unavailable):  # Kafka is away, and is waited for
+        lacking = sorted(names - await existing(plan.settings))
+        if lacking:
+            sentence = client.absent(client.physical(plan.settings, name) for name in lacking)
+            raise SystemExit(f"{plan.service}: not rebuilt: {sentence}; start the services first")
 
 
 async def _until_switched(plan: Plan, alone: Alone, build: Building) -> Waited:

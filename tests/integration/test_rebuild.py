@@ -1,6 +1,7 @@
 """What a rebuild holds while it builds, and what it brings over."""
 
 import asyncio
+from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import pytest
 
 from services.query.main import MIGRATIONS
 from services.query.rebuild import CARRY
-from shared import db, service
-from shared.rebuild.command import Alone, _connected
+from shared import db, service, topics
+from shared.kafka.client import ensure_topics
+from shared.rebuild.command import Alone, _connected, run
 from shared.rebuild.plan import Plan
 from shared.settings import StoreSettings
+from tests.support.infra import Infra
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -44,6 +47,20 @@ async def test_a_rebuild_that_freezes_amid_the_switch_lets_the_tables_go(
     finally:
         await conn.close()
     assert rows == []
+
+
+async def test_a_rebuild_without_its_topics_ends_and_names_them(
+    infra: Infra, database_url: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    settings = StoreSettings(kafka_bootstrap_servers=infra.kafka, kafka_topic_prefix=topic_prefix)
+    await ensure_topics(settings, [topics.NOTES])
+    log = [topics.NOTES, topics.DEALS]
+    plan = Plan("noted", database_url, settings, tmp_path, log, apply)
+    chosen = Namespace(restart=False, drop_old=False, only_drop_old=False)
+
+    async with asyncio.timeout(60):
+        with pytest.raises(SystemExit, match=f"there is no topic {topic_prefix}pipedrive.deals"):
+            await run(plan, chosen)
 
 
 async def test_a_rebuild_stays_alone_through_a_restart_of_postgres(
