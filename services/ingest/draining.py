@@ -42,6 +42,7 @@ class Draining:
         self._spools = spools
         self._prepared = prepared
         self._told: set[tuple[str, str]] = set()
+        self._drained = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         wait = 0.0
@@ -52,6 +53,7 @@ class Draining:
                 wait = HELD_S if held else PROBE_S / 10
                 if not held:
                     self._told.clear()
+                    self._tell_drained()
             except Unavailable as outage:
                 self._outlet.lose(str(outage))
                 wait = PROBE_S
@@ -73,6 +75,11 @@ class Draining:
         if not self._spools.events:
             self._outlet.regain()
 
+    def _tell_drained(self) -> None:
+        if self._drained and self._outlet.is_steady and not self._spools.events:
+            log.warning("spool_drained", extra={"records": self._drained})
+            self._drained = 0
+
     async def _look(self) -> None:
         """Raises:
         Unavailable: Kafka does not answer.
@@ -93,7 +100,7 @@ class Draining:
     async def _drain(self, spool: Spool, stop: asyncio.Event) -> int:
         """From its first record to its last, what comes meanwhile included."""
         held: set[int] = set()
-        refused = drained = 0
+        refused = 0
         last: Waiting | None = None
         kept = ""
         while not stop.is_set():
@@ -105,12 +112,10 @@ class Draining:
             sent = await self._send([each for each in batch if each.bucket not in held])
             self._outlet.regain()
             kept = await self._remove(spool, sent, kept)
-            drained += len(sent)
+            self._drained += len(sent)
             gone = {each.id for each in sent}
             held |= {each.bucket for each in batch if each.id not in gone}
             refused += len(batch) - len(sent)
-        if drained and not spool.events:
-            log.warning("spool_drained", extra={"records": drained})
         if spool.has_gaps:
             await spool.begin_anew()
         return refused

@@ -28,6 +28,9 @@ GRACE_S: Final = 0.05
 """A timer this much late says that this process was busy, not that Kafka was: acks may lie in the
 socket, unread."""
 
+STEADY_S: Final = 5.0
+"""How long Kafka has to take records until it is said to be back."""
+
 
 class Flight(NamedTuple):
     """Records on their way to Kafka."""
@@ -50,11 +53,18 @@ class Outlet:
         self._flights: dict[Acked, Flight] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._there = asyncio.Event()
+        self._back_at = 0.0
+        self._is_told = False
         KAFKA_AWAY.set(1)
 
     @property
     def away(self) -> bool:
         return not self._there.is_set()
+
+    @property
+    def is_steady(self) -> bool:
+        """Kafka has taken records for a while: one that is slow comes and goes each second."""
+        return not self.away and time.monotonic() - self._back_at >= STEADY_S
 
     async def is_back(self, within_s: float) -> bool:
         """Whether Kafka takes records, if need be after a wait."""
@@ -96,8 +106,10 @@ class Outlet:
     def lose(self, reason: str) -> None:
         """Kafka is away: whatever is under way goes to the spool, in its order."""
         if not self.away:
-            log.warning("kafka_away", extra={"reason": reason})
             KAFKA_AWAY.set(1)
+            if not self._is_told:
+                log.warning("kafka_away", extra={"reason": reason})
+            self._is_told = True
         self._there.clear()
         self.reason = reason
         flights, self._flights = self._flights, {}
@@ -118,8 +130,11 @@ class Outlet:
     def regain(self) -> None:
         """Kafka takes records."""
         if self.away:
-            log.warning("kafka_back", extra={"waiting": self._spools.events})
+            self._back_at = time.monotonic()
             KAFKA_AWAY.set(0)
+        elif self._is_told and self.is_steady:
+            log.warning("kafka_back")
+            self._is_told = False
         self._there.set()
 
     def know(self, missing: frozenset[str]) -> None:
