@@ -184,7 +184,10 @@ class Outlet:
                     each.acked.set_exception(error)
 
     def _expire(self, meant: float) -> None:
-        """Look at the first of the flights; its turn comes again as long as there is one."""
+        """Look at the first of the flights; its turn comes again as long as there is one. While
+        the spool takes nothing, Kafka has as long as the producer gives it: else an event would
+        be refused that is stored a moment later.
+        """
         loop = asyncio.get_running_loop()
         self._timer = None
         first = next(iter(self._flights.values()), None)
@@ -193,7 +196,7 @@ class Outlet:
         now = loop.time()
         if first.due > now:
             self._timer = loop.call_at(first.due, self._expire, first.due)
-        elif now - meant > GRACE_S:
+        elif now - meant > GRACE_S or self.own.trouble is not None:
             self._timer = loop.call_at(now + GRACE_S, self._expire, now + GRACE_S)
         else:
             self.lose(f"no acknowledgement within {self._deadline_s} s")

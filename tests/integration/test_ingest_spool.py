@@ -259,6 +259,28 @@ async def test_a_topic_that_was_deleted_is_named_and_holds_up_no_others(
     await admin.close()
 
 
+async def test_where_the_spool_takes_nothing_a_slow_kafka_is_waited_for(
+    killable: Infra, cluster: Cluster
+) -> None:
+    (cluster.folder / "spool").touch()  # in the place of the folder
+    sender = Sender(cluster)
+    instance = cluster.start("ingest")
+    await cluster.ready(instance)
+
+    async def is_taken() -> bool:
+        return await sender.send(instance, "1") == 200
+
+    await until(is_taken)
+    await asyncio.to_thread(killable.freeze, "kafka")
+    try:
+        sent = asyncio.ensure_future(sender.send(instance, "1"))
+        done, _ = await asyncio.wait([sent], timeout=1.0)
+        assert not done
+    finally:
+        await asyncio.to_thread(killable.thaw, "kafka")
+    assert await sent == 200
+
+
 async def test_a_disk_that_is_full_says_so_until_it_takes_what_it_refused(
     killable: Infra, topic_prefix: str, cluster: Cluster
 ) -> None:
