@@ -227,7 +227,13 @@ async def _end(producer: AIOKafkaProducer) -> None:
 
     By itself it would go on for ever: stop() waits for batches, and they never expire
     (aio-libs/aiokafka#1101); cut short, it leaves its sending task and its connections behind.
+    That task stumbles over a batch that it is about to send again and that has failed here, and
+    what looks at its end then fails itself, where there are no transactions.
     """
+    sender = producer._sender  # noqa: SLF001
+    if sender.sender_task is not None:
+        sender.sender_task.remove_done_callback(sender._fail_all)  # noqa: SLF001
+        sender.sender_task.add_done_callback(_look_at)
     accumulator = producer._message_accumulator  # noqa: SLF001
     for batch in chain.from_iterable(accumulator._batches.values()):  # noqa: SLF001
         batch._drain_waiter.add_done_callback(_look_at)  # noqa: SLF001

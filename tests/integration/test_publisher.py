@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.errors import Unavailable
 from shared.kafka.client import ensure_topics
-from shared.kafka.publisher import BATCH_BYTES, Publisher, Record
+from shared.kafka.publisher import BATCH_BYTES, METADATA_MS, STOP_S, Publisher, Record
 from shared.kafka.rounds import PACE
 from shared.settings import Settings
 from shared.topics import DEALS, LEADS, PERSONS
@@ -170,6 +170,29 @@ async def test_a_producer_that_is_given_up_leaves_no_failure_that_nobody_looked_
     gc.collect()
 
     assert [message for message in unseen if "never retrieved" in message] == []
+
+
+async def test_a_producer_that_is_given_up_as_a_request_of_its_ends_fails_in_silence(
+    killable: Infra, topic_prefix: str, unseen: list[str]
+) -> None:
+    """The library sends again what was not answered, and stumbles over what has failed here."""
+    deadline_s = METADATA_MS / 1000 - STOP_S / 3
+    async with publishing(killable.kafka, topic_prefix, deadline_s=deadline_s) as publisher:
+        await publisher.publish([Record(PERSONS.name, b"1", b"")])
+        await asyncio.to_thread(killable.freeze, "kafka")
+        try:
+            with pytest.raises(Unavailable):
+                await publisher.publish([Record(PERSONS.name, b"1", b"")])
+            await until(lambda: _is_given_up(publisher))
+        finally:
+            await asyncio.to_thread(killable.thaw, "kafka")
+    gc.collect()
+
+    assert unseen == []
+
+
+async def _is_given_up(publisher: Publisher) -> bool:
+    return publisher._producer is None and not publisher._graves
 
 
 @pytest.mark.parametrize("send", [Publisher.publish, Publisher.place])
