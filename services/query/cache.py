@@ -4,7 +4,8 @@ Rule 1: every request asks Redis for the current generations, in one round trip;
         only if it was read under exactly these. So it may as well lie in this process.
 Rule 2: the generations a page is kept under were seen before its snapshot was taken.
 Rule 3: who meets a dirty generation reads Postgres and keeps nothing. So does who cannot ask, or
-        was told a moment ago that generations cannot be marked.
+        was told a moment ago that generations cannot be marked; after that moment, who was told
+        makes all pages invalid before it believes any: who told it may have died.
 Rule 4: of those who miss the same page under the same generations, one reads, in whatever
         process: the others wait for what it keeps. A claim that its reader does not live to
         redeem ends by itself, and another reads.
@@ -137,6 +138,7 @@ class Cache:
         self._looks: dict[Part, tuple[str, ...]] = {}
         self._reads = Flights[Flight, Served]()
         self._doubted_until = 0.0
+        """0: not at all."""
 
     def hear(self, payload: str) -> None:
         if payload == UNMARKED:
@@ -187,10 +189,24 @@ class Cache:
         return _read(await read(), Origin.STORE_CACHE_AWAY)
 
     async def _look(self, part: Part) -> Now:
-        if time.monotonic() < self._doubted_until:
-            raise Unavailable("Redis: it could not be told of changes a moment ago")
+        if self._doubted_until:
+            await self._pass_doubt()
         run, answer = await self._wire.ask(self._looks.get(part) or self._remember(part))
         return Now(run, *answer)
+
+    async def _pass_doubt(self) -> None:
+        """Who told of changes that could not be marked may have died before it could make the
+        pages of then invalid: whoever was told does, too.
+
+        Raises:
+            Unavailable: it is too early, or Redis is away.
+        """
+        until = self._doubted_until
+        if time.monotonic() < until:
+            raise Unavailable("Redis: it could not be told of changes a moment ago")
+        await self._wire.call(*self._keys.raise_epoch())
+        if self._doubted_until == until:
+            self._doubted_until = 0.0
 
     async def _found_or_filled(self, flight: Flight, read: ReadPage) -> Served:
         try:

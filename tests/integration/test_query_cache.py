@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from services.query import projection, reading, stats
+from services.query import cache, projection, reading, stats
 from services.query.batch import User
 from services.query.cache import SEPARATOR, Cache, Origin, ReadPage, Served
 from services.query.generation import READ, WAIT, Keys, Part, View
 from services.query.invalidation import Invalidation
+from services.query.live.store import UNMARKED
 from services.query.projector import Projector
 from services.query.reading import Read
 from services.query.request import ListQuery, OrganizationsQuery
@@ -418,6 +419,26 @@ async def test_a_change_that_redis_was_not_told_of_empties_the_cache_later(place
         await healing
 
     assert during == (["old"], Origin.CACHE)
+
+
+async def test_a_writer_that_died_before_redis_was_told_leaves_no_stale_page(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "DOUBT_S", 0.05)
+    async with place.reader() as reader, place.writer() as writer, place.writer(AWAY) as dying:
+        await writer.apply(named("old", 1))
+        await reader.names()
+        assert await reader.names() == (["old"], Origin.CACHE)
+        reader.cache.hear(UNMARKED)  # as Postgres tells it
+        await dying.crash_after_commit(named("new", 2))
+
+        async def is_believed() -> bool:
+            _, origin = await reader.names()
+            return origin is Origin.CACHE
+
+        await until(is_believed)
+
+        assert await reader.names() == (["new"], Origin.CACHE)
 
 
 async def test_a_commit_waits_for_a_redis_that_was_silent_for_a_moment(place: Place) -> None:
