@@ -17,8 +17,10 @@ OVERHEAD_BYTES: Final = 64
 
 
 def bucket(record: Record) -> int:
-    """Records of a key share a bucket; a bucket has many keys."""
-    return zlib.crc32(record.key or record.value) % BUCKETS
+    """Records of a topic's key share a bucket; a bucket has many. A person and a deal may well
+    have the same id, and do not wait for one another.
+    """
+    return zlib.crc32(record.key or record.value, zlib.crc32(record.topic.encode())) % BUCKETS
 
 
 def size(record: Record) -> int:
