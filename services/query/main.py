@@ -103,8 +103,13 @@ async def main(arguments: Sequence[str]) -> None:
                 await lifecycle.persist(live.sessions.load, stop, what="sessions")
                 loops += live.loops(dsn, SCHEMA)
                 authenticator.deny = live.sessions.why
-                ingest = Ingest(settings.ingest_url, settings.ingest_port)
-                app = api.application(parts, pings, authenticator, live, ingest=ingest)
+                app = api.application(
+                    parts,
+                    pings,
+                    authenticator,
+                    live,
+                    ingest=Ingest(settings.ingest_url, settings.ingest_port),
+                )
             else:
                 app = application([], title=api.TITLE, pings=pings)
             lifecycle.spare_the_collector()
