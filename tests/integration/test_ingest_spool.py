@@ -218,6 +218,11 @@ async def test_a_topic_that_was_deleted_is_named_and_holds_up_no_others(
     instance = cluster.start("ingest")
     await cluster.ready(instance)
     assert await deals.send(instance, "1", entity="deal") == 200
+
+    async def none_waits() -> bool:
+        return await waiting(cluster, instance) == 0
+
+    await until(none_waits)  # what came first may have come before Kafka had answered
     admin = AIOKafkaAdminClient(bootstrap_servers=killable.kafka)
     await admin.start()
     name = f"{topic_prefix}{topics.DEALS.name}"
@@ -252,10 +257,7 @@ async def test_a_topic_that_was_deleted_is_named_and_holds_up_no_others(
     )
     await ensure_topics(settings, [topics.DEALS])
 
-    async def is_drained() -> bool:
-        return await waiting(cluster, instance) == 0
-
-    await until(is_drained)
+    await until(none_waits)
     await admin.close()
 
 
