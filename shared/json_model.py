@@ -28,3 +28,14 @@ def _digits(value: object) -> object:
 
 Whole = Annotated[int, BeforeValidator(_digits)]
 """A number in a query string."""
+
+
+def _flag(value: object) -> object:
+    """Models would also take `yes`, `1` and `T`."""
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise ValueError("Use true or false")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+"""Yes or no in a query string."""

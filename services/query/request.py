@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from services.query import cursor
 from services.query.cursor import Key, OrganizationKey
 from shared import positions
-from shared.json_model import Json, Whole
+from shared.json_model import Flag, Json, Whole
 
 LIMIT = 20
 MOST = 500
@@ -112,7 +112,7 @@ class ListQuery(Json):
     warmness: Given[Literal["0-3", "4-6", "7-10"]] = Field(
         None, description="only contacts with a score within these bounds"
     )
-    in_campaign: Given[bool] = Field(None, description="only contacts in, or out of, the campaign")
+    in_campaign: Given[Flag] = Field(None, description="only contacts in, or out of, the campaign")
     cursor: Given[str] = Field(
         None, max_length=100, description="nextCursor of the page before; wins over page"
     )

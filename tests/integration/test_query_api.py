@@ -197,6 +197,8 @@ async def test_a_hit_is_the_same_over_every_kind_of_connection(door: Door) -> No
         "/api/my-500?warmness=1-2",
         "/api/my-500?organizationId=7",
         "/api/my-500?inCampaign=perhaps",
+        "/api/my-500?inCampaign=True",
+        "/api/my-500?inCampaign=1",
         "/api/my-500?cursor=abc",
         "/api/my-500?in_campaign=true",
         "/api/my-500?limit=1_0",
