@@ -237,6 +237,8 @@ async def _end(producer: AIOKafkaProducer) -> None:
     accumulator = producer._message_accumulator  # noqa: SLF001
     for batch in chain.from_iterable(accumulator._batches.values()):  # noqa: SLF001
         batch._drain_waiter.add_done_callback(_look_at)  # noqa: SLF001
+        # One that is to be sent again looks for itself there at its end.
+        accumulator._pending_batches.add(batch)  # noqa: SLF001
     accumulator.fail_all(ProducerClosed())
     steps: tuple[Callable[[], Awaitable[None]], ...] = (producer.stop, producer.client.close)
     for step in steps:

@@ -251,6 +251,7 @@ async def test_a_topic_that_was_deleted_is_named_and_holds_up_no_others(
     await until(is_named)
     await until(only_deals_wait)
     assert instance.log.read_text().count('"topics_missing"') == 1
+    assert "Exception in callback" not in instance.log.read_text()
 
     settings = Settings(
         kafka_bootstrap_servers=killable.kafka, kafka_topic_prefix=topic_prefix, kafka_partitions=3
