@@ -8,6 +8,7 @@ import pytest
 from services.ingest.spool.file import NAME
 from services.ingest.spool.rescue import CURRENT
 from services.ingest.spool.spools import Spools
+from shared import topics
 from tests.unit.ingest.spool.test_spool import RECORDS, a_spool, everything, store
 
 OWNS, OTHERS, NOBODYS = RECORDS[:3]
@@ -32,6 +33,11 @@ async def test_what_waits_in_any_of_them_counts(spools: Spools) -> None:
     assert held == [True, True, False]
     assert spools.events == 2
     assert spools.bytes == sum(spool.bytes for spool in spools)
+
+
+async def test_a_person_does_not_wait_for_a_deal_of_the_same_id(spools: Spools) -> None:
+    assert OWNS.topic != topics.DEALS.name
+    assert not spools.holds(OWNS._replace(topic=topics.DEALS.name))
 
 
 async def test_of_one_that_was_let_go_of_nothing_is_left(spools: Spools) -> None:
