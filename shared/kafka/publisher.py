@@ -281,13 +281,13 @@ async def _partitions(producer: AIOKafkaProducer, topic: str) -> int:
     Raises:
         Unavailable: there is no such topic.
     """
-    try:
-        async with asyncio.timeout(TOPIC_S):
-            return len(await producer.partitions_for(topic))
-    except TimeoutError:
-        if topic in await _all_topics(producer):
-            raise
-        raise Unavailable(absent([topic])) from None
+    while True:
+        try:
+            async with asyncio.timeout(TOPIC_S):
+                return len(await producer.partitions_for(topic))
+        except TimeoutError:
+            if topic not in await _all_topics(producer):
+                raise Unavailable(absent([topic])) from None
 
 
 async def _known(

@@ -104,6 +104,7 @@ async def test_without_kafka_users_are_served_and_what_is_known_holds(
             await says(heard, 1, None)
             assert await heard.ping() is not None
             await asyncio.to_thread(killable.start, "kafka")
+            await ensure_topics(settings, [topics.USERS])
             await tell(settings, (1, 1, {"active": False}), (2, 1, {"active": False}))
             await says(heard, 1, INACTIVE)
             await says(heard, 2, INACTIVE)
