@@ -42,13 +42,14 @@ class Store:
         self.profiles.append(stored)
         for key in _keys(stored):
             self._keys[key].append(number)
-        for word in _words(stored):
+        named = _words(stored)
+        for word in dict.fromkeys(named):
             if word not in self._learned:
                 self._learned.add(word)
                 for token in terms.of_word(TENANT, word):
                     self._dictionary[token].append(word)
             self._words[word].append(number)
-        for word in _initials(stored):
+        for word in terms.initials(named):
             self._words[word].append(number)
         grams = trigrams(meeting.telling(stored) or "")
         self._sizes.append(len(grams))
@@ -73,10 +74,11 @@ class Store:
 
     def _sharing(self, arriving: Profile) -> list[int]:
         shares: dict[int, float] = defaultdict(float)
-        for own in _words(arriving):
+        named = _words(arriving)
+        for own in dict.fromkeys(named):
             meant = (own,) if own in self._words else self._meant(own)
             self._count((*meant, *terms.cut(own)), shares)
-        self._count(_initials(arriving), shares)
+        self._count(terms.initials(named), shares)
         return heapq.nlargest(OF_RARE_WORDS, shares, key=shares.__getitem__)
 
     def _count(self, words: Iterable[str], shares: dict[int, float]) -> None:
@@ -110,12 +112,8 @@ class Store:
         return [number for _, number in heapq.nlargest(NEAREST, alike)]
 
 
-def _words(profile: Profile) -> dict[str, None]:
-    return dict.fromkeys(terms.of_name(profile.name.normalized))
-
-
-def _initials(profile: Profile) -> tuple[str, ...]:
-    return terms.initials(profile.name.normalized)
+def _words(profile: Profile) -> tuple[str, ...]:
+    return terms.of_name(profile.name.normalized)
 
 
 def trigrams(text: str) -> set[str]:

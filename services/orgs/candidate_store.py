@@ -282,11 +282,14 @@ def _pairs(rows: Iterable[Any]) -> set[tuple[OrgKey, OrgKey]]:
 
 async def _by_words(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
     """By the words that autocomplete finds organizations by."""
-    cells = [
-        (r.company_id, r.record_id, r.home, word)
+    named = [
+        (
+            (r.company_id, r.record_id, r.home),
+            searching_terms.of_name(r.register.fields.get("name")),
+        )
         for r in records
-        for word in dict.fromkeys(searching_terms.of_name(r.register.fields.get("name")))
     ]
+    cells = [(*asker, word) for asker, found in named for word in dict.fromkeys(found)]
     if not cells:
         return set()
     abbreviated = [
@@ -294,11 +297,7 @@ async def _by_words(conn: db.Connection, records: Sequence[Record]) -> set[tuple
         for company_id, asker, home, word in cells
         for beginning in searching_terms.cut(word)
     ]
-    called = [
-        (r.company_id, r.record_id, r.home, word)
-        for r in records
-        for word in searching_terms.initials(r.register.fields.get("name"))
-    ]
+    called = [(*asker, word) for asker, found in named for word in searching_terms.initials(found)]
     cells += [*await _meant(conn, cells), *abbreviated, *called]
     limits = (OF_A_WORD, OF_RARE_WORDS, OF_A_KEY)
     return _pairs(await conn.fetch(BY_WORDS, *db.columns(cells, 4), *limits))

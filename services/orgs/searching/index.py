@@ -121,8 +121,8 @@ async def keep(conn: db.Connection, names: Collection[Name], *, before: Iterable
     await conn.execute(KEEP_NAMES, *db.columns(rows, 5))
     words = {
         (n.company_id, word, n.organization_id)
-        for n, _ in living
-        for word in searching_terms.of_organization(n.name)
+        for n, found in living
+        for word in (*found, *searching_terms.initials(found))
     }
     await conn.execute(KEEP_WORDS, *db.columns(list(words), 3))
     await _learn(conn, {(n.company_id, word) for n, found in living for word in found})

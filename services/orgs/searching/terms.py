@@ -11,7 +11,7 @@ Rule 4: FOLD_VERSION rises whenever a name would be cut otherwise than before; n
         under another version are cut anew when a worker starts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 from rapidfuzz.distance import OSA
@@ -40,14 +40,9 @@ def of_name(name: str | None) -> tuple[str, ...]:
     return tuple(word[:LONGEST_WORD] for word in found)
 
 
-def of_organization(name: str | None) -> tuple[str, ...]:
-    """What an organization is found by: the words of its name, and its initials."""
-    return (*of_name(name), *initials(name))
-
-
-def initials(name: str | None) -> tuple[str, ...]:
+def initials(name_words: Sequence[str]) -> tuple[str, ...]:
     """What a name of some words may be called elsewhere, if anything: a word or none."""
-    named, _ = legal_forms.taken_off(of_name(name))
+    named, _ = legal_forms.taken_off(name_words)
     said = [word for word in named if word not in CONNECTING]
     if not FEWEST_INITIALS <= len(said) <= MOST_INITIALS:
         return ()
