@@ -16,10 +16,13 @@ PING_S = 1.0
 
 def kafka(publisher: Publisher, outlet: Outlet) -> Callable[[], Awaitable[str | None]]:
     async def ping() -> str | None:
-        if outlet.missing and not outlet.away:
-            reason: str | None = f"there is no topic {', '.join(sorted(outlet.missing))}"
+        reason: str | None
+        if outlet.away:
+            reason = outlet.reason
+        elif outlet.missing:
+            reason = f"there is no topic {', '.join(sorted(outlet.missing))}"
         else:
-            reason = outlet.reason if outlet.away else await _answers(publisher)
+            reason = await _answers(publisher)
         if reason is None:
             return None
         if outlet.own.trouble is None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -87,6 +87,18 @@ def _tls(settings: Settings) -> ssl.SSLContext:
 def physical(settings: Settings, topic: str) -> str:
     """The topic's name in this cluster."""
     return settings.kafka_topic_prefix + topic
+
+
+def ours(settings: Settings, names: Iterable[str]) -> frozenset[str]:
+    """Of the cluster's topics those under our prefix, by their names in the contract."""
+    prefix = settings.kafka_topic_prefix
+    return frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+
+
+def lacking(settings: Settings, wanted: Iterable[Topic], there: Collection[str]) -> str:
+    """What is wrong where not all are there; empty if they are. `there` as from `ours`."""
+    names = sorted({topic.name for topic in wanted}.difference(there))
+    return absent(physical(settings, name) for name in names) if names else ""
 
 
 def absent(names: Iterable[str]) -> str:

@@ -24,7 +24,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.structs import RecordMetadata
 
 from shared.errors import Unavailable
-from shared.kafka.client import LETTER_BYTES, absent, connection, errors, physical
+from shared.kafka.client import LETTER_BYTES, absent, connection, errors, lacking, ours, physical
 from shared.kafka.rounds import Acked, Lane, Record
 from shared.observability import PRODUCER_REBUILDS
 from shared.positions import Position
@@ -98,10 +98,9 @@ class Publisher:
         """Raises:
         Unavailable: the cluster does not answer, or has not all of the topics.
         """
-        there = await self.there()
-        lacking = sorted({topic.name for topic in topics} - there)
-        if lacking:
-            raise Unavailable(absent(physical(self._settings, topic) for topic in lacking))
+        reason = lacking(self._settings, topics, await self.there())
+        if reason:
+            raise Unavailable(reason)
 
     async def there(self) -> frozenset[str]:
         """Our topics, by their names in the contract.
@@ -112,9 +111,7 @@ class Publisher:
         with errors():
             async with asyncio.timeout(self._deadline_s):
                 producer = self._producer or await self._start()
-                names: Iterable[str] = await _all_topics(producer)
-        prefix = self._settings.kafka_topic_prefix
-        return frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+                return ours(self._settings, await _all_topics(producer))
 
     async def _send_in_time(self, records: Sequence[Record]) -> None:
         if not records:

@@ -43,7 +43,7 @@ class Stretch(Generic[RecordT]):
     total: int
 
 
-async def existing(settings: Settings) -> set[str]:
+async def existing(settings: Settings) -> frozenset[str]:
     """The topics under our prefix, by their names in the contract.
 
     Raises:
@@ -57,8 +57,7 @@ async def existing(settings: Settings) -> set[str]:
                 names = await admin.list_topics()
     finally:
         await client.ended(admin.close)
-    prefix = settings.kafka_topic_prefix
-    return {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    return client.ours(settings, names)
 
 
 async def scan(

@@ -131,12 +131,10 @@ async def _check_log(plan: Plan) -> None:
     """Raises:
     SystemExit: a topic is not there, and will not be by itself.
     """
-    names = {topic.name for topic in plan.consumed}
     with contextlib.suppress(Unavailable):  # Kafka is away, and is waited for
-        lacking = sorted(names - await existing(plan.settings))
-        if lacking:
-            sentence = client.absent(client.physical(plan.settings, name) for name in lacking)
-            raise SystemExit(f"{plan.service}: not rebuilt: {sentence}; start the services first")
+        reason = client.lacking(plan.settings, plan.consumed, await existing(plan.settings))
+        if reason:
+            raise SystemExit(f"{plan.service}: not rebuilt: {reason}; start the services first")
 
 
 async def _until_switched(plan: Plan, alone: Alone, build: Building) -> Waited:
