@@ -2,8 +2,8 @@
 
 Rule 1: oldest first; a record leaves the spool after Kafka has acked it. A crash in between sends
         it twice.
-Rule 2: what Kafka refuses while it takes others holds up its own key only; it is tried again and
-        again, and said once. What has no topic is not tried before it has.
+Rule 2: what Kafka refuses, or does not ack, while it takes others holds up its own key only; it is
+        tried again and again, and said once. What has no topic is not tried before it has.
 Rule 3: what Kafka has acked is sent no more by this process, also where the disk does not let go
         of it; once all is sent, the file goes as a whole.
 """
@@ -21,6 +21,8 @@ from services.ingest.spool.spool import Spool
 from services.ingest.spool.spools import Spools
 from shared import heart, lifecycle
 from shared.errors import Unavailable
+from shared.kafka.client import Late
+from shared.kafka.offsets import Partition
 from shared.kafka.publisher import Publisher
 from shared.observability import SPOOL_DRAINED, SPOOL_HELD
 
@@ -30,6 +32,8 @@ BATCH: Final = 500
 BATCH_BYTES: Final = 1024 * 1024
 PROBE_S: Final = 1.0
 HELD_S: Final = 5.0
+SHOWN: Final = 3
+"""Partitions that a reason names."""
 
 
 class Draining:
@@ -41,6 +45,8 @@ class Draining:
         self._outlet = outlet
         self._spools = spools
         self._prepared = prepared
+        self._ailing: Sequence[Partition] = ()
+        self._is_partial = False
         self._told: set[tuple[str, str]] = set()
         self._drained = 0
 
@@ -84,7 +90,10 @@ class Draining:
         """Raises:
         Unavailable: Kafka does not answer.
         """
-        self._outlet.know(WRITTEN - await self._publisher.there())
+        view = await self._publisher.view()
+        self._outlet.know(WRITTEN - view.topics)
+        self._ailing = [each for each in view.ailing if each.topic in WRITTEN]
+        self._is_partial = any(each.topic in WRITTEN for each in view.sound)
 
     async def _drain_all(self, stop: asyncio.Event) -> int:
         """How many records stay because Kafka refuses them."""
@@ -121,8 +130,8 @@ class Draining:
         return refused
 
     async def _send(self, batch: Sequence[Waiting]) -> list[Waiting]:
-        """Those that Kafka took; if it does not take all at once, halved until the culprit stands
-        alone.
+        """Those that Kafka took. What it refuses is halved until the culprit stands alone; what it
+        says nothing of stays.
 
         Raises:
             Unavailable: Kafka is away.
@@ -132,18 +141,43 @@ class Draining:
             return []
         heart.beat()
         try:
-            await self._publisher.publish([each.record for each in batch])
-        except Unavailable as outage:
+            fates = await self._publisher.attempt([each.record for each in batch])
+        except Unavailable:
             await self._look()
             if self._outlet.missing.intersection(each.record.topic for each in batch):
                 return await self._send(batch)
-            if len(batch) == 1:
-                self._hold(batch[0], str(outage))
-                return []
-            half = len(batch) // 2
-            return [*await self._send(batch[:half]), *await self._send(batch[half:])]
-        SPOOL_DRAINED.inc(len(batch))
-        return list(batch)
+            raise
+        told = list(zip(batch, fates, strict=True))
+        sent = [each for each, fate in told if fate is None]
+        SPOOL_DRAINED.inc(len(sent))
+        if len(sent) < len(batch):
+            await self._look()
+        late = [each for each, fate in told if isinstance(fate, Late)]
+        if len(late) == len(batch) and not (self._ailing and self._is_partial):
+            raise Late(self._unanswered(self._ailing))
+        for each in late:
+            ailing = [one for one in self._ailing if one.topic == each.record.topic]
+            self._hold(each, self._unanswered(ailing))
+        refused = [(each, fate) for each, fate in told if fate and not isinstance(fate, Late)]
+        return [*sent, *await self._halved(refused, is_alone=len(batch) == 1)]
+
+    async def _halved(
+        self, refused: Sequence[tuple[Waiting, Unavailable]], *, is_alone: bool
+    ) -> list[Waiting]:
+        if is_alone:
+            for each, fate in refused:
+                self._hold(each, str(fate))
+            return []
+        half = (len(refused) + 1) // 2
+        parts = (refused[:half], refused[half:])
+        return [sent for part in parts for sent in await self._send([each for each, _ in part])]
+
+    def _unanswered(self, ailing: Sequence[Partition]) -> str:
+        if not ailing:
+            return "Kafka: no acknowledgement in time"
+        named = ", ".join(f"{topic} {number}" for topic, number in ailing[:SHOWN])
+        more = f" and {len(ailing) - SHOWN} more" if len(ailing) > SHOWN else ""
+        return f"Kafka: no leader, or too few copies that keep up, of {named}{more}"
 
     def _hold(self, waiting: Waiting, reason: str) -> None:
         SPOOL_HELD.inc()

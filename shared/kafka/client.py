@@ -31,12 +31,18 @@ default one is enough: acks=all means all that keep up, and that may be the lead
 """
 
 
+class Late(Unavailable):
+    """Nobody has said what became of it, and it may have come about."""
+
+
 @contextmanager
 def errors() -> Iterator[None]:
     """Kafka's trouble is an outage to us: a topic, a leader or the cluster is away for now."""
     try:
         yield
-    except (KafkaError, OSError, TimeoutError) as error:
+    except TimeoutError as error:
+        raise Late("Kafka: no answer in time") from error
+    except (KafkaError, OSError) as error:
         raise Unavailable(f"Kafka: {type(error).__name__}: {error}") from error
 
 

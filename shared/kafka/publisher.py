@@ -10,21 +10,33 @@ Rule 3: what comes while a round is in flight makes up the next: rounds grow wit
 
 import asyncio
 import logging
+import math
 import time
 import zlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import ProducerClosed
-from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.producer.message_accumulator import BatchBuilder, MessageBatch
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.structs import RecordMetadata
 
 from shared.errors import Unavailable
-from shared.kafka.client import LETTER_BYTES, absent, connection, errors, lacking, ours, physical
+from shared.kafka.client import (
+    COPIES_OF_ACKED,
+    LETTER_BYTES,
+    absent,
+    connection,
+    errors,
+    lacking,
+    ours,
+    physical,
+)
+from shared.kafka.offsets import Partition
 from shared.kafka.rounds import Acked, Lane, Record
 from shared.observability import PRODUCER_REBUILDS
 from shared.positions import Position
@@ -36,8 +48,12 @@ __all__ = ["BATCH_BYTES", "Publisher", "Record"]
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Place = tuple[str, int]
+"""A topic, as the cluster names it, and a partition of it."""
 
 STOP_S = 3.0
+QUIET_S = 60.0
+"""After so long without one a failure is another outage's."""
 METADATA_MS = 5_000
 TOPIC_S = 2.0
 """How long a topic may be unknown before the caller is told that it is not there: less than any
@@ -47,6 +63,17 @@ BATCH_BYTES = 256 * 1024
 # Less than this shrinks little, and compressing it takes as long as sending a few more records.
 COMPRESSED_BYTES = 4 * 1024
 NO_CODEC = 0
+NOBODY = -1
+
+
+class View(NamedTuple):
+    """What the cluster has of ours. Partitions that ail have no leader, or fewer copies that keep
+    up than what is acked must have.
+    """
+
+    topics: frozenset[str]
+    ailing: Sequence[Partition]
+    sound: Sequence[Partition]
 
 
 class Publisher:
@@ -60,13 +87,14 @@ class Publisher:
         self._graves: set[asyncio.Task[None]] = set()
         self._handing = asyncio.Lock()
         self._lane = Lane(self._send_in_time, deadline_s=deadline_s)
+        self._failed_at = -math.inf
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._lane.close()
-        self._give_up("stopping")
+        self._give_up()
         if self._graves:
             await asyncio.wait(self._graves, timeout=2 * STOP_S + 1)
 
@@ -88,6 +116,26 @@ class Publisher:
         """
         return await self._in_time(lambda producer: self._send_each(producer, records))
 
+    async def attempt(self, records: Sequence[Record]) -> Sequence[Unavailable | None]:
+        """As `publish`, outside its rounds: why each was not acked, null where it was. Those of a
+        partition share their fate, and wait for no other's.
+
+        Raises:
+            Unavailable: none was sent.
+        """
+        with errors():
+            async with asyncio.timeout(self._deadline_s):
+                producer = self._producer or await self._start()
+                places = await self._places(producer, records)
+        async with asyncio.TaskGroup() as tasks:
+            fates = {
+                place: tasks.create_task(self._fate(producer, place, group))
+                for place, group in _grouped(places, records).items()
+            }
+        outage = next(filter(None, (fate.result() for fate in fates.values())), None)
+        self._look_back(producer, outage)
+        return [fates[place].result() for place in places]
+
     def hand_over(self, records: Sequence[Record], acked: Acked) -> None:
         """As `publish`, but `acked` is told, `Unavailable` included. Who cancels it before their
         round leaves has them left out.
@@ -98,12 +146,12 @@ class Publisher:
         """Raises:
         Unavailable: the cluster does not answer, or has not all of the topics.
         """
-        reason = lacking(self._settings, topics, await self.there())
+        reason = lacking(self._settings, topics, (await self.view()).topics)
         if reason:
             raise Unavailable(reason)
 
-    async def there(self) -> frozenset[str]:
-        """Our topics, by their names in the contract.
+    async def view(self) -> View:
+        """Topics by their names in the contract.
 
         Raises:
             Unavailable: the cluster does not answer.
@@ -111,7 +159,15 @@ class Publisher:
         with errors():
             async with asyncio.timeout(self._deadline_s):
                 producer = self._producer or await self._start()
-                return ours(self._settings, await _all_topics(producer))
+                cluster = await producer.client.fetch_all_metadata()
+        topics: set[str] = set()
+        states: dict[bool, list[Partition]] = {True: [], False: []}
+        for name in cluster.topics():
+            for topic in ours(self._settings, [name]):
+                topics.add(topic)
+                for number, ails in _ailing(cluster, name):
+                    states[ails].append(Partition(topic, number))
+        return View(frozenset(topics), sorted(states[True]), states[False])
 
     async def _send_in_time(self, records: Sequence[Record]) -> None:
         if not records:
@@ -126,15 +182,43 @@ class Publisher:
                     producer = self._producer or await self._start()
                     return await send(producer)
         except Unavailable as outage:
-            if producer is not None and producer is self._producer:
-                self._give_up(str(outage))
+            self._look_back(producer, outage)
             raise
 
-    async def _send(self, producer: AIOKafkaProducer, records: Iterable[Record]) -> None:
+    def _look_back(self, producer: AIOKafkaProducer | None, outage: Unavailable | None) -> None:
+        """At what was done with it: one that failed is given up. So it goes every few seconds for
+        as long as an outage lasts, which is said once.
+        """
+        if outage is None or producer is None or producer is not self._producer:
+            return
+        now = time.monotonic()
+        if now - self._failed_at > QUIET_S:
+            log.warning("producer_given_up", extra={"reason": str(outage)})
+        self._failed_at = now
+        PRODUCER_REBUILDS.inc()
+        self._give_up()
+
+    async def _fate(
+        self, producer: AIOKafkaProducer, place: Place, records: Sequence[Record]
+    ) -> Unavailable | None:
+        topic, partition = place
+        try:
+            with errors():
+                async with asyncio.timeout(self._deadline_s):
+                    for batch in _batches(records):
+                        delivered = await producer.send_batch(batch, topic, partition=partition)
+                        delivered.add_done_callback(_look_at)
+                        await _known(producer, topic, delivered)
+        except Unavailable as outage:
+            return outage
+        return None
+
+    async def _send(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
         pending = []
         # One after the other: a round that waits to hear of a topic must not be overtaken.
         async with self._handing:
-            for (topic, partition), group in (await self._placed(producer, records)).items():
+            places = await self._places(producer, records)
+            for (topic, partition), group in _grouped(places, records).items():
                 for batch in _batches(group):
                     delivered = await producer.send_batch(batch, topic, partition=partition)
                     delivered.add_done_callback(_look_at)
@@ -164,25 +248,25 @@ class Publisher:
     async def _send_one(
         self, producer: AIOKafkaProducer, record: Record
     ) -> tuple[int, asyncio.Future[RecordMetadata]]:
-        [((topic, partition), group)] = (await self._placed(producer, [record])).items()
-        [batch] = _batches(group)
+        [(topic, partition)] = await self._places(producer, [record])
+        [batch] = _batches([record])
         delivered = await producer.send_batch(batch, topic, partition=partition)
         delivered.add_done_callback(_look_at)
         return partition, delivered
 
-    async def _placed(
+    async def _places(
         self, producer: AIOKafkaProducer, records: Iterable[Record]
-    ) -> dict[tuple[str, int], list[Record]]:
-        """The records by topic, as the cluster names it, and partition."""
+    ) -> Sequence[Place]:
+        """Of each record in turn."""
         names: dict[str, tuple[str, int]] = {}
-        placed: dict[tuple[str, int], list[Record]] = defaultdict(list)
+        places = []
         for record in records:
             if record.topic not in names:
                 name = physical(self._settings, record.topic)
                 names[record.topic] = name, await _partitions(producer, name)
             name, partitions = names[record.topic]
-            placed[name, _partition(record, partitions)].append(record)
-        return placed
+            places.append((name, _partition(record, partitions)))
+        return places
 
     async def _start(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -204,13 +288,9 @@ class Publisher:
             self._producer = producer
             return producer
 
-    def _give_up(self, reason: str) -> None:
-        if self._producer is None:
-            return
-        if reason != "stopping":
-            log.warning("producer_given_up", extra={"reason": reason})
-            PRODUCER_REBUILDS.inc()
-        self._bury(self._producer)
+    def _give_up(self) -> None:
+        if self._producer is not None:
+            self._bury(self._producer)
         self._producer = None
 
     def _bury(self, producer: AIOKafkaProducer) -> None:
@@ -225,7 +305,8 @@ async def _end(producer: AIOKafkaProducer) -> None:
     By itself it would go on for ever: stop() waits for batches, and they never expire
     (aio-libs/aiokafka#1101); cut short, it leaves its sending task and its connections behind.
     That task stumbles over a batch that it is about to send again and that has failed here, and
-    what looks at its end then fails itself, where there are no transactions.
+    what looks at its end then fails itself, where there are no transactions. So nothing is left to
+    it: neither what waits for a leader nor what waits a moment to be sent again.
     """
     sender = producer._sender  # noqa: SLF001
     if sender.sender_task is not None:
@@ -236,7 +317,9 @@ async def _end(producer: AIOKafkaProducer) -> None:
         batch._drain_waiter.add_done_callback(_look_at)  # noqa: SLF001
         # One that is to be sent again looks for itself there at its end.
         accumulator._pending_batches.add(batch)  # noqa: SLF001
+    accumulator.reenqueue = _drop  # type: ignore[method-assign]
     accumulator.fail_all(ProducerClosed())
+    accumulator._batches.clear()  # noqa: SLF001
     steps: tuple[Callable[[], Awaitable[None]], ...] = (producer.stop, producer.client.close)
     for step in steps:
         try:
@@ -244,6 +327,17 @@ async def _end(producer: AIOKafkaProducer) -> None:
                 await step()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  it is dropped either way
             log.info("producer_stop_failed", extra={"reason": repr(error)})
+
+
+def _drop(batch: MessageBatch) -> None:
+    """It has failed already."""
+
+
+def _grouped(places: Sequence[Place], records: Sequence[Record]) -> dict[Place, list[Record]]:
+    found: dict[Place, list[Record]] = defaultdict(list)
+    for place, record in zip(places, records, strict=True):
+        found[place].append(record)
+    return found
 
 
 def _partition(record: Record, partitions: int) -> int:
@@ -268,8 +362,11 @@ def _batches(records: Sequence[Record]) -> Iterator[BatchBuilder]:
     yield batch
 
 
-async def _all_topics(producer: AIOKafkaProducer) -> frozenset[str]:
-    return frozenset((await producer.client.fetch_all_metadata()).topics())
+def _ailing(cluster: ClusterMetadata, topic: str) -> Iterator[tuple[int, bool]]:
+    """Of each partition, whether it ails."""
+    for number, known in cluster._partitions[topic].items():  # noqa: SLF001
+        enough = min(COPIES_OF_ACKED, len(known.replicas))
+        yield number, known.leader == NOBODY or len(known.isr) < enough
 
 
 async def _partitions(producer: AIOKafkaProducer, topic: str) -> int:
@@ -283,7 +380,7 @@ async def _partitions(producer: AIOKafkaProducer, topic: str) -> int:
             async with asyncio.timeout(TOPIC_S):
                 return len(await producer.partitions_for(topic))
         except TimeoutError:
-            if topic not in await _all_topics(producer):
+            if topic not in (await producer.client.fetch_all_metadata()).topics():
                 raise Unavailable(absent([topic])) from None
 
 

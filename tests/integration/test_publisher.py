@@ -209,7 +209,7 @@ async def test_who_publishes_to_a_topic_that_was_deleted_is_told_which(
         await admin.delete_topics([topic_prefix + PERSONS.name])
 
         async def is_gone() -> bool:
-            return PERSONS.name not in await publisher.there()
+            return PERSONS.name not in (await publisher.view()).topics
 
         await until(is_gone)
         for _ in range(2):
