@@ -45,13 +45,14 @@ AT_ONCE = 100
 """Records that are read before the process does something else."""
 HINT_EVERY_S = 0.5
 """A sync goes by it, so as not to run too far ahead of those who read the log."""
-HINT_DEADLINE_S = 2.0
 HINT_AGAIN_S = 10.0
 """After one that failed: records are not to wait for hints."""
 STUCK_S = 30.0
 START_S = 20.0
 PING_S = 1.5
 SESSION_MS = 10_000
+HEARTBEAT_MS = 1_000
+"""The others hear with their next one that a member has left, and its partitions wait until then."""
 REBALANCE_MS = 30_000
 FOREVER_MS = 24 * 3600 * 1000
 """Outages are waited out without leaving the group; rule 5 watches instead of the broker."""
@@ -102,6 +103,7 @@ class Consumer:
         self._consumer: AIOKafkaConsumer | None = None
         self._progressed_at = time.monotonic()
         self._hinted: dict[TopicPartition, int] = {}
+        self._hinting: asyncio.Task[None] | None = None
         self._hint_at = 0.0
         self._pace = pace
         self._rest_s = 0.0
@@ -168,7 +170,7 @@ class Consumer:
             auto_offset_reset="none",  # else what is no more, or is another log, is passed over
             max_poll_interval_ms=FOREVER_MS,
             session_timeout_ms=SESSION_MS,
-            heartbeat_interval_ms=SESSION_MS // 4,
+            heartbeat_interval_ms=HEARTBEAT_MS,
             rebalance_timeout_ms=REBALANCE_MS,
             max_partition_fetch_bytes=client.MAX_MESSAGE_BYTES,
             metadata_max_age_ms=30_000,
@@ -204,7 +206,7 @@ class Consumer:
             if items:
                 await self._settle(items, epoch, stop)
         self._rest_s = self._pace.rest(time.monotonic() - began, len(items)) if items else 0.0
-        await self._hint(consumer)
+        self._hint(consumer)
 
     async def _fetch(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, list[Any]]:
         """All that has come, up to a batch.
@@ -352,20 +354,26 @@ class Consumer:
         )
         self._aside.update(item.place for item in items)
 
-    async def _hint(self, consumer: AIOKafkaConsumer) -> None:
-        if time.monotonic() < self._hint_at:
+    def _hint(self, consumer: AIOKafkaConsumer) -> None:
+        """One at a time, and beside the work: while a coordinator is being found, or reads what
+        the one before it knew, the client goes on trying.
+        """
+        if time.monotonic() < self._hint_at or self._hinting is not None:
             return
         self._hint_at = time.monotonic() + HINT_EVERY_S
         hint = self._assignment.hint(self._hinted)
-        if not hint:
-            return
+        if hint:
+            self._hinting = asyncio.get_running_loop().create_task(self._tell(consumer, hint))
+
+    async def _tell(self, consumer: AIOKafkaConsumer, hint: dict[TopicPartition, int]) -> None:
         try:
-            async with asyncio.timeout(HINT_DEADLINE_S):
-                await consumer.commit(hint)
+            await consumer.commit(hint)
             self._hinted |= hint
-        except (KafkaError, TimeoutError) as error:
+        except KafkaError as error:
             self._hint_at = time.monotonic() + HINT_AGAIN_S
             log.debug("offset_hint_failed", extra={"reason": repr(error)})
+        finally:
+            self._hinting = None
 
     async def ends(self) -> dict[Partition, int]:
         """Where the log ends, in each partition that this member has.
@@ -392,7 +400,12 @@ class Consumer:
 
     async def _leave(self, consumer: AIOKafkaConsumer) -> None:
         self._assignment.detach()
-        error = await client.ended(consumer.stop)
+        hinting = self._hinting
+        try:
+            error = await client.ended(consumer.stop)
+        finally:
+            if hinting is not None:
+                hinting.cancel()
         if error is not None:
             log.warning("leaving_failed", extra={"reason": repr(error)})
 
