@@ -275,6 +275,11 @@ def reasons() -> str:
     return "; ".join(f"{loop}: {reason}" for loop, reason in _reasons.items())
 
 
+def reason_of(loop: str) -> str | None:
+    """Why it waits; null if it does not."""
+    return _reasons.get(loop)
+
+
 class Outage:
     """Of one loop: how long it waits before it tries again. Says so once each way."""
 

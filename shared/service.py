@@ -12,6 +12,8 @@ from shared.topics import Topic
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
+TOPICS = "topics"
+"""What waits for them, as outages are told."""
 WORKER = "worker"
 """Every service has one, under a name of its own where that tells more."""
 
@@ -44,7 +46,7 @@ async def prepare_topics(
     `dead_letters` are origins that have dead letters and no topic of their own.
     """
     await lifecycle.persist(
-        lambda: ensure_topics(settings, topics, dead_letters), stop, what="topics"
+        lambda: ensure_topics(settings, topics, dead_letters), stop, what=TOPICS
     )
 
 

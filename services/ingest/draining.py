@@ -19,7 +19,7 @@ from services.ingest.preparing import WRITTEN
 from services.ingest.spool.file import DiskRefused, Waiting
 from services.ingest.spool.spool import Spool
 from services.ingest.spool.spools import Spools
-from shared import heart, lifecycle
+from shared import heart, lifecycle, service
 from shared.errors import Unavailable
 from shared.kafka.client import Late
 from shared.kafka.offsets import Partition
@@ -73,7 +73,8 @@ class Draining:
         Unavailable: Kafka does not answer, or has not our topics yet.
         """
         if not self._prepared():
-            raise Unavailable("Kafka: the topics are not there yet")
+            reason = lifecycle.reason_of(service.TOPICS)
+            raise Unavailable(reason or "Kafka: the topics are not there yet")
         silent = time.monotonic() - self._outlet.acked_at > PROBE_S
         if silent or self._outlet.away or self._outlet.missing:
             await self._look()

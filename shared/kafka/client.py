@@ -190,6 +190,7 @@ async def _become_known(admin: AIOKafkaAdminClient, names: set[str]) -> None:
 
 
 def _check(topic_errors: Iterable[tuple[Any, ...]]) -> None:
-    for name, code, *_ in topic_errors:
+    for name, code, *said in topic_errors:
         if code not in (0, TOPIC_EXISTS):  # another instance may have been quicker
-            raise Unavailable(f"Kafka: topic {name}: {for_code(code).__name__}")
+            reason = next(filter(None, said), for_code(code).__name__)
+            raise Unavailable(f"Kafka: topic {name} cannot be made: {reason}")

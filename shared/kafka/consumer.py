@@ -52,7 +52,7 @@ START_S = 20.0
 PING_S = 1.5
 SESSION_MS = 10_000
 HEARTBEAT_MS = 1_000
-"""The others hear with their next one that a member has left, and its partitions wait until then."""
+"""With their next one the others hear that a member has left; its partitions wait until then."""
 REBALANCE_MS = 30_000
 FOREVER_MS = 24 * 3600 * 1000
 """Outages are waited out without leaving the group; rule 5 watches instead of the broker."""

@@ -261,6 +261,19 @@ async def test_a_topic_that_was_deleted_is_named_and_holds_up_no_others(
     await admin.close()
 
 
+async def test_more_copies_than_there_are_brokers_are_named_where_topics_wait_for_them(
+    cluster: Cluster,
+) -> None:
+    instance = cluster.start("ingest", KAFKA_REPLICATION_FACTOR="3")
+
+    async def is_named() -> bool:
+        return "replication factor of 3" in (await readiness(cluster, instance))[1]["kafka"]
+
+    await cluster.ready(instance)
+    await until(is_named)
+    assert await Sender(cluster).send(instance, "1") == 200
+
+
 async def test_where_the_spool_takes_nothing_a_slow_kafka_is_waited_for(
     killable: Infra, cluster: Cluster
 ) -> None:
