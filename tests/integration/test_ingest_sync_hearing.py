@@ -7,12 +7,18 @@ import pytest
 
 from devstack.pipedrive import shapes
 from devstack.pipedrive.api.tables import Order
+from services.ingest import values
+from services.ingest.sync import deciding, known_store
+from services.ingest.sync.known_store import Heard
+from services.ingest.sync.lists import PERSONS
 from services.ingest.sync.steps import Mode
+from tests.support.commands import COMPANY
 from tests.support.synchronised import A_USER, Company
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 LONG_AGO = timedelta(minutes=30)
+A_MOMENT_AGO = timedelta(seconds=10)
 KNOWN = """
 SELECT entity, place, list, version, deleted FROM known
  WHERE entity IN ('person', 'organization', 'deal', 'activity', 'lead')
@@ -107,3 +113,31 @@ async def test_to_read_a_company_anew_its_digests_are_forgotten_and_what_is_gone
     assert state == "done"
     assert {entity: company.told.ids(entity) for entity in entities} == told
     assert told_gone(company) == {str(gone)}
+
+
+async def test_what_was_lost_just_before_a_webhook_came_is_told_once_it_is_sure_which_came_last(
+    synchronised_company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The webhook names a moment in the second after that of the row's time, as recorded ones do;
+    what was written in the row's second thereafter was lost.
+    """
+    company = synchronised_company
+    persons = company.double.account.tables["person"]
+    person = next(persons.walk(Order.ID))
+    at = (datetime.now(UTC) - A_MOMENT_AGO).replace(microsecond=0)
+    written = {"name": "Changed unheard", "update_time": shapes.seconds(at)}
+    persons.put({**(persons.get(person) or {}), **written}, at)
+    version = values.micros(at + timedelta(seconds=1, milliseconds=89))
+    place = PERSONS.place(str(person))
+    async with company.sync.store() as conn:
+        heard = Heard(COMPANY, "person", place, "persons", version, deleted=False)
+        await known_store.hear(conn, [heard])
+    company.told.events.clear()
+
+    states = [await company.syncs(A_USER)]
+    monkeypatch.setattr(deciding, "CONSISTENT_AFTER", timedelta())
+    states += [await company.syncs(A_USER) for _ in range(2)]
+
+    assert states == ["done"] * 3
+    told = [each["version"] for each in company.told.events if each["entity"] == "person"]
+    assert told == [values.micros(at) + 999_999, version + 1]

@@ -93,8 +93,9 @@ def _judge(
     news = deciding.news(row, known, read.asked_at)
     if news is not None:
         found.records.append(record(company_id, row, news))
+        digest = row.digest if deciding.is_last(news, known) else None
         found.known[place] = Known(
-            where, news.version, row.is_deleted, news.version, news.turn, row.digest
+            where, news.version, row.is_deleted, news.version, news.turn, digest
         )
     elif known is not None and known.list != where:
         found.known[place] = known._replace(list=where)

@@ -7,7 +7,9 @@ Rule 3: a deletion is believed against a row read at about the same time; a row 
         a minute later has come back, and says so as of when it was read.
 Rule 4: so does another content come after all that was told a minute before it was read: a
         webhook may name a moment after the second of the row's time, and what was written in that
-        second, and lost, would count as older.
+        second, and lost, would count as older. Until then nobody knows which came last: it is
+        told as older, once, is not taken to be what others hold, and the next delta compares it
+        again.
 """
 
 from datetime import datetime, timedelta
@@ -50,6 +52,11 @@ def news(row: Row, known: Known | None, asked_at: datetime) -> News | None:
     return _after(row, known, asked_at)
 
 
+def is_last(told: News, known: Known | None) -> bool:
+    """Whether others hold what was told, and nothing that came before it (rule 4)."""
+    return known is None or told.version >= known.version
+
+
 def vanished(known: Known, walk_began: datetime) -> News | None:
     """What a row says by being there no more, if nobody has told of it since the walk began."""
     began = values.micros(walk_began)
@@ -58,10 +65,13 @@ def vanished(known: Known, walk_began: datetime) -> News | None:
     return News(max(began, (known.told or 0) + 1), 0)
 
 
-def _after(row: Row, known: Known, asked_at: datetime) -> News:
+def _after(row: Row, known: Known, asked_at: datetime) -> News | None:
     version = row.version(asked_at)
-    if version < known.version < _consistent_us(asked_at):
-        version = known.version + 1
+    if version < known.version:
+        if known.version < _consistent_us(asked_at):
+            version = known.version + 1
+        elif known.told == version:
+            return None
     return News(version, known.turn + 1 if known.told == version else 0)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest import rows, values
-from services.ingest.sync.deciding import Known, News, news, vanished
+from services.ingest.sync.deciding import Known, News, is_last, news, vanished
 
 WRITTEN = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 END = values.micros(WRITTEN) + 999_999
@@ -57,6 +57,16 @@ def test_a_row_read_shortly_after_what_was_told_last_may_be_older() -> None:
     heard = Known("persons", END + 89_000)
 
     assert news(a_row("Bea"), heard, WRITTEN + timedelta(seconds=30)) == News(END, 0)
+
+
+def test_a_row_that_may_be_older_is_told_once_until_it_is_sure() -> None:
+    told = News(END, 0)
+    heard = as_told(a_row("Bea"), told)._replace(version=END + 89_000, digest=None)
+    shortly = WRITTEN + timedelta(seconds=30)
+
+    assert not is_last(told, heard)
+    assert news(a_row("Bea"), heard, shortly) is None
+    assert news(a_row("Bea"), heard, LATER) == News(heard.version + 1, 0)
 
 
 def test_a_later_content_begins_anew() -> None:
