@@ -7,7 +7,8 @@
 
 Rule 1: each call has a deadline that all its waiting counts against.
 Rule 2: after a 429, and when the headers say that nothing is left, nobody calls with this token
-        until the burst is over: who goes on is banned by the firewall before Pipedrive.
+        until the burst is over, and after each further 429 for longer: who goes on is banned by
+        the firewall before Pipedrive.
 Rule 3: nothing but a 429 is tried again here. A write whose answer is missing is `Unsettled`.
 Rule 4: the token travels in a header, to the company's own host alone: no redirect is followed.
 Rule 5: before a token is used for anything else Pipedrive is asked whose it is, once a process:
@@ -205,7 +206,7 @@ class Pipedrive:
         called = costs.call(method, path)
         pace = self._paces.of(is_search=called.is_search)
         while True:
-            async with pace.turn(due):
+            async with pace.turn(due) as began:
                 await self._budget.take(self.company_id, called.tokens, self.purpose)
                 try:
                     answer = await self._answer(method, path, params, body, due)
@@ -213,13 +214,15 @@ class Pipedrive:
                     PIPEDRIVE_CALLS.labels(called.endpoint, "no_answer").inc()
                     raise
                 self._learn(answer, pace)
-            verdict = reading.verdict(answer)
+            verdict = reading.verdict(answer, called.tokens)
             PIPEDRIVE_CALLS.labels(called.endpoint, verdict.value).inc()
+            if verdict is Verdict.BURST_SPENT:
+                pace.refused(began, answer.retry_after_s)
+                continue
+            pace.accepted()
             if verdict is Verdict.OK:
                 return answer.told or {}
-            if verdict is not Verdict.BURST_SPENT:
-                raise await self._trouble(method, answer, verdict)
-            pace.hold(answer.retry_after_s)
+            raise await self._trouble(method, answer, verdict)
 
     async def _trouble(self, method: str, answer: Answer, verdict: Verdict) -> Exception:
         match verdict:

@@ -5,7 +5,8 @@ Rule 1: calls are given their turns in the order in which they ask, so many in a
 Rule 2: a call counts in the window until its answer is there: when Pipedrive counted it is known
         to lie before that only, and a slow network may keep it for longer than a window.
 Rule 3: after a 429 nobody calls until the window is over; nor when the headers show that others
-        use the same token, and leave less than what is under way.
+        use the same token, and leave less than what is under way. Refused again, they wait twice
+        as long: it may be the day that is spent, and not every 429 says so.
 Rule 4: who would wait past the deadline is told as soon as that is known, and takes no one's turn.
 """
 
@@ -25,6 +26,8 @@ WINDOW_S: Final = 2.1
 FIRST_LIMIT: Final = 20
 SEARCH_LIMIT: Final = 10
 JITTER: Final = 0.25
+MOST_DOUBLINGS: Final = 5
+LONGEST_S: Final = 60.0
 
 
 @dataclass(eq=False, slots=True)
@@ -55,11 +58,13 @@ class Pace:
         self._calls: deque[_Call] = deque()
         self._not_before = 0.0
         self._under_way = 0
+        self._in_vain = 0
+        self._refused_at = 0.0
 
     @asynccontextmanager
-    async def turn(self, due: float) -> AsyncIterator[None]:
-        """Entered when a call may be made; `due` is in the seconds of `time.monotonic`. To be left
-        when its answer is there.
+    async def turn(self, due: float) -> AsyncIterator[float]:
+        """Entered when a call may be made, with that moment; `due` is in the seconds of
+        `time.monotonic`, as it is. To be left when its answer is there.
 
         Raises:
             BurstSpent: that would be too late.
@@ -72,10 +77,22 @@ class Pace:
             raise
         self._under_way += 1
         try:
-            yield
+            yield time.monotonic()
         finally:
             self._under_way -= 1
             call.at, call.ahead, call.ended = time.monotonic(), None, True
+
+    def refused(self, began: float, seconds: float) -> None:
+        """By a 429, a call that began then. Of those that were under way together one counts."""
+        if began >= self._refused_at:
+            self._in_vain += 1
+            self._refused_at = time.monotonic()
+        doublings = min(max(0, self._in_vain - 1), MOST_DOUBLINGS)
+        self.hold(min(LONGEST_S, seconds * 2**doublings))
+
+    def accepted(self) -> None:
+        """Whatever else was answered."""
+        self._in_vain = 0
 
     def hold(self, seconds: float) -> None:
         """With jitter, so that processes that wait together do not come back together."""

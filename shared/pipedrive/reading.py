@@ -1,6 +1,7 @@
 """What an answer of Pipedrive means. Pure.
 
-Rule 1: a 429 is the burst's, unless the headers say that the day's tokens are gone.
+Rule 1: a 429 is the burst's, unless the headers say that the day has fewer tokens left than the
+        call costs.
 Rule 2: a 403 that is not JSON comes from the firewall before Pipedrive, not from Pipedrive.
 Rule 3: a body is parsed whatever it claims to be; one without a meaning is trouble on their side,
         unless its status says that the request is wrong. That something is not there is believed
@@ -93,9 +94,10 @@ def read(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
     return Answer(status, headers, found if isinstance(found, dict) else None)
 
 
-def verdict(answer: Answer) -> Verdict:
+def verdict(answer: Answer, tokens: int = 1) -> Verdict:
+    """Of a call that costs so many."""
     if answer.status == TOO_MANY:
-        is_day = answer.day is not None and answer.day.remaining <= 0
+        is_day = answer.day is not None and answer.day.remaining < tokens
         return Verdict.DAY_SPENT if is_day else Verdict.BURST_SPENT
     if answer.told is None and answer.status == FORBIDDEN:
         return Verdict.BLOCKED

@@ -18,6 +18,7 @@ from devstack.pipedrive.api.double import Double
 from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.limits import Rules
 from devstack.pipedrive.world import Sizes
+from shared.pipedrive import reading
 from shared.pipedrive.budget import Budget, Purpose
 from shared.pipedrive.client import Clients, Pipedrive
 from shared.pipedrive.errors import (
@@ -203,6 +204,18 @@ async def test_a_spent_day_is_not_asked_again_by_any_process(
 
         assert found.double.server.requests == asked
         assert 0 < (told.value.until - datetime.now(UTC)).total_seconds() <= 3600
+
+
+async def test_a_spent_day_that_no_header_names_is_asked_seldom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "BURST_S", 0.2)
+    rules = Rules(burst=None, daily_tokens=1, names_day=False)
+    async with together(tmp_path, limits=rules) as found:
+        with pytest.raises(BurstSpent):
+            await found.client.get("/v2/persons", deadline_s=3.0)
+
+        assert 3 <= found.double.server.limits.refused <= 6
 
 
 async def test_the_firewalls_page_is_no_refusal_and_ends_all_calls_for_a_while(

@@ -18,12 +18,15 @@ UNLIMITED: Final = 1_000_000
 
 @dataclass(slots=True)
 class Rules:
-    """Null means without limit. `blocked_after` are refused calls within one window."""
+    """Null means without limit. `blocked_after` are refused calls within one window. Without
+    `names_day` no header says what is left of the day, as Pipedrive's do not now and then.
+    """
 
     burst: int | None = 80
     daily_tokens: int | None = 150_000
     blocked_after: int = 10
     blocked_s: float = 60.0
+    names_day: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Limits:
             self._refusals.clear()
             return Judgement(403, {})
         headers = self._headers(called, now)
-        if self.is_day_spent(called.tokens):
+        if self.is_day_spent(called.tokens) and self.rules.names_day:
             headers["x-daily-ratelimit-token-remaining"] = "0"
         else:
             headers["x-ratelimit-remaining"] = "0"
@@ -105,7 +108,7 @@ class Limits:
             headers["x-ratelimit-limit"] = str(burst)
             headers["x-ratelimit-remaining"] = str(max(0, self._left(called, now)))
             headers["x-ratelimit-reset"] = str(max(1, round(reset + 0.5)))
-        if daily is not None:
+        if daily is not None and self.rules.names_day:
             headers["x-daily-ratelimit-token-limit"] = str(daily)
             left = max(0, daily - self.tokens_used)
             headers["x-daily-ratelimit-token-remaining"] = str(left)

@@ -48,6 +48,22 @@ async def test_who_would_wait_past_its_deadline_is_told_at_once_and_takes_no_tur
         pass
 
 
+async def test_who_is_refused_again_and_again_waits_longer_each_time_up_to_a_bound() -> None:
+    paced = Pace(10)
+    waits = []
+    for _ in range(8):
+        began, paced._not_before = time.monotonic(), 0.0
+        for _ in range(3):  # of those that were under way together one counts
+            paced.refused(began, 2.0)
+        waits.append(paced._not_before - time.monotonic())
+    paced.accepted()
+    paced._not_before = 0.0
+    paced.refused(time.monotonic(), 2.0)
+
+    assert [round(wait) for wait in waits] == [2, 4, 8, 16, 32, 60, 60, 60]
+    assert round(paced._not_before - time.monotonic()) == 2
+
+
 async def test_after_a_refusal_nobody_calls_until_it_is_over() -> None:
     paced = Pace(10)
     paced.hold(0.1)

@@ -47,6 +47,15 @@ def test_the_kinds_of_trouble_are_told_apart(
 
 
 @pytest.mark.parametrize(
+    ("tokens", "expected"), [(17, Verdict.BURST_SPENT), (20, Verdict.DAY_SPENT)]
+)
+def test_a_day_that_has_less_left_than_a_call_costs_is_spent(
+    tokens: int, expected: Verdict
+) -> None:
+    assert reading.verdict(answer(429, b"", **LEFT), tokens) is expected
+
+
+@pytest.mark.parametrize(
     ("status", "content", "sentence"),
     [
         (404, REFUSED, "Pipedrive refuses: Person not found."),
