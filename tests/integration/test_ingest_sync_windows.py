@@ -294,3 +294,27 @@ def test_who_is_not_answered_waits_longer_from_round_to_round_up_to_a_bound() ->
     assert rests == sorted(rests)
     assert (rests[0], rests[-1]) == (trying.RETRY_AFTER, trying.LONGEST_WAIT)
     assert trying.rest(Unavailable("Kafka: it is away"), 7) == trying.RETRY_AFTER
+
+
+async def test_a_list_that_is_too_much_for_pipedrive_at_a_time_is_read_by_smaller_pages(
+    synchronised_company: Company, in_haste: None
+) -> None:
+    company = synchronised_company
+    account = company.double.account
+    person = first(company, "person")
+    leads = [
+        (await account.create("lead", {"title": f"Lead {n}", "person_id": person}))["id"]
+        for n in range(150)
+    ]
+    persons = [(await account.create("person", {"name": f"P {n}"}))["id"] for n in range(250)]
+    company.double.server.faults = Faults(most_rows=100)
+    company.told.events.clear()
+
+    state = await company.syncs(A_USER, Mode.FULL)
+
+    assert (state, company.ended[-1].errors) == ("done", [])
+    assert company.told.ids("person") >= {str(each) for each in persons}
+    assert company.told.ids("lead") >= set(leads)
+    assert company.ended[-1].counts["leads"]["read"] == len(
+        [each for each in account.tables["lead"].walk(Order.ID) if account.exists("lead", each)]
+    )

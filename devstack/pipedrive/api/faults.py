@@ -23,6 +23,7 @@ class Fault(StrEnum):
 class Faults:
     """`after` is the share of faulty requests that are carried out all the same; `paths` restricts
     the faults to paths that begin so; `at_most` faults, then none. `refused` ones have `status`.
+    A list that is asked for more than `most_rows` takes too long for the gateway.
     """
 
     delay_s: float = 0.0
@@ -36,6 +37,7 @@ class Faults:
     paths: str = ""
     methods: str = ""
     at_most: int | None = None
+    most_rows: int | None = None
     seed: int = 0
     struck: int = 0
     _rng: Random = field(default_factory=Random)
@@ -48,10 +50,15 @@ class Faults:
             return False
         return path.startswith(self.paths)
 
-    def draw(self) -> tuple[Fault, bool]:
-        """What happens to a request, and whether it is carried out first."""
+    def draw(self, rows: str | None = None) -> tuple[Fault, bool]:
+        """What happens to a request, of a list for so many rows, and whether it is carried out
+        first.
+        """
         if self.at_most is not None and self.struck >= self.at_most:
             return Fault.NONE, True
+        if self._is_too_much(rows):
+            self.struck += 1
+            return Fault.HTML, False
         shares = (
             (Fault.ERROR, self.errors),
             (Fault.CUT, self.cut),
@@ -66,3 +73,7 @@ class Faults:
                 return fault, self._rng.random() < self.after
             at -= share
         return Fault.NONE, True
+
+    def _is_too_much(self, rows: str | None) -> bool:
+        is_number = rows is not None and rows.isascii() and rows.isdecimal()
+        return self.most_rows is not None and is_number and int(rows or 0) > self.most_rows

@@ -128,7 +128,8 @@ class Server:
     async def _carried_out(
         self, handler: Handler, request: web.Request, *, concerned: bool
     ) -> web.StreamResponse:
-        fault, is_done = self.faults.draw() if concerned else (Fault.NONE, True)
+        rows = request.query.get("limit")
+        fault, is_done = self.faults.draw(rows) if concerned else (Fault.NONE, True)
         response = await _answered(handler, request) if is_done else web.Response()
         match fault:
             case Fault.NONE:

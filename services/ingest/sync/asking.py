@@ -4,6 +4,9 @@ Rule 1: each call is made with the credential that the tenants file has by then;
         it names no more nothing is read.
 Rule 2: a page that is shown is paid for, and so is a row that was asked for by itself, be it in
         vain.
+Rule 3: after a page that was not answered fewer rows are asked for, so that a list whose rows are
+        too many for Pipedrive at a time is read all the same; after some pages more again, since
+        each costs the same.
 """
 
 import asyncio
@@ -28,6 +31,9 @@ from shared.pipedrive.client import MOST_PER_PAGE, Clients, Credential, Page, Pi
 from shared.pipedrive.errors import PipedriveRefused, Unanswered
 
 MOST_IDS: Final = 100
+FEWER: Final = (1, 5, 25)
+"""So many times fewer rows, the oftener a page was not answered."""
+EASED_PAGES: Final = 5
 NOTHING_WORKS: Final = frozenset({401, 402, 409})
 """The token, the account or the connection is not accepted: no list will be read."""
 
@@ -48,10 +54,14 @@ class Source(NamedTuple):
     stop: asyncio.Event
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asking:
+    """`eased` is how often fewer rows have been asked for."""
+
     source: Source
     progress: Progress
+    eased: int = 0
+    _pages: int = 0
 
     @property
     def company_id(self) -> int:
@@ -90,7 +100,7 @@ class Asking:
         if of.kind is Kind.OFFSET:
             shown = self._by_offset(of, params, place or Place(sorted_by(params)))
         else:
-            shown = self.client.pages(of.path, params, start=start, ahead=ahead)
+            shown = self._by_cursor(of, params, start, ahead=ahead)
         async with aclosing(shown) as pages:
             async for page in pages:
                 heart.beat()
@@ -135,12 +145,44 @@ class Asking:
             return refused.status not in NOTHING_WORKS
         return True
 
+    def ease(self) -> None:
+        """A page was not answered."""
+        self.eased, self._pages = min(self.eased + 1, len(FEWER) - 1), 0
+
+    async def _by_cursor(
+        self, of: List, params: lists.Params, start: str | int | None, *, ahead: bool
+    ) -> AsyncGenerator[Page, None]:
+        """While pages are small none is fetched ahead: the next may be larger."""
+        while True:
+            eased = self.eased
+            asked = {**params, "limit": self._rows()} if eased else params
+            pages = self.client.pages(of.path, asked, start=start, ahead=ahead and not eased)
+            async with aclosing(pages) as shown:
+                async for page in shown:
+                    self._note_page()
+                    start = page.next
+                    yield page
+                    if self.eased != eased:
+                        break
+            if start is None:
+                return
+
     async def _by_offset(
         self, of: List, params: lists.Params, place: Place
     ) -> AsyncGenerator[Page, None]:
         while place.start is not None:
-            asked = {"limit": MOST_PER_PAGE, **params, "start": place.start}
-            yield place.handed_on(await self.client.page(of.path, asked))
+            asked = {"limit": self._rows(), **params, "start": place.start}
+            page = await self.client.page(of.path, asked)
+            self._note_page()
+            yield place.handed_on(page)
+
+    def _rows(self) -> int:
+        return max(1, MOST_PER_PAGE // FEWER[self.eased])
+
+    def _note_page(self) -> None:
+        self._pages += 1
+        if self.eased and self._pages >= EASED_PAGES:
+            self.eased, self._pages = self.eased - 1, 0
 
     def _spend(self, of: List) -> None:
         self.progress.spend(costs.call("GET", of.path).tokens)

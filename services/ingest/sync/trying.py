@@ -135,6 +135,8 @@ async def _is_alone(reader: Reader, of: List) -> bool:
 
 async def _pause(reader: Reader, outage: Unavailable, wait_s: float) -> None:
     """A burst is waited for as the day's tokens are, and it is said so meanwhile."""
+    if isinstance(outage, Unanswered):
+        reader.asking.ease()
     if not isinstance(outage, BurstSpent):
         await reader.pause(wait_s)
         return
