@@ -233,7 +233,7 @@ class Pipedrive:
             case Verdict.REFUSED:
                 return reading.refused(answer)
             case _:
-                return _broken(method, f"answered {answer.status} without a meaning")
+                return _broken(method, reading.without_meaning(answer))
 
     async def _answer(
         self, method: str, path: str, params: Params | None, body: Params | None, due: float

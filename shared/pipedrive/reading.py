@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from shared import lenient_json
 from shared.pipedrive.errors import PipedriveRefused
@@ -23,6 +24,8 @@ TOO_MANY: Final = 429
 FORBIDDEN: Final = 403
 OF_GATEWAYS: Final = (404, 408, 410, 425)
 """Without JSON: said of the way to Pipedrive, not of what was asked for."""
+ELSEWHERE: Final = frozenset({301, 302, 303, 307, 308, 404})
+"""Without JSON: nobody answers there as the API does, as where the company was renamed."""
 SENTENCES: Final = {
     401: "Pipedrive does not accept the API token.",
     402: "The Pipedrive account is not open.",
@@ -115,6 +118,23 @@ def refused(answer: Answer) -> PipedriveRefused:
     status = max(answer.status, 400)
     own = SENTENCES.get(status)
     return PipedriveRefused(status, own or f"Pipedrive refuses: {_reason(answer.told or {})}")
+
+
+def without_meaning(answer: Answer) -> str:
+    """What was answered instead of an answer."""
+    said = f"answered {answer.status} without a meaning"
+    if answer.status not in ELSEWHERE:
+        return said
+    host = _host(answer.headers.get("location"))
+    to = f", a redirect to {host}" if host else ""
+    return f"{said}{to}: is the company's api_domain in the tenants file still right?"
+
+
+def _host(location: str | None) -> str | None:
+    try:
+        return urlsplit(location or "").hostname
+    except ValueError:
+        return None
 
 
 def _reason(told: Mapping[str, Any]) -> str:

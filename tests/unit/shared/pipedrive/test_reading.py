@@ -79,6 +79,24 @@ def test_a_refusal_is_a_sentence(status: int, content: bytes, sentence: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("status", "location", "said"),
+    [
+        (301, "https://new.pipedrive.com/api/v2/persons", ", a redirect to new.pipedrive.com: is"),
+        (302, "http://[", ": is the company's api_domain in the tenants file still right?"),
+        (404, "", ": is the company's api_domain in the tenants file still right?"),
+        (504, "", ""),
+    ],
+)
+def test_who_does_not_answer_as_the_api_does_may_be_somebody_else(
+    status: int, location: str, said: str
+) -> None:
+    found = reading.without_meaning(answer(status, b"<html>", Location=location))
+
+    assert found.startswith(f"answered {status} without a meaning{said}")
+    assert ("api_domain" in found) == bool(said)
+
+
+@pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({}, 2.0),
