@@ -318,3 +318,21 @@ async def test_a_list_that_is_too_much_for_pipedrive_at_a_time_is_read_by_smalle
     assert company.ended[-1].counts["leads"]["read"] == len(
         [each for each in account.tables["lead"].walk(Order.ID) if account.exists("lead", each)]
     )
+
+
+async def test_a_sync_that_could_read_no_list_has_failed_and_the_next_one_reads_them(
+    company: Company,
+) -> None:
+    person = first(company, "person")
+    change(company, "person", person, name="Renamed unheard")
+    company.double.server.faults = Faults(refused=1.0, status=403)
+    states = [await company.syncs(A_USER, mode) for mode in (Mode.FULL, Mode.INCREMENTAL)]
+    refused = company.ended[-2:]
+    company.double.server.faults = Faults()
+
+    states.append(await company.syncs(A_USER))
+
+    assert states == ["failed", "failed", "done"]
+    said = "No list can be read: Pipedrive refuses: Not for this account."
+    assert [each.reason for each in refused] == [said, said]
+    assert (company.ended[-1].errors, company.told.ids("person")) == ([], {str(person)})

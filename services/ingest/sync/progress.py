@@ -102,6 +102,10 @@ class Progress:
         """The names of such lists."""
         return {error["list"] for error in self.sync.errors if error["id"] == WHOLE}
 
+    def last_refusal(self) -> str:
+        """What was said of the last of them."""
+        return next(error["error"] for error in self.sync.errors if error["id"] == WHOLE)
+
     def changed(self) -> int:
         return sum(of["changed"] for of in self.sync.counts.values())
 

@@ -2,8 +2,8 @@
 
 Rule 1: what passes by waiting is waited out with the sync kept open: a moment for trouble on the
         way, until midnight for the day's tokens. What never works ends it, or the one list that
-        is refused (see `trying`). Of a full one that ended since nothing at all is accepted the
-        next one takes over what it had read.
+        is refused (see `trying`); where all of them are, it has failed. Of a full one that ended
+        since nothing at all is accepted the next one takes over what it had read.
 Rule 2: only a sync that came to its end moves the moments from which the next delta reads, and of
         a list only if it read that one.
 """
@@ -86,7 +86,10 @@ class Run:
         try:
             await trying.again(reader, lambda: status.running(self._sync))
             await self._steps(reader)
-            await self._complete(status)
+            if windows.are_read(self._plan(), self._progress.refused):
+                await self._complete(status)
+            else:
+                await self._fail(status, f"No list can be read: {self._progress.last_refusal()}")
         except Stopped:
             log.info("sync_interrupted", extra={"step": self._progress.step})
         except (DaySpent, Blocked) as spent:

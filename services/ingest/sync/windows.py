@@ -29,13 +29,18 @@ def begins(of: List, since: datetime, behind: Behind) -> datetime:
     return since if held is None else min(since, datetime.fromisoformat(held))
 
 
+def are_read(steps: Collection[Step], refused: Collection[str]) -> set[str]:
+    """The names of the lists that a sync of these steps read to their end."""
+    return {step.of.name for step in steps if step.act in READING} - set(refused)
+
+
 def left_behind(
     steps: Collection[Step], refused: Collection[str], since: datetime | None, behind: Behind
 ) -> dict[str, str]:
     """The lists that a sync of these steps did not read to their end, and where each is. Null is
     the `since` of a company that was never read in full.
     """
-    read = {step.of.name for step in steps if step.act in READING} - set(refused)
+    read = are_read(steps, refused)
     usual = BEGINNING if since is None else since
     return {
         of.name: begins(of, usual, behind).isoformat() for of in CHANGING if of.name not in read
