@@ -82,6 +82,8 @@ SELECT place
 
 CLEARED = "DELETE FROM suspects WHERE sync_id = $1 AND list = $2 AND place = ANY($3::bytea[])"
 
+ALL_CLEARED = "DELETE FROM suspects WHERE sync_id = $1 AND list = $2"
+
 MISSING = """
 INSERT INTO incomplete (company_id, entity, place)
 SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[])
@@ -169,6 +171,10 @@ async def suspects(conn: Connection, sync_id: UUID, in_list: str, limit: int) ->
 async def cleared(conn: Connection, sync_id: UUID, in_list: str, places: Sequence[bytes]) -> None:
     if places:
         await conn.execute(CLEARED, sync_id, in_list, places)
+
+
+async def all_cleared(conn: Connection, sync_id: UUID, in_list: str) -> None:
+    await conn.execute(ALL_CLEARED, sync_id, in_list)
 
 
 async def missing(conn: Connection, rows: Iterable[tuple[int, str, bytes]]) -> None:

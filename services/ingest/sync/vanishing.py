@@ -4,9 +4,12 @@ Rule 1: a row is gone when Pipedrive says so of that row: by 404, or by showing 
         it is not in a list says nothing: it may have been archived, or hidden from our user.
 Rule 2: it counts as gone since the walk began, so that whatever a webhook tells later wins.
 Rule 3: where the token or the account is not accepted, nothing has been said of any row.
+Rule 4: where one row after another is hidden, the token's user sees less than before. Each costs a
+        call, every night, so the rest of the list is left as it is, and the sync says so.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,21 +18,30 @@ from typing import Any, Final
 from services.ingest import rows
 from services.ingest.sync import comparing, known_store, lists
 from services.ingest.sync.asking import MOST_IDS, NOTHING_WORKS, Stopped
-from services.ingest.sync.comparing import Rows
+from services.ingest.sync.comparing import Compared, Rows
 from services.ingest.sync.lists import Kind, List
 from services.ingest.sync.reading import Reader
 from shared import db, heart
 from shared.pipedrive.client import DEADLINE_S
 from shared.pipedrive.errors import PipedriveRefused
 
+log = logging.getLogger(__name__)
+
 AT_ONCE: Final = 8
 GONE: Final = frozenset({404, 410})
 HIDDEN: Final = 403
+ENOUGH: Final = 300
+SENTENCE: Final = (
+    "The API token's user cannot see it any more, nor hundreds of others before it: what is gone "
+    "of those that follow was not looked for."
+)
 
 
 @dataclass(slots=True)
 class Seen:
     """What looking at rows one by one came to."""
+
+    hidden: int = 0
 
     living: list[Any] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
@@ -37,8 +49,9 @@ class Seen:
 
 
 async def settle(reader: Reader, of: List) -> None:
-    """Ask for all suspects of a list."""
+    """Ask for all suspects of a list, as long as that tells anything."""
     conn, sync_id = reader.source.conn, reader.progress.sync.id
+    hidden = 0
     while True:
         if reader.source.stop.is_set():
             raise Stopped
@@ -47,10 +60,24 @@ async def settle(reader: Reader, of: List) -> None:
             places = await known_store.suspects(conn, sync_id, of.name, MOST_IDS)
         if not places:
             return
-        await _settle(reader, of, places)
+        if hidden >= ENOUGH:
+            await _leave(reader, of, places[0])
+            return
+        seen = await _settle(reader, of, places)
+        hidden = hidden + seen.hidden if not seen.gone else 0
 
 
-async def _settle(reader: Reader, of: List, places: Sequence[bytes]) -> None:
+async def _leave(reader: Reader, of: List, first: bytes) -> None:
+    """The suspects from the first of them on."""
+    one = lists.entity_id(first, is_number=of.kind is Kind.NUMBERED)
+    log.warning("sync_rows_hidden", extra={"list": of.name})
+    found = Compared(failures=[{"list": of.name, "id": one, "error": SENTENCE}])
+    with db.own(reader.source.conn):
+        await known_store.all_cleared(reader.source.conn, reader.progress.sync.id, of.name)
+    await reader.keep(Rows(of, (), datetime.now(UTC)), found, marks={"cleared": first.hex()})
+
+
+async def _settle(reader: Reader, of: List, places: Sequence[bytes]) -> Seen:
     is_number = of.kind is Kind.NUMBERED
     ids = [lists.entity_id(place, is_number=is_number) for place in places]
     missing = await _not_listed(reader, of, ids) if is_number else ids
@@ -70,6 +97,7 @@ async def _settle(reader: Reader, of: List, places: Sequence[bytes]) -> None:
     found.failures += seen.failures
     marks = {"cleared": places[-1].hex()}
     await reader.keep(Rows(of, (), asked_at), found, cleared=places, marks=marks)
+    return seen
 
 
 async def _walk_began(reader: Reader) -> datetime:
@@ -114,7 +142,9 @@ async def _look(reader: Reader, of: List, entity_id: str, seen: Seen) -> None:
             raise
         if refused.status in GONE:
             seen.gone.append(entity_id)
-        elif refused.status != HIDDEN:
+        elif refused.status == HIDDEN:
+            seen.hidden += 1
+        else:
             seen.failures.append({"list": of.name, "id": entity_id, "error": refused.sentence})
         return
     if not isinstance(row, dict) or rows.read(of.entity, row).is_deleted:
