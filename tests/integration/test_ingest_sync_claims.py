@@ -1,21 +1,25 @@
 """Who works on which company's sync, where several instances look for work."""
 
+import asyncio
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 from pydantic import SecretStr
 
 from services.ingest.preparing import SCHEMA
 from services.ingest.settings import IngestSettings
-from services.ingest.sync import claim, sync_store
+from services.ingest.sync import claim, role, sync_store
 from services.ingest.sync.claim import Work, claimed
-from services.ingest.sync.runner import AT_ONCE, Runner
+from services.ingest.sync.runner import AT_ONCE, READ_ALL_AT_ONCE, Runner
 from services.ingest.sync.steps import Mode
 from shared import db
 from tests.integration.test_liveness import running
+from tests.support.commands import a_tenant
 from tests.support.infra import Infra
 from tests.support.synchronised import assembled
 from tests.support.waiting import until
@@ -24,6 +28,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 ELSEWHERE = range(7001, 7001 + AT_ONCE)
 LEFT = 7100
+WAS_READ = "UPDATE connections SET since = now() WHERE company_id = $1"
 
 
 @pytest.fixture
@@ -77,5 +82,42 @@ async def test_companies_that_another_instance_works_on_do_not_keep_it_from_the_
         async with running(Runner(sync.parts, sync.pool).run):
             await until(has_ended, 20)
         async with sync.store() as conn:
-            waiting = {company_id for company_id, _ in await sync_store.waiting(conn)}
+            waiting = {each.company_id for each in await sync_store.waiting(conn)}
         assert waiting == set(ELSEWHERE)
+
+
+async def test_companies_that_are_read_in_full_leave_room_for_what_changed_in_others(
+    settings: IngestSettings,
+) -> None:
+    """Their Pipedrive says nothing; the other company has no token, so its sync fails at once."""
+    async with RawTestServer(_silent) as server, assembled(settings) as sync:
+        url = str(server.make_url(""))
+        tenants = [a_tenant(url, each, webhook_user=f"hook-{each}") for each in ELSEWHERE]
+        settings.tenants_file.write_text(json.dumps(tenants))
+        sync.tenants.reload()
+        async with sync.store() as conn:
+            for company_id in ELSEWHERE:
+                await sync_store.ask(conn, company_id, Mode.FULL, "user 1")
+        async with running(Runner(sync.parts, sync.pool).run):
+            await until(lambda: _are_held(sync, READ_ALL_AT_ONCE), 20)
+            async with sync.store() as conn:
+                asked, _ = await sync_store.ask(conn, LEFT, Mode.INCREMENTAL, "user 1")
+                await conn.execute(WAS_READ, LEFT)
+
+            async def has_ended() -> bool:
+                async with sync.store() as conn:
+                    found = await sync_store.one(conn, LEFT, asked)
+                return found is not None and found.finished_at is not None
+
+            await until(has_ended, 10)
+            assert await _are_held(sync, READ_ALL_AT_ONCE)
+
+
+async def _silent(_: web.BaseRequest) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def _are_held(sync: role.Sync, number: int) -> bool:
+    async with sync.store() as conn:
+        return len(await claim.held(conn, list(ELSEWHERE))) == number

@@ -5,7 +5,9 @@ Rule 1: any number of instances look; the store has one open sync a company, and
 Rule 2: a company is synchronised by the clock once somebody has connected it.
 Rule 3: the work on a company has a heart of its own: it waits as long as Pipedrive, Kafka and
         Postgres make it wait, and if it hangs, the process says so.
-Rule 4: a bug that one company's data brings out ends that sync, not the process: webhooks of all
+Rule 4: of the companies that one process works on at a time some are left to those that read only
+        what changed: first fills take hours, and everybody's pages would be as old meanwhile.
+Rule 5: a bug that one company's data brings out ends that sync, not the process: webhooks of all
         companies may come in by the same one.
 """
 
@@ -19,6 +21,7 @@ from services.ingest.sync import claim, running, schedule, sync_store
 from services.ingest.sync.running import Parts
 from services.ingest.sync.schedule import BY_THE_CLOCK
 from services.ingest.sync.status import Status
+from services.ingest.sync.sync_store import Waiting
 from shared import db, heart, lifecycle
 from shared.errors import Unavailable
 from shared.pipedrive.errors import NotConnected
@@ -29,6 +32,7 @@ LOOK_S: Final = 1.0
 WORK: Final = "Runner.work"
 AT_ONCE: Final = 4
 """Companies that one process works on at a time; each takes a connection."""
+READ_ALL_AT_ONCE: Final = AT_ONCE - 1
 
 
 class Runner:
@@ -39,6 +43,7 @@ class Runner:
         self._pool = pool
         self._only = only
         self._at_work: dict[int, asyncio.Task[None]] = {}
+        self._reading_all: set[int] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
@@ -52,14 +57,21 @@ class Runner:
                 if self._only is None:
                     await self._ask_for_what_is_due(conn)
                 waiting = await sync_store.waiting(conn)
-                held = await claim.held(conn, [company_id for company_id, _ in waiting])
-        for company_id, sync_id in waiting:
-            if self._only not in (None, company_id) or len(self._at_work) >= AT_ONCE:
+                held = await claim.held(conn, [each.company_id for each in waiting])
+        for each in waiting:
+            if self._only not in (None, each.company_id) or not self._has_room(each):
                 continue
             # Those that others work on would keep the places from those that nobody does.
-            if company_id not in self._at_work and company_id not in held:
-                task = group.create_task(self._work(company_id, sync_id, stop))
-                self._at_work[company_id] = task
+            if each.company_id not in self._at_work and each.company_id not in held:
+                task = group.create_task(self._work(each.company_id, each.sync_id, stop))
+                self._at_work[each.company_id] = task
+                if each.reads_all:
+                    self._reading_all.add(each.company_id)
+
+    def _has_room(self, sync: Waiting) -> bool:
+        if sync.reads_all and len(self._reading_all) >= READ_ALL_AT_ONCE:
+            return False
+        return len(self._at_work) < AT_ONCE
 
     async def _ask_for_what_is_due(self, conn: db.Connection) -> None:
         for company_id, mode in await sync_store.due(conn):
@@ -85,6 +97,7 @@ class Runner:
             await self._say_so(company_id, sync_id, stop)
         finally:
             del self._at_work[company_id]
+            self._reading_all.discard(company_id)
 
     async def _give_up(self, company_id: int, sync_id: UUID) -> None:
         """So that it is not tried again and again, with webhooks in the same process."""

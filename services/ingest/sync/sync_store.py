@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -47,7 +47,11 @@ SELECT company_id, coalesce(full_due <= now(), false) AS is_full
 """
 
 WAITING = """
-SELECT company_id, id FROM syncs WHERE finished_at IS NULL AND due_at <= now() ORDER BY due_at
+SELECT company_id, id, mode = 'full' OR coalesce(syncs.since, connections.since) IS NULL
+  FROM syncs
+  LEFT JOIN connections USING (company_id)
+ WHERE finished_at IS NULL AND due_at <= now()
+ ORDER BY due_at
 """
 
 ONE = f"SELECT {COLUMNS} FROM syncs WHERE company_id = $1 AND id = $2"  # noqa: S608  constant
@@ -178,6 +182,14 @@ class Sync:
         return Mode.FULL if self.since is None else self.mode
 
 
+class Waiting(NamedTuple):
+    """Of a sync only what tells who is next."""
+
+    company_id: int
+    sync_id: UUID
+    reads_all: bool
+
+
 def _sync(row: asyncpg.Record) -> Sync:
     return Sync(**{**dict(row), "id": _plain(row["id"]), "mode": Mode(row["mode"])})
 
@@ -209,9 +221,9 @@ async def due(conn: Connection) -> list[tuple[int, Mode]]:
     return [(row["company_id"], Mode.FULL if row["is_full"] else Mode.INCREMENTAL) for row in rows]
 
 
-async def waiting(conn: Connection) -> list[tuple[int, UUID]]:
+async def waiting(conn: Connection) -> list[Waiting]:
     """Unfinished syncs whose time has come, whoever may be at work on them."""
-    return [tuple(row) for row in await conn.fetch(WAITING)]
+    return [Waiting(*row) for row in await conn.fetch(WAITING)]
 
 
 async def one(conn: Connection, company_id: int, sync_id: UUID) -> Sync | None:
