@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +113,18 @@ async def test_a_webhook_of_another_user_than_the_tokens_is_made_anew(company: C
     assert hook.hook_id != first.hook_id
     assert hook.user_id == company.double.account.user_id
     assert await company.ensure() == Registered(hook.hook_id, None)
+
+
+async def test_a_webhook_whose_url_pipedrive_spells_its_way_stays(company: Company) -> None:
+    url = company.url.replace("127.0.0.1", "LOCALHOST")
+    spelled = replace(company, url=url)
+    made = await spelled.ensure()
+
+    again = await spelled.ensure()
+
+    [hook] = company.double.account.hooks.all()
+    assert hook.url == url.replace("LOCALHOST", "localhost") != url
+    assert again == Registered(made.hook_id, None)
 
 
 async def test_after_a_change_of_the_password_the_webhook_with_the_former_one_is_never_kept(

@@ -5,6 +5,7 @@ Rule 2: without a success for three days it is deleted. One that was switched of
         hears nothing.
 Rule 3: at most 40 of one user; a URL that cannot be reached is refused when it is registered.
 Rule 4: one hears nothing of what its user cannot see.
+Rule 5: a URL is kept as it is usually spelled: its host in small letters, without the usual port.
 """
 
 import asyncio
@@ -233,7 +234,7 @@ def _checked(fields: Fields, *, default_user: int) -> dict[str, Any]:
         raise WrongFields(wrong)
     return {
         "user_id": int(fields.get("user_id") or default_user),
-        "url": url,
+        "url": _usual(url),
         "action": action,
         "entity": entity,
         "version": version,
@@ -262,6 +263,12 @@ async def _probe(url: str) -> None:
             return
     except (aiohttp.ClientError, TimeoutError) as error:
         raise WrongFields({"subscription_url": ["invalid or non-reachable URL"]}) from error
+
+
+def _usual(url: str) -> str:
+    parts = urlsplit(url)
+    port = ":443" if parts.scheme == "https" else ":80"
+    return parts._replace(netloc=parts.netloc.lower().removesuffix(port)).geturl()
 
 
 def _millis(at: datetime) -> str:

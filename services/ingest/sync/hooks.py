@@ -159,7 +159,7 @@ def _reason(known: Hook | None, link: Link | None, wanted: WantedHook) -> Reason
     """Why the webhook has to be made anew; null if the one that we know is as it should be."""
     if known is None or link is None:
         return Reason.MISSING
-    if not _listens(known, wanted.url):
+    if link.hook_url != wanted.url or not _listens(known):
         return Reason.DIFFERENT
     if not _is_of(wanted.owner, known):
         return Reason.OWNER
@@ -176,10 +176,10 @@ def _is_on(hook: Hook) -> bool:
     return values.flag(hook.get("is_active")) is True and not hook.get("remove_time")
 
 
-def _listens(hook: Hook, url: str) -> bool:
+def _listens(hook: Hook) -> bool:
+    """Where to is known: no webhook's URL can be changed, and Pipedrive may spell it its way."""
     return (
-        hook.get("subscription_url") == url
-        and _is_on(hook)
+        _is_on(hook)
         and str(hook.get("version")) == VERSION
         and hook.get("event_action") == EVERYTHING
         and hook.get("event_object") == EVERYTHING
