@@ -28,7 +28,7 @@ OWNER = User(COMPANY, 7)
 
 FIRST = names.words(
     "Anna Ánna Hanna Jürgen Juergen Иван Ivan 花子 Søren Maximilian Alexandra Zoë O'Brien "
-    "Jean-Pierre"
+    "Jean-Pierre 김민수 민수 Ann-Å"
 )
 LAST = names.words(
     "Müller Mueller Smith Smyth Lindberg Berg Großmann García-Muñoz Петров 田中 Papadopoulos"
@@ -44,6 +44,8 @@ TEXTS = [
     *("zzzzzz", "anna zzzz", "!!!", "soeren", "vostok", "anna acme"),
     "a b g i j m n p s nordwind example energie",
     "anna berg smith ivan nordwind energie example muller hanna lindberg acme",
+    *("mueller", "müller", "joergen", "annaberg", "annamueller", "mail.example", "1@acme.example"),
+    *("민수", "수", "gimmin", "nord wind", "nordwindenergie", "bergsohneag", "an n", "jürgen b"),
     *("jeanpierre", "jeanp berg", "npie", "jeanpeirre", "jean-pierre", "ag", "bergsohne"),
 ]
 

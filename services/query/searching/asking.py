@@ -4,11 +4,17 @@ Rule 1: a text is needs, all of which a contact must meet, in any order. A word 
 Rule 2: digits written in groups, as phone numbers are, are one need. A few of them may be a part
         of a number or words of a name: either will do.
 Rule 3: digits are looked for in numbers as they are typed, and without the zeros before them.
+Rule 4: a word will do spelt out (`words`, rule 6), or run together with the one before or behind
+        it: "mc donald" may mean McDonald. Who has the word as it was typed fits better.
+Rule 5: of syllables in a row two neighbours are a word, so that their order counts; a syllable by
+        itself will do.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Final
 
 from services.query.searching import words
@@ -19,17 +25,24 @@ LEAST_GROUPED: Final = 6
 """Digits that groups must have together to be nothing but a number: 'studio 54 7' may name no
 phone. What begins as only phone numbers do, with 0 or +, needs no more than a fragment.
 """
+MOST_NEIGHBOURS: Final = 8
+"""Words up to which they are also taken together."""
 
 _NUMBER: Final = re.compile(r"(?<![a-z0-9@.])\+?\(?[0-9][0-9 ().+/-]*[0-9](?![a-z0-9@])")
+_SCHEME: Final = re.compile(r"^\s*<?(mailto|tel):", re.IGNORECASE)
+_WORD: Final = re.compile(r"[a-z0-9]+")
 _GROUPED: Final = re.compile(r"[^0-9]")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`word` is empty for a number in groups; `number` null for what cannot be a part of one."""
+    """`word` is empty for a number in groups; `number` null for what cannot be a part of one. What
+    was not typed so is looked for plainly only.
+    """
 
     word: str
     number: Number | None
+    is_typed: bool = True
 
 
 Way = tuple[Token, ...]
@@ -42,6 +55,7 @@ Need = tuple[Way, ...]
 @dataclass(frozen=True)
 class Asked:
     needs: tuple[Need, ...]
+    is_address: bool = False
 
     @cached_property
     def tokens(self) -> tuple[Token, ...]:
@@ -51,12 +65,35 @@ class Asked:
 
 def parse(text: str) -> Asked:
     """No needs when there is nothing to look for."""
+    text = _SCHEME.sub("", text)
     plain = words.folded(text)
     needs: dict[Need, None] = {}
     rest = _NUMBER.sub(lambda found: _taken(found[0], needs), plain)
-    for word in words.of_folded(rest):
-        needs[((_worded(word),),)] = None
-    return Asked(tuple(needs))
+    spelt = _NUMBER.sub(lambda found: _taken(found[0], needs), words.spelt_out(text))
+    found = list(_WORD.finditer(rest))
+    known: set[str] = set()
+    for place, (match, other) in enumerate(zip(found, words.of_folded(spelt), strict=True)):
+        word = match[0][: words.LONGEST]
+        if word not in known:
+            known.add(word)
+            needs[_need(_worded(word), other, _neighbours(found, place))] = None
+    return Asked(tuple(needs), "@" in plain)
+
+
+def _neighbours(found: Sequence[re.Match[str]], place: int) -> Iterator[Token]:
+    """The word together with the one before it, and with the one behind it."""
+    for first, second in pairwise(found[max(0, place - 1) : place + 2]):
+        in_row = first.string[first.end() : second.start()] == words.SYLLABLE
+        if in_row or len(found) <= MOST_NEIGHBOURS:
+            yield Token((first[0] + second[0])[: words.LONGEST], None, is_typed=in_row)
+
+
+def _need(word: Token, spelt: str, together: Iterable[Token]) -> Need:
+    tokens = dict.fromkeys(together)
+    if any(each.is_typed for each in tokens):  # a syllable in a row
+        return *((each,) for each in tokens), (replace(word, is_typed=False),)
+    other = [Token(spelt, None, is_typed=False)] if spelt != word.word else []
+    return tuple((each,) for each in (word, *other, *tokens))
 
 
 def _taken(written: str, needs: dict[Need, None]) -> str:

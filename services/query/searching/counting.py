@@ -176,4 +176,4 @@ async def organizations_found(
 
 def _rank_by_organization(asked: Asked, found: Found, queued: Pending) -> int | None:
     bag = matching.bag(NOBODY, queued.organization_name)
-    return matching.rank(asked, bag, found.wide)
+    return matching.total(asked, bag, found.wide)

@@ -26,12 +26,18 @@ def _of_spans(
     text: str, spans: Iterable[Span], asked: Asked, wide: Collection[Token]
 ) -> list[list[int]]:
     found: list[Range] = []
-    tokens = asked.tokens
-    for span in spans:
-        for token in tokens:
-            part = _part(token, span.word, wide=token in wide)
+    having = list(spans)
+    for token in asked.tokens:
+        goes_farther = token in wide and token.is_typed
+        together = matching.run_together(token.word, {s.word for s in having} - {token.word})
+        pieces = together if goes_farther else ()
+        for span in having:
+            part = _part(token, span.word, wide=goes_farther)
+            if span.word in pieces:
+                part = 0, len(span.word)
             if part is not None:
-                found.append((span.places[part[0]], span.places[part[1] - 1] + 1))
+                end = words.end_of_letter(text, span.places[part[1] - 1])
+                found.append((span.places[part[0]], end))
     return _in_utf16(text, _merged(found))
 
 

@@ -23,6 +23,7 @@ from services.query.searching import (
     ranking,
     slots,
     terms,
+    together,
     words,
 )
 from services.query.searching.asking import Asked, Token
@@ -30,6 +31,7 @@ from services.query.searching.bitmaps import Piece
 from services.query.searching.bits import EMPTY, Bits
 from services.query.searching.dictionary import MOST_WORDS
 from services.query.searching.lookup_store import Most, Pending, Postings, State, Wanted
+from services.query.searching.ranking import Class
 from services.query.searching.slots import Slots, Tokens
 from services.query.searching.terms import NOBODY, Kind
 from services.query.searching.words import Number
@@ -78,7 +80,7 @@ _PREFIX_LEVEL: Final = {
 class Found:
     """Slots by rank, and by token, without those of what is queued."""
 
-    classes: Sequence[ranking.Class]
+    classes: Sequence[Class]
     tokens: Tokens
     pending: Sequence[Pending]
     wide: frozenset[Token]
@@ -107,7 +109,7 @@ async def find(conn: Connection, user: User, asked: Asked) -> Found:
     await search.farther()
     await search.check_numbers()
     return Found(
-        ranking.classes(slots.anyhow(asked.needs, search.slots)),
+        await search.classes(),
         search.slots,
         search.pending,
         frozenset(search.wide),
@@ -194,17 +196,18 @@ class _Search:
 
     def _plain_slots(self, token: Token, found: Postings[_Part]) -> Slots:
         slots = Slots()
+        untyped = 0 if token.is_typed else matching.UNTYPED
         word, longer = _Part(token, _WORD), _Part(token, _LONGER)
         for kind in terms.WORD_KINDS if token.word else ():
-            slots.add(_EXACT_LEVEL[kind], kind, self._joined(found[word, kind]))
+            slots.add(_EXACT_LEVEL[kind] + untyped, kind, self._joined(found[word, kind]))
             if len(token.word) > terms.SHORT:
                 pieces = found[longer, kind]
             else:
                 pieces = found[word, kind + Kind.NAME_PREFIX]
-            slots.add(_PREFIX_LEVEL[kind], kind, self._joined(pieces))
+            slots.add(_PREFIX_LEVEL[kind] + untyped, kind, self._joined(pieces))
         if token.number is not None:
             sure, doubtful = self._with_number(token, token.number, found)
-            slots.add(matching.NUMBER, Kind.PHONE, sure | doubtful)
+            slots.add(matching.NUMBER + untyped, Kind.PHONE, sure | doubtful)
             self.doubtful[token] = doubtful - sure
         return slots
 
@@ -240,7 +243,11 @@ class _Search:
                 ]
         found = await lookup_store.postings(self.conn, self.user, wanted)
         for ((token, level), kind), pieces in found.items():
-            self.slots[token].add(level, kind, self._joined(pieces))
+            elsewhere = 0 if kind == Kind.NAME else matching.ELSEWHERE
+            self.slots[token].add(level + elsewhere, kind, self._joined(pieces))
+        by_word = {token.word: self.slots[token] for token in looked[:MOST_FARTHER]}
+        for each in await together.find(self.conn, self.user, by_word, self.state.slots):
+            by_word[each.word].add(each.level, each.kind, each.slots)
         for token in looked[:MOST_FARTHER]:
             self._correct(token)
         if len(looked) > MOST_FARTHER:
@@ -248,7 +255,7 @@ class _Search:
 
     async def _widen(self) -> set[Token]:
         for token in self.asked.tokens:
-            if token.word and not self._is_enough(token):
+            if token.word and token.is_typed and not self._is_enough(token):
                 self.wide.add(token)
             await asyncio.sleep(0)
         return self.wide
@@ -310,6 +317,19 @@ class _Search:
             # `having` is a part of `looked_at`, that of `own`.
             own[matching.NUMBER] -= doubtful - Bits.of(having, self.state.slots)
 
+    async def classes(self) -> list[Class]:
+        """The slots found, by rank; first those that have nothing but what was asked for."""
+        found = ranking.classes(slots.anyhow(self.asked.needs, self.slots))
+        needs, has_best = len(self.asked.needs), bool(found) and found[0].rank == 0
+        kinds = [Kind.NAME_WORDS] if has_best else []
+        kinds += [Kind.EMAIL_WORDS] if found and self.asked.is_address else []
+        wanted = {kind: [Wanted(str(needs), kind, kind)] for kind in kinds}
+        postings = await lookup_store.postings(self.conn, self.user, wanted)
+        names, addresses = (
+            self._joined(postings[kind, kind]) for kind in (Kind.NAME_WORDS, Kind.EMAIL_WORDS)
+        )
+        return ranking.parted(found, names, addresses)
+
     def _is_enough(self, token: Token) -> bool:
         missing = matching.ENOUGH - ranking.everyone(self.slots[token].levels()).count()
         queued = (bag for bag in self.bags if matching.plain_level(token, bag) is not None)
@@ -323,7 +343,7 @@ class _Search:
             for level in slots.by_organization:
                 slots.by_organization[level] -= members
             for each, names in self.renamed:
-                bag = matching.Bag((), names, words.number(None))
+                bag = matching.Bag((), (), names, words.number(None))
                 found = matching.level(token, bag, wide=token in self.wide)
                 if found is not None:
                     slots.add(found, Kind.ORGANIZATION, each)

@@ -2,10 +2,12 @@
 exactly the contacts that `rank` gives a number, in the order of these numbers.
 
 Rule 1: a token's level is that of the best word of the contact for it, a way's the sum of its
-        tokens', a need's that of its best way; a contact's rank is the sum of the needs' levels.
-        Who does not meet one of them is not found.
-Rule 2: the middle of words and misspellings count only for a token that few contacts have as a
-        word or a word's beginning.
+        tokens', a need's that of its best way; a contact's rank is twice the sum of the needs'
+        levels, and one less who has nothing but what was asked for: these words for a name, or
+        as many for an address where one was asked for. Who does not meet a need is not found.
+Rule 2: the middle of words, misspellings and words run together count only for a token that was
+        typed and that few contacts have as a word or a word's beginning. Words run together are
+        of one side: of the name, of the name and the address, or of the organization's name.
 Rule 3: a misspelling is one edit from four letters on, and two where the word or what was asked
         for has eight and the latter six; an edit inserts, drops or changes a letter, or swaps two
         neighbours. Words with digits have none. Of eight letters, twice edited, too little may be
@@ -31,6 +33,9 @@ NUMBER: Final = 3
 INSIDE: Final = 4
 NEAR: Final = 5
 FAR: Final = 6
+ELSEWHERE: Final = 2
+"""Levels that what is inside, misspelt or run together stands behind the same in the name."""
+UNTYPED: Final = 1
 
 ENOUGH: Final = 100
 """Contacts that have a token plainly; from so many on nothing farther is looked for."""
@@ -41,67 +46,91 @@ ONE_EDIT: Final = 4
 TWO_EDITS: Final = 8
 LEAST_OF_TWO_EDITS: Final = 6
 """What may be left of a long word, two of its letters dropped."""
+RUN_TOGETHER: Final = range(5, 25)
+"""Letters of several words typed as one."""
 
 
 class Bag(NamedTuple):
-    """A contact's words: its name's, the others, and its phone's digits."""
+    """A contact's words: the name's, the address's, the organization's, and the phone's digits;
+    and how many words its name and its address have.
+    """
 
     names: Collection[str]
-    others: Collection[str]
+    addresses: Collection[str]
+    organizations: Collection[str]
     number: Number
+    several: tuple[int, int] = (0, 0)
 
 
 @lru_cache(maxsize=REMEMBERED)
 def bag(document: terms.Document, organization_name: str | None) -> Bag:
-    others = frozenset((*words.words(document.email), *words.of_name(organization_name)))
-    return Bag(frozenset(words.of_name(document.name)), others, words.number(document.phone))
+    return Bag(
+        frozenset(words.of_name(document.name)),
+        frozenset(words.words(document.email)),
+        frozenset(words.of_name(organization_name)),
+        words.number(document.phone),
+        (words.several(document.name), words.several(document.email)),
+    )
 
 
 def rank(asked: Asked, contact: Bag, wide: Collection[Token]) -> int | None:
     """`wide` are the tokens that rule 2 lets go farther. Null: not found."""
+    found = total(asked, contact, wide)
+    if found is None:
+        return None
+    of_name, of_address = contact.several
+    needs = len(asked.needs)
+    is_all = (found == 0 and of_name == needs) or (asked.is_address and of_address == needs)
+    return 2 * found - is_all
+
+
+def total(asked: Asked, contact: Bag, wide: Collection[Token]) -> int | None:
+    """The sum of the needs' levels."""
     if not asked.needs:
         return None
-    total = 0
+    found = 0
     for need in asked.needs:
-        found = met(need, contact, wide)
-        if found is None:
+        level_of_need = met(need, contact, wide)
+        if level_of_need is None:
             return None
-        total += found
-    return total
+        found += level_of_need
+    return found
 
 
 def met(need: Need, contact: Bag, wide: Collection[Token]) -> int | None:
     """How well it is; null: it is not."""
     best: int | None = None
     for way in need:
-        levels = [level(token, contact, wide=token in wide) for token in way]
-        had = [each for each in levels if each is not None]
-        if len(had) == len(way) and (best is None or sum(had) < best):
-            best = sum(had)
+        found: int | None = 0
+        for token in way:
+            had = level(token, contact, wide=token in wide)
+            found = None if had is None or found is None else found + had
+        if found is not None and (best is None or found < best):
+            best = found
     return best
 
 
 def level(token: Token, contact: Bag, *, wide: bool) -> int | None:
     plain = plain_level(token, contact)
-    if plain is not None or not wide or not token.word:
+    if plain is not None or not wide or not token.word or not token.is_typed:
         return plain
-    return farther_level(token.word, (*contact.names, *contact.others))
+    return farther_level(token.word, contact)
 
 
 def plain_level(token: Token, contact: Bag) -> int | None:
     """As a word, as a word's beginning, or in the phone number."""
-    word = token.word
+    word, untyped = token.word, 0 if token.is_typed else UNTYPED
     if word:
         if word in contact.names:
-            return NAME_WORD
-        if word in contact.others:
-            return OTHER_WORD
+            return NAME_WORD + untyped
+        if word in contact.addresses or word in contact.organizations:
+            return OTHER_WORD + untyped
         if _begins(word, contact.names):
-            return NAME_BEGINS
-        if _begins(word, contact.others):
-            return OTHER_BEGINS
+            return NAME_BEGINS + untyped
+        if _begins(word, contact.addresses) or _begins(word, contact.organizations):
+            return OTHER_BEGINS + untyped
     if token.number is not None and words.has_fragment(contact.number, token.number):
-        return NUMBER
+        return NUMBER + untyped
     return None
 
 
@@ -113,7 +142,38 @@ def _begins(word: str, candidates: Iterable[str]) -> bool:
     return False
 
 
-def farther_level(asked: str, candidates: Iterable[str]) -> int | None:
+def farther_level(asked: str, contact: Bag) -> int | None:
+    """How the contact has it inside words, misspelt, or its words have it run together."""
+    names, addresses, organizations = contact[:3]
+    found = [_word_level(asked, names), INSIDE if run_together(asked, names) else None]
+    elsewhere = [_word_level(asked, addresses), _word_level(asked, organizations)]
+    if run_together(asked, {*names, *addresses}) or run_together(asked, organizations):
+        elsewhere.append(INSIDE)
+    found += [None if each is None else each + ELSEWHERE for each in elsewhere]
+    return min((each for each in found if each is not None), default=None)
+
+
+def run_together(asked: str, candidates: Collection[str]) -> tuple[str, ...]:
+    """The words that it is made of, one after the other; none if it is not."""
+    if len(asked) not in RUN_TOGETHER:
+        return ()
+    inside = [word for word in candidates if word in asked]
+    made: dict[int, tuple[str, ...]] = {0: ()}
+    for end in range(1, len(asked) + 1):
+        for word in inside:
+            start = end - len(word)
+            if start in made and is_piece(word, start) and asked.startswith(word, start):
+                made[end] = *made[start], word
+                break
+    return made.get(len(asked), ())
+
+
+def is_piece(word: str, start: int) -> bool:
+    """Whether a word that begins there can be one of those: a letter only as an initial."""
+    return len(word) > 1 or start == 0
+
+
+def _word_level(asked: str, candidates: Iterable[str]) -> int | None:
     """How the best of the words has what was asked for: inside, or misspelt."""
     partial, reach = is_partial(asked), _reach(asked)
     best: int | None = None
@@ -136,7 +196,7 @@ def farther_level(asked: str, candidates: Iterable[str]) -> int | None:
 
 def word_level(asked: str, word: str) -> int | None:
     """How a word has what was asked for when it neither is it nor begins with it."""
-    return farther_level(asked, (word,))
+    return _word_level(asked, (word,))
 
 
 def word_levels(asked: str, candidates: Sequence[str]) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """From the slots that have each token at each level to the slots found at each rank. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from services.query.searching import bits
@@ -60,3 +60,16 @@ def shared_by(groups: Sequence[Bits], least: int) -> Bits:
             reached[number] |= reached[number - 1] & group
         reached[1] |= group
     return reached[least]
+
+
+def parted(found: Iterable[Class], names: Bits, addresses: Bits) -> list[Class]:
+    """Classes by rank, of those by the sums of their levels: one less who has all (`matching`,
+    rule 1), by name or by address.
+    """
+    classes: list[Class] = []
+    for total, slots in found:
+        best = slots & (names | addresses if total == 0 else addresses)
+        rest = slots - best
+        classes += [Class(2 * total - 1, best)] if best else []
+        classes += [Class(2 * total, rest)] if rest else []
+    return classes

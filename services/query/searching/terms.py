@@ -32,6 +32,8 @@ class Kind(IntEnum):
     LETTERS = 8
     LENGTH = 9
     BUCKET = 10
+    NAME_WORDS = 11
+    EMAIL_WORDS = 12
 
 
 WORD_KINDS: Final = (Kind.NAME, Kind.EMAIL, Kind.ORGANIZATION)
@@ -73,6 +75,8 @@ def of_contact(document: Document, organization_name: str | None) -> set[Term]:
     name = set(words.of_name(document.name))
     email = set(words.words(document.email)) - name
     found = _worded(name, _NAME) | _worded(email, _EMAIL)
+    found.add(several(words.several(document.name), Kind.NAME_WORDS))
+    found.add(several(words.several(document.email), Kind.EMAIL_WORDS))
     if document.phone:
         forms = set(words.number(document.phone))
         found |= {(gram, _PHONE) for form in forms for gram in grams(form)}
@@ -80,6 +84,11 @@ def of_contact(document: Document, organization_name: str | None) -> set[Term]:
         found.add(member(document.organization_id))
         found |= of_organization(organization_name)
     return found
+
+
+def several(count: int, kind: Kind) -> Term:
+    """That a name, or an address, has so many words."""
+    return str(count), int(kind)
 
 
 @lru_cache(maxsize=4096)

@@ -5,10 +5,14 @@ Rule 1: letters of every alphabet become a-z, each by itself, so that a place in
 Rule 2: folding twice is folding once.
 Rule 3: a word is a run of letters and digits; what is too long or too much is left out.
 Rule 4: what only a sign holds together in a name is one word, too: Jean-Pierre, AT&T, A.B.C.
+Rule 5: a character that is a syllable, Chinese or Korean, is a word, and so are two neighbours and
+        all that stand together: who looks for 王 means no Wanger.
+Rule 6: a name with ä, ö, ü, ø or å has the words spelt out, too: Mueller beside Muller.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Final, NamedTuple
@@ -21,13 +25,30 @@ MOST_JOINED: Final = 8
 MOST_CHARACTERS: Final = 1000
 LEAST_NUMBER: Final = 6
 """Digits without which a stored phone number is a fragment itself."""
+LEAST_END: Final = 10
+"""Digits by whose end alone a number is the same."""
 REMEMBERED: Final = 4096
 """Letters."""
 CODE: Final = 3
 """Most digits of a country's code."""
 
+SYLLABLE: Final = "~"
+"""Stands behind the letters of a syllable."""
+
 _WORD: Final = re.compile(r"[a-z0-9]+")
-_JOINED: Final = re.compile(r"[a-z0-9]+(?:[-&.+/_][a-z0-9]+)+")
+_JOINED: Final = re.compile(r"[a-z0-9]+(?:[-&.+/_~][a-z0-9]+)+")
+_PAIR: Final = re.compile(r"(?<![a-z0-9])(?=([a-z0-9]+~[a-z0-9]+)~)")
+_SYLLABLES: Final = re.compile("[\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]")
+_MARKS: Final = "\u0300-\u036f\u3099\u309a"
+_JAMO: Final = "[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?"
+_MARKED: Final = re.compile(f"{_JAMO}|.[{_MARKS}]+", re.DOTALL)
+"""A letter of several characters: with accents of their own, or a syllable in its sounds."""
+_LETTER: Final = re.compile(f"{_JAMO}|.[{_MARKS}]*", re.DOTALL)
+_PICTURES: Final = re.compile("[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]")
+_SPELT_OUT: Final = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"}
+    | {"Ä": "ae", "Ö": "oe", "Ü": "ue", "Ø": "oe", "Å": "aa"}
+)
 _SIGN: Final = re.compile(r"[^a-z0-9]")
 _NO_DIGIT: Final = re.compile(r"[^0-9]+")
 _TRUNK: Final = re.compile(r"\(\s*0\s*\)")
@@ -51,17 +72,39 @@ class Number(NamedTuple):
 
 
 def folded(text: str) -> str:
-    if not text.isascii():
-        text = anyascii(text)
+    return _latin(_composed(text)) if not text.isascii() else _lower(text)
+
+
+def spelt_out(text: str) -> str:
+    """Folded with ä, ö, ü, ø and å as who has no such keys writes them; as many words."""
+    return _latin(_composed(text).translate(_SPELT_OUT)) if not text.isascii() else _lower(text)
+
+
+def _composed(text: str) -> str:
+    return _MARKED.sub(lambda found: unicodedata.normalize("NFC", found[0]), text)
+
+
+def _latin(text: str) -> str:
+    """Without pictures, which have names, but nobody types those."""
+    return _lower(anyascii(_SYLLABLES.sub(rf"\g<0>{SYLLABLE}", _PICTURES.sub(" ", text))))
+
+
+def _lower(text: str) -> str:
     return text.lower().translate(_APOSTROPHES)
 
 
 _folded_letter = lru_cache(maxsize=REMEMBERED)(folded)
+_spelt_letter = lru_cache(maxsize=REMEMBERED)(spelt_out)
 
 
 def words(text: str | None) -> list[str]:
     """The words in their order, repeated ones too."""
     return of_folded(folded(text[:MOST_CHARACTERS]))[:MOST_WORDS] if text else []
+
+
+def several(text: str | None) -> int:
+    """How many different words it has."""
+    return len(set(words(text)))
 
 
 def of_folded(plain: str) -> list[str]:
@@ -70,51 +113,77 @@ def of_folded(plain: str) -> list[str]:
 
 
 def of_name(text: str | None) -> list[str]:
-    """The words of a name, then those that it has by rule 4."""
+    """The words of a name, then those that it has by rules 4 to 6."""
     if not text:
         return []
-    plain = folded(text[:MOST_CHARACTERS])
-    joined = (_SIGN.sub("", found)[:LONGEST] for found in _JOINED.findall(plain)[:MOST_JOINED])
-    return [*of_folded(plain)[:MOST_WORDS], *joined]
+    text = text[:MOST_CHARACTERS]
+    plain = folded(text)
+    found = [*of_folded(plain)[:MOST_WORDS], *_held_together(plain)]
+    if (spelt := spelt_out(text)) != plain:
+        more = [*of_folded(spelt)[:MOST_WORDS], *_held_together(spelt)]
+        found += [word for word in more if word not in found]
+    return found
+
+
+def _held_together(plain: str) -> list[str]:
+    runs = [match[0] for match in islice(_JOINED.finditer(plain), MOST_JOINED)]
+    pairs = [match[1] for match in islice(_PAIR.finditer(plain), MOST_WORDS)]
+    return [_SIGN.sub("", found)[:LONGEST] for found in (*runs, *pairs)]
 
 
 def spans(text: str | None) -> list[Span]:
     """The words of `words`, with their places."""
-    return list(_placed(*_unfolded(text), _WORD, MOST_WORDS)) if text else []
+    return list(_placed(*_unfolded(text, folded), _WORD, MOST_WORDS)) if text else []
 
 
 def spans_of_name(text: str | None) -> list[Span]:
     """The words of `of_name`, with their places."""
     if not text:
         return []
-    plain, places = _unfolded(text)
+    found = _spans_of_form(text, folded)
+    known = {span.word for span in found}
+    if not text.isascii():
+        found += [each for each in _spans_of_form(text, spelt_out) if each.word not in known]
+    return found
+
+
+def _spans_of_form(text: str, fold: Callable[[str], str]) -> list[Span]:
+    plain, places = _unfolded(text, fold)
     return [
         *_placed(plain, places, _WORD, MOST_WORDS),
         *_placed(plain, places, _JOINED, MOST_JOINED),
+        *_placed(plain, places, _PAIR, MOST_WORDS),
     ]
 
 
-def _unfolded(text: str) -> tuple[str, Sequence[int]]:
+def _unfolded(text: str, fold: Callable[[str], str]) -> tuple[str, Sequence[int]]:
     """The folded text, and where in the original each of its letters stands."""
     text = text[:MOST_CHARACTERS]
-    plain = folded(text)
+    plain = fold(text)
     if text.isascii() and len(plain) == len(text):  # letter by letter it is ten times dearer
         return plain, range(len(plain))
+    of_letter = _folded_letter if fold is folded else _spelt_letter
     places: list[int] = []
     parts: list[str] = []
-    for place, character in enumerate(text):
-        part = _folded_letter(character)
+    for letter in _LETTER.finditer(text):
+        part = of_letter(letter[0])
         parts.append(part)
-        places.extend([place] * len(part))
+        places.extend([letter.start()] * len(part))
     return "".join(parts), places
+
+
+def end_of_letter(text: str, place: int) -> int:
+    """Where the letter ends that begins there, with the marks upon it."""
+    letter = _LETTER.match(text, place)
+    return letter.end() if letter else place + 1
 
 
 def _placed(
     plain: str, places: Sequence[int], pattern: re.Pattern[str], most: int
 ) -> Iterator[Span]:
     for match in islice(pattern.finditer(plain), most):
-        start, end = match.span()
-        word, at = match[0], places[start:end]
+        start, end = match.span(pattern.groups)
+        word, at = plain[start:end], places[start:end]
         if not word.isalnum():
             at = [each for each, letter in zip(at, word, strict=True) if letter.isalnum()]
             word = _SIGN.sub("", word)
@@ -131,10 +200,15 @@ def number(phone: str | None) -> Number:
 
 
 def has_fragment(number: Number, fragment: Number) -> bool:
-    """Whether a stored number has these digits, or is the fragment without its country's code."""
+    """Whether a stored number has these digits, or is the fragment without its country's code, or
+    ends as the fragment does: +7 495 … is dialled 8 495 … in its country.
+    """
     for part in fragment:
         if part and (part in number.written or part in number.plain):
             return True
     code = len(fragment.plain) - len(number.plain)
     is_long_enough = len(number.plain) >= LEAST_NUMBER and 0 < code <= CODE
-    return is_long_enough and fragment.plain.endswith(number.plain)
+    if is_long_enough and fragment.plain.endswith(number.plain):
+        return True
+    apart = min(CODE, len(fragment.plain) - LEAST_END)
+    return apart > 0 and number.plain.endswith(fragment.plain[apart:])

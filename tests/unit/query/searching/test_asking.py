@@ -11,6 +11,11 @@ def word(text: str) -> Token:
     return Token(text, words.number(text) if len(text) > 2 and text.isdigit() else None)
 
 
+def also(text: str) -> tuple[Token]:
+    """What will do, too, though it was not typed so."""
+    return (Token(text, None, is_typed=False),)
+
+
 def number(written: str, plain: str | None = None) -> Token:
     return Token("", Number(written, written if plain is None else plain))
 
@@ -20,8 +25,50 @@ def one(token: Token) -> Need:
 
 
 def test_words_in_any_order_are_needs() -> None:
-    assert set(asking.parse("Müller anna").needs) == set(asking.parse("anna MULLER").needs)
-    assert asking.parse("anna anna").needs == (one(word("anna")),)
+    assert asking.parse("anna MULLER").needs == (
+        ((word("anna"),), also("annamuller")),
+        ((word("muller"),), also("annamuller")),
+    )
+    assert {need[0] for need in asking.parse("muller anna").needs} == {
+        (word("anna"),),
+        (word("muller"),),
+    }
+
+
+def test_a_word_is_asked_for_once() -> None:
+    assert asking.parse("Anna anna ANNA").needs == (((word("anna"),), also("annaanna")),)
+
+
+def test_words_may_have_been_meant_as_one() -> None:
+    assert asking.parse("mc donald").needs == (
+        ((word("mc"),), also("mcdonald")),
+        ((word("donald"),), also("mcdonald")),
+    )
+    assert asking.parse("jan van berg").needs[1] == (
+        (word("van"),),
+        also("janvan"),
+        also("vanberg"),
+    )
+
+
+def test_a_word_may_have_been_meant_spelt_out() -> None:
+    assert asking.parse("Müller").needs == (((word("muller"),), also("mueller")),)
+    assert asking.parse("Mueller").needs == (one(word("mueller")),)
+
+
+def test_syllables_in_a_row_are_asked_for_by_two_or_one_by_one() -> None:
+    assert asking.parse("민수").needs == (
+        ((word("minsu"),), also("min")),
+        ((word("minsu"),), also("su")),
+    )
+    assert asking.parse("王").needs == (one(word("wang")),)
+
+
+def test_what_was_copied_from_a_link_is_no_word() -> None:
+    assert asking.parse("tel:030 123456").needs == asking.parse("030 123456").needs
+    assert asking.parse("mailto:li@x.example") == asking.parse("li@x.example")
+    assert asking.parse("li@x.example").is_address
+    assert not asking.parse("li x.example").is_address
 
 
 def test_digits_in_groups_are_one_number() -> None:
@@ -45,8 +92,8 @@ def test_a_few_digits_in_groups_are_a_part_of_a_number_or_words() -> None:
 def test_digits_are_a_word_that_may_be_a_part_of_a_number_from_the_third_on() -> None:
     assert asking.parse("4567").needs == (one(Token("4567", Number("4567", "4567"))),)
     assert asking.parse("030").needs == (one(Token("030", Number("030", ""))),)
-    assert asking.parse("45 team7").needs == (one(Token("45", None)), one(Token("team7", None)))
-    assert asking.parse("4 5").needs == (one(Token("4", None)), one(Token("5", None)))
+    assert asking.parse("45 team7").tokens[::2] == (Token("45", None), Token("team7", None))
+    assert asking.parse("4 5").tokens[::2] == (Token("4", None), Token("5", None))
 
 
 def test_there_may_be_nothing_to_look_for() -> None:

@@ -22,7 +22,17 @@ def test_the_part_that_was_asked_for_is_marked() -> None:
     assert marked("Anna", "bert") == []
     assert marked("Marie Jean-Pierre", "jeanpi") == ["Jean-Pi"]
     assert marked("A.B.C. Ltd", "abc") == ["A.B.C"]
+    assert marked("Jan van der Berg", "vanderberg") == ["van", "der", "Berg"]
+    assert marked("Fiona McDonald", "mc donald") == ["McDonald"]
+    assert marked("Jörg Groß", "joe") == ["Jö"]
+    assert marked("王小明", "小明") == ["小明"]
     assert highlighting.of_email("a.b@c.de", asking.parse("ab"), ()) == []
+
+
+def test_a_letter_is_marked_with_the_accents_upon_it() -> None:
+    assert marked("Jose\u0301 Lo\u0301pez", "jose") == ["Jose\u0301"]
+    assert marked("Jose\u0301 Lo\u0301pez", "lo") == ["Lo\u0301"]
+    assert marked("Bo\u0308ll", "boe") == ["Bo\u0308"]
 
 
 def test_digits_are_marked_whatever_stands_between_them() -> None:
