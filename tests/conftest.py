@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from tests.support import infra as servers
 from tests.support.cluster import PARTITIONS, Cluster, variables
+from tests.support.databases import Databases
 from tests.support.infra import Infra
 
 # A loaded machine takes long over an example now and then, which says nothing about the law.
@@ -45,9 +46,22 @@ def killable(infra: Infra) -> Iterator[Infra]:
         yield own
 
 
+@pytest.fixture(scope="session")
+async def databases(infra: Infra) -> AsyncIterator[Databases]:
+    async with Databases.of(infra) as made:
+        yield made
+
+
 @pytest.fixture
-def database_url(infra: Infra) -> Iterator[str]:
-    """A new, empty database."""
+def database_url(databases: Databases) -> Iterator[str]:
+    """A database of its own: the stores of all services are there, and empty."""
+    with databases.one() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(infra: Infra) -> Iterator[str]:
+    """A new database, in which nothing is."""
     with servers.new_database(infra) as url:
         yield url
 
@@ -75,3 +89,17 @@ async def cluster(
     async with Cluster(tmp_path, names) as cluster:
         cluster.write_tenants([])
         yield cluster
+
+
+@pytest.fixture(scope="module")
+async def shared_cluster(
+    infra: Infra, databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Cluster]:
+    """As `cluster`, for all tests of a file that ask for it."""
+    redis_url, folder = servers.empty_redis(infra), tmp_path_factory.mktemp("cluster")
+    with databases.one() as url:
+        async with servers.new_topics(infra) as prefix:
+            names = variables(infra.kafka, url, redis_url, prefix, partitions=PARTITIONS)
+            async with Cluster(folder, names) as cluster:
+                cluster.write_tenants([])
+                yield cluster

@@ -30,6 +30,12 @@ SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "pipedrive" / "webhoo
 Body = dict[str, Any]
 
 
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """Here the services make their stores."""
+    return empty_database_url
+
+
 def recorded() -> Iterator[Body]:
     """The bodies seen at the real Pipedrive, where they lie beside the checkout."""
     for file in sorted(SAMPLES.glob("*.json")):

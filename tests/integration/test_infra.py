@@ -12,9 +12,13 @@ from devstack import postgres
 from devstack.errors import StackError
 from devstack.kafka import broker
 from devstack.stack import Urls
+from tests.support.databases import Databases
 from tests.support.infra import Infra, docker_answers, given, kafka_environment
 
 pytestmark = pytest.mark.integration
+
+STORE = "SELECT store_id FROM query.store"
+KNOWN = "SELECT count(*) FROM pg_stats WHERE schemaname = 'query'"
 
 NAMES = (
     "MY500_TEST_KAFKA_BOOTSTRAP_SERVERS",
@@ -33,11 +37,52 @@ def test_some_given_urls_without_the_others_are_refused() -> None:
         given({NAMES[1]: "b"})
 
 
-def test_a_database_is_new_and_empty(database_url: str, infra: Infra) -> None:
-    tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+def test_a_database_is_new_and_empty(empty_database_url: str, infra: Infra) -> None:
+    tables = "SELECT count(*) FROM pg_tables WHERE schemaname !~ '^(pg_|information_schema)'"
 
-    assert database_url != infra.database
-    assert postgres.ask(database_url, tables) == "0"
+    assert empty_database_url != infra.database
+    assert postgres.ask(empty_database_url, tables) == "0"
+
+
+def test_a_database_that_another_test_wrote_to_is_as_if_it_were_new(databases: Databases) -> None:
+    read = "SELECT last_value FROM query.outbox_place"
+    with databases.one() as url:
+        store = postgres.ask(url, STORE)
+        as_new = postgres.ask(url, read)
+        postgres.ask(url, "CREATE SCHEMA other; CREATE TABLE other.t (n int)")
+        postgres.ask(url, "INSERT INTO query.outbox VALUES ('t', 'k', DEFAULT, 'p')")
+        postgres.ask(url, "ANALYZE query.outbox")
+
+    with databases.one() as again:
+        assert again == url
+        assert postgres.ask(url, "SELECT count(*) FROM query.outbox") == "0"
+        assert postgres.ask(url, read) == as_new
+        assert postgres.ask(url, KNOWN) == "0"
+        assert postgres.ask(url, "SELECT to_regnamespace('other') IS NULL") == "t"
+        assert postgres.ask(url, STORE) != store
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        "DROP INDEX orgs.outbox_by_place",
+        "ALTER TABLE orgs.outbox ALTER payload DROP NOT NULL",
+        "ALTER TABLE orgs.outbox RESET (autovacuum_vacuum_threshold)",
+        "CREATE TABLE orgs.more (n int)",
+        "ALTER SCHEMA scoring RENAME TO scoring_old",
+        "INSERT INTO orgs.schema_migrations VALUES ('0999_later.sql', '')",
+        "CREATE FUNCTION orgs.more() RETURNS int LANGUAGE sql RETURN 1",
+    ],
+    ids=lambda done: " ".join(done.split()[:2]),
+)
+def test_a_database_in_which_more_was_changed_is_nobody_elses(
+    databases: Databases, done: str
+) -> None:
+    with databases.one() as url:
+        postgres.ask(url, done)
+
+    with databases.one() as other:
+        assert other != url
 
 
 def test_a_redis_database_is_empty(redis_url: str) -> None:

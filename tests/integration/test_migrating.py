@@ -21,6 +21,11 @@ SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = databa
 LATER = "INSERT INTO schema_migrations (name, digest) VALUES ('0999_later.sql', '')"
 
 
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    return empty_database_url
+
+
 async def test_instances_that_start_at_once_migrate_once(
     database_url: str, migrations: Path
 ) -> None:
