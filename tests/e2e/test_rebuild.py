@@ -1,12 +1,13 @@
 """Rebuilding each store while all goes on: the same rows after, and nobody notices."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,6 +25,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.e2e
 
 LONG_AGO = timedelta(days=400)
+BREATH_S = 0.05
 SERVICES = ("orgs", "scoring", "query")
 # What is compared, without what says when it was written, or whether work is left to be done:
 # versions of states are times.
@@ -118,16 +120,16 @@ def assert_same(ours: dict[str, list[str]], theirs: dict[str, list[str]]) -> Non
         pytest.fail("\n".join(found), pytrace=False)
 
 
-def environment(cluster: Cluster) -> dict[str, str]:
-    return {
+async def begin_rebuild(
+    cluster: Cluster, service: str, *words: str, **environment: str
+) -> asyncio.subprocess.Process:
+    env = {
         **os.environ,
         **cluster.environment,
         "JWT_SECRET": SECRET,
         "TENANTS_FILE": str(cluster.folder / "tenants.json"),
+        **environment,
     }
-
-
-async def begin_rebuild(cluster: Cluster, service: str, *words: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -135,7 +137,7 @@ async def begin_rebuild(cluster: Cluster, service: str, *words: str) -> asyncio.
         "rebuild",
         *words,
         cwd=ROOT,
-        env=environment(cluster),
+        env=env,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -165,7 +167,7 @@ async def reading(
     over = asyncio.Event()
 
     async def reader(url: str, user: str) -> None:
-        while not over.is_set():
+        while not await is_over():
             try:
                 status, body = await cluster.get(url, COMPANY, user)
             except Exception as error:  # noqa: BLE001  whatever it is, it is a failure
@@ -175,7 +177,13 @@ async def reading(
             if status != 200 or not body["success"]:
                 reads.failed.append(f"{url}: {status} {body}")
 
+    async def is_over() -> bool:
+        """Asked after a breath: readers that take none leave the others no processor."""
+        await asyncio.wait([ending], timeout=BREATH_S)
+        return over.is_set()
+
     async with asyncio.TaskGroup() as group:
+        ending = group.create_task(over.wait())
         for url in urls:
             for user in users:
                 group.create_task(reader(url, user))
@@ -218,37 +226,50 @@ async def at_rest(database_url: str) -> None:
     await until(look, 60, every_s=0.7)
 
 
-@pytest.mark.parametrize("service", SERVICES)
-async def test_a_store_is_the_same_after_it_was_rebuilt(
-    cluster: Cluster, database_url: str, service: str
-) -> None:
-    history = life(21, 1200, ago=LONG_AGO)
-    cluster.write_tenants([a_tenant(COMPANY)])
-    services = await cluster.start_all()
-    await revoke_all(cluster, services["query"].url)
-    sent = histories.shuffled_with_duplicates(history, seed=21)
-    await push(cluster, services["ingest"], sent)
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Stores that hold a whole history, and what is in them. A rebuild leaves it so."""
+
+    cluster: Cluster
+    rows: dict[str, dict[str, list[str]]]
+
+    @property
+    def database_url(self) -> str:
+        return self.cluster.environment["DATABASE_URL"]
+
+
+@pytest.fixture(scope="module")
+async def filled(shared_cluster: Cluster) -> Filled:
+    shared_cluster.write_tenants([a_tenant(COMPANY)])
+    services = await shared_cluster.start_all()
+    await revoke_all(shared_cluster, services["query"].url)
+    sent = histories.shuffled_with_duplicates(life(21, 1200, ago=LONG_AGO), seed=21)
+    await push(shared_cluster, services["ingest"], sent)
+    database_url = shared_cluster.environment["DATABASE_URL"]
     await at_rest(database_url)
     before = {each: await rows(database_url, each) for each in SERVICES}
-    former = await former_ids(database_url)
-
-    said = await rebuild(cluster, service)
-
-    assert "; 0 could not be read" in said
-    assert_same(await rows(database_url, service), before[service])
-    assert former <= await former_ids(database_url)
-    await at_rest(database_url)
-    for each in SERVICES:
-        assert_same(await rows(database_url, each), before[each])
+    return Filled(shared_cluster, before)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_nobody_notices_a_rebuild(cluster: Cluster, database_url: str, service: str) -> None:
+async def test_a_store_is_the_same_after_it_was_rebuilt(filled: Filled, service: str) -> None:
+    former = await former_ids(filled.database_url)
+
+    said = await rebuild(filled.cluster, service)
+
+    assert "; 0 could not be read" in said
+    assert_same(await rows(filled.database_url, service), filled.rows[service])
+    assert former <= await former_ids(filled.database_url)
+    await at_rest(filled.database_url)
+    for each in SERVICES:
+        assert_same(await rows(filled.database_url, each), filled.rows[each])
+
+
+async def test_nobody_notices_a_rebuild(cluster: Cluster, database_url: str) -> None:
     history = contacts_life(31, 2500)
     cluster.write_tenants([a_tenant(COMPANY)])
     services = await cluster.start_all()
     await push(cluster, services["ingest"], history[:800])
-    users = ["1001", "1002", "1003"]
     urls = [
         f"{services['query'].url}/api/my-500?limit=50",
         f"{services['query'].url}/api/organizations",
@@ -256,27 +277,30 @@ async def test_nobody_notices_a_rebuild(cluster: Cluster, database_url: str, ser
         f"{services['orgs'].url}/api/organizations/search?q=a",
     ]
     rest = iter(history[800:])
-    done = asyncio.Event()
 
-    async def keep_writing() -> None:
+    async def keep_writing(share: Iterator[dict[str, Any]], done: asyncio.Event) -> None:
         while not done.is_set():
-            chunk = [body for body, _ in zip(rest, range(10), strict=False)]
+            chunk = list(itertools.islice(share, 10))
             if not chunk:
                 return
             assert set(await push(cluster, services["ingest"], chunk)) == {200}
 
-    async with reading(cluster, urls, users) as reads, asyncio.TaskGroup() as group:
-        group.create_task(keep_writing())
-        for _ in range(2):
-            assert "switched" in await rebuild(cluster, service, "--restart")
-        done.set()
+    async with reading(cluster, urls, ["1001", "1002", "1003"]) as reads:
+        for service in SERVICES:
+            share, done = itertools.islice(rest, len(history) // 4), asyncio.Event()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(keep_writing(share, done))
+                for _ in range(2):
+                    assert "switched" in await rebuild(cluster, service, "--restart")
+                done.set()
+            await push(cluster, services["ingest"], share)
 
     assert reads.failed == []
     assert reads.done > 100
     for one in services.values():
         assert one.process.poll() is None
         assert "request_failed" not in one.log.read_text()
-    await push(cluster, services["ingest"], list(rest))
+    await push(cluster, services["ingest"], rest)
     await at_rest(database_url)
     after = {each: await rows(database_url, each) for each in SERVICES}
     for each in SERVICES:
@@ -312,41 +336,34 @@ async def says(process: asyncio.subprocess.Process, words: str) -> bool:
 
 
 async def test_a_rebuild_that_was_killed_or_interrupted_goes_on_where_it_was(
-    cluster: Cluster, database_url: str
+    filled: Filled,
 ) -> None:
-    cluster.write_tenants([a_tenant(COMPANY)])
-    services = await cluster.start_all()
-    await push(cluster, services["ingest"], contacts_life(41, 1500))
-    await at_rest(database_url)
-    before = await rows(database_url, "query")
-    cluster.environment = {**cluster.environment, "BATCH_RECORDS": "20"}
-    process = await begin_rebuild(cluster, "query")
+    slowly = {"BATCH_RECORDS": "20"}
+    process = await begin_rebuild(filled.cluster, "query", **slowly)
 
-    await until(lambda: is_begun(database_url))
+    await until(lambda: is_begun(filled.database_url))
     process.kill()
     await process.wait()
-    process = await begin_rebuild(cluster, "query")
+    process = await begin_rebuild(filled.cluster, "query", **slowly)
     await until(lambda: says(process, "going on with query_next"))
     process.send_signal(signal.SIGINT)
     out, _ = await process.communicate()
     assert out.decode().splitlines()[-1] == "query: stopped; the same command goes on from here"
     assert process.returncode == 1
 
-    said = await rebuild(cluster, "query", "--drop-old")
+    said = await rebuild(filled.cluster, "query", "--drop-old")
 
     assert "query: going on with query_next" in said
-    assert f"switched after {await read_by(database_url, 'query'):,} records" in said
+    assert f"switched after {await read_by(filled.database_url, 'query'):,} records" in said
     assert "query_old dropped" in said
-    assert_same(await rows(database_url, "query"), before)
+    assert_same(await rows(filled.database_url, "query"), filled.rows["query"])
 
 
-async def test_two_rebuilds_of_a_store_do_not_run_at_a_time(
-    cluster: Cluster, database_url: str
-) -> None:
-    conn = await asyncpg.connect(database_url)
+async def test_two_rebuilds_of_a_store_do_not_run_at_a_time(shared_cluster: Cluster) -> None:
+    conn = await asyncpg.connect(shared_cluster.environment["DATABASE_URL"])
     try:
         await conn.execute("SELECT pg_advisory_lock($1, hashtext('query'))", LOCK)
-        process = await begin_rebuild(cluster, "query")
+        process = await begin_rebuild(shared_cluster, "query")
         out, _ = await process.communicate()
     finally:
         await conn.close()
@@ -355,14 +372,10 @@ async def test_two_rebuilds_of_a_store_do_not_run_at_a_time(
     assert "another rebuild of query is running" in out.decode()
 
 
-async def test_a_rebuild_without_postgres_says_so(cluster: Cluster) -> None:
-    cluster.environment = {
-        **cluster.environment,
-        "DATABASE_URL": "postgresql://postgres@127.0.0.1:1/none",
-    }
-    cluster.write_tenants([a_tenant(COMPANY)])
+async def test_a_rebuild_without_postgres_says_so(shared_cluster: Cluster) -> None:
+    nowhere = "postgresql://postgres@127.0.0.1:1/none"
 
-    process = await begin_rebuild(cluster, "orgs")
+    process = await begin_rebuild(shared_cluster, "orgs", DATABASE_URL=nowhere)
     out, _ = await process.communicate()
 
     assert process.returncode == 1
