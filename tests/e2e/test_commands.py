@@ -126,16 +126,23 @@ class Acting:
 
 
 @asynccontextmanager
-async def acting(cluster: Cluster, **ingest: str) -> AsyncIterator[Acting]:
+async def acting(cluster: Cluster) -> AsyncIterator[Acting]:
     async with double(cluster.folder, COMPANY, *SIZE) as pipedrive:
         cluster.write_tenants([{**a_tenant(COMPANY), **pipedrive.tenant()}])
         services = {name: cluster.start(name) for name in ("orgs", "scoring", "query")}
         urls = {f"{name.upper()}_URL": one.url for name, one in services.items()}
-        services["ingest"] = cluster.start("ingest", "api", **(urls | ingest))
+        services["ingest"] = cluster.start("ingest", "api", **urls)
         for instance in services.values():
             await cluster.ready(instance)
         await until(lambda: _has_kafka(cluster, services["ingest"]))
         yield Acting(cluster, services, pipedrive)
+
+
+@pytest.fixture(scope="module")
+async def users(shared_cluster: Cluster) -> AsyncIterator[Acting]:
+    """Shared by all who act under names of their own."""
+    async with acting(shared_cluster) as made:
+        yield made
 
 
 async def _has_kafka(cluster: Cluster, ingest: Instance) -> bool:
@@ -144,234 +151,224 @@ async def _has_kafka(cluster: Cluster, ingest: Instance) -> bool:
         return "degraded" not in await response.text()
 
 
-async def test_users_read_their_own_writes(cluster: Cluster) -> None:
-    async with acting(cluster) as users:
-        made = await users.done(
-            "POST",
-            "/api/contacts",
-            {"name": "Ann Other", "email": "ann@new.example", "organizationName": "New & Co"},
-        )
-        page = await users.page(made["after"])
-        assert page[made["id"]]["name"] == "Ann Other"
-        assert page[made["id"]]["email"] == "ann@new.example"
-        assert page[made["id"]]["organization"]["name"] == "New & Co"
+async def test_users_read_their_own_writes(users: Acting) -> None:
+    made = await users.done(
+        "POST",
+        "/api/contacts",
+        {"name": "Ann Other", "email": "ann@new.example", "organizationName": "New & Co"},
+    )
+    page = await users.page(made["after"])
+    assert page[made["id"]]["name"] == "Ann Other"
+    assert page[made["id"]]["email"] == "ann@new.example"
+    assert page[made["id"]]["organization"]["name"] == "New & Co"
 
-        call = await users.done(
-            "POST",
-            f"/api/activities?after={made['after']}",
-            {"contactId": made["id"], "type": "call", "subject": "Hello", "done": True},
-        )
-        page = await users.page(call["after"])
-        assert [each["id"] for each in page[made["id"]]["activities"]] == [call["id"]]
+    call = await users.done(
+        "POST",
+        f"/api/activities?after={made['after']}",
+        {"contactId": made["id"], "type": "call", "subject": "Hello", "done": True},
+    )
+    page = await users.page(call["after"])
+    assert [each["id"] for each in page[made["id"]]["activities"]] == [call["id"]]
 
-        joined = await users.done(
-            "PATCH", f"/api/contacts/{made['id']}", {"addedToCampaign": True}
-        )
-        page = await users.page(joined["after"])
-        assert page[made["id"]]["addedToCampaign"] is True
-        assert next(iter(page)) == made["id"]
+    joined = await users.done("PATCH", f"/api/contacts/{made['id']}", {"addedToCampaign": True})
+    page = await users.page(joined["after"])
+    assert page[made["id"]]["addedToCampaign"] is True
+    assert next(iter(page)) == made["id"]
 
-        left = await users.done(
-            "POST", "/api/campaign", {"contactIds": [made["id"]], "addedToCampaign": False}
-        )
-        assert (await users.page(left["after"]))[made["id"]]["addedToCampaign"] is False
+    left = await users.done(
+        "POST", "/api/campaign", {"contactIds": [made["id"]], "addedToCampaign": False}
+    )
+    assert (await users.page(left["after"]))[made["id"]]["addedToCampaign"] is False
 
-        person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
-        organization = await users.pipedrive.ask("GET", f"/v2/organizations/{person['org_id']}")
-        assert organization["name"] == "New & Co"
+    person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
+    organization = await users.pipedrive.ask("GET", f"/v2/organizations/{person['org_id']}")
+    assert organization["name"] == "New & Co"
 
 
 async def test_an_organization_is_made_in_pipedrive_once_for_many_contacts(
-    cluster: Cluster,
+    users: Acting,
 ) -> None:
-    async with acting(cluster) as users:
-        people = [
-            await users.done(
-                "POST", "/api/contacts", {"name": f"Person {n}", "organizationName": "NEW  co."}
-            )
-            for n in range(2)
-        ]
-        people.append(
-            await users.done(
-                "POST",
-                "/api/contacts",
-                {"name": "Person 3", "organizationId": people[0]["organizationId"]},
-            )
+    people = [
+        await users.done(
+            "POST", "/api/contacts", {"name": f"Person {n}", "organizationName": "NEWER  firm."}
         )
+        for n in range(2)
+    ]
+    people.append(
+        await users.done(
+            "POST",
+            "/api/contacts",
+            {"name": "Person 3", "organizationId": people[0]["organizationId"]},
+        )
+    )
 
-        rows = [
-            await users.pipedrive.ask("GET", f"/v2/persons/{one['pipedrivePersonId']}")
-            for one in people
-        ]
-        assert len({row["org_id"] for row in rows}) == 1
+    rows = [
+        await users.pipedrive.ask("GET", f"/v2/persons/{one['pipedrivePersonId']}")
+        for one in people
+    ]
+    assert len({row["org_id"] for row in rows}) == 1
 
-        survivor = f"{users.services['orgs'].url}/api/organizations/{people[0]['organizationId']}"
+    survivor = f"{users.services['orgs'].url}/api/organizations/{people[0]['organizationId']}"
 
-        async def is_linked() -> bool:
-            page = await users.page(people[-1]["after"])
-            _, told = await cluster.get(survivor, COMPANY, OWNER)
-            linked = {page[one["id"]]["organizationId"] for one in people}
-            return linked == {told["data"]["id"]} and told["data"]["contactCount"] == len(people)
+    async def is_linked() -> bool:
+        page = await users.page(people[-1]["after"])
+        _, told = await users.cluster.get(survivor, COMPANY, OWNER)
+        linked = {page[one["id"]]["organizationId"] for one in people}
+        return linked == {told["data"]["id"]} and told["data"]["contactCount"] == len(people)
 
-        await until(is_linked)
+    await until(is_linked)
 
 
 async def test_an_organization_that_stands_in_pipedrive_untold_is_not_made_again(
-    cluster: Cluster,
+    users: Acting,
 ) -> None:
-    async with acting(cluster) as users:
-        there = await users.pipedrive.ask("POST", "/v2/organizations", {"name": "Here Before"})
+    there = await users.pipedrive.ask("POST", "/v2/organizations", {"name": "Here Before"})
 
-        made = await users.done(
-            "POST", "/api/contacts", {"name": "Ann", "organizationName": "here  BEFORE"}
-        )
+    made = await users.done(
+        "POST", "/api/contacts", {"name": "Ann", "organizationName": "here  BEFORE"}
+    )
 
-        person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
-        assert person["org_id"] == there["id"]
-        assert await users.organizations_called("Here Before") == [there["id"]]
+    person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
+    assert person["org_id"] == there["id"]
+    assert await users.organizations_called("Here Before") == [there["id"]]
 
-        async def is_linked() -> bool:
-            organization = (await users.page(made["after"]))[made["id"]]["organization"]
-            return bool(organization and organization["pipedriveOrgId"] == str(there["id"]))
+    async def is_linked() -> bool:
+        organization = (await users.page(made["after"]))[made["id"]]["organization"]
+        return bool(organization and organization["pipedriveOrgId"] == str(there["id"]))
 
-        await until(is_linked)
+    await until(is_linked)
 
 
 @pytest.mark.parametrize("is_told", [True, False])
 async def test_an_organization_that_is_another_is_not_taken_for_the_one_asked_for(
-    cluster: Cluster, *, is_told: bool
+    users: Acting, *, is_told: bool
 ) -> None:
-    async with acting(cluster) as users:
-        ours = await users.of_orgs({"name": "Twin Ltd", "website": "https://ours.example"})
-        theirs = await users.pipedrive.ask(
-            "POST", "/v2/organizations", {"name": "Twin Ltd", "website": "https://theirs.example"}
-        )
-        if is_told:
-            await users.tell("organization", theirs)
-            assert await users.known_as(theirs["id"]) != ours["id"]
+    name = "Told Twin Ltd" if is_told else "Untold Twin Ltd"
+    ours = await users.of_orgs({"name": name, "website": "https://ours.example"})
+    theirs = await users.pipedrive.ask(
+        "POST", "/v2/organizations", {"name": name, "website": "https://theirs.example"}
+    )
+    if is_told:
+        await users.tell("organization", theirs)
+        assert await users.known_as(theirs["id"]) != ours["id"]
 
-        made = await users.done(
-            "POST", "/api/contacts", {"name": "Ann", "organizationId": ours["id"]}
-        )
+    made = await users.done("POST", "/api/contacts", {"name": "Ann", "organizationId": ours["id"]})
 
-        person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
-        assert person["org_id"] != theirs["id"]
-        assert len(await users.organizations_called("Twin Ltd")) == 2
+    person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
+    assert person["org_id"] != theirs["id"]
+    assert len(await users.organizations_called(name)) == 2
 
 
 async def test_a_contact_of_a_contested_name_stands_in_the_organization_of_the_answer(
-    cluster: Cluster,
+    users: Acting,
 ) -> None:
-    async with acting(cluster) as users:
-        for website in ("acme.de", "acme.com"):
-            row = {"name": "Acme", "website": f"https://{website}"}
-            there = await users.pipedrive.ask("POST", "/v2/organizations", row)
-            await users.tell("organization", there)
-            await users.known_as(there["id"])
+    for website in ("acme.de", "acme.com"):
+        row = {"name": "Acme", "website": f"https://{website}"}
+        there = await users.pipedrive.ask("POST", "/v2/organizations", row)
+        await users.tell("organization", there)
+        await users.known_as(there["id"])
 
-        people = []
-        for name in ("Ann", "Bob"):
-            made = await users.done(
-                "POST", "/api/contacts", {"name": name, "organizationName": "Acme"}
-            )
-            people.append(made)
-            await users.stands_in(made)
-            await users.let_time_pass()
+    people = []
+    for name in ("Ann", "Bob"):
+        made = await users.done(
+            "POST", "/api/contacts", {"name": name, "organizationName": "Acme"}
+        )
+        people.append(made)
+        await users.stands_in(made)
+        await users.let_time_pass()
 
-        rows = [
-            await users.pipedrive.ask("GET", f"/v2/persons/{one['pipedrivePersonId']}")
-            for one in people
-        ]
-        assert len({row["org_id"] for row in rows}) == 1
-        assert len(await users.organizations_called("Acme")) == 3
-        assert (await users.stands_in(people[0]))["contactCount"] == 2
+    rows = [
+        await users.pipedrive.ask("GET", f"/v2/persons/{one['pipedrivePersonId']}")
+        for one in people
+    ]
+    assert len({row["org_id"] for row in rows}) == 1
+    assert len(await users.organizations_called("Acme")) == 3
+    assert (await users.stands_in(people[0]))["contactCount"] == 2
 
 
 async def test_whatever_was_made_without_an_answer_is_found_and_not_made_again(
-    cluster: Cluster,
+    users: Acting,
 ) -> None:
-    async with acting(cluster) as users:
-        contact = {"name": "Lost and found", "organizationName": "Lost & Co"}
-        for path in ("/v2/organizations", "/v2/persons"):
-            await users.lose_the_next_answer(path)
-            made = await users.done(
-                "POST", "/api/contacts", contact | {"name": f"Found of {path}"}
-            )
-            person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
-            assert await users.organizations_called("Lost & Co") == [person["org_id"]]
-            found = await users.pipedrive.ask("GET", f"/v2/persons?org_id={person['org_id']}")
-            assert [row["name"] for row in found].count(person["name"]) == 1
+    contact = {"name": "Lost and found", "organizationName": "Lost & Co"}
+    for path in ("/v2/organizations", "/v2/persons"):
+        await users.lose_the_next_answer(path)
+        made = await users.done("POST", "/api/contacts", contact | {"name": f"Found of {path}"})
+        person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
+        assert await users.organizations_called("Lost & Co") == [person["org_id"]]
+        found = await users.pipedrive.ask("GET", f"/v2/persons?org_id={person['org_id']}")
+        assert [row["name"] for row in found].count(person["name"]) == 1
 
-        await users.lose_the_next_answer("/v2/activities")
-        call = {"contactId": made["id"], "type": "call", "subject": "Hello", "done": True}
-        logged = await users.done("POST", f"/api/activities?after={made['after']}", call)
-        rows = await users.pipedrive.ask("GET", f"/v2/activities?person_id={person['id']}")
-        assert [str(row["id"]) for row in rows] == [logged["id"]]
+    await users.lose_the_next_answer("/v2/activities")
+    call = {"contactId": made["id"], "type": "call", "subject": "Hello", "done": True}
+    logged = await users.done("POST", f"/api/activities?after={made['after']}", call)
+    rows = await users.pipedrive.ask("GET", f"/v2/activities?person_id={person['id']}")
+    assert [str(row["id"]) for row in rows] == [logged["id"]]
 
 
 async def test_an_organization_without_a_letter_is_refused_under_the_name_it_was_given(
-    cluster: Cluster,
+    users: Acting,
 ) -> None:
-    async with acting(cluster) as users:
-        status, told = await users.send(
-            "POST", "/api/contacts", {"name": "Ann", "organizationName": "..."}
-        )
+    status, told = await users.send(
+        "POST", "/api/contacts", {"name": "Ann", "organizationName": "..."}
+    )
 
-        assert (status, told["code"]) == (400, "bad_request")
-        assert told["error"] == "'organizationName': must have a letter or a digit."
+    assert (status, told["code"]) == (400, "bad_request")
+    assert told["error"] == "'organizationName': must have a letter or a digit."
 
 
-async def test_only_ones_own_contacts_can_be_acted_on_but_by_an_admin(cluster: Cluster) -> None:
-    async with acting(cluster) as users:
-        made = await users.done("POST", "/api/contacts", {"name": "Mine"})
-        await users.page(made["after"])
-        path, body = f"/api/contacts/{made['id']}", {"addedToCampaign": True}
+async def test_only_ones_own_contacts_can_be_acted_on_but_by_an_admin(users: Acting) -> None:
+    made = await users.done("POST", "/api/contacts", {"name": "Mine"})
+    await users.page(made["after"])
+    path, body = f"/api/contacts/{made['id']}", {"addedToCampaign": True}
 
-        foreign = await users.send("PATCH", path, body, user="1002")
-        call = {"contactId": made["id"], "type": "call", "subject": "Hello"}
-        foreign_call = await users.send("POST", "/api/activities", call, user="1002")
-        admin = await users.send("PATCH", path, body, user="1002", role="admin")
-        wrong_type = await users.send("POST", "/api/activities", {**call, "type": "séance"})
+    foreign = await users.send("PATCH", path, body, user="1002")
+    call = {"contactId": made["id"], "type": "call", "subject": "Hello"}
+    foreign_call = await users.send("POST", "/api/activities", call, user="1002")
+    admin = await users.send("PATCH", path, body, user="1002", role="admin")
+    wrong_type = await users.send("POST", "/api/activities", {**call, "type": "séance"})
 
-        assert [foreign[0], foreign[1]["code"]] == [404, "not_found"]
-        assert [foreign_call[0], foreign_call[1]["code"]] == [404, "not_found"]
-        assert admin[0] == 200
-        assert [wrong_type[0], wrong_type[1]["code"]] == [422, "pipedrive_refused"]
-        assert "activity type" in wrong_type[1]["error"]
+    assert [foreign[0], foreign[1]["code"]] == [404, "not_found"]
+    assert [foreign_call[0], foreign_call[1]["code"]] == [404, "not_found"]
+    assert admin[0] == 200
+    assert [wrong_type[0], wrong_type[1]["code"]] == [422, "pipedrive_refused"]
+    assert "activity type" in wrong_type[1]["error"]
 
 
 async def test_a_page_from_elsewhere_may_call_the_users_endpoints_and_no_other(
-    cluster: Cluster,
+    users: Acting,
 ) -> None:
-    async with acting(cluster) as users:
-        headers, allowed = {"Origin": "http://page.example"}, "Access-Control-Allow-Origin"
-        for service, method, path in (
-            ("ingest", "PATCH", f"/api/contacts/{NOBODY}"),
-            ("orgs", "POST", "/api/organizations"),
-            ("scoring", "GET", f"/api/scores/{NOBODY}"),
-            ("query", "GET", "/api/my-500"),
-        ):
-            asked = users.services[service].url + path
-            async with cluster.http.options(asked, headers=headers) as preflight:
-                methods = preflight.headers["Access-Control-Allow-Methods"]
-            async with cluster.http.request(method, asked, headers=headers) as refused:
-                sentence = (await refused.json())["error"]
-            assert (preflight.status, preflight.headers[allowed]) == (204, "*")
-            assert method in methods
-            assert (refused.status, refused.headers[allowed]) == (401, "*")
-            assert sentence
-        url = users.services["ingest"].url
-        async with cluster.http.post(f"{url}/webhooks/pipedrive", headers=headers) as webhook:
-            pass
+    headers, allowed = {"Origin": "http://page.example"}, "Access-Control-Allow-Origin"
+    for service, method, path in (
+        ("ingest", "PATCH", f"/api/contacts/{NOBODY}"),
+        ("orgs", "POST", "/api/organizations"),
+        ("scoring", "GET", f"/api/scores/{NOBODY}"),
+        ("query", "GET", "/api/my-500"),
+    ):
+        asked = users.services[service].url + path
+        async with users.cluster.http.options(asked, headers=headers) as preflight:
+            methods = preflight.headers["Access-Control-Allow-Methods"]
+        async with users.cluster.http.request(method, asked, headers=headers) as refused:
+            sentence = (await refused.json())["error"]
+        assert (preflight.status, preflight.headers[allowed]) == (204, "*")
+        assert method in methods
+        assert (refused.status, refused.headers[allowed]) == (401, "*")
+        assert sentence
+    url = users.services["ingest"].url
+    async with users.cluster.http.post(f"{url}/webhooks/pipedrive", headers=headers) as webhook:
+        pass
 
-        assert (webhook.status, webhook.headers.get(allowed)) == (401, None)
+    assert (webhook.status, webhook.headers.get(allowed)) == (401, None)
 
 
 async def test_the_webhook_door_does_without_the_store_of_the_commands(cluster: Cluster) -> None:
-    async with acting(cluster, INGEST_DATABASE_URL=NOWHERE) as users:
+    async with double(cluster.folder, COMPANY, *SIZE) as pipedrive:
+        cluster.write_tenants([{**a_tenant(COMPANY), **pipedrive.tenant()}])
+        ingest = cluster.start("ingest", "api", INGEST_DATABASE_URL=NOWHERE)
+        users = Acting(cluster, {"ingest": ingest}, pipedrive)
+        await cluster.ready(ingest)
         body = b'{"meta":{"entity":"note","entity_id":"1","action":"change"},"data":{"id":1}}'
 
-        webhook = await deliver(cluster, users.services["ingest"], body, authorization(COMPANY))
+        webhook = await deliver(cluster, ingest, body, authorization(COMPANY))
         command = await users.send("POST", "/api/contacts", {"name": "Ann"})
 
         assert webhook == 200
