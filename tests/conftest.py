@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support import cluster as clusters
 from tests.support import infra as servers
 from tests.support.cluster import PARTITIONS, Cluster, variables
 from tests.support.databases import Databases
@@ -96,10 +97,6 @@ async def shared_cluster(
     infra: Infra, databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Cluster]:
     """As `cluster`, for all tests of a file that ask for it."""
-    redis_url, folder = servers.empty_redis(infra), tmp_path_factory.mktemp("cluster")
     with databases.one() as url:
-        async with servers.new_topics(infra) as prefix:
-            names = variables(infra.kafka, url, redis_url, prefix, partitions=PARTITIONS)
-            async with Cluster(folder, names) as cluster:
-                cluster.write_tenants([])
-                yield cluster
+        async with clusters.on(infra, url, tmp_path_factory.mktemp("cluster")) as made:
+            yield made

@@ -1,15 +1,18 @@
 """A webhook that Pipedrive sends reaches its owner's page, through all four services."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 
+from tests.support import cluster as clusters
 from tests.support import histories
 from tests.support.cluster import Cluster, Instance
+from tests.support.infra import Infra, new_database
 from tests.support.pipe import (
     COMPANY,
     FOREIGN,
@@ -28,12 +31,27 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "pipedrive" / "webhooks"
 
 Body = dict[str, Any]
+DOORS = 7011
+WALLS = (7021, 7022)
 
 
-@pytest.fixture
-def database_url(empty_database_url: str) -> str:
-    """Here the services make their stores."""
-    return empty_database_url
+@dataclass(frozen=True, slots=True)
+class Running:
+    cluster: Cluster
+    services: dict[str, Instance]
+
+
+@pytest.fixture(scope="module")
+async def running(
+    infra: Infra, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Running]:
+    """All services, which made their stores themselves. Each test has companies of its own."""
+    folder = tmp_path_factory.mktemp("cluster")
+    companies = {COMPANY, DOORS, FOREIGN, *WALLS, *map(company_of, recorded())}
+    with new_database(infra) as url:
+        async with clusters.on(infra, url, folder) as cluster:
+            cluster.write_tenants([a_tenant(company) for company in companies])
+            yield Running(cluster, await cluster.start_all())
 
 
 def recorded() -> Iterator[Body]:
@@ -49,14 +67,13 @@ def company_of(body: Body) -> int:
 
 
 async def test_every_users_page_equals_the_model_however_the_events_arrive(
-    cluster: Cluster,
+    running: Running,
 ) -> None:
+    cluster, services = running.cluster, running.services
     history = life(7, 2000)
     samples: dict[int, list[Body]] = {}
     for body in recorded():
         samples.setdefault(company_of(body), []).append(body)
-    cluster.write_tenants([a_tenant(company) for company in (COMPANY, *samples)])
-    services = await cluster.start_all()
 
     sent = histories.shuffled_with_duplicates(history, seed=7)
     statuses = await push(cluster, services["ingest"], sent)
@@ -121,42 +138,6 @@ async def test_the_door_in_answers_as_the_contract_says(cluster: Cluster) -> Non
     assert letter.value == b'{"broken'
 
 
-async def test_the_doors_out_answer_as_the_contract_says(cluster: Cluster) -> None:
-    cluster.write_tenants([a_tenant(COMPANY), a_tenant(FOREIGN)])
-    services = await cluster.start_all()
-    query, scoring = services["query"].url, services["scoring"].url
-    person = histories.a_webhook(company_id=COMPANY)
-    owner = str(histories.USER_ID)
-    await push(cluster, services["ingest"], [person])
-    expected = truth(COMPANY, [person])
-    await settled(cluster, services["query"], COMPANY, expected)
-    contact = expected[owner][0]["id"]
-
-    for bad in ("page=0", "page=x", "limit=0", "limit=501", "warmness=1-2", "organizationId=7"):
-        status, answer = await cluster.get(f"{query}/api/my-500?{bad}", COMPANY, owner)
-        assert (status, answer["success"]) == (400, False), bad
-        assert answer["error"].endswith("."), answer
-    for url in (f"{query}/api/contacts/{contact}", f"{scoring}/api/scores/{contact}"):
-        assert (await cluster.get(url, COMPANY, owner))[0] == 200
-        assert (await cluster.get(url, FOREIGN, owner))[0] == 404
-    async with cluster.http.get(f"{query}/api/my-500") as response:
-        assert response.status == 401
-
-
-async def test_every_service_shows_its_health_and_its_documentation_and_stops_in_order(
-    cluster: Cluster,
-) -> None:
-    cluster.write_tenants([a_tenant(COMPANY)])
-    services = await cluster.start_all()
-
-    for instance in services.values():
-        for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"):
-            async with cluster.http.get(instance.url + path) as response:
-                assert response.status == 200, (instance.service, path)
-    for instance in services.values():
-        assert await instance.stop() == 0, instance.log.read_text()[-2000:]
-
-
 async def _one_dead_letter(cluster: Cluster) -> Any:
     consumer = AIOKafkaConsumer(
         cluster.environment["KAFKA_TOPIC_PREFIX"] + "pipedrive.webhooks.dlq",
@@ -170,14 +151,47 @@ async def _one_dead_letter(cluster: Cluster) -> Any:
         await consumer.stop()
 
 
-async def test_a_user_sees_only_own_contacts_of_the_own_company(cluster: Cluster) -> None:
+async def test_the_doors_out_answer_as_the_contract_says(running: Running) -> None:
+    cluster, services = running.cluster, running.services
+    query, scoring = services["query"].url, services["scoring"].url
+    person = histories.a_webhook(company_id=DOORS)
+    owner = str(histories.USER_ID)
+    await push(cluster, services["ingest"], [person], DOORS)
+    expected = truth(DOORS, [person])
+    await settled(cluster, services["query"], DOORS, expected)
+    contact = expected[owner][0]["id"]
+
+    for bad in ("page=0", "page=x", "limit=0", "limit=501", "warmness=1-2", "organizationId=7"):
+        status, answer = await cluster.get(f"{query}/api/my-500?{bad}", DOORS, owner)
+        assert (status, answer["success"]) == (400, False), bad
+        assert answer["error"].endswith("."), answer
+    for url in (f"{query}/api/contacts/{contact}", f"{scoring}/api/scores/{contact}"):
+        assert (await cluster.get(url, DOORS, owner))[0] == 200
+        assert (await cluster.get(url, FOREIGN, owner))[0] == 404
+    async with cluster.http.get(f"{query}/api/my-500") as response:
+        assert response.status == 401
+
+
+async def test_a_user_sees_only_own_contacts_of_the_own_company(running: Running) -> None:
     """Two companies with the very same ids, users and names."""
-    cluster.write_tenants([a_tenant(COMPANY), a_tenant(FOREIGN)])
-    services = await cluster.start_all()
-    lives = {company: life(seed, 300, company) for company, seed in ((COMPANY, 1), (FOREIGN, 2))}
+    cluster, services = running.cluster, running.services
+    lives = {company: life(seed, 300, company) for seed, company in enumerate(WALLS, 1)}
     for company, bodies in lives.items():
         await push(cluster, services["ingest"], bodies, company)
 
     for company, bodies in lives.items():
         await settled(cluster, services["query"], company, truth(company, bodies))
-    assert await whole_list(cluster, services["query"], COMPANY, "1") == []
+    assert await whole_list(cluster, services["query"], WALLS[0], "1") == []
+
+
+async def test_every_service_shows_its_health_and_its_documentation_and_stops_in_order(
+    running: Running,
+) -> None:
+    cluster, services = running.cluster, running.services
+
+    for instance in services.values():
+        for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"):
+            async with cluster.http.get(instance.url + path) as response:
+                assert response.status == 200, (instance.service, path)
+    for instance in services.values():
+        assert await instance.stop() == 0, instance.log.read_text()[-2000:]

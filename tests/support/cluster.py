@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,7 @@ import aiohttp
 import jwt
 
 from devstack import ports
+from tests.support.infra import Infra, empty_redis, new_topics
 from tests.support.waiting import answers, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,3 +146,14 @@ class Cluster:
         headers = {"Authorization": f"Bearer {token(company_id, user_id)}"}
         async with self.http.get(url, headers=headers) as response:
             return response.status, await response.json()
+
+
+@asynccontextmanager
+async def on(infra: Infra, database_url: str, folder: Path) -> AsyncIterator[Cluster]:
+    """Without tenants, and with topics and a Redis database of its own."""
+    redis_url = empty_redis(infra)
+    async with new_topics(infra) as prefix:
+        names = variables(infra.kafka, database_url, redis_url, prefix, partitions=PARTITIONS)
+        async with Cluster(folder, names) as cluster:
+            cluster.write_tenants([])
+            yield cluster
