@@ -72,6 +72,7 @@ def start(main: Coroutine[Any, Any, int | None]) -> None:
     """
     gc.freeze()  # what is imported stays; to look through it first would take as long again
     gc.set_threshold(*BATCHES)
+    gc.enable()
     _let_all_in()
     wrong, code = "", None
     try:

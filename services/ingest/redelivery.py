@@ -16,8 +16,6 @@ from shared.kafka.dead_letters import Origin, letter
 from shared.kafka.rounds import Record
 from shared.topics import WEBHOOKS
 
-COMMAND = "redeliver"
-
 
 async def main(words: Sequence[str]) -> int:
     """The exit status."""

@@ -3,13 +3,7 @@
 `python -m services.query rebuild --help` says how the store is built anew.
 """
 
-import sys
+from shared import program
 
-from services.query import rebuild
-from services.query.main import main
-from shared import lifecycle
-
-if sys.argv[1:2] == ["rebuild"]:
-    lifecycle.start(rebuild.main(sys.argv[2:]))
-else:
-    lifecycle.start(main(sys.argv[1:]))
+if __name__ == "__main__":
+    program.run("services.query.main", rebuild="services.query.rebuild")

@@ -4,16 +4,11 @@
 `python -m services.scoring rebuild --help` how the store is built anew.
 """
 
-import sys
+from shared import program
 
-from services.scoring import rebuild
-from services.scoring.backtest import command
-from services.scoring.main import main
-from shared import lifecycle
-
-if sys.argv[1:2] == ["backtest"]:
-    lifecycle.start(command.main(sys.argv[2:]))
-elif sys.argv[1:2] == ["rebuild"]:
-    lifecycle.start(rebuild.main(sys.argv[2:]))
-else:
-    lifecycle.start(main(sys.argv[1:]))
+if __name__ == "__main__":
+    program.run(
+        "services.scoring.main",
+        backtest="services.scoring.backtest.command",
+        rebuild="services.scoring.rebuild",
+    )

@@ -29,7 +29,6 @@ from shared.pipedrive.errors import PipedriveRefused
 from shared.settings import told
 from shared.tenants import Tenants
 
-COMMAND: Final = "connect"
 LOOK_S: Final = 0.5
 BAR_CHARS: Final = 30
 DONE: Final[Mapping[Reason | None, str]] = {
