@@ -4,7 +4,8 @@ Rule 1: a state enters the outbox in the transaction that makes it true, and lea
         has acked it; a crash in between only delays it, or publishes it twice.
 Rule 2: one row a key: a newer state of a key replaces one that waits, so a key's versions reach
         the topic in order, and the row lock of the key is what orders them.
-Rule 3: one relay at a time per store, by an advisory lock on a connection of its own.
+Rule 3: one relay at a time per store, by an advisory lock on a connection of its own. It keeps it
+        while Kafka is away: each that had its turn would tell of an outage, and then of its end.
 Rule 4: a look costs what is new, not what was told: as long as anybody reads under an old
         snapshot, a dump for one, Postgres keeps the rows that were deleted, and a look from the
         first place on passes all of them. It begins behind what was told some seconds ago, and
@@ -24,6 +25,7 @@ from functools import partial
 import asyncpg
 
 from shared import db, heart, lifecycle
+from shared.errors import Unavailable
 from shared.events import dump
 from shared.kafka.publisher import Publisher, Record
 from shared.lifecycle import Works
@@ -127,7 +129,7 @@ class Relay:
             conn.terminate()  # frees the lock even where Postgres no longer answers
 
     async def _relay(self, conn: asyncpg.Connection, stop: asyncio.Event, works: Works) -> None:
-        wake, looks = asyncio.Event(), Looks()
+        wake, looks, outage = asyncio.Event(), Looks(), lifecycle.Outage("outbox")
         await conn.add_listener(f"outbox_{self._schema}", lambda *_: wake.set())
         while not stop.is_set():
             wake.clear()
@@ -135,7 +137,13 @@ class Relay:
             pending = await conn.fetch(PENDING, looks.begin(began), BATCH, timeout=STATEMENT_S)
             OUTBOX_PENDING.set(len(pending))
             if pending:
-                await self._publish(conn, pending)
+                try:
+                    await self._publish(conn, pending)
+                except Unavailable as reason:
+                    if await lifecycle.wait_or_stop(outage.goes_on(reason), stop):
+                        return
+                    continue
+                outage.is_over()
                 looks.told(pending[-1]["place"])
                 rest_s = PACE.rest(time.monotonic() - began, len(pending))
                 await lifecycle.wait_or_stop(rest_s, stop)

@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from devstack import postgres
-from shared import db, outbox, service, topics
+from shared import db, lifecycle, outbox, service, topics
 from shared.errors import Unavailable
 from shared.events import parse
 from shared.kafka.client import physical
@@ -210,6 +210,38 @@ async def test_kafka_that_does_not_ack_keeps_the_outbox_as_it_is(
         await emptied(pool)
 
     assert [fact.version for fact in await published(settings)] == [1]
+
+
+async def test_of_two_relays_one_waits_for_kafka_and_tells_of_it_once(
+    settings: Settings,
+    pool: db.Pool,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(outbox, "IDLE_S", 0.02)
+    monkeypatch.setattr(lifecycle, "LONGEST_WAIT_S", 0.2)
+    tries = []
+
+    class Deaf(Publisher):
+        async def publish(self, records: Sequence[Record]) -> None:
+            tries.append(self)
+            if len(tries) < 20:
+                raise Unavailable("Kafka: away")
+            await super().publish(records)
+
+    await tell(pool, link(1, 1))
+    async with (
+        Deaf(settings, deadline_s=10) as one,
+        Deaf(settings, deadline_s=10) as other,
+        Relaying(database_url, one),
+        Relaying(database_url, other),
+    ):
+        await emptied(pool)
+
+    assert len(set(tries)) == 1
+    told = [record.message for record in caplog.records if record.name == "shared.lifecycle"]
+    assert told == ["outage_began", "outage_ended"]
 
 
 @contextmanager
