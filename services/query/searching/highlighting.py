@@ -27,10 +27,10 @@ def _of_spans(
 ) -> list[list[int]]:
     found: list[Range] = []
     having = list(spans)
+    held = {span.word for span in having}
     for token in asked.tokens:
         goes_farther = token in wide and token.is_typed
-        together = matching.run_together(token.word, {s.word for s in having} - {token.word})
-        pieces = together if goes_farther else ()
+        pieces = matching.run_together(token.word, held) if goes_farther else ()
         for span in having:
             part = _part(token, span.word, wide=goes_farther)
             if span.word in pieces:

@@ -64,6 +64,10 @@ class _Part(NamedTuple):
     what: str
 
 
+_Alike = tuple[Token, int] | str
+"""What is read together: words at one level from a token, or a piece of one."""
+
+_ALL: Final = _Part(Token("", None), "all")
 _EXACT_LEVEL: Final = {
     Kind.NAME: matching.NAME_WORD,
     Kind.EMAIL: matching.OTHER_WORD,
@@ -108,8 +112,9 @@ async def find(conn: Connection, user: User, asked: Asked) -> Found:
     await search.plainly()
     await search.farther()
     await search.check_numbers()
+    found = ranking.classes(slots.anyhow(asked.needs, search.slots))
     return Found(
-        await search.classes(),
+        ranking.parted(found, search.names_all, search.addresses_all),
         search.slots,
         search.pending,
         frozenset(search.wide),
@@ -137,6 +142,9 @@ class _Search:
     slots: dict[Token, Slots] = field(default_factory=dict)
     doubtful: dict[Token, Bits] = field(default_factory=dict)
     """Slots whose number has a fragment's groups of digits, maybe apart from one another."""
+    names_all: Bits = EMPTY
+    addresses_all: Bits = EMPTY
+    """Slots with names, and with addresses, of as many words as there are needs."""
     pending: Sequence[Pending] = ()
     bags: Sequence[matching.Bag] = ()
     queued_slots: Bits = EMPTY
@@ -189,10 +197,18 @@ class _Search:
         wanted: dict[_Part, list[Wanted]] = {}
         for token in tokens:
             wanted |= _plainly_wanted(token, longer[token.word])
+        wanted |= self._several_wanted()
         found = await lookup_store.postings(self.conn, self.user, wanted)
         for token in tokens:
             self.slots[token] = self._plain_slots(token, found)
             self._correct(token)
+        self.names_all = self._joined(found[_ALL, Kind.NAME_WORDS])
+        self.addresses_all = self._joined(found[_ALL, Kind.EMAIL_WORDS])
+
+    def _several_wanted(self) -> dict[_Part, list[Wanted]]:
+        """Who has as many words as are asked for."""
+        kinds = [Kind.NAME_WORDS, Kind.EMAIL_WORDS][: 1 + self.asked.is_address]
+        return {_ALL: [Wanted(str(len(self.asked.needs)), kind, kind) for kind in kinds]}
 
     def _plain_slots(self, token: Token, found: Postings[_Part]) -> Slots:
         slots = Slots()
@@ -233,25 +249,34 @@ class _Search:
         if not looked or not self.state.words:
             return
         looked.sort(key=lambda token: (-len(token.word), token.word))  # long ones say most
-        wanted: dict[tuple[Token, int], list[Wanted]] = {}
-        for token in looked[:MOST_FARTHER]:
+        asked = looked[:MOST_FARTHER]
+        wanted: dict[_Alike, list[Wanted]] = dict(together.wanted(t.word for t in asked))
+        for token in asked:
             alike = await dictionary.alike(self.conn, self.user, token.word, self.state.words)
             self.is_exact &= alike.is_exact
             for level, alike_words in alike.by_level.items():
                 wanted[token, level] = [
                     Wanted(word, Kind.NAME, Kind.ORGANIZATION) for word in alike_words
                 ]
-        found = await lookup_store.postings(self.conn, self.user, wanted)
-        for ((token, level), kind), pieces in found.items():
-            elsewhere = 0 if kind == Kind.NAME else matching.ELSEWHERE
-            self.slots[token].add(level + elsewhere, kind, self._joined(pieces))
-        by_word = {token.word: self.slots[token] for token in looked[:MOST_FARTHER]}
-        for each in await together.find(self.conn, self.user, by_word, self.state.slots):
-            by_word[each.word].add(each.level, each.kind, each.slots)
-        for token in looked[:MOST_FARTHER]:
+        self._add_alike(asked, await lookup_store.postings(self.conn, self.user, wanted))
+        for token in asked:
             self._correct(token)
         if len(looked) > MOST_FARTHER:
             await self._compare(looked[MOST_FARTHER:])
+
+    def _add_alike(self, asked: Sequence[Token], found: Postings[_Alike]) -> None:
+        pieces: defaultdict[str, dict[int, Bits]] = defaultdict(dict)
+        for (alike, kind), stored in found.items():
+            slots = self._joined(stored)
+            if isinstance(alike, str):
+                pieces[alike][kind] = slots
+            else:
+                token, level = alike
+                elsewhere = 0 if kind == Kind.NAME else matching.ELSEWHERE
+                self.slots[token].add(level + elsewhere, kind, slots)
+        by_word = {token.word: self.slots[token] for token in asked}
+        for each in together.found(by_word, pieces):
+            by_word[each.word].add(each.level, each.kind, each.slots)
 
     async def _widen(self) -> set[Token]:
         for token in self.asked.tokens:
@@ -316,19 +341,6 @@ class _Search:
             ]
             # `having` is a part of `looked_at`, that of `own`.
             own[matching.NUMBER] -= doubtful - Bits.of(having, self.state.slots)
-
-    async def classes(self) -> list[Class]:
-        """The slots found, by rank; first those that have nothing but what was asked for."""
-        found = ranking.classes(slots.anyhow(self.asked.needs, self.slots))
-        needs, has_best = len(self.asked.needs), bool(found) and found[0].rank == 0
-        kinds = [Kind.NAME_WORDS] if has_best else []
-        kinds += [Kind.EMAIL_WORDS] if found and self.asked.is_address else []
-        wanted = {kind: [Wanted(str(needs), kind, kind)] for kind in kinds}
-        postings = await lookup_store.postings(self.conn, self.user, wanted)
-        names, addresses = (
-            self._joined(postings[kind, kind]) for kind in (Kind.NAME_WORDS, Kind.EMAIL_WORDS)
-        )
-        return ranking.parted(found, names, addresses)
 
     def _is_enough(self, token: Token) -> bool:
         missing = matching.ENOUGH - ranking.everyone(self.slots[token].levels()).count()

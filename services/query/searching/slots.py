@@ -58,6 +58,8 @@ def _levels(need: Need, of_token: Callable[[Token], Levels]) -> Levels:
         return of_token(need[0][0])
     found: dict[int, Bits] = {}
     for way in need:
-        for rank, slots in ranking.classes([of_token(token) for token in way]):
+        levels = [of_token(token) for token in way]
+        ranked = levels[0].items() if len(way) == 1 else ranking.classes(levels)
+        for rank, slots in ranked:
             found[rank] = found.get(rank, EMPTY) | slots
     return found

@@ -1,19 +1,19 @@
-"""Finds who has several words that were typed as one: "annaberg" may mean Anna Berg.
+"""Finds who has several words that were typed as one: "annaberg" may mean Anna Berg. Pure.
 
 Rule: what it finds is what `matching.run_together` says of each contact.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Final, NamedTuple
 
-from services.query.batch import User
-from services.query.searching import bitmaps, bits, lookup_store, matching
+from services.query.searching import bits, matching
 from services.query.searching.bits import EMPTY, Bits
 from services.query.searching.lookup_store import Wanted
 from services.query.searching.terms import Kind
-from shared.db import Connection
+
+Having = Mapping[str, Mapping[int, Bits]]
+"""The slots that have a piece as a word, by its kind."""
 
 SIDES: Final = (
     ((Kind.NAME,), matching.INSIDE),
@@ -32,29 +32,28 @@ class Together(NamedTuple):
     slots: Bits
 
 
-async def find(
-    conn: Connection, user: User, asked: Collection[str], size: int
-) -> Sequence[Together]:
-    """`size`: slots were given out below it."""
-    long_enough = [word for word in asked if len(word) in matching.RUN_TOGETHER]
-    wanted = {
-        piece: [Wanted(piece, Kind.NAME, Kind.ORGANIZATION)]
-        for word in long_enough
-        for _, piece in _pieces(word)
-    }
-    found = await lookup_store.postings(conn, user, wanted)
-    having: defaultdict[str, dict[int, Bits]] = defaultdict(dict)
-    for (piece, kind), stored in found.items():
-        having[piece][kind] = bitmaps.joined(stored, size)
+def wanted(asked: Iterable[str]) -> Iterator[tuple[str, list[Wanted]]]:
+    """What has to be read: the pieces that they may be made of."""
+    for word in asked:
+        for _, piece in _pieces(word):
+            yield piece, [Wanted(piece, Kind.NAME, Kind.ORGANIZATION)]
+
+
+def found(asked: Iterable[str], having: Having) -> Sequence[Together]:
+    """The slots of each word, by those of the pieces."""
     return [
         Together(word, level, kinds[-1], _made_of(word, having, kinds))
-        for word in long_enough
+        for word in asked
         for kinds, level in SIDES
     ]
 
 
 def _pieces(word: str) -> Iterator[tuple[int, str]]:
-    """Where each begins, those that begin first first."""
+    """Where each begins, those that begin first first; none of a word that is too short for it,
+    or too long.
+    """
+    if len(word) not in matching.RUN_TOGETHER:
+        return
     for start, end in combinations(range(len(word) + 1), 2):
         piece = word[start:end]
         if piece != word and matching.is_piece(piece, start):
@@ -65,7 +64,9 @@ def _made_of(word: str, having: Mapping[str, Mapping[int, Bits]], kinds: Collect
     """The slots whose words of these kinds are the word, one after the other."""
     reached: dict[int, Bits] = {}
     for start, piece in _pieces(word):
-        held = having.get(piece, {})
+        held = having.get(piece)
+        if held is None:
+            continue
         slots = bits.union(held[kind] for kind in kinds if kind in held)
         if start:
             slots &= reached.get(start, EMPTY)

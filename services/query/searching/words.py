@@ -12,7 +12,7 @@ Rule 6: a name with ä, ö, ü, ø or å has the words spelt out, too: Mueller b
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Final, NamedTuple
@@ -45,6 +45,7 @@ _MARKED: Final = re.compile(f"{_JAMO}|.[{_MARKS}]+", re.DOTALL)
 """A letter of several characters: with accents of their own, or a syllable in its sounds."""
 _LETTER: Final = re.compile(f"{_JAMO}|.[{_MARKS}]*", re.DOTALL)
 _PICTURES: Final = re.compile("[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]")
+_SPELT: Final = re.compile("[äöüøåÄÖÜØÅ]")
 _SPELT_OUT: Final = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"}
     | {"Ä": "ae", "Ö": "oe", "Ü": "ue", "Ø": "oe", "Å": "aa"}
@@ -119,7 +120,8 @@ def of_name(text: str | None) -> list[str]:
     text = text[:MOST_CHARACTERS]
     plain = folded(text)
     found = [*of_folded(plain)[:MOST_WORDS], *_held_together(plain)]
-    if (spelt := spelt_out(text)) != plain:
+    if not text.isascii() and _SPELT.search(_composed(text)):
+        spelt = spelt_out(text)
         more = [*of_folded(spelt)[:MOST_WORDS], *_held_together(spelt)]
         found += [word for word in more if word not in found]
     return found
@@ -127,8 +129,9 @@ def of_name(text: str | None) -> list[str]:
 
 def _held_together(plain: str) -> list[str]:
     runs = [match[0] for match in islice(_JOINED.finditer(plain), MOST_JOINED)]
-    pairs = [match[1] for match in islice(_PAIR.finditer(plain), MOST_WORDS)]
-    return [_SIGN.sub("", found)[:LONGEST] for found in (*runs, *pairs)]
+    if SYLLABLE in plain:
+        runs += [match[1] for match in islice(_PAIR.finditer(plain), MOST_WORDS)]
+    return [_SIGN.sub("", found)[:LONGEST] for found in runs]
 
 
 def spans(text: str | None) -> list[Span]:
@@ -141,19 +144,19 @@ def spans_of_name(text: str | None) -> list[Span]:
     if not text:
         return []
     found = _spans_of_form(text, folded)
-    known = {span.word for span in found}
-    if not text.isascii():
+    if not text.isascii() and _SPELT.search(_composed(text)):
+        known = {span.word for span in found}
         found += [each for each in _spans_of_form(text, spelt_out) if each.word not in known]
     return found
 
 
 def _spans_of_form(text: str, fold: Callable[[str], str]) -> list[Span]:
     plain, places = _unfolded(text, fold)
-    return [
+    found = [
         *_placed(plain, places, _WORD, MOST_WORDS),
         *_placed(plain, places, _JOINED, MOST_JOINED),
-        *_placed(plain, places, _PAIR, MOST_WORDS),
     ]
+    return found + list(_placed(plain, places, _PAIR, MOST_WORDS)) if SYLLABLE in plain else found
 
 
 def _unfolded(text: str, fold: Callable[[str], str]) -> tuple[str, Sequence[int]]:
@@ -165,11 +168,17 @@ def _unfolded(text: str, fold: Callable[[str], str]) -> tuple[str, Sequence[int]
     of_letter = _folded_letter if fold is folded else _spelt_letter
     places: list[int] = []
     parts: list[str] = []
-    for letter in _LETTER.finditer(text):
-        part = of_letter(letter[0])
+    for place, letter in _letters(text):
+        part = of_letter(letter)
         parts.append(part)
-        places.extend([letter.start()] * len(part))
+        places.extend([place] * len(part))
     return "".join(parts), places
+
+
+def _letters(text: str) -> Iterable[tuple[int, str]]:
+    if _MARKED.search(text) is None:
+        return enumerate(text)
+    return ((letter.start(), letter[0]) for letter in _LETTER.finditer(text))
 
 
 def end_of_letter(text: str, place: int) -> int:
