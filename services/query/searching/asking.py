@@ -27,6 +27,8 @@ phone. What begins as only phone numbers do, with 0 or +, needs no more than a f
 """
 MOST_NEIGHBOURS: Final = 8
 """Words up to which they are also taken together."""
+MOST_SYLLABLES: Final = 32
+"""Words up to which a syllable in a row is looked for by itself, too."""
 
 _NUMBER: Final = re.compile(r"(?<![a-z0-9@.])\+?\(?[0-9][0-9 ().+/-]*[0-9](?![a-z0-9@])")
 _SCHEME: Final = re.compile(r"^\s*<?(mailto|tel):", re.IGNORECASE)
@@ -76,7 +78,9 @@ def parse(text: str) -> Asked:
         word = match[0][: words.LONGEST]
         if word not in known:
             known.add(word)
-            needs[_need(_worded(word), other, _neighbours(found, place))] = None
+            together = _neighbours(found, place)
+            is_long = len(found) > MOST_SYLLABLES
+            needs[_need(_worded(word), other, together, is_long=is_long)] = None
     return Asked(tuple(needs), "@" in plain)
 
 
@@ -88,10 +92,11 @@ def _neighbours(found: Sequence[re.Match[str]], place: int) -> Iterator[Token]:
             yield Token((first[0] + second[0])[: words.LONGEST], None, is_typed=in_row)
 
 
-def _need(word: Token, spelt: str, together: Iterable[Token]) -> Need:
+def _need(word: Token, spelt: str, together: Iterable[Token], *, is_long: bool) -> Need:
     tokens = dict.fromkeys(together)
     if any(each.is_typed for each in tokens):  # a syllable in a row
-        return *((each,) for each in tokens), (replace(word, is_typed=False),)
+        alone = () if is_long else (replace(word, is_typed=False),)
+        return tuple((each,) for each in (*tokens, *alone))
     other = [Token(spelt, None, is_typed=False)] if spelt != word.word else []
     return tuple((each,) for each in (word, *other, *tokens))
 

@@ -46,7 +46,7 @@ ONE_EDIT: Final = 4
 TWO_EDITS: Final = 8
 LEAST_OF_TWO_EDITS: Final = 6
 """What may be left of a long word, two of its letters dropped."""
-RUN_TOGETHER: Final = range(5, 25)
+RUN_TOGETHER: Final = range(5, 21)
 """Letters of several words typed as one."""
 
 

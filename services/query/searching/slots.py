@@ -27,7 +27,7 @@ class Slots:
         found = dict(self.own)
         for level, slots in self.by_organization.items():
             found[level] = found.get(level, EMPTY) | slots
-        return found
+        return {level: slots for level, slots in found.items() if slots is not EMPTY}
 
     def drop(self, slots: Bits) -> None:
         for side in (self.own, self.by_organization):

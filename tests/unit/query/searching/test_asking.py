@@ -64,6 +64,12 @@ def test_syllables_in_a_row_are_asked_for_by_two_or_one_by_one() -> None:
     assert asking.parse("王").needs == (one(word("wang")),)
 
 
+def test_of_very_many_syllables_only_neighbours_are_asked_for() -> None:
+    asked = asking.parse("".join(chr(0xAC00 + 29 * n) for n in range(100)))
+
+    assert all(token.is_typed for token in asked.tokens)
+
+
 def test_what_was_copied_from_a_link_is_no_word() -> None:
     assert asking.parse("tel:030 123456").needs == asking.parse("030 123456").needs
     assert asking.parse("mailto:li@x.example") == asking.parse("li@x.example")
