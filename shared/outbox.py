@@ -5,7 +5,8 @@ Rule 1: a state enters the outbox in the transaction that makes it true, and lea
 Rule 2: one row a key: a newer state of a key replaces one that waits, so a key's versions reach
         the topic in order, and the row lock of the key is what orders them.
 Rule 3: one relay at a time per store, by an advisory lock on a connection of its own. It keeps it
-        while Kafka is away: each that had its turn would tell of an outage, and then of its end.
+        while Kafka is away, or each that had its turn would tell of an outage, and then of its
+        end; but not for long, for the trouble may be its own.
 Rule 4: a look costs what is new, not what was told: as long as anybody reads under an old
         snapshot, a dump for one, Postgres keeps the rows that were deleted, and a look from the
         first place on passes all of them. It begins behind what was told some seconds ago, and
@@ -45,6 +46,8 @@ WHOLE_LOOK_S = 5.0
 """Between looks that begin with the first place."""
 STATEMENT_S = 30.0
 """A connection whose other end is gone without a word is noticed by nothing else."""
+TURN_S = 60.0
+"""How long one that cannot reach Kafka keeps others from trying."""
 
 # One round trip: the states, and one notification, which Postgres sends at the commit.
 PUT = """
@@ -130,6 +133,7 @@ class Relay:
 
     async def _relay(self, conn: asyncpg.Connection, stop: asyncio.Event, works: Works) -> None:
         wake, looks, outage = asyncio.Event(), Looks(), lifecycle.Outage("outbox")
+        worked_at = time.monotonic()
         await conn.add_listener(f"outbox_{self._schema}", lambda *_: wake.set())
         while not stop.is_set():
             wake.clear()
@@ -140,6 +144,8 @@ class Relay:
                 try:
                     await self._publish(conn, pending)
                 except Unavailable as reason:
+                    if began > worked_at + TURN_S:
+                        raise
                     if await lifecycle.wait_or_stop(outage.goes_on(reason), stop):
                         return
                     continue
@@ -148,6 +154,7 @@ class Relay:
                 rest_s = PACE.rest(time.monotonic() - began, len(pending))
                 await lifecycle.wait_or_stop(rest_s, stop)
             works()
+            worked_at = began
             if len(pending) < BATCH:
                 # Now and then without being woken: a notification can be lost.
                 await lifecycle.first_of(IDLE_S, wake, stop)

@@ -212,6 +212,30 @@ async def test_kafka_that_does_not_ack_keeps_the_outbox_as_it_is(
     assert [fact.version for fact in await published(settings)] == [1]
 
 
+async def test_a_relay_that_alone_cannot_reach_kafka_gives_its_turn_to_another(
+    settings: Settings, pool: db.Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "IDLE_S", 0.02)
+    monkeypatch.setattr(outbox, "TURN_S", 0.2)
+    monkeypatch.setattr(lifecycle, "LONGEST_WAIT_S", 0.1)
+    tried = asyncio.Event()
+
+    class CutOff(Publisher):
+        async def publish(self, records: Sequence[Record]) -> None:
+            tried.set()
+            raise Unavailable("Kafka: away")
+
+    await tell(pool, link(1, 1))
+    async with (
+        CutOff(settings, deadline_s=10) as one,
+        Publisher(settings, deadline_s=10) as other,
+        Relaying(database_url, one),
+    ):
+        await tried.wait()
+        async with Relaying(database_url, other):
+            await emptied(pool)
+
+
 async def test_of_two_relays_one_waits_for_kafka_and_tells_of_it_once(
     settings: Settings,
     pool: db.Pool,
