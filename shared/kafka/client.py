@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError, KafkaTimeoutError, ProducerClosed, for_code
 
 from shared import lifecycle
 from shared.errors import Unavailable
@@ -40,7 +40,7 @@ def errors() -> Iterator[None]:
     """Kafka's trouble is an outage to us: a topic, a leader or the cluster is away for now."""
     try:
         yield
-    except TimeoutError as error:
+    except (TimeoutError, KafkaTimeoutError, ProducerClosed) as error:
         raise Late("Kafka: no answer in time") from error
     except (KafkaError, OSError) as error:
         raise Unavailable(f"Kafka: {type(error).__name__}: {error}") from error

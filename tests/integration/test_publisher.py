@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.errors import Unavailable
-from shared.kafka.client import ensure_topics
+from shared.kafka.client import Late, ensure_topics
 from shared.kafka.publisher import BATCH_BYTES, METADATA_MS, STOP_S, Publisher, Record
 from shared.kafka.rounds import PACE
 from shared.settings import Settings
@@ -189,6 +189,29 @@ async def test_a_producer_that_is_given_up_as_a_request_of_its_ends_fails_in_sil
     gc.collect()
 
     assert unseen == []
+
+
+async def test_what_was_under_way_when_the_producer_was_given_up_counts_as_late_and_not_refused(
+    killable: Infra, topic_prefix: str
+) -> None:
+    record = Record(PERSONS.name, b"1", b"")
+    async with publishing(killable.kafka, topic_prefix) as publisher:
+        assert await publisher.attempt([record]) == [None]
+        await asyncio.to_thread(killable.freeze, "kafka")
+        try:
+            attempt = asyncio.create_task(publisher.attempt([record, record]))
+            await until(lambda: _has_sent(publisher))
+            publisher._give_up()
+            fates = await attempt
+        finally:
+            await asyncio.to_thread(killable.thaw, "kafka")
+
+    assert [type(fate) for fate in fates] == [Late, Late]
+
+
+async def _has_sent(publisher: Publisher) -> bool:
+    producer = publisher._producer
+    return producer is not None and bool(producer._message_accumulator._pending_batches)
 
 
 async def _is_given_up(publisher: Publisher) -> bool:
