@@ -32,8 +32,11 @@ def parts(name: str, terms: Sequence[str]) -> list[Part]:
 
 
 def _matches(name: str, terms: Sequence[str]) -> Iterator[tuple[int, int]]:
-    for word in _WORD.finditer(name):
-        met = _met("".join(searching_terms.of_name(word.group())), terms)
+    words = list(_WORD.finditer(name))
+    folded = ["".join(searching_terms.of_name(word.group())) for word in words]
+    together = {place for term in terms for place in _run(folded, term)}
+    for place, word in enumerate(words):
+        met = (0, len(word.group())) if place in together else _met(folded[place], terms)
         if met is None:
             continue
         begin, end = met
@@ -41,6 +44,21 @@ def _matches(name: str, terms: Sequence[str]) -> Iterator[tuple[int, int]]:
             yield word.span()  # letters that fold to several cannot be told apart
         else:
             yield word.start() + begin, word.start() + end
+
+
+def _run(words: Sequence[str], term: str) -> range:
+    """The places of words, two or more, that were typed as one, the last perhaps in part."""
+    for first, word in enumerate(words):
+        rest = term.removeprefix(word)
+        if not rest or rest == term:
+            continue
+        for last in range(first + 1, len(words)):
+            if words[last].startswith(rest):
+                return range(first, last + 1)
+            if not rest.startswith(words[last]):
+                break
+            rest = rest.removeprefix(words[last])
+    return range(0)
 
 
 def _met(word: str, terms: Sequence[str]) -> tuple[int, int] | None:

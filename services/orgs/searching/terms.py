@@ -28,6 +28,8 @@ MOST_TERMS = 8
 FEWEST_INITIALS, MOST_INITIALS = 3, 8
 
 SHORTEST_INSIDE = 3
+SHORTEST_RUN = 5
+"""Letters and digits that may have been typed for several words."""
 SHORTEST_MISSPELT = 4
 TWO_MISTAKES_FROM = 8
 BEGINNINGS = (4, 5)
@@ -97,6 +99,17 @@ def beginnings(company_id: int, term: str) -> list[int]:
 def cut(word: str) -> tuple[str, ...]:
     """The beginnings that a word is abbreviated to."""
     return tuple(word[:length] for length in range(SHORTEST_MISSPELT, len(word)))
+
+
+def run_together(term: str) -> tuple[str, ...]:
+    """The words that a name begins with whose first words were typed as one; none if it is too
+    short for that. A letter alone begins too many names.
+    """
+    if len(term) < SHORTEST_RUN:
+        return ()
+    return tuple(
+        b for length in range(1, len(term)) if not (b := term[:length]).isalpha() or length > 1
+    )
 
 
 def mistakes(term: str, word: str) -> int | None:

@@ -2,8 +2,9 @@
 
 Rule 1: names that begin with what was typed come first, then those whose words begin with its
         words, in whatever order; then those that have them inside, for several words only where
-        nothing began with them; misspelt ones come last, and only where hardly anything was found
-        as it was typed. Equals go by number of contacts.
+        nothing began with them; then, where nothing was found, those whose words were typed as
+        one; misspelt ones come last, and only where hardly anything was found as it was typed.
+        Equals go by number of contacts.
 Rule 2: each step reads a bounded number of rows, and none is taken that an earlier one spared.
 """
 
@@ -50,6 +51,8 @@ async def ours(pools: Pools, company_id: int, terms: Sequence[str], limit: int) 
         found = await _as_typed(search)
         if not found or (len(terms) == 1 and len(found) < limit):
             found = _joined(found, await _inside(search))
+        if not found:
+            found = await _run_together(search)
         if len(found) < min(limit, FEW):
             found = _joined(found, await _misspelt(search))
     return found[:limit]
@@ -116,6 +119,15 @@ async def _inside(search: _Search) -> list[Found]:
     patterns = [f"%{t}%" if len(t) >= short else f"% {t}%" for t in search.terms]
     wanted = _wanted(search, patterns)
     return await searching_store.of_words(search.pools, search.company_id, wanted, words)
+
+
+async def _run_together(search: _Search) -> list[Found]:
+    """Words of the name that follow one another were typed as one: cocacola, 7eleven."""
+    beginnings = searching_terms.run_together(max(search.terms, key=len))
+    if not beginnings:
+        return []
+    wanted = _wanted(search, [f" {' ?'.join(term)}" for term in search.terms])
+    return await searching_store.of_near_words(search.pools, search.company_id, wanted, beginnings)
 
 
 async def _misspelt(search: _Search) -> list[Found]:

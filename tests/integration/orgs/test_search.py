@@ -159,6 +159,14 @@ async def test_words_are_found_in_any_order_and_half_typed(pool: db.Pool, asker:
     assert await asker.names("johnson and johnson") == ["Johnson & Johnson Services"]
 
 
+async def test_words_typed_as_one_are_found(pool: db.Pool, asker: Asker) -> None:
+    await tell_names(pool, "The Coca-Cola Company", "7-Eleven, Inc.", "Cola Coca")
+
+    assert await asker.names("cocacola") == ["The Coca-Cola Company"]
+    assert await asker.names("cocacola comp") == ["The Coca-Cola Company"]
+    assert await asker.names("7eleven") == ["7-Eleven, Inc."]
+
+
 async def test_every_alphabet_is_found_in_its_own_letters_and_in_plain_ones(
     pool: db.Pool, asker: Asker
 ) -> None:

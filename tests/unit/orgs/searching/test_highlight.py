@@ -20,6 +20,12 @@ def test_what_was_typed_is_marked_where_it_stands():
     assert marked("Facebook Ltd", "book") == "Face[book] Ltd"
 
 
+def test_words_that_were_typed_as_one_are_marked():
+    assert marked("Coca-Cola Company", "cocacola") == "[Coca]-[Cola] Company"
+    assert marked("The Coca-Cola Company", "cocacolaco") == "The [Coca]-[Cola] [Company]"
+    assert marked("Coca Zero", "cocacola") == "Coca Zero"
+
+
 def test_a_misspelt_word_is_marked_as_a_whole():
     assert marked("Microsoft Corp", "micorsof") == "[Microsoft] Corp"
 
