@@ -112,7 +112,7 @@ async def test_a_planted_signal_is_found(
     assert "replaying" in ran.stderr
     assert "100%" in ran.stderr
     ET.parse(tmp_path / "picture.svg")  # noqa: S314  our own
-    left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'scoring%'"
+    left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'scoring_%'"
     assert postgres.ask(database_url, left) == "0"
 
 
