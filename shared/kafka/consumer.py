@@ -24,7 +24,7 @@ from aiokafka.errors import KafkaError
 
 from shared import db, heart, lifecycle, planner
 from shared.errors import Poison, Unavailable
-from shared.kafka import client, dead_letters, offsets
+from shared.kafka import client, dead_letters, fetch_sessions, offsets
 from shared.kafka.assignment import Assignment, Broken
 from shared.kafka.items import Item, PassesOver, read
 from shared.kafka.offsets import Partition, Superseded
@@ -101,6 +101,7 @@ class Consumer:
         self._aside: set[tuple[Partition, int]] = set()
         self._assignment = Assignment(pool)
         self._consumer: AIOKafkaConsumer | None = None
+        self._wanted = asyncio.Event()
         self._progressed_at = time.monotonic()
         self._hinted: dict[TopicPartition, int] = {}
         self._hinting: asyncio.Task[None] | None = None
@@ -175,6 +176,7 @@ class Consumer:
             max_partition_fetch_bytes=client.MAX_MESSAGE_BYTES,
             metadata_max_age_ms=30_000,
         )
+        self._wanted = fetch_sessions.keep(consumer)
         self._assignment.attach(consumer)
         self._hinted = {}
         consumer.subscribe(topics=list(self._models), listener=self._assignment)
@@ -212,14 +214,14 @@ class Consumer:
         """All that has come, up to a batch.
 
         The client asks for more as soon as it has handed out all it had, and is answered with the
-        first record to come; the next batch would be that one alone. Paused until it is needed, it
-        is answered with all that came meanwhile. Of partitions that have come and have no place
+        first record to come; the next batch would be that one alone. Held back until it is needed,
+        it is answered with all that came meanwhile. Of partitions that have come and have no place
         yet nothing is asked: named none, the client would hand out all.
 
         Raises:
             Unavailable: Kafka is away, or has no longer what follows in some partition.
         """
-        consumer.resume(*consumer.paused())
+        self._wanted.set()
         placed = self._assignment.placed()
         with client.errors():
             batches: Mapping[TopicPartition, list[Any]] = await consumer.getmany(
@@ -228,7 +230,7 @@ class Consumer:
                 max_records=self._settings.batch_records,
             )
         if batches:
-            consumer.pause(*consumer.assignment())
+            self._wanted.clear()
         return batches
 
     async def _read(self, batches: Mapping[TopicPartition, list[Any]]) -> list[Item]:

@@ -26,7 +26,7 @@ from shared import events, heart, lifecycle
 from shared.access import Told
 from shared.auth import Session
 from shared.errors import Poison, Unavailable
-from shared.kafka import client
+from shared.kafka import client, fetch_sessions
 from shared.settings import Settings
 from shared.topics import APP_SESSIONS, USERS
 
@@ -110,6 +110,7 @@ class Refusals:
             max_partition_fetch_bytes=client.MAX_MESSAGE_BYTES,
             metadata_max_age_ms=30_000,
         )
+        fetch_sessions.keep(consumer)
         try:
             with client.errors():
                 async with asyncio.timeout(client.DEADLINE_S):

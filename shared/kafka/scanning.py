@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.errors import Unavailable
-from shared.kafka import client
+from shared.kafka import client, fetch_sessions
 from shared.settings import Settings
 
 POLL_MS = 500
@@ -77,6 +77,7 @@ async def scan(
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=client.LETTER_BYTES,
     )
+    fetch_sessions.keep(consumer)
     try:
         with client.errors():
             async with asyncio.timeout(client.DEADLINE_S):
