@@ -117,7 +117,8 @@ class Consumer:
             try:
                 await self._session(stop)
             except (Broken, Unavailable) as trouble:
-                CONSUMER_RESTARTS.labels(type(trouble).__name__).inc()
+                kind = Broken if isinstance(trouble, Broken) else Unavailable
+                CONSUMER_RESTARTS.labels(kind.__name__).inc()
                 if str(trouble) != self._outage.reason:
                     log.warning("consumer_restarts", extra={"reason": str(trouble)})
                 await lifecycle.wait_or_stop(self._outage.goes_on(trouble), stop)
