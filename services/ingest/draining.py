@@ -34,6 +34,7 @@ PROBE_S: Final = 1.0
 HELD_S: Final = 5.0
 SHOWN: Final = 3
 """Partitions that a reason names."""
+LATE: Final = "late"
 
 
 class Draining:
@@ -158,7 +159,7 @@ class Draining:
             raise Late(self._unanswered(self._ailing))
         for each in late:
             ailing = [one for one in self._ailing if one.topic == each.record.topic]
-            self._hold(each, self._unanswered(ailing))
+            self._hold(each, self._unanswered(ailing), LATE)
         refused = [(each, fate) for each, fate in told if fate and not isinstance(fate, Late)]
         return [*sent, *await self._halved(refused, is_alone=len(batch) == 1)]
 
@@ -180,12 +181,15 @@ class Draining:
         more = f" and {len(ailing) - SHOWN} more" if len(ailing) > SHOWN else ""
         return f"Kafka: no leader, or too few copies that keep up, of {named}{more}"
 
-    def _hold(self, waiting: Waiting, reason: str) -> None:
+    def _hold(self, waiting: Waiting, reason: str, kind: str | None = None) -> None:
+        """Said once of a topic and a reason, or of reasons of a kind: what is seen of an outage
+        changes while it lasts.
+        """
         SPOOL_HELD.inc()
         topic = waiting.record.topic
-        if (topic, reason) not in self._told:
+        if (topic, kind or reason) not in self._told:
             log.error("spool_record_held", extra={"topic": topic, "reason": reason})
-        self._told.add((topic, reason))
+        self._told.add((topic, kind or reason))
 
     async def _remove(self, spool: Spool, sent: Sequence[Waiting], kept: str) -> str:
         """Why the disk does not let go of them; said if it is not what `kept` says."""

@@ -88,6 +88,20 @@ async def leaders(three: Brokers, topic: str) -> dict[int, int]:
         await admin.close()
 
 
+async def all_are_there(three: Brokers) -> None:
+    """Return once each may be given partitions, one that was just started, too."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=three.urls)
+    await admin.start()
+
+    async def are_there() -> bool:
+        return len((await admin.describe_cluster())["brokers"]) == len(three.ports)
+
+    try:
+        await until(are_there, 30, every_s=0.2)
+    finally:
+        await admin.close()
+
+
 async def arrived(three: Brokers, topic: str, partitions: Collection[int], wanted: int) -> None:
     """Return once so many events are in those partitions."""
     consumer = AIOKafkaConsumer(bootstrap_servers=three.urls)
@@ -110,6 +124,7 @@ def lines(ingest: Instance, message: str) -> int:
 async def test_where_too_few_brokers_are_left_for_an_ack_that_is_told_and_webhooks_are_taken(
     three: Brokers, cluster: Cluster
 ) -> None:
+    await all_are_there(three)
     ingest = cluster.start("ingest", KAFKA_REPLICATION_FACTOR="3")
     await cluster.ready(ingest)
     await send(cluster, ingest, range(1, 21))
@@ -145,6 +160,7 @@ async def test_where_too_few_brokers_are_left_for_an_ack_that_is_told_and_webhoo
 async def test_a_partition_that_nobody_leads_holds_up_no_others(
     three: Brokers, cluster: Cluster
 ) -> None:
+    await all_are_there(three)
     ingest = cluster.start("ingest", KAFKA_REPLICATION_FACTOR="1")
     await cluster.ready(ingest)
     topic = f"{cluster.environment['KAFKA_TOPIC_PREFIX']}{PERSONS}"
