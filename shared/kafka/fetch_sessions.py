@@ -12,8 +12,8 @@ Rule 3: a broker that keeps no session for us is asked as ever.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Iterable
-from typing import Any, Final, Protocol
+from collections.abc import Iterable
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import (
@@ -31,17 +31,13 @@ LAST_EPOCH: Final = 2**31 - 1
 Place = tuple[str, int]
 
 
-class Send(Protocol):
-    def __call__(self, node_id: int, request: Any, **named: Any) -> Awaitable[Any]: ...
-
-
 def keep(consumer: AIOKafkaConsumer) -> asyncio.Event:
     """Have it fetch within sessions, and only while the event is set, as it is at first."""
     wanted = asyncio.Event()
     wanted.set()
     sessions: dict[int, _Session] = defaultdict(_Session)
     connections: Any = consumer._client  # noqa: SLF001  there is no other way to its requests
-    send: Send = connections.send
+    send = connections.send
 
     async def send_within(node_id: int, request: Any, **named: Any) -> Any:
         if not isinstance(request, FetchRequest):

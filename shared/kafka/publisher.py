@@ -16,7 +16,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.cluster import ClusterMetadata
@@ -206,8 +206,7 @@ class Publisher:
             with errors():
                 async with asyncio.timeout(self._deadline_s):
                     for batch in _batches(records):
-                        delivered = await producer.send_batch(batch, topic, partition=partition)
-                        delivered.add_done_callback(_look_at)
+                        delivered = await _handed(producer, batch, topic, partition)
                         await _known(producer, topic, delivered)
         except Unavailable as outage:
             return outage
@@ -220,8 +219,7 @@ class Publisher:
             places = await self._places(producer, records)
             for (topic, partition), group in _grouped(places, records).items():
                 for batch in _batches(group):
-                    delivered = await producer.send_batch(batch, topic, partition=partition)
-                    delivered.add_done_callback(_look_at)
+                    delivered = await _handed(producer, batch, topic, partition)
                     pending.append((topic, delivered))
         for topic, delivered in pending:
             await _known(producer, topic, delivered)
@@ -250,9 +248,7 @@ class Publisher:
     ) -> tuple[int, asyncio.Future[RecordMetadata]]:
         [(topic, partition)] = await self._places(producer, [record])
         [batch] = _batches([record])
-        delivered = await producer.send_batch(batch, topic, partition=partition)
-        delivered.add_done_callback(_look_at)
-        return partition, delivered
+        return partition, await _handed(producer, batch, topic, partition)
 
     async def _places(
         self, producer: AIOKafkaProducer, records: Iterable[Record]
@@ -329,6 +325,15 @@ async def _end(producer: AIOKafkaProducer) -> None:
             log.info("producer_stop_failed", extra={"reason": repr(error)})
 
 
+async def _handed(
+    producer: AIOKafkaProducer, batch: BatchBuilder, topic: str, partition: int
+) -> asyncio.Future[RecordMetadata]:
+    delivered: asyncio.Future[RecordMetadata]
+    delivered = await producer.send_batch(batch, topic, partition=partition)
+    delivered.add_done_callback(_look_at)
+    return delivered
+
+
 def _drop(batch: MessageBatch) -> None:
     """It has failed already."""
 
@@ -399,7 +404,7 @@ async def _known(
     return delivered.result()
 
 
-def _look_at(delivered: asyncio.Future[object]) -> None:
+def _look_at(delivered: asyncio.Future[Any]) -> None:
     """The first of a round's failures is raised; the others count as seen."""
     if not delivered.cancelled():
         delivered.exception()

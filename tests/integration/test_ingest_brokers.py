@@ -102,6 +102,13 @@ async def all_are_there(three: Brokers) -> None:
         await admin.close()
 
 
+async def started(three: Brokers, cluster: Cluster, *, copies: int) -> Instance:
+    await all_are_there(three)
+    ingest = cluster.start("ingest", KAFKA_REPLICATION_FACTOR=str(copies))
+    await cluster.ready(ingest)
+    return ingest
+
+
 async def arrived(three: Brokers, topic: str, partitions: Collection[int], wanted: int) -> None:
     """Return once so many events are in those partitions."""
     consumer = AIOKafkaConsumer(bootstrap_servers=three.urls)
@@ -124,9 +131,7 @@ def lines(ingest: Instance, message: str) -> int:
 async def test_where_too_few_brokers_are_left_for_an_ack_that_is_told_and_webhooks_are_taken(
     three: Brokers, cluster: Cluster
 ) -> None:
-    await all_are_there(three)
-    ingest = cluster.start("ingest", KAFKA_REPLICATION_FACTOR="3")
-    await cluster.ready(ingest)
+    ingest = await started(three, cluster, copies=3)
     await send(cluster, ingest, range(1, 21))
 
     async def is_empty() -> bool:
@@ -160,9 +165,7 @@ async def test_where_too_few_brokers_are_left_for_an_ack_that_is_told_and_webhoo
 async def test_a_partition_that_nobody_leads_holds_up_no_others(
     three: Brokers, cluster: Cluster
 ) -> None:
-    await all_are_there(three)
-    ingest = cluster.start("ingest", KAFKA_REPLICATION_FACTOR="1")
-    await cluster.ready(ingest)
+    ingest = await started(three, cluster, copies=1)
     topic = f"{cluster.environment['KAFKA_TOPIC_PREFIX']}{PERSONS}"
     led = await leaders(three, topic)
     gone = next(node for node in (2, 3) if node in led.values())

@@ -42,7 +42,6 @@ class Seen:
     """What looking at rows one by one came to."""
 
     hidden: int = 0
-
     living: list[Any] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     failures: list[dict[str, str]] = field(default_factory=list)

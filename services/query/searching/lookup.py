@@ -208,7 +208,9 @@ class _Search:
     def _several_wanted(self) -> dict[_Part, list[Wanted]]:
         """Who has as many words as are asked for."""
         kinds = [Kind.NAME_WORDS, Kind.EMAIL_WORDS][: 1 + self.asked.is_address]
-        return {_ALL: [Wanted(str(len(self.asked.needs)), kind, kind) for kind in kinds]}
+        return {
+            _ALL: [Wanted(*terms.several(len(self.asked.needs), kind), kind) for kind in kinds]
+        }
 
     def _plain_slots(self, token: Token, found: Postings[_Part]) -> Slots:
         slots = Slots()

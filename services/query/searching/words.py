@@ -118,13 +118,19 @@ def of_name(text: str | None) -> list[str]:
     if not text:
         return []
     text = text[:MOST_CHARACTERS]
-    plain = folded(text)
-    found = [*of_folded(plain)[:MOST_WORDS], *_held_together(plain)]
-    if not text.isascii() and _SPELT.search(_composed(text)):
-        spelt = spelt_out(text)
-        more = [*of_folded(spelt)[:MOST_WORDS], *_held_together(spelt)]
-        found += [word for word in more if word not in found]
+    found = _of_form(folded(text))
+    if _is_spelt_out(text):
+        found += [word for word in _of_form(spelt_out(text)) if word not in found]
     return found
+
+
+def _is_spelt_out(text: str) -> bool:
+    """Whether rule 6 gives it more words."""
+    return not text.isascii() and _SPELT.search(_composed(text)) is not None
+
+
+def _of_form(plain: str) -> list[str]:
+    return [*of_folded(plain)[:MOST_WORDS], *_held_together(plain)]
 
 
 def _held_together(plain: str) -> list[str]:
@@ -144,7 +150,7 @@ def spans_of_name(text: str | None) -> list[Span]:
     if not text:
         return []
     found = _spans_of_form(text, folded)
-    if not text.isascii() and _SPELT.search(_composed(text)):
+    if _is_spelt_out(text):
         known = {span.word for span in found}
         found += [each for each in _spans_of_form(text, spelt_out) if each.word not in known]
     return found
