@@ -72,7 +72,7 @@ def _start_once(home: Home, cancelled: Callable[[], bool]) -> None:
     scratch.mkdir()
     log = home.root / "first-start.log"
     port = ports.free()
-    controller_port = ports.free(besides=frozenset({port}))
+    controller_port = ports.free()
     settings = scratch / "server.properties"
     settings.write_text(
         broker.properties(scratch / "data", port=port, controller_port=controller_port)

@@ -18,6 +18,7 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError
 
 from services.ingest.spool.file import NAME
 from services.ingest.spool.rescue import CURRENT, NOTE
@@ -109,8 +110,17 @@ async def arrived(
         auto_offset_reset="earliest",
     )
     found: dict[str, list[str]] = defaultdict(list)
-    await consumer.start()
+
+    async def is_connected() -> bool:
+        """A broker that was just started turned one away, once in many runs."""
+        try:
+            await consumer.start()
+        except KafkaConnectionError:
+            return False
+        return True
+
     try:
+        await until(is_connected, SOON_S)
         async with asyncio.timeout(SOON_S):
             seen: set[str] = set()
             while len(seen) < expected or not seen.issuperset(wanted):

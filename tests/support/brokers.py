@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from devstack import ports, processes
-from devstack.kafka import broker
+from devstack.kafka import broker, install
 from devstack.kafka.home import Home
 
 HEAP = "192m"
@@ -114,11 +114,11 @@ def running(
     home: Path, root: Path, *, count: int = 3, voters: int = 1, **more: str
 ) -> Iterator[Brokers]:
     """A new cluster; `more` are settings, with `_` for the dots of their names."""
-    taken: list[int] = []
-    for _ in range(count + voters):
-        taken.append(ports.free(besides=frozenset(taken)))
+    taken = [ports.free() for _ in range(count + voters)]
+    shared = Home(home.resolve())
+    install.ensure(shared, say=print)
     made = Brokers(
-        Home(home.resolve()),
+        shared,
         root,
         dict(enumerate(taken[:count], start=1)),
         dict(enumerate(taken[count:], start=1)),
