@@ -223,7 +223,8 @@ async def near(
     found: dict[OrgKey, list[Profile]] = {}
     for asker, other in sorted(pairs, key=_in_order):
         profile = seen.get(other)
-        if profile is not None and profile.organization != homes[asker]:
+        # Who moved since it was read stands elsewhere than it did, and is no other for that.
+        if asker != other and profile is not None and profile.organization != homes[asker]:
             found.setdefault(asker, []).append(profile)
     return found
 

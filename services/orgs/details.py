@@ -14,6 +14,7 @@ from services.orgs import (
     names,
     organization_store,
     record_store,
+    snapshot,
 )
 from services.orgs.alias_store import Alias
 from services.orgs.details_answers import (
@@ -40,15 +41,14 @@ async def by_id(
     pool: db.Pool, company_id: int, organization_id: UUID
 ) -> OrganizationDetails | None:
     """The organization that an id leads to, in full."""
-    with db.errors():
-        async with pool.acquire() as conn:
-            found = await organization_store.by_any_id(conn, company_id, organization_id)
-            if found is None:
-                return None
-            records = await record_store.of_organization(conn, company_id, found.organization_id)
-            keys = [each.key for each in records]
-            aliases = await alias_store.of_records(conn, keys)
-            said = await verdict_store.naming(conn, keys)
+    async with snapshot.of(pool) as conn:
+        found = await organization_store.by_any_id(conn, company_id, organization_id)
+        if found is None:
+            return None
+        records = await record_store.of_organization(conn, company_id, found.organization_id)
+        keys = [each.key for each in records]
+        aliases = await alias_store.of_records(conn, keys)
+        said = await verdict_store.naming(conn, keys)
     return _details(found, records, aliases, said)
 
 

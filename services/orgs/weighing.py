@@ -98,30 +98,25 @@ Pair = tuple[tuple[Organization, UUID], tuple[Organization, UUID]]
 
 async def moving(
     conn: db.Connection, company_id: int, pairs: Sequence[Pair]
-) -> list[tuple[int, int] | None]:
-    """How many contacts and records a merge of each pair would bring to the winner; none for a
-    pair of which a side is not what it was any more.
+) -> list[tuple[int, int]]:
+    """How many contacts and records a merge of each pair would bring to the winner. Takes pairs
+    as the connection's snapshot has them.
     """
     homes = {(company_id, side[0].organization_id) for pair in pairs for side in pair}
     living = await record_store.living_in(conn, homes)
     keys = {record.key for records in living.values() for record in records}
     parts = closure.Parts(await closure.block(conn, {}, {}, keys))
     coming = [_coming(pair, living, parts) for pair in pairs]
-    counts = await contact_store.counted(conn, company_id, [records or () for records in coming])
-    return [
-        None if records is None else (contacts, len(records))
-        for records, contacts in zip(coming, counts, strict=True)
-    ]
+    counts = await contact_store.counted(conn, company_id, coming)
+    return [(contacts, len(records)) for records, contacts in zip(coming, counts, strict=True)]
 
 
 def _coming(
     pair: Pair, living: Mapping[OrgKey, Sequence[Record]], parts: closure.Parts
-) -> Sequence[Record] | None:
+) -> Sequence[Record]:
     winner, loser = pair
     found = [living.get((side[0].company_id, side[0].organization_id), ()) for side in pair]
     left, right = (frozenset(record.record_id for record in records) for records in found)
-    if winner[1] not in left or loser[1] not in right:
-        return None
     block = parts.around(record.key for records in found for record in records)
     of = _sides(winner, loser, (left, right), block)
     return _moving(of, _whole(of))

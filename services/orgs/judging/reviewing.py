@@ -1,9 +1,19 @@
-"""Puts the pages of questions and of past merges together. Reads only."""
+"""Puts the pages of questions and of past merges together. Reads only.
+
+Rule: a page is read in one snapshot, so what it counts and what it shows are of one moment.
+"""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from services.orgs import answers, organization_store, paging, record_store, weighing
+from services.orgs import (
+    answers,
+    organization_store,
+    paging,
+    record_store,
+    snapshot,
+    weighing,
+)
 from services.orgs.grouping import Record
 from services.orgs.judging import answers as shape
 from services.orgs.judging import review_store, verdict_store
@@ -22,47 +32,40 @@ from shared import db
 
 async def reviews(pool: db.Pool, company_id: int, asked: paging.PageQuery) -> ReviewPage:
     """Open questions, the likeliest to be one organization first."""
-    with db.errors():
-        found, total = await review_store.page(pool, company_id, asked.limit, asked.offset)
-        shown = await _shown(pool, company_id, found)
+    async with snapshot.of(pool) as conn:
+        found, total = await review_store.page(conn, company_id, asked.limit, asked.offset)
+        shown = await _shown(conn, company_id, found)
     return ReviewPage(reviews=shown, pagination=paging.pagination(asked, total))
 
 
 async def merges(pool: db.Pool, company_id: int, asked: paging.PageQuery) -> MergePage:
     """What people merged, the newest first, undone ones among them."""
-    with db.errors():
+    async with snapshot.of(pool) as conn:
         found, total = await verdict_store.newest_merges(
-            pool, company_id, asked.limit, asked.offset
+            conn, company_id, asked.limit, asked.offset
         )
         refs = {(company_id, ref) for verdict in found for ref in verdict.refs}
-        async with pool.acquire() as conn:
-            records = await record_store.load(conn, refs)
+        records = await record_store.load(conn, refs)
     homes = {r.record_id: r.home for r in records.values() if r.lives and r.home is not None}
     past = [shape.past(verdict, homes) for verdict in found]
     return MergePage(merges=past, pagination=paging.pagination(asked, total))
 
 
-async def _shown(pool: db.Pool, company_id: int, found: Sequence[Review]) -> list[ReviewAnswer]:
+async def _shown(
+    conn: db.Connection, company_id: int, found: Sequence[Review]
+) -> list[ReviewAnswer]:
     homes = {(company_id, home) for r in found for home in (r.one_home, r.other_home)}
     refs = {(company_id, ref) for r in found for ref in (r.one, r.other)}
-    async with pool.acquire() as conn:
-        loaded = await organization_store.load(conn, homes)
-        organizations = {key[1]: one.row for key, one in loaded.items() if one.row is not None}
-        records = {r.record_id: r for r in (await record_store.load(conn, refs)).values()}
-        counted = await organization_store.records_in(conn, homes)
-        sizes = {key[1]: n for key, n in counted.items()}
-        there = [
-            review
-            for review in found
-            if {review.one, review.other} <= records.keys()
-            if {review.one_home, review.other_home} <= organizations.keys()
-        ]
-        pairs = [_pair(review, organizations) for review in there]
-        moving = await weighing.moving(conn, company_id, pairs)
+    loaded = await organization_store.load(conn, homes)
+    organizations = {key[1]: one.row for key, one in loaded.items() if one.row is not None}
+    records = {r.record_id: r for r in (await record_store.load(conn, refs)).values()}
+    counted = await organization_store.records_in(conn, homes)
+    sizes = {key[1]: n for key, n in counted.items()}
+    pairs = [_pair(review, organizations) for review in found]
+    moving = await weighing.moving(conn, company_id, pairs)
     return [
         _answer(review, pair, records, sizes, Moves(contacts=moves[0], records=moves[1]))
-        for review, pair, moves in zip(there, pairs, moving, strict=True)
-        if moves is not None
+        for review, pair, moves in zip(found, pairs, moving, strict=True)
     ]
 
 

@@ -227,11 +227,11 @@ async def newest_version(conn: db.Connection, company_id: int) -> int:
 
 
 async def newest_merges(
-    pool: db.Pool, company_id: int, limit: int, offset: int
+    conn: db.Connection, company_id: int, limit: int, offset: int
 ) -> tuple[list[Verdict], int]:
     """Newest first, withdrawn ones among them, and how many there are."""
-    found = await pool.fetch(NEWEST, company_id, limit, offset)
-    return [_verdict(row) for row in found], await pool.fetchval(COUNT, company_id)
+    found = await conn.fetch(NEWEST, company_id, limit, offset)
+    return [_verdict(row) for row in found], await conn.fetchval(COUNT, company_id)
 
 
 def _cells(verdict: Verdict) -> tuple[Any, ...]:

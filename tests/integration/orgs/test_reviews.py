@@ -5,16 +5,23 @@ from itertools import permutations
 
 import pytest
 
-from services.orgs import candidate_store, rederiving
+from services.orgs import applying, candidate_store, record_store, rederiving
 from services.orgs.candidate_store import OF_A_WORD
 from services.orgs.judging import asking
-from shared import db
+from shared import db, ids
 from shared.events import Action
 from tests.support.orgs_facts import OURS, a_person, an_org
 from tests.support.orgs_judging import ask, get, home, org_id, post, reviews, sides
 from tests.support.orgs_store import Client, tell
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
+
+IS_HELD_UP = """
+SELECT EXISTS (SELECT
+                 FROM pg_locks
+                WHERE relation = 'organizations'::regclass AND NOT granted)
+"""
 
 
 async def test_an_alike_name_is_asked_and_merged_by_the_answer(
@@ -157,6 +164,39 @@ async def test_two_users_answer_one_question_once(pool: db.Pool, client: Client)
 
     assert statuses == [200, 409, 409]
     assert await pool.fetchval("SELECT count(*) FROM verdicts") == 1
+
+
+async def test_who_moves_while_it_is_looked_at_is_not_asked_about_beside_itself(
+    pool: db.Pool,
+) -> None:
+    await tell(pool, an_org(2, "Zephyrion"))
+    async with pool.acquire() as conn, conn.transaction():
+        key = OURS, ids.organization(OURS, 2)
+        read = await record_store.load(conn, [key])
+        await tell(pool, an_org(1, "Zephyrion"))
+
+        found = await candidate_store.near(conn, list(read.values()))
+
+    assert {profile.ref for profile in found[key]} == {ids.organization(OURS, 1).hex}
+
+
+async def test_a_page_of_questions_is_of_one_moment(pool: db.Pool, client: Client) -> None:
+    await tell(pool, an_org(1, "Nordwind Logistics GmbH"), an_org(2, "Nordwind Logistic GmbH"))
+    await ask(pool)
+
+    async def is_held_up() -> bool:
+        found: bool = await pool.fetchval(IS_HELD_UP)
+        return found
+
+    async with asyncio.TaskGroup() as group, pool.acquire() as conn, conn.transaction():
+        await conn.execute("LOCK TABLE organizations IN ACCESS EXCLUSIVE MODE")
+        reading = group.create_task(get(client, "/reviews"))
+        await until(is_held_up)
+        await applying.apply(conn, [an_org(2, None, version=2, action=Action.DELETE)])
+
+    status, body = reading.result()
+    assert status == 200, body
+    assert len(body["data"]["reviews"]) == body["data"]["pagination"]["total"] == 1
 
 
 async def test_a_former_name_is_asked_about_and_never_links(pool: db.Pool, client: Client) -> None:
