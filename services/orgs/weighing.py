@@ -71,12 +71,19 @@ async def sides(
     if homes[0] == homes[1]:
         raise Refused(409, "already_one", "They are one organization already.")
     held = (await _living(conn, *winner), await _living(conn, *loser))
-    if sum(map(len, held)) > MOST_RECORDS:
-        sentence = f"They have more than {MOST_RECORDS} records together."
-        raise Refused(409, "too_many_records", sentence)
+    check_size(sum(map(len, held)))
     keys = {(company_id, ref) for refs in held for ref in refs}
     block = await closure.block(conn, {}, {}, keys)
     return _sides(winner, loser, held, block)
+
+
+def check_size(records: int) -> None:
+    """Raises:
+    Refused: 409, a verdict can't name so many.
+    """
+    if records > MOST_RECORDS:
+        sentence = f"They have more than {MOST_RECORDS} records together."
+        raise Refused(409, "too_many_records", sentence)
 
 
 def _sides(
@@ -103,19 +110,19 @@ async def moving(
     as the connection's snapshot has them.
     """
     homes = {(company_id, side[0].organization_id) for pair in pairs for side in pair}
-    living = await record_store.living_in(conn, homes)
-    keys = {record.key for records in living.values() for record in records}
+    found = await record_store.living_in(conn, homes)
+    keys = {record.key for records in found.values() for record in records}
     parts = closure.Parts(await closure.block(conn, {}, {}, keys))
-    coming = [_coming(pair, living, parts) for pair in pairs]
+    coming = [_coming(pair, found, parts) for pair in pairs]
     counts = await contact_store.counted(conn, company_id, coming)
     return [(contacts, len(records)) for records, contacts in zip(coming, counts, strict=True)]
 
 
 def _coming(
-    pair: Pair, living: Mapping[OrgKey, Sequence[Record]], parts: closure.Parts
+    pair: Pair, records_of: Mapping[OrgKey, Sequence[Record]], parts: closure.Parts
 ) -> Sequence[Record]:
     winner, loser = pair
-    found = [living.get((side[0].company_id, side[0].organization_id), ()) for side in pair]
+    found = [records_of.get((side[0].company_id, side[0].organization_id), ()) for side in pair]
     left, right = (frozenset(record.record_id for record in records) for records in found)
     block = parts.around(record.key for records in found for record in records)
     of = _sides(winner, loser, (left, right), block)
@@ -149,10 +156,10 @@ async def held(
     conn: db.Connection, home: Organization, ref: UUID
 ) -> tuple[closure.Block, frozenset[UUID]]:
     """What of an organization is together with one of its records by what people said alone."""
-    living = await _living(conn, home, ref)
-    block = await closure.block(conn, {}, {}, {(home.company_id, each) for each in living})
+    records = await _living(conn, home, ref)
+    block = await closure.block(conn, {}, {}, {(home.company_id, each) for each in records})
     said = block.said.get(home.company_id, [])
-    return block, living - _by_rule(block, said, ref)
+    return block, records - _by_rule(block, said, ref)
 
 
 def _walled(
@@ -188,11 +195,16 @@ async def _living(conn: db.Connection, home: Organization, ref: UUID) -> frozens
     Raises:
         Refused: 409, that one is not.
     """
-    records = await record_store.of_organization(conn, home.company_id, home.organization_id)
-    living = frozenset(record.record_id for record in records if record.lives)
-    if ref not in living:
+    found = await living(conn, home)
+    if ref not in found:
         raise _changed_meanwhile()
-    return living
+    return found
+
+
+async def living(conn: db.Connection, home: Organization) -> frozenset[UUID]:
+    """The living records of an organization."""
+    records = await record_store.of_organization(conn, home.company_id, home.organization_id)
+    return frozenset(record.record_id for record in records if record.lives)
 
 
 async def prospect(conn: db.Connection, of: Sides) -> Prospect:
@@ -216,9 +228,8 @@ def _whole(of: Sides) -> grouping.Group:
     """The organization that would come out."""
     company_id, block = of.winner.company_id, of.block
     said = block.said.get(company_id, [])
-    version = max([time.time_ns() // 1000, *(each.version + 1 for each in said)])
     merged = Statement(
-        version,
+        following(said),
         "",
         uuid4(),
         same=True,
@@ -230,6 +241,11 @@ def _whole(of: Sides) -> grouping.Group:
         block.after.values(), {company_id: [*said, merged]}, block.crowded
     )
     return next(g for g in groups if any(r.record_id in of.winning for r in g.records))
+
+
+def following(said: Iterable[Statement]) -> int:
+    """The version of what is said after all that."""
+    return max([time.time_ns() // 1000, *(each.version + 1 for each in said)])
 
 
 def _moving(of: Sides, whole: grouping.Group) -> list[Record]:

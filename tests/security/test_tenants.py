@@ -114,6 +114,15 @@ WRITES: Mapping[tuple[str, str, str], Writes] = {
     ("orgs", "post", "/api/organizations/merges"): lambda known: [
         ("", {"winnerId": known.organizations[0], "loserId": known.organizations[1]})
     ],
+    ("orgs", "post", "/api/organizations/separations"): lambda known: [
+        (
+            "",
+            {
+                "organizationId": known.organizations[0],
+                "recordIds": list(known.organizations[:1]),
+            },
+        )
+    ],
     ("orgs", "post", "/api/organizations/merges/{id}/undo"): lambda _: [(f"{NOBODY}/undo", {})],
     ("orgs", "post", "/api/organizations/reviews/{id}"): lambda _: [
         (NOBODY, {"decision": "merge"})

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from services.orgs import answers, grouping, moments
 from services.orgs.answers import OrganizationAnswer, free_of_nul
 from services.orgs.grouping import Record
+from services.orgs.judging.parting import Part, Parting
 from services.orgs.judging.review_store import Review
 from services.orgs.judging.saying import Merged
 from services.orgs.judging.verdict_store import Verdict
@@ -20,6 +21,7 @@ from services.orgs.paging import Pagination
 from shared.json_model import Json
 
 LONGEST_REASON = 500
+MOST_NAMED = 1_000
 
 
 class RecordAnswer(Json):
@@ -96,6 +98,41 @@ class MergeWanted(Json):
     reason: (
         Annotated[str, Field(max_length=LONGEST_REASON), AfterValidator(free_of_nul)] | None
     ) = None
+
+
+class SeparationWanted(Json):
+    """Records that are not what the rest of their organization is. The organization by an id that
+    it has or had; a dry run only shows what would come of it.
+    """
+
+    organization_id: UUID
+    record_ids: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_NAMED)]
+    dry_run: bool = Field(False, strict=True)
+    reason: (
+        Annotated[str, Field(max_length=LONGEST_REASON), AfterValidator(free_of_nul)] | None
+    ) = None
+
+
+class PartAnswer(Json):
+    """An organization that comes of it: how many records it has, the first of them, and how many
+    contacts.
+    """
+
+    organization_id: UUID
+    name: str | None
+    contacts: int
+    records: int
+    first_records: Sequence[RecordAnswer]
+
+
+class SeparationAnswer(Json):
+    """`id` is the verdict's. What keeps the organization's id comes first. Merging them takes it
+    back.
+    """
+
+    id: UUID | None
+    dry_run: bool
+    organizations: Sequence[PartAnswer]
 
 
 class FieldAnswer(Json):
@@ -210,6 +247,25 @@ def merged(done: Merged) -> MergeAnswer:
         fields=fields,
         overrides=[plain(each) for each in prospect.overridden],
         organization=answers.organization(done.survivor or prospect.survivor),
+    )
+
+
+def separated(verdict_id: UUID | None, found: Parting) -> SeparationAnswer:
+    return SeparationAnswer(
+        id=None if verdict_id is None else plain(verdict_id),
+        dry_run=verdict_id is None,
+        organizations=list(map(_part, found.parts)),
+    )
+
+
+def _part(found: Part) -> PartAnswer:
+    records = found.group.records
+    return PartAnswer(
+        organization_id=plain(found.group.organization_id),
+        name=grouping.shown(records).name,
+        contacts=found.contacts,
+        records=len(records),
+        first_records=[record(each) for each in records[:100]],
     )
 
 

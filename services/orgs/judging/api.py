@@ -15,6 +15,8 @@ from services.orgs.judging.answers import (
     MergeWanted,
     ReviewDecision,
     ReviewPage,
+    SeparationAnswer,
+    SeparationWanted,
     UndoAnswer,
 )
 from services.orgs.judging.saying import Judge, Undone
@@ -88,6 +90,19 @@ class JudgingApi:
             ),
             Endpoint(
                 "POST",
+                "/api/organizations/separations",
+                self.separate_organization,
+                "Part records from the rest of their organization, or show what that would do",
+                {
+                    200: SeparationAnswer,
+                    **_FAILURES,
+                    404: "The company has no such organization, or it has no such living record",
+                    409: "These are all of its records, or it has too many to name",
+                },
+                body=SeparationWanted,
+            ),
+            Endpoint(
+                "POST",
                 "/api/organizations/merges/{id}/undo",
                 self.undo_organization_merge,
                 "Take a merge back",
@@ -137,6 +152,18 @@ class JudgingApi:
             reason=wanted.reason,
         )
         return answer(shape.merged(done).model_dump(by_alias=True))
+
+    async def separate_organization(self, request: web.Request) -> web.Response:
+        asker = identity(request)
+        wanted = await body(request, SeparationWanted)
+        verdict_id, found = await self.judge.separate(
+            asker,
+            wanted.organization_id,
+            wanted.record_ids,
+            dry_run=wanted.dry_run,
+            reason=wanted.reason,
+        )
+        return answer(shape.separated(verdict_id, found).model_dump(by_alias=True))
 
     async def undo_organization_merge(self, request: web.Request) -> web.Response:
         undone = await self.judge.undo(identity(request), path_uuid(request))

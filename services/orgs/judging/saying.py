@@ -7,7 +7,7 @@ Rule 2: who said it, when, why, and what the matcher held of it is kept with it.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,8 @@ from typing import Literal
 from uuid import UUID, uuid4
 
 from services.orgs import applying, organization_store, record_store, weighing
-from services.orgs.judging import review_store, verdict_store
+from services.orgs.judging import parting, review_store, verdict_store
+from services.orgs.judging.parting import Parting
 from services.orgs.judging.review_store import Review
 from services.orgs.judging.verdict_store import Verdict
 from services.orgs.matching.weights import MATCHER_VERSION
@@ -115,6 +116,33 @@ class Judge:
         sides = Sides(home, home, own, by_word if is_another else frozenset(), block)
         said = _said("distinct" if is_another else "same", asker, sides, review=review)
         return await self._done(conn, asker, said, sides, Prospect(home, (), (), 0, ()))
+
+    async def separate(
+        self,
+        asker: Identity,
+        organization_id: UUID,
+        records: Collection[UUID],
+        *,
+        dry_run: bool,
+        reason: str | None,
+    ) -> tuple[UUID | None, Parting]:
+        """Part records from the rest of their organization; without an id if only looked at.
+
+        Raises:
+            Refused: they can't be parted.
+            Unavailable: a dependency is away; asking again is safe.
+        """
+        async with self._turn(asker) as conn:
+            home = await weighing.organization(conn, asker.company_id, organization_id)
+            found = await parting.of(conn, home, frozenset(records))
+            if dry_run:
+                return None, found
+            for side in found.held:
+                one = Sides(home, home, side, frozenset(), found.block)
+                await self._tell(conn, asker, _said("same", asker, one, reason=reason))
+            two = Sides(home, home, found.named, found.rest, found.block)
+            said = _said("distinct", asker, two, reason=reason)
+            return await self._tell(conn, asker, said), found
 
     async def undo(self, asker: Identity, merge_id: UUID) -> Undone:
         """Take a merge back.

@@ -1,0 +1,95 @@
+"""What it takes and brings to part records that were united though they are not one. Reads only.
+
+Rule 1: those that a user names are called none of the others of their organization. It is the
+        newest word, so whatever held them together yields to it.
+Rule 2: to the rules, one record that contradicts parts all of a name. So each side that would
+        fall apart with it is called one by itself.
+Rule 3: what is shown before comes from the partition that it would bring.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from services.orgs import closure, contact_store, grouping, weighing
+from services.orgs.grouping import Group
+from services.orgs.matching.statement import Statement
+from services.orgs.organization_store import Organization
+from shared import db
+from shared.web import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An organization that would come out, and how many living contacts would be its own."""
+
+    group: Group
+    contacts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """`held` are the sides that have to be called one. The part that keeps the id comes first."""
+
+    home: Organization
+    named: frozenset[UUID]
+    rest: frozenset[UUID]
+    held: Sequence[frozenset[UUID]]
+    parts: Sequence[Part]
+    block: closure.Block
+
+
+async def of(conn: db.Connection, home: Organization, named: frozenset[UUID]) -> Parting:
+    """Raises:
+    Refused: one is no living record of it, nothing would be left, or it is too large to name.
+    """
+    living = await weighing.living(conn, home)
+    rest = living - named
+    _check(home, named, living)
+    block = await closure.block(conn, {}, {}, {(home.company_id, ref) for ref in living})
+    said = block.said.get(home.company_id, [])
+    wall = Statement(weighing.following(said), "", uuid4(), same=False, left=named, right=rest)
+    groups = _groups(block, [*said, wall], living)
+    held = [side for side in (named, rest) if not any(side <= _refs(group) for group in groups)]
+    if held:
+        groups = _groups(block, [*said, wall, *(_one(side, wall) for side in held)], living)
+    groups.sort(key=lambda group: (group.organization_id != home.organization_id, _least(group)))
+    counts = await contact_store.counted(conn, home.company_id, [g.records for g in groups])
+    return Parting(home, named, rest, held, list(map(Part, groups, counts)), block)
+
+
+def _check(home: Organization, named: frozenset[UUID], living: frozenset[UUID]) -> None:
+    for ref in sorted(named - living):
+        sentence = f"{ref} is no living record of the organization {home.organization_id}."
+        raise Refused(404, "not_found", sentence)
+    if named == living:
+        sentence = "These are all of its living records: there is nothing to part them from."
+        raise Refused(409, "nothing_to_part", sentence)
+    weighing.check_size(len(living))
+
+
+def _one(side: frozenset[UUID], wall: Statement) -> Statement:
+    nobody: frozenset[UUID] = frozenset()
+    return Statement(wall.version, "", uuid4(), same=True, left=side, right=nobody)
+
+
+def _groups(
+    block: closure.Block, said: Sequence[Statement], living: frozenset[UUID]
+) -> list[Group]:
+    companies = {record.company_id for record in block.after.values()}
+    found = grouping.partitioned(
+        block.after.values(), dict.fromkeys(companies, said), block.crowded
+    )
+    return [group for group in found if not living.isdisjoint(_refs(group))]
+
+
+def _refs(group: Group) -> frozenset[UUID]:
+    return frozenset(_ids(group))
+
+
+def _ids(group: Group) -> Iterable[UUID]:
+    return (record.record_id for record in group.records)
+
+
+def _least(group: Group) -> UUID:
+    return min(_ids(group))
