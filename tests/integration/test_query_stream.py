@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator
 from random import Random
@@ -338,6 +339,31 @@ async def test_a_reader_that_does_not_read_is_cut_off(stage: Stage) -> None:
             writer.transport.abort()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
+
+
+async def test_a_reader_whose_network_takes_nothing_more_gives_back_its_place(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_api, "GONE_S", 1.0)
+    monkeypatch.setattr(stream_api, "BEAT_S", 0.1)
+    async with stage.instance() as instance:
+        host, port = instance.url.removeprefix("http://").split(":")
+        with socket.socket() as gone:
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            gone.connect((host, int(port)))
+            gone.sendall(
+                f"GET {STREAM} HTTP/1.1\r\nHost: x\r\n"
+                f"Authorization: Bearer {token(COMPANY, '7')}\r\n\r\n".encode()
+            )
+            hub = instance.live.hub
+
+            async def has(places: int) -> bool:
+                return hub.open == places
+
+            await until(lambda: has(1))
+            # More than its side takes, and less than is kept for one who reads slowly.
+            await stage.told(*[facts.person(n, name="x" * 500) for n in range(1, 20)])
+            await until(lambda: has(0), 20)
 
 
 async def test_a_quiet_stream_says_that_it_is_there(

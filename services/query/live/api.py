@@ -27,6 +27,10 @@ RETRY_MS: Final = (500, 2_000)
 """When clients come back: not all at once after a restart."""
 KERNEL_BYTES: Final = 64 * 1024
 """By itself the kernel would keep megabytes for a reader that does not read."""
+GONE_S: Final = 45.0
+"""How long a client's network may say nothing of what it was sent, each beat at least: by itself
+the kernel would go on for a quarter of an hour, and ten of them are all that the user may have.
+"""
 HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store, no-transform",
@@ -120,3 +124,4 @@ async def _serve(request: web.Request, stream: Stream, hub: Hub) -> web.StreamRe
 def _narrow(connection: Any) -> None:
     if connection is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(GONE_S * 1000))
