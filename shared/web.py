@@ -5,6 +5,8 @@ Rule 1: every answer of ours is JSON: `{"success": true, "data": …}` or
 Rule 2: what is sent is taken as it is documented or not at all: a name that is not known, one
         that is given twice and a number that is not written in digits are refused.
 Rule 3: an outage is 503 with Retry-After, a refusal is 4xx with a sentence; only bugs are 500.
+Rule 4: what is answered is for whoever asked, and for now: no cache in between may keep it, also
+        not one that goes by addresses alone, as nginx does whoever sends a token.
 """
 
 import asyncio
@@ -33,6 +35,7 @@ READ_S = web.AppKey("read_s", float)
 LONGEST_READ_S = 15.0
 RETRY_AFTER_S = "2"
 JSON_TYPE = "application/json"
+NOT_KEPT: Final = {"Cache-Control": "no-store"}
 FOR_PEOPLE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 """Headers of what a browser shows as a page, and of what that loads."""
 NO_SUCH_ADDRESS = "no_such_address"
@@ -69,7 +72,7 @@ def answer(data: Any, *, status: int = 200) -> web.Response:
 
 
 def raw(body: bytes, status: int = 200) -> web.Response:
-    return web.Response(body=body, status=status, content_type=JSON_TYPE)
+    return web.Response(body=body, status=status, content_type=JSON_TYPE, headers=NOT_KEPT)
 
 
 def refusal(refused: Refused) -> web.Response:

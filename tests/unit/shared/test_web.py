@@ -117,6 +117,18 @@ async def test_a_refusal_is_a_sentence_and_a_code(
     assert "secret" not in str(body)
 
 
+@pytest.mark.parametrize("path", ["/api/plain", "/api/paged?pageSize=0", "/api/away", "/nothing"])
+async def test_no_cache_in_between_keeps_what_one_user_was_answered_for_the_next(
+    client: TestClient[Any, Any], path: str
+) -> None:
+    headers = {"Authorization": f"Bearer {token(7, '1')}"}
+
+    mine = await client.get(path, headers=headers)
+    nobodys = await client.get(path)
+
+    assert mine.headers["Cache-Control"] == nobodys.headers["Cache-Control"] == "no-store"
+
+
 async def test_where_there_are_no_parameters_none_is_taken(client: TestClient[Any, Any]) -> None:
     headers = {"Authorization": f"Bearer {token(7, '1')}"}
     plain = await client.get("/api/plain", headers=headers)
