@@ -30,6 +30,7 @@ from shared.kafka.publisher import Publisher, Record
 from shared.web import Refused
 
 JUDGE_LOCK_SPACE = 0x4F04
+STAYING = "They stay together where others were parted from them."
 DEADLINE_S = 20.0
 
 
@@ -139,7 +140,7 @@ class Judge:
                 return None, found
             for side in found.held:
                 one = Sides(home, home, side, frozenset(), found.block)
-                await self._tell(conn, asker, _said("same", asker, one, reason=reason))
+                await self._tell(conn, asker, _said("same", asker, one, reason=STAYING))
             two = Sides(home, home, found.named, found.rest, found.block)
             said = _said("distinct", asker, two, reason=reason)
             return await self._tell(conn, asker, said), found

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from services.orgs.judging.saying import STAYING
 from services.orgs.settings import OrgsSettings
 from shared import db, topics
 from shared.events import Action, OrganizationVerdictChange, parse
@@ -54,6 +55,11 @@ async def test_what_the_rules_united_is_parted_and_all_else_stays_together(
     (told,) = shown["data"]["history"]
     assert (told["kind"], told["reason"]) == ("separated", "another village")
     assert told["verdictId"] == done["data"]["id"]
+    _, rest = await get(client, f"/{org_id(1)}")
+    assert {each["kind"]: each["reason"] for each in rest["data"]["history"]} == {
+        "separated": "another village",
+        "merged": STAYING,
+    }
     assert await reviews(pool, client) == []
 
 
