@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import islice
 
 import asyncpg
 
@@ -38,6 +39,10 @@ from shared.topics import Topic
 log = logging.getLogger(__name__)
 
 BATCH = 2_000
+PIECE = 1_000
+"""States that are put at once: one organization may take all contacts of a company along, and
+Postgres ends a transaction of which it hears nothing while they are written down.
+"""
 IDLE_S = 1.0
 PACE = Pace(times=1.0, least_s=0.002, most_s=0.05, much=BATCH // 10)
 """States of a key that come meanwhile are told as one."""
@@ -78,11 +83,12 @@ TRY_LOCK = "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))"
 
 
 async def put(conn: db.Connection, topic: Topic, states: Iterable[Published]) -> None:
-    """Queue states in the caller's transaction. The states of one call have different keys."""
-    rows = sorted((state.key, dump(state)) for state in states)
-    if not rows:
-        return
-    await conn.execute(PUT, topic.name, *db.columns(rows, 2))
+    """Queue states in the caller's transaction, each made as its turn comes. The states of one
+    call have different keys; many are best given in their order.
+    """
+    waiting = iter(states)
+    while rows := sorted((state.key, dump(state)) for state in islice(waiting, PIECE)):
+        await conn.execute(PUT, topic.name, *db.columns(rows, 2))
 
 
 class Looks:

@@ -27,8 +27,8 @@ async def settle(conn: db.Connection, effects: Effects) -> None:
         await _save(conn, changed, loaded)
         await typeahead.keep(conn, changed, loaded)
         await outbox.put(conn, topics.ORG_STATES, map(_state, changed))
-    links = [_link(move) for move in effects.links.values() if move.left != move.joined]
-    await outbox.put(conn, topics.CONTACT_LINKS, links)
+    moves = sorted(move for move in effects.links.values() if move.left != move.joined)
+    await outbox.put(conn, topics.CONTACT_LINKS, map(_link, moves))
 
 
 async def _save(

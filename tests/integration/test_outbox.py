@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,38 @@ def link(person_id: int, version: int) -> ContactLink:
 async def tell(pool: db.Pool, *links: ContactLink) -> None:
     async with pool.acquire() as conn, conn.transaction():
         await outbox.put(conn, topics.CONTACT_LINKS, links)
+
+
+class Making:
+    """Links as they are asked for; and how many had been made each time that others had a turn."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._made = 0
+        self.met: list[int] = []
+
+    def links(self) -> Iterator[ContactLink]:
+        for number in range(1, self._count + 1):
+            self._made = number
+            yield link(number, 1)
+
+    async def meet(self) -> None:
+        while True:
+            self.met.append(self._made)
+            await asyncio.sleep(0)
+
+
+async def test_many_states_are_written_down_by_pieces_and_none_is_left_out(pool: db.Pool) -> None:
+    making = Making(10_000)
+
+    async with asyncio.TaskGroup() as group:
+        beside = group.create_task(making.meet())
+        async with pool.acquire() as conn, conn.transaction():
+            await outbox.put(conn, topics.CONTACT_LINKS, making.links())
+        beside.cancel()
+
+    assert max(after - before for before, after in pairwise(making.met)) <= outbox.PIECE
+    assert await pool.fetchval("SELECT count(*) FROM outbox") == 10_000
 
 
 class Relaying:
