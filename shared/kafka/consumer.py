@@ -24,7 +24,7 @@ from aiokafka.errors import KafkaError
 
 from shared import db, heart, lifecycle, planner
 from shared.errors import Poison, Unavailable
-from shared.kafka import client, dead_letters, fetch_sessions, offsets
+from shared.kafka import client, dead_letters, fetch_sessions, offsets, sharing
 from shared.kafka.assignment import Assignment, Broken
 from shared.kafka.items import Item, PassesOver, read
 from shared.kafka.offsets import Partition, Superseded
@@ -108,6 +108,7 @@ class Consumer:
         self._hint_at = 0.0
         self._pace = pace
         self._rest_s = 0.0
+        self._is_behind = False
         self._outage = lifecycle.Outage("consumer")
         self._was_away = False
 
@@ -217,21 +218,27 @@ class Consumer:
         The client asks for more as soon as it has handed out all it had, and is answered with the
         first record to come; the next batch would be that one alone. Held back until it is needed,
         it is answered with all that came meanwhile. Of partitions that have come and have no place
-        yet nothing is asked: named none, the client would hand out all.
+        yet nothing is asked: named none, the client would hand out all. Where more waits than a
+        batch holds, partitions share the next one.
 
         Raises:
             Unavailable: Kafka is away, or has no longer what follows in some partition.
         """
         self._wanted.set()
-        placed = self._assignment.placed()
+        placed, most = self._assignment.placed(), self._settings.batch_records
+        batches: Mapping[TopicPartition, list[Any]] = {}
         with client.errors():
-            batches: Mapping[TopicPartition, list[Any]] = await consumer.getmany(
-                *(placed or (NOWHERE,)),
-                timeout_ms=POLL_MS if placed else JOINING_MS,
-                max_records=self._settings.batch_records,
-            )
+            if self._is_behind:
+                batches = await sharing.share(consumer, placed, most)
+            if not batches:
+                batches = await consumer.getmany(
+                    *(placed or (NOWHERE,)),
+                    timeout_ms=POLL_MS if placed else JOINING_MS,
+                    max_records=most,
+                )
         if batches:
             self._wanted.clear()
+        self._is_behind = sum(map(len, batches.values())) >= most
         return batches
 
     async def _read(self, batches: Mapping[TopicPartition, list[Any]]) -> list[Item]:

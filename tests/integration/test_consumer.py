@@ -187,6 +187,29 @@ async def test_what_is_passed_over_is_not_read_and_the_offsets_move_past_it(
     assert await noted(pool) == numbers(2)
 
 
+async def test_a_record_does_not_stand_behind_what_has_piled_up_in_other_partitions(
+    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+) -> None:
+    settings = settings.model_copy(update={"batch_records": 20})
+    await publisher.publish([a_note_of_one_key(n) for n in range(1_000)])
+    applied: list[str] = []
+
+    async def note_down_and_hear_of_another(
+        conn: db.Connection, facts: Sequence[Received]
+    ) -> None:
+        if not applied:
+            await publisher.publish([a_note(n) for n in range(1_000, 1_040)])
+        applied.extend(f.fact.entity_id for f in facts)
+        await note_down(conn, facts)
+
+    async with consuming(settings, pool, publisher, note_down_and_hear_of_another):
+        await until(has_noted(pool, 1_040))
+
+    elsewhere = [place for place, entity_id in enumerate(applied) if int(entity_id) >= 1_000]
+    assert len(applied) == 1_040
+    assert elsewhere[20] < 500
+
+
 async def test_a_restart_goes_on_where_the_store_stands(
     settings: StoreSettings, pool: db.Pool, publisher: Publisher
 ) -> None:
