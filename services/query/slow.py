@@ -29,6 +29,8 @@ EXPLAIN_S: Final = 5.0
 PREPARE: Final = "PREPARE looked_at AS "
 EXPLAIN: Final = "EXPLAIN EXECUTE looked_at"
 FORGET: Final = "DEALLOCATE looked_at"
+UNPLANNED: Final = ("BEGIN", "COMMIT", "ROLLBACK")
+"""How statements begin that have no plan: what is slow of them is the server, or the way."""
 NOT_OURS: Final = (PREPARE, EXPLAIN, FORGET, "WITH RECURSIVE typeinfo_tree")
 """How our own questions about plans begin, and the driver's about types."""
 
@@ -85,6 +87,8 @@ async def _tell(pool: db.Pool, slow: Slow) -> None:
 
 async def plan(pool: db.Pool, slow: Slow) -> str:
     """The plan, or why there is none."""
+    if slow.statement.startswith(UNPLANNED):  # Postgres would log that we asked, as an error
+        return "it has none"
     values = ", ".join(["null"] * slow.parameters)  # any will do: the plan is for all
     try:
         with db.errors():

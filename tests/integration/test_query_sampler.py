@@ -169,7 +169,8 @@ async def test_a_statement_without_a_plan_is_told_too(
     database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     slow = SlowStatements(0.0)
-    slow.heard(LoggedQuery("SET x = 1", (), None, 1.0, None, None, None))
+    for statement in ("COMMIT", "SET x = 1"):
+        slow.heard(LoggedQuery(statement, (), None, 1.0, None, None, None))
     async with read_model(database_url) as pool:
         stop = asyncio.Event()
         telling = asyncio.create_task(slow.teller(pool)(stop))
@@ -182,4 +183,6 @@ async def test_a_statement_without_a_plan_is_told_too(
         await telling
 
     (once,) = told(caplog, "SET x = 1")
+    (end,) = told(caplog, "COMMIT")
     assert once["plan"].startswith("not to be had")
+    assert end["plan"] == "it has none"
