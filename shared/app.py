@@ -62,6 +62,7 @@ LONGEST_LEAVE_S = 0.5
 """How long after a stop connections that are open may still be asked. A balancer hands them on
 from one request to the next; one that came as its connection was closed would have failed.
 """
+TELL_S = 10.0
 UNMATCHED = "unmatched"
 DOCS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
@@ -87,6 +88,7 @@ def faced(handler: Handler, route: str) -> Handler:
     """
     seconds = HTTP_SECONDS.labels(route)
     requests: dict[tuple[str, int], Counter] = {}
+    tell_outage = _teller(route)
 
     async def face(request: web.Request) -> web.StreamResponse:
         began = time.perf_counter()
@@ -95,6 +97,8 @@ def faced(handler: Handler, route: str) -> Handler:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  the one place where errors become answers
+            if isinstance(error, Unavailable):
+                tell_outage(error)
             response = refusal(refused(error))
         if request.app[LEAVING].is_set():
             response.force_close()
@@ -106,6 +110,22 @@ def faced(handler: Handler, route: str) -> Handler:
         return response
 
     return face
+
+
+def _teller(route: str) -> Callable[[Unavailable], None]:
+    """Of all requests that an outage leaves without an answer one in so many seconds is told: how
+    many they are is counted.
+    """
+    tell_at = 0.0
+
+    def tell(outage: Unavailable) -> None:
+        nonlocal tell_at
+        now = time.monotonic()
+        if now >= tell_at:
+            tell_at = now + TELL_S
+            log.warning("request_unavailable", extra={"route": route, "reason": str(outage)})
+
+    return tell
 
 
 async def _unmatched(request: web.Request) -> web.StreamResponse:

@@ -215,7 +215,6 @@ def refused(error: Exception) -> Refused:  # noqa: PLR0911  a table
         case Refused():
             return error
         case Unavailable():
-            log.warning("request_unavailable", extra={"reason": str(error)})
             return Refused(
                 503,
                 "unavailable",

@@ -145,6 +145,16 @@ async def test_an_outage_says_when_to_come_back(client: TestClient[Any, Any]) ->
     assert response.headers["Retry-After"] == "2"
 
 
+async def test_an_outage_is_told_once_in_a_while_and_not_with_each_request_that_meets_it(
+    client: TestClient[Any, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("shared.app.TELL_S", 3600.0)
+    for _ in range(20):
+        await client.get("/api/away")
+
+    assert [record.message for record in caplog.records] == ["request_unavailable"]
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
