@@ -156,6 +156,12 @@ DELETE FROM search_postings AS held
    AND held.kind = gone.kind AND held.chunk = gone.chunk
 """
 
+KNOWN_WORDS = """
+SELECT word
+  FROM search_words
+ WHERE company_id = $1 AND owner_id = $2 AND word = ANY($3::text[])
+"""
+
 COUNT_WORDS = """
 INSERT INTO search_words AS held
 SELECT $1, $2, * FROM unnest($3::text[], $4::int[], $5::int[])
@@ -319,6 +325,10 @@ async def set_postings(conn: Connection, user: User, chunks: Mapping[Chunk, byte
     empty = sorted(chunk for chunk, slots in chunks.items() if not slots)
     if empty:
         await conn.execute(DROP_POSTINGS, *user, *columns(empty, 3))
+
+
+async def known_words(conn: Connection, user: User, words: Sequence[str]) -> set[str]:
+    return {row["word"] for row in await conn.fetch(KNOWN_WORDS, *user, words)}
 
 
 async def count_words(conn: Connection, user: User, rows: Sequence[tuple[str, int, int]]) -> None:

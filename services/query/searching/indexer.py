@@ -19,7 +19,7 @@ from uuid import UUID
 from services.query import projection
 from services.query.batch import User
 from services.query.contact import Key
-from services.query.searching import index_store, lookup_store, queue_store, terms
+from services.query.searching import index_store, queue_store, terms
 from services.query.searching.beginning import Beginnings
 from services.query.searching.index_store import Counters, Current, Indexed
 from services.query.searching.postings import Chunk, Moves
@@ -290,7 +290,7 @@ class Work:
             return
         await self._apply(moves)
         counted = moves.counts(terms.WORD_KINDS)
-        known = await lookup_store.known_words(self.conn, self.user, counted)
+        known = await index_store.known_words(self.conn, self.user, list(counted))
         fresh = sorted(set(counted) - known)
         first = self.counters.next_word
         slots = {word: first + number for number, word in enumerate(fresh)}

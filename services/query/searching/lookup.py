@@ -252,11 +252,7 @@ class _Search:
             return
         looked.sort(key=lambda token: (-len(token.word), token.word))  # long ones say most
         asked = looked[:MOST_FARTHER]
-        pieces = together.pieces(token.word for token in asked)
-        known = await lookup_store.known_words(self.conn, self.user, pieces)
-        wanted: dict[_Alike, list[Wanted]] = dict(
-            together.wanted((token.word for token in asked), known)
-        )
+        wanted: dict[_Alike, list[Wanted]] = dict(together.wanted(t.word for t in asked))
         for token in asked:
             alike = await dictionary.alike(self.conn, self.user, token.word, self.state.words)
             self.is_exact &= alike.is_exact

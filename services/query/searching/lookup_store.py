@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -61,12 +61,6 @@ SELECT wanted.number, held.kind, held.chunk, length(held.slots) = $7 AS is_dense
     ON held.company_id = $1 AND held.owner_id = $2 AND held.word = wanted.word
    AND held.kind BETWEEN wanted.first AND wanted.last
  GROUP BY wanted.number, held.kind, held.chunk, is_dense
-"""
-
-KNOWN_WORDS: Final = """
-SELECT word
-  FROM search_words
- WHERE company_id = $1 AND owner_id = $2 AND word = ANY($3::text[])
 """
 
 # From the index alone: to see how many have each, thousands of rows would have to be read.
@@ -213,13 +207,6 @@ async def postings(
         if count % YIELD_ROWS == 0:
             await asyncio.sleep(0)
     return found
-
-
-async def known_words(conn: Connection, user: User, words: Collection[str]) -> set[str]:
-    """Those that somebody has, or had."""
-    if not words:
-        return set()
-    return {row[0] for row in await conn.fetch(KNOWN_WORDS, *user, list(words))}
 
 
 async def words(

@@ -32,15 +32,10 @@ class Together(NamedTuple):
     slots: Bits
 
 
-def pieces(asked: Iterable[str]) -> set[str]:
-    """Words that they may be made of."""
-    return {piece for word in asked for _, piece in _pieces(word)}
-
-
-def wanted(asked: Iterable[str], known: Collection[str]) -> Iterator[tuple[str, list[Wanted]]]:
-    """What has to be read: the pieces that somebody has, where they make up a whole word."""
+def wanted(asked: Iterable[str]) -> Iterator[tuple[str, list[Wanted]]]:
+    """What has to be read: the pieces that they may be made of."""
     for word in asked:
-        for piece in _in_a_row(word, known):
+        for _, piece in _pieces(word):
             yield piece, [Wanted(piece, Kind.NAME, Kind.ORGANIZATION)]
 
 
@@ -63,22 +58,6 @@ def _pieces(word: str) -> Iterator[tuple[int, str]]:
         piece = word[start:end]
         if piece != word and matching.is_piece(piece, start):
             yield start, piece
-
-
-def _in_a_row(word: str, known: Collection[str]) -> Iterator[str]:
-    """The pieces that stand in a row of known ones from the word's beginning to its end."""
-    found = [(start, piece) for start, piece in _pieces(word) if piece in known]
-    reached = {0}
-    for start, piece in found:
-        if start in reached:
-            reached.add(start + len(piece))
-    leading = {len(word)}
-    for start, piece in reversed(found):
-        if start + len(piece) in leading:
-            leading.add(start)
-    for start, piece in found:
-        if start in reached and start + len(piece) in leading:
-            yield piece
 
 
 def _made_of(word: str, having: Mapping[str, Mapping[int, Bits]], kinds: Collection[int]) -> Bits:
