@@ -51,7 +51,7 @@ _SPELT_OUT: Final = str.maketrans(
     | {"Ä": "ae", "Ö": "oe", "Ü": "ue", "Ø": "oe", "Å": "aa"}
 )
 _SIGN: Final = re.compile(r"[^a-z0-9]")
-_NO_DIGIT: Final = re.compile(r"[^0-9]+")
+_NO_DIGIT: Final = {letter: None for letter in range(128) if not chr(letter).isdigit()}
 _TRUNK: Final = re.compile(r"\(\s*0\s*\)")
 _APOSTROPHES: Final = str.maketrans("", "", "'`")
 
@@ -208,9 +208,11 @@ def _placed(
 def number(phone: str | None) -> Number:
     if not phone:
         return Number("", "")
-    text = folded(phone[:MOST_CHARACTERS])
-    written = _NO_DIGIT.sub("", text)
-    dialled = _NO_DIGIT.sub("", _TRUNK.sub("", text)) if "(" in text else written
+    text = phone[:MOST_CHARACTERS]
+    if not text.isascii():
+        text = folded(text)
+    written = text.translate(_NO_DIGIT)
+    dialled = _TRUNK.sub("", text).translate(_NO_DIGIT) if "(" in text else written
     return Number(written[:LONGEST], dialled.lstrip("0")[:LONGEST])
 
 
