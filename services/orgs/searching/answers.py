@@ -53,12 +53,14 @@ class Part(Json):
 
 class Hit(Json):
     """An organization that may be meant. `id` is null if only Pipedrive has it. `closeness` is
-    null if Pipedrive found it by rules of its own.
+    null if Pipedrive found it by rules of its own. `alias` is the name of a record of it that was
+    met, where the organization shows another.
     """
 
     id: UUID | None
     pipedrive_org_id: str | None
     name: str
+    alias: str | None
     country: str | None
     city: str | None
     contact_count: int
@@ -87,6 +89,7 @@ def hit(found: Found, terms: Sequence[str], *, source: Literal["store", "pipedri
         id=UUID(bytes=found.organization_id.bytes),
         pipedrive_org_id=None if number is None else str(number),
         name=found.name,
+        alias=found.alias,
         country=found.country,
         city=found.city,
         contact_count=found.contact_count,
@@ -101,6 +104,7 @@ def remote_hit(remote: Remote, terms: Sequence[str]) -> Hit:
         id=None,
         pipedrive_org_id=str(remote.pipedrive_org_id),
         name=remote.name,
+        alias=None,
         country=None,
         city=None,
         contact_count=0,

@@ -20,7 +20,7 @@ from services.orgs.searching.answers import (
     Sources,
 )
 from services.orgs.searching.pipedrive import Fallback
-from services.orgs.searching.store import Pools
+from services.orgs.searching.store import Found, Pools
 from shared import db
 from shared.openapi import Endpoint
 from shared.web import answer, identity, query
@@ -56,7 +56,7 @@ async def search(
     pools: Pools, fallback: Fallback, company_id: int, wanted: SearchQuery
 ) -> SearchAnswer:
     terms = searching_terms.of_query(wanted.q)
-    found = await typeahead.ours(pools, company_id, terms, wanted.limit)
+    found = await _ours(pools, company_id, terms, wanted)
     hits = [searching_answers.hit(each, terms, source="store") for each in found]
     as_typed = sum(each.closeness != typeahead.MISSPELT for each in found)
     asked: Asked = "not_needed"
@@ -68,6 +68,23 @@ async def search(
     return SearchAnswer(
         organizations=hits[: wanted.limit], sources=Sources(store="ok", pipedrive=asked)
     )
+
+
+async def _ours(
+    pools: Pools, company_id: int, terms: Sequence[str], wanted: SearchQuery
+) -> list[Found]:
+    """First, where no name that is shown was typed in full, who has a record that is called so:
+    several that were merged show one name, and are known by each.
+    """
+    found = await typeahead.ours(pools, company_id, terms, wanted.limit)
+    key = names.key(company_id, names.normalized(wanted.q))
+    if key is None or any(each.closeness == typeahead.EXACT for each in found):
+        return found
+    with db.errors():
+        called = await searching_store.called(pools.other, company_id, key)
+    if called is None:
+        return found
+    return [called, *(each for each in found if each.organization_id != called.organization_id)]
 
 
 def found_ids(hits: Sequence[Hit]) -> set[UUID]:
@@ -95,8 +112,14 @@ async def _others(
             continue
         seen.add(same)
         hits.append(
-            searching_answers.hit(ours, terms, source="pipedrive")
+            searching_answers.hit(_met(ours, each), terms, source="pipedrive")
             if ours
             else searching_answers.remote_hit(each, terms)
         )
     return hits
+
+
+def _met(ours: Found, remote: Remote) -> Found:
+    """With the name that Pipedrive found it by, if we show another."""
+    is_same = names.normalized(ours.name) == names.normalized(remote.name)
+    return ours._replace(alias=None if is_same else remote.name)

@@ -175,8 +175,26 @@ SELECT r.pipedrive_org_id AS number, r.name_key, r.deleted,
 """
 
 
+# Of those that have a living record of the name, whatever they show, that with the most contacts.
+CALLED = f"""
+SELECT o.organization_id, o.name, o.pipedrive_org_id, o.country, o.city, o.contact_count,
+       0 AS closeness, r.name AS alias
+  FROM (SELECT organization_id, name
+          FROM records
+         WHERE company_id = $1 AND name_key = $2 AND NOT deleted
+         LIMIT {RARE}) AS r
+  JOIN organizations o
+    ON o.company_id = $1 AND o.organization_id = r.organization_id AND NOT o.deleted
+       AND o.name IS NOT NULL
+ ORDER BY o.contact_count DESC, o.organization_id
+ LIMIT 1
+"""  # noqa: S608  constants
+
+
 class Found(NamedTuple):
-    """`closeness` 0: the whole name; 1: its beginning; 2: words begin so; 3: something inside."""
+    """`closeness` 0: the whole name; 1: its beginning; 2: words begin so; 3: something inside.
+    `alias` is the name that was meant, if another is shown.
+    """
 
     organization_id: UUID
     name: str
@@ -185,6 +203,7 @@ class Found(NamedTuple):
     city: str | None
     contact_count: int
     closeness: int
+    alias: str | None = None
 
 
 class Known(NamedTuple):
@@ -316,4 +335,10 @@ async def known(pool: db.Pool, company_id: int, keys: Mapping[int, UUID | None])
 
 def _found(row: Any) -> Found:
     """Of a row of KNOWN, which says nothing of how close the name is."""
-    return Found._make([*(row[name] for name in Found._fields[:-1]), 0])
+    return Found._make([*(row[name] for name in Found._fields[:-2]), 0, None])
+
+
+async def called(pool: db.Pool, company_id: int, name_key: UUID) -> Found | None:
+    """The organization that has a name among those of its records."""
+    row = await pool.fetchrow(CALLED, company_id, name_key)
+    return Found(*row) if row else None

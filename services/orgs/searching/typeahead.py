@@ -23,8 +23,9 @@ from services.orgs.searching.index import Name
 from services.orgs.searching.store import Found, Pools, Wanted
 from shared import db
 
+EXACT = 0
 MISSPELT = 4
-"""Of `Found.closeness`: something in the name is nearly what was typed."""
+"""Of `Found.closeness`: the whole name was typed; something in it is nearly what was typed."""
 FEW = 3
 """With fewer hits than this, what was typed may have been misspelt."""
 SIMILAR = 50

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import jwt
 import pytest
@@ -22,8 +23,8 @@ from services.orgs.searching import terms as searching_terms
 from services.orgs.searching.pipedrive import Fallback
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
-from shared import db, ids
-from shared.events import Action
+from shared import db, ids, topics
+from shared.events import Action, OrganizationVerdict, OrganizationVerdictChange
 from shared.kafka.consumer import Received
 from tests.support import orgs_store
 from tests.support.orgs_facts import OURS, SECRET, THEIRS, a_person, an_org
@@ -126,6 +127,7 @@ async def test_a_hit_says_what_a_form_needs(pool: db.Pool, asker: Asker) -> None
                 "id": str(ids.organization(OURS, 7)),
                 "pipedriveOrgId": "7",
                 "name": "Ångström Werke AG",
+                "alias": None,
                 "country": "CH",
                 "city": "Bern",
                 "contactCount": 1,
@@ -139,6 +141,21 @@ async def test_a_hit_says_what_a_form_needs(pool: db.Pool, asker: Asker) -> None
         ],
         "sources": {"store": "ok", "pipedrive": "not_connected"},
     }
+
+
+def called_one(one: int, other: int) -> Received:
+    """That a user merged the second into the first."""
+    said = OrganizationVerdict(
+        decision="same",
+        left_records=(ids.organization(OURS, one),),
+        right_records=(ids.organization(OURS, other),),
+    )
+    change = dict(an_org(one, None).fact) | {
+        "entity": "organization_verdict",
+        "entity_id": str(UUID(int=one)),
+        "data": said,
+    }
+    return Received(topics.APP_ORGANIZATION_VERDICTS.name, OrganizationVerdictChange(**change))
 
 
 async def test_better_matches_come_first(pool: db.Pool, asker: Asker) -> None:
@@ -214,6 +231,21 @@ async def test_renamed_deleted_and_merged_organizations_are_found_as_they_are(
     assert await asker.names("gamma") == ["Gamma"]
     words = await pool.fetch("SELECT word FROM search_dictionary")
     assert [row["word"] for row in words] == ["gamma"]
+
+
+async def test_an_organization_is_found_by_the_name_of_each_of_its_records(
+    pool: db.Pool, asker: Asker
+) -> None:
+    await tell(pool, told_of(1, "Acme"), told_of(2, "Beta Works", version=2), a_person(3, 1))
+    await tell(pool, told_of(4, "Acme Tools"), called_one(1, 2))
+
+    _, body = await asker.ask(q="acme!")
+    _, shown = await asker.ask(q="beta works")
+
+    hits = [(hit["name"], hit["alias"]) for hit in body["data"]["organizations"]]
+    assert hits == [("Beta Works", "Acme"), ("Acme Tools", None)]
+    assert body["data"]["organizations"][0]["closeness"] == "exact"
+    assert [hit["alias"] for hit in shown["data"]["organizations"]] == [None]
 
 
 async def test_a_company_finds_only_its_own(pool: db.Pool, asker: Asker) -> None:
@@ -351,7 +383,10 @@ async def test_a_pipedrive_organization_that_we_know_is_ours_whatever_its_name(
 
         found = await found_for(asker, "acme")
 
+        _, body = await asker.ask(q="acme")
+
     assert found == [("Renamed Since", "pipedrive", "ours")]
+    assert [hit["alias"] for hit in body["data"]["organizations"]] == ["Acme Old Name"]
 
 
 @pytest.mark.parametrize("largest", [1, 2, 3])
