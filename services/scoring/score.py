@@ -140,7 +140,8 @@ def _activity(
         ends.at(end_of(min(due), window))
     at_least = "at least " if len(due) == weights.activity_cap else ""
     days = window.days
-    reason = f"{at_least}{len(due)} activities due in the last {days} days or later"
+    what = "activity" if len(due) == 1 else "activities"
+    reason = f"{at_least}{len(due)} {what} due in the last {days} days or later"
     count = Component(
         "activity.count",
         len(due) * weights.activity,

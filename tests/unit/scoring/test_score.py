@@ -126,6 +126,17 @@ def test_an_activity_is_named_as_people_say_it() -> None:
     assert reasons == ["a meeting", "a call", "an email"]
 
 
+@pytest.mark.parametrize(
+    ("due", "said"),
+    [(0, "no activity"), (1, "1 activity"), (2, "2 activities"), (3, "at least 3 activities")],
+)
+def test_activities_are_counted_as_people_say_it(due: int, said: str) -> None:
+    told = score(Signals(Profile(), Dealings((NOW.date(),) * due)), DEFAULT, now=NOW).components
+
+    reasons = [each.reason.partition(" due ")[0] for each in told if each.name == "activity.count"]
+    assert reasons == [said]
+
+
 def test_planned_activities_count() -> None:
     assert points(Dealings((date(2026, 12, 24),))) == {"activity.count": 1}
 
