@@ -1,11 +1,12 @@
 """What is asked of users about organizations, and what their answers do."""
 
 import asyncio
+from datetime import timedelta
 from itertools import permutations
 
 import pytest
 
-from services.orgs import applying, candidate_store, record_store, rederiving
+from services.orgs import applying, candidate_store, record_store, rederiving, snapshot
 from services.orgs.candidate_store import OF_A_WORD
 from services.orgs.judging import asking
 from shared import db, ids
@@ -197,6 +198,16 @@ async def test_a_page_of_questions_is_of_one_moment(pool: db.Pool, client: Clien
     status, body = reading.result()
     assert status == 200, body
     assert len(body["data"]["reviews"]) == body["data"]["pagination"]["total"] == 1
+
+
+async def test_who_reckons_between_reads_is_not_taken_for_frozen(pool: db.Pool) -> None:
+    waits = "SELECT current_setting('idle_in_transaction_session_timeout')::interval"
+
+    async with snapshot.of(pool) as conn:
+        within = await conn.fetchval(waits)
+
+    assert within == timedelta(milliseconds=db.STATEMENT_TIMEOUT_MS)
+    assert await pool.fetchval(waits) < within
 
 
 async def test_a_former_name_is_asked_about_and_never_links(pool: db.Pool, client: Client) -> None:
