@@ -6,7 +6,11 @@ Rule 2: a queued contact is read as it is by then; to work it off twice changes 
 Rule 3: who has few contacts has no index: a look at each of them costs less than keeping one.
         Nothing is queued for them (see `beginning`, `recording`).
 Rule 4: the loop gives way: it lets others run between pieces, and rests as long as it worked, or,
-        while much arrives, many times as long: an import comes first.
+        while much arrives, many times as long: an import comes first. But not for long at a time:
+        the import may end meanwhile, and what it left is searched inexactly until then.
+Rule 5: a batch that takes long is followed by smaller ones. The projector waits for what it wrote,
+        and Postgres ends a transaction in which nothing is asked for seconds: a batch that takes
+        longer to work out, on a busy machine, would begin anew for ever.
 """
 
 import asyncio
@@ -31,9 +35,13 @@ from shared.errors import Unavailable
 from shared.observability import SEARCH_INDEXED
 
 BATCH: Final = 2000
+LEAST_BATCH: Final = 100
+LONG_BATCH_S: Final = 2.0
 IMPORT_PER_SECOND: Final = 500
 IMPORT_REST: Final = 29
 """Times as long as it worked that the loop rests while more than so many entries come a second."""
+IMPORT_LONGEST_S: Final = 15.0
+"""A round is a batch of each user's, of every company: it may take long itself."""
 FEW: Final = 1000
 """Contacts up to which a user has no index."""
 EVERY_S: Final = 1.0
@@ -43,6 +51,22 @@ WAIT_S: Final = 0.02
 PIECE: Final = 100
 ROWS: Final = 2000
 """Contacts, and rows, between two moments in which others may run."""
+
+
+def rest_s(worked_s: float, *, is_import: bool) -> float:
+    """After a round, before the next (rule 4)."""
+    if not is_import:
+        return worked_s
+    return max(worked_s, min(worked_s * IMPORT_REST, IMPORT_LONGEST_S))
+
+
+def batch_size(batch: int, worked_s: float, *, is_full: bool, most: int) -> int:
+    """Of the next batch (rule 5)."""
+    if worked_s > LONG_BATCH_S:
+        return min(batch, max(batch // 2, LEAST_BATCH))
+    if is_full and worked_s < LONG_BATCH_S / 3:
+        return min(batch * 2, most)
+    return batch
 
 
 class Indexer:
@@ -55,6 +79,7 @@ class Indexer:
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._pool = pool
+        self._most = batch
         self._batch = batch
         self._look_every_s = look_every_s
         self._beginnings = Beginnings(few)
@@ -90,7 +115,7 @@ class Indexer:
             now = time.monotonic()
             is_import = queued - known > IMPORT_PER_SECOND * (now - since)
             known, since = queued, now
-            rest = (now - began) * (IMPORT_REST if is_import else 1)
+            rest = rest_s(now - began, is_import=is_import)
             if await lifecycle.wait_or_stop(max(rest, 0.0 if more else EVERY_S), stop):
                 return
 
@@ -144,6 +169,16 @@ class Indexer:
         return more
 
     async def _index(self, conn: Connection, user: User) -> bool:
+        began, is_full = time.monotonic(), False
+        try:
+            is_full = await self._work_in(conn, user)
+        finally:
+            worked_s = time.monotonic() - began
+            self._batch = batch_size(self._batch, worked_s, is_full=is_full, most=self._most)
+        return is_full
+
+    async def _work_in(self, conn: Connection, user: User) -> bool:
+        """A batch; whether there were as many entries as it takes."""
         async with conn.transaction():
             if not await queue_store.take(conn, user):
                 return False
