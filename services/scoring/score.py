@@ -106,6 +106,10 @@ def end_of(due: date, window: timedelta) -> datetime:
     return later(datetime(due.year, due.month, due.day, tzinfo=UTC), window)
 
 
+def _many(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
+
+
 def _base(profile: Profile, weights: Weights) -> Sequence[Component]:
     organization, title = profile.org_id, profile.job_title
     return (
@@ -139,13 +143,13 @@ def _activity(
     if due and weights.activity:
         ends.at(end_of(min(due), window))
     at_least = "at least " if len(due) == weights.activity_cap else ""
-    days = window.days
-    what = "activity" if len(due) == 1 else "activities"
-    reason = f"{at_least}{len(due)} {what} due in the last {days} days or later"
+    days = _many(window.days, "day", "days")
+    what = _many(len(due), "activity", "activities")
+    reason = f"{at_least}{what} due in the last {days} or later"
     count = Component(
         "activity.count",
         len(due) * weights.activity,
-        reason if due else f"no activity due in the last {days} days or later",
+        reason if due else f"no activity due in the last {days} or later",
         {"dueDates": due} if due else None,
     )
     return (
@@ -160,14 +164,14 @@ def _kind(
     kind: str, due: date | None, points: int, where: tuple[Weights, datetime, _Ends]
 ) -> Component:
     weights, now, ends = where
-    days = weights.activity_window.days
+    days = _many(weights.activity_window.days, "day", "days")
     name = f"activity.{kind}"
     end = end_of(due, weights.activity_window) if due else None
     if due is None or end is None or end <= now:
-        return Component(name, 0, f"no {kind} due in the last {days} days or later")
+        return Component(name, 0, f"no {kind} due in the last {days} or later")
     if points:
         ends.at(end)
-    reason = f"{'an' if kind == 'email' else 'a'} {kind} due in the last {days} days or later"
+    reason = f"{'an' if kind == 'email' else 'a'} {kind} due in the last {days} or later"
     return Component(name, points, reason, {"dueDate": due})
 
 
@@ -224,13 +228,13 @@ def _recency(last: datetime | None, weights: Weights, now: datetime, ends: _Ends
     for bound, points in weights.recent_steps:
         if silence < bound:
             ends.at(later(last, bound))
-            reason = f"last activity less than {bound.days} days ago"
+            reason = f"last activity less than {_many(bound.days, 'day', 'days')} ago"
             return Component(name, points, reason, evidence)
     if silence > weights.quiet_after:
-        reason = f"last activity more than {weights.quiet_after.days} days ago"
+        reason = f"last activity more than {_many(weights.quiet_after.days, 'day', 'days')} ago"
         return Component(name, weights.quiet, reason, evidence)
     ends.at(later(later(last, weights.quiet_after), TICK))
-    reason = f"last activity {silence.days} days ago"
+    reason = f"last activity {_many(silence.days, 'day', 'days')} ago"
     return Component(name, 0, reason, evidence)
 
 

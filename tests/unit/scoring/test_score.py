@@ -15,6 +15,7 @@ from services.scoring.weights import DEFAULT, Rates
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 NOBODY = Signals()
 KINDS = ("activity.meeting", "activity.call", "activity.email")
 
@@ -135,6 +136,25 @@ def test_activities_are_counted_as_people_say_it(due: int, said: str) -> None:
 
     reasons = [each.reason.partition(" due ")[0] for each in told if each.name == "activity.count"]
     assert reasons == [said]
+
+
+@pytest.mark.parametrize(
+    ("silence", "said"),
+    [
+        (23 * HOUR, "last activity less than 1 day ago"),
+        (47 * HOUR, "last activity 1 day ago"),
+        (49 * HOUR, "last activity more than 2 days ago"),
+    ],
+)
+def test_days_are_counted_as_people_say_it(silence: timedelta, said: str) -> None:
+    due = Dealings((NOW.date(),), last_activity=NOW - silence)
+    weights = replace(DEFAULT, activity_window=DAY, recent_steps=((DAY, 2),), quiet_after=2 * DAY)
+
+    told = score(Signals(Profile(), due), weights, now=NOW).components
+
+    reasons = {each.name: each.reason for each in told}
+    assert reasons["engagement.recency"] == said
+    assert reasons["activity.count"] == "1 activity due in the last 1 day or later"
 
 
 def test_planned_activities_count() -> None:
