@@ -89,13 +89,13 @@ class Gate:
 
     async def _queue(self) -> None:
         if self._waiting >= self._most_waiting:
-            raise _overloaded()
+            raise overloaded()
         self._waiting += 1
         try:
             async with asyncio.timeout(self._patience_s):
                 await self._places.acquire()
         except TimeoutError:
-            raise _overloaded() from None
+            raise overloaded() from None
         finally:
             self._waiting -= 1
 
@@ -122,7 +122,7 @@ class Limits:
             )
 
 
-def _overloaded() -> Refused:
+def overloaded() -> Refused:
     REFUSED.labels("overload").inc()
     return Refused(
         503,

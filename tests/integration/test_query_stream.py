@@ -443,6 +443,19 @@ async def test_a_user_has_so_many_streams_and_gets_back_those_that_ended(stage: 
     assert (await refused.json())["code"] == "too_many_streams"
 
 
+async def test_a_process_that_is_full_says_so_and_not_that_the_user_has_too_many(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.query.live.hub.MOST", 1)
+    client, other = stage.client(), stage.client("8")
+    async with stage.instance() as instance, client.following(instance.url):
+        await first(client, 1)
+        refused = await stage.http.get(instance.url + STREAM, headers=other.headers)
+
+    assert (refused.status, (await refused.json())["code"]) == (503, "overloaded")
+    assert "Retry-After" in refused.headers
+
+
 async def test_what_was_told_long_ago_is_forgotten(stage: Stage) -> None:
     await stage.told(facts.person(1))
     await stage.pool.execute("UPDATE live_changes SET at = now() - interval '16 minutes'")

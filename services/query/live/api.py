@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import Field
 
+from services.query import limits
 from services.query.live import events as live_events
 from services.query.live.events import Place
 from services.query.live.hub import Hub
@@ -73,6 +74,7 @@ def endpoint(hub: Hub) -> Endpoint:
                 "which all contacts of it show; sync {syncStatus}; reset {}: read the list anew"
             ),
             429: "The user has too many streams open",
+            503: "The process has: another may have room",
         },
         query=StreamQuery,
         headers=RESUMING,
@@ -81,7 +83,7 @@ def endpoint(hub: Hub) -> Endpoint:
 
 def _opened(request: web.Request, hub: Hub) -> Stream:
     """Raises:
-    Refused: 400, 401, 429.
+    Refused: 400, 401, 429, 503.
     """
     transport = request.transport
     stream = Stream(
@@ -92,6 +94,8 @@ def _opened(request: web.Request, hub: Hub) -> Stream:
     )
     if not hub.has_room(stream.user):
         raise Refused(429, "too_many_streams", "You have too many streams open.", Retry_After="15")
+    if hub.is_full:
+        raise limits.overloaded()
     hub.join(stream)
     return stream
 

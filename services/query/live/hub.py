@@ -55,11 +55,15 @@ class Hub:
         self._owed: set[User] = set()
         self._looked_at = 0.0
 
+    @property
+    def is_full(self) -> bool:
+        return self.open >= MOST
+
     def has_room(self, user: User) -> bool:
         if len(self._streams[user]) >= MOST_OF_USER:
             for stream in [each for each in self._streams[user] if each.is_gone]:
                 self.leave(stream)
-        return len(self._streams[user]) < MOST_OF_USER and self.open < MOST
+        return len(self._streams[user]) < MOST_OF_USER
 
     def join(self, stream: Stream) -> None:
         self._streams[stream.user].add(stream)
