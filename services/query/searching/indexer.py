@@ -8,9 +8,9 @@ Rule 3: who has few contacts has no index: a look at each of them costs less tha
 Rule 4: the loop gives way: it lets others run between pieces, and rests as long as it worked, or,
         while much arrives, many times as long: an import comes first. But not for long at a time:
         the import may end meanwhile, and what it left is searched inexactly until then.
-Rule 5: a batch that takes long is followed by smaller ones. The projector waits for what it wrote,
-        and Postgres ends a transaction in which nothing is asked for seconds: a batch that takes
-        longer to work out, on a busy machine, would begin anew for ever.
+Rule 5: a batch that was long under way and failed is followed by a smaller one: Postgres ends a
+        transaction in which nothing is asked for seconds, and what takes longer to work out, on a
+        busy machine, would begin anew for ever. Large ones cost less a contact.
 """
 
 import asyncio
@@ -35,8 +35,9 @@ from shared.errors import Unavailable
 from shared.observability import SEARCH_INDEXED
 
 BATCH: Final = 2000
-LEAST_BATCH: Final = 100
-LONG_BATCH_S: Final = 2.0
+LEAST_BATCH: Final = 250
+LONG_S: Final = 5.0
+QUICK_S: Final = 1.0
 IMPORT_PER_SECOND: Final = 500
 IMPORT_REST: Final = 29
 """Times as long as it worked that the loop rests while more than so many entries come a second."""
@@ -60,11 +61,11 @@ def rest_s(worked_s: float, *, is_import: bool) -> float:
     return max(worked_s, min(worked_s * IMPORT_REST, IMPORT_LONGEST_S))
 
 
-def batch_size(batch: int, worked_s: float, *, is_full: bool, most: int) -> int:
-    """Of the next batch (rule 5)."""
-    if worked_s > LONG_BATCH_S:
+def batch_size(batch: int, worked_s: float, *, is_full: bool | None, most: int) -> int:
+    """Of the next batch (rule 5). `is_full` is null if this one failed."""
+    if is_full is None and worked_s > LONG_S:
         return min(batch, max(batch // 2, LEAST_BATCH))
-    if is_full and worked_s < LONG_BATCH_S / 3:
+    if is_full and worked_s < QUICK_S:
         return min(batch * 2, most)
     return batch
 
@@ -169,7 +170,8 @@ class Indexer:
         return more
 
     async def _index(self, conn: Connection, user: User) -> bool:
-        began, is_full = time.monotonic(), False
+        began = time.monotonic()
+        is_full: bool | None = None
         try:
             is_full = await self._work_in(conn, user)
         finally:
