@@ -34,6 +34,8 @@ from shared import db
 
 MOST = 200
 """Of each list: an organization of thousands of records must still be shown."""
+MOST_SOURCES = 1_000
+"""As many records as a separation may name."""
 MOST_NAMED = 20
 
 
@@ -66,7 +68,7 @@ def _details(
     return OrganizationDetails(
         **shown,
         aliases=[_alias(alias) for alias in _once(past, names.normalized(found.shown.name))],
-        sources=_sources(records)[:MOST],
+        sources=_sources(records)[:MOST_SOURCES],
         history=happened[:MOST],
     )
 
