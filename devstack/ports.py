@@ -43,7 +43,8 @@ def is_free(port: int) -> bool:
 def free(*, besides: frozenset[int] = frozenset()) -> int:
     """A port that no other process is given meanwhile, and this one not until it had all others.
 
-    Raises StackError if none is free.
+    Raises:
+        StackError: none is free.
     """
     for port in itertools.islice(_own_share(), SHARE):
         if port not in besides and is_free(port):

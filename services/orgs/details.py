@@ -27,15 +27,15 @@ from services.orgs.details_answers import (
 from services.orgs.effects import OrgKey
 from services.orgs.grouping import Record
 from services.orgs.judging import verdict_store
-from services.orgs.judging.answers import plain, record, text
+from services.orgs.judging.answers import MOST_PARTED, plain, record, text
 from services.orgs.judging.verdict_store import Verdict
 from services.orgs.organization_store import Organization
 from shared import db
 
 MOST = 200
-"""Of each list: an organization of thousands of records must still be shown."""
-MOST_SOURCES = 1_000
-"""As many records as a separation may name."""
+"""Of each list: an organization of thousands of records must still be shown. Of the sources there
+are as many as a separation may name.
+"""
 MOST_NAMED = 20
 
 
@@ -68,7 +68,7 @@ def _details(
     return OrganizationDetails(
         **shown,
         aliases=[_alias(alias) for alias in _once(past, names.normalized(found.shown.name))],
-        sources=_sources(records)[:MOST_SOURCES],
+        sources=_sources(records)[:MOST_PARTED],
         history=happened[:MOST],
     )
 

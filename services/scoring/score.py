@@ -110,6 +110,10 @@ def _many(number: int, one: str, more: str) -> str:
     return f"{number} {one if number == 1 else more}"
 
 
+def _days(span: timedelta) -> str:
+    return _many(span.days, "day", "days")
+
+
 def _base(profile: Profile, weights: Weights) -> Sequence[Component]:
     organization, title = profile.org_id, profile.job_title
     return (
@@ -143,7 +147,7 @@ def _activity(
     if due and weights.activity:
         ends.at(end_of(min(due), window))
     at_least = "at least " if len(due) == weights.activity_cap else ""
-    days = _many(window.days, "day", "days")
+    days = _days(window)
     what = _many(len(due), "activity", "activities")
     reason = f"{at_least}{what} due in the last {days} or later"
     count = Component(
@@ -164,7 +168,7 @@ def _kind(
     kind: str, due: date | None, points: int, where: tuple[Weights, datetime, _Ends]
 ) -> Component:
     weights, now, ends = where
-    days = _many(weights.activity_window.days, "day", "days")
+    days = _days(weights.activity_window)
     name = f"activity.{kind}"
     end = end_of(due, weights.activity_window) if due else None
     if due is None or end is None or end <= now:
@@ -228,13 +232,13 @@ def _recency(last: datetime | None, weights: Weights, now: datetime, ends: _Ends
     for bound, points in weights.recent_steps:
         if silence < bound:
             ends.at(later(last, bound))
-            reason = f"last activity less than {_many(bound.days, 'day', 'days')} ago"
+            reason = f"last activity less than {_days(bound)} ago"
             return Component(name, points, reason, evidence)
     if silence > weights.quiet_after:
-        reason = f"last activity more than {_many(weights.quiet_after.days, 'day', 'days')} ago"
+        reason = f"last activity more than {_days(weights.quiet_after)} ago"
         return Component(name, weights.quiet, reason, evidence)
     ends.at(later(later(last, weights.quiet_after), TICK))
-    reason = f"last activity {_many(silence.days, 'day', 'days')} ago"
+    reason = f"last activity {_days(silence)} ago"
     return Component(name, 0, reason, evidence)
 
 

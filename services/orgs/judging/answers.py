@@ -21,7 +21,12 @@ from services.orgs.paging import Pagination
 from shared.json_model import Json
 
 LONGEST_REASON = 500
-MOST_NAMED = 1_000
+MOST_PARTED = 1_000
+"""Records that a separation may name."""
+MOST_FIRST = 100
+"""Records that are shown of those that a merge moves, or of a part that a separation leaves."""
+
+Reason = Annotated[str, Field(max_length=LONGEST_REASON), AfterValidator(free_of_nul)]
 
 
 class RecordAnswer(Json):
@@ -95,9 +100,7 @@ class MergeWanted(Json):
     winner_id: UUID
     loser_id: UUID
     dry_run: bool = Field(False, strict=True)
-    reason: (
-        Annotated[str, Field(max_length=LONGEST_REASON), AfterValidator(free_of_nul)] | None
-    ) = None
+    reason: Reason | None = None
 
 
 class SeparationWanted(Json):
@@ -106,11 +109,9 @@ class SeparationWanted(Json):
     """
 
     organization_id: UUID
-    record_ids: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_NAMED)]
+    record_ids: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_PARTED)]
     dry_run: bool = Field(False, strict=True)
-    reason: (
-        Annotated[str, Field(max_length=LONGEST_REASON), AfterValidator(free_of_nul)] | None
-    ) = None
+    reason: Reason | None = None
 
 
 class PartAnswer(Json):
@@ -243,7 +244,7 @@ def merged(done: Merged) -> MergeAnswer:
         winner_id=plain(sides.winner.organization_id),
         loser_id=plain(sides.loser.organization_id),
         moves=Moves(contacts=prospect.contacts, records=len(prospect.moving)),
-        moving=[record(each) for each in prospect.moving[:100]],
+        moving=_first(prospect.moving),
         fields=fields,
         overrides=[plain(each) for each in prospect.overridden],
         organization=answers.organization(done.survivor or prospect.survivor),
@@ -258,6 +259,10 @@ def separated(verdict_id: UUID | None, found: Parting) -> SeparationAnswer:
     )
 
 
+def _first(records: Sequence[Record]) -> list[RecordAnswer]:
+    return [record(each) for each in records[:MOST_FIRST]]
+
+
 def _part(found: Part) -> PartAnswer:
     records = found.group.records
     return PartAnswer(
@@ -265,7 +270,7 @@ def _part(found: Part) -> PartAnswer:
         name=grouping.shown(records).name,
         contacts=found.contacts,
         records=len(records),
-        first_records=[record(each) for each in records[:100]],
+        first_records=_first(records),
     )
 
 

@@ -7,7 +7,7 @@ Rule 2: to the rules, one record that contradicts parts all of a name. So each s
 Rule 3: what is shown before comes from the partition that it would bring.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -49,10 +49,10 @@ async def of(conn: db.Connection, home: Organization, named: frozenset[UUID]) ->
     block = await closure.block(conn, {}, {}, {(home.company_id, ref) for ref in living})
     said = block.said.get(home.company_id, [])
     wall = Statement(weighing.following(said), "", uuid4(), same=False, left=named, right=rest)
-    groups = _groups(block, [*said, wall], living)
+    groups = _groups(home, block, [*said, wall], living)
     held = [side for side in (named, rest) if not any(side <= _refs(group) for group in groups)]
     if held:
-        groups = _groups(block, [*said, wall, *(_one(side, wall) for side in held)], living)
+        groups = _groups(home, block, [*said, wall, *(_one(side, wall) for side in held)], living)
     groups.sort(key=lambda group: (group.organization_id != home.organization_id, _least(group)))
     counts = await contact_store.counted(conn, home.company_id, [g.records for g in groups])
     return Parting(home, named, rest, held, list(map(Part, groups, counts)), block)
@@ -74,22 +74,15 @@ def _one(side: frozenset[UUID], wall: Statement) -> Statement:
 
 
 def _groups(
-    block: closure.Block, said: Sequence[Statement], living: frozenset[UUID]
+    home: Organization, block: closure.Block, said: Sequence[Statement], living: frozenset[UUID]
 ) -> list[Group]:
-    companies = {record.company_id for record in block.after.values()}
-    found = grouping.partitioned(
-        block.after.values(), dict.fromkeys(companies, said), block.crowded
-    )
+    found = grouping.partitioned(block.after.values(), {home.company_id: said}, block.crowded)
     return [group for group in found if not living.isdisjoint(_refs(group))]
 
 
 def _refs(group: Group) -> frozenset[UUID]:
-    return frozenset(_ids(group))
-
-
-def _ids(group: Group) -> Iterable[UUID]:
-    return (record.record_id for record in group.records)
+    return frozenset(record.record_id for record in group.records)
 
 
 def _least(group: Group) -> UUID:
-    return min(_ids(group))
+    return min(_refs(group))
