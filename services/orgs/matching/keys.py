@@ -17,7 +17,7 @@ from services.orgs import names
 from services.orgs.matching import domain, legal_forms, notes, words
 from services.orgs.matching.legal_forms import NO_FORM, LegalForm
 
-KEYS_VERSION = 6
+KEYS_VERSION = 7
 LONGEST_COMPARED = 500
 """Characters of a normalized name that is taken apart. Pipedrive and registers end at about 250;
 comparing takes time by the product of two names' words, while a tenant's lock is held.

@@ -8,7 +8,7 @@ Rule 2: a crowd of more than CROWD living records tells nothing about any two of
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import lru_cache
 
-from services.orgs.matching import meanings, reasons, score, sounds, weights
+from services.orgs.matching import legal_forms, meanings, reasons, score, sounds, weights
 from services.orgs.matching.profile import Profile
 from services.orgs.matching.rarity import COMMON, Rarity
 from services.orgs.matching.statement import Ref
@@ -21,6 +21,8 @@ ALIKE_FROM = 0.5
 """Postgres' own 0.3 reads thousands of names that share common words, and misses one in eight that
 a person should see, most of which share a rare word.
 """
+FEW_TRIGRAMS, FEW_ALIKE_FROM = 6, 0.57
+"""By half of them a word of four letters meets every name that begins with two of these."""
 MANY_TRIGRAMS, MANY_ALIKE_FROM = 24, 0.65
 
 Key = tuple[str, ...]
@@ -57,19 +59,26 @@ def place(found: Profile) -> str | None:
 
 
 def telling(found: Profile) -> str | None:
-    """The words that are not common in business everywhere; all, if there are no others. Those
-    that people translate stand in one language, and all as they sound.
+    """The words that are neither common in business everywhere nor a legal form; all, if there are
+    no others. Those that people translate stand in one language, and all as they sound.
     """
     words = [meanings.in_one_language(word) for word in found.name.words]
-    kept = [word for word in words if word not in COMMON] or words
+    kept = [word for word in words if not _tells_nothing(word)] or words
     return " ".join(map(sounds.of, kept))[:LONGEST] or None
+
+
+def _tells_nothing(word: str) -> bool:
+    return word in COMMON or legal_forms.is_form(word)
 
 
 def alike_from(telling: str) -> float:
     """What share of the trigrams of both names another must have in common with these words to be
-    looked at. The fewer they are, the more of them one slip of the pen spoils.
+    looked at. The fewer they are, the more of them one slip of the pen spoils; of a very few one
+    slip leaves less than half, and only names that begin alike would be read.
     """
     trigrams = sum(len(word) + 1 for word in telling.split())
+    if trigrams <= FEW_TRIGRAMS:
+        return FEW_ALIKE_FROM
     return ALIKE_FROM if trigrams < MANY_TRIGRAMS else MANY_ALIKE_FROM
 
 
