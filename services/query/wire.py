@@ -5,7 +5,8 @@ Rule 1: commands of one turn of the event loop leave in one write; answers come 
 Rule 2: an answer that takes longer than the deadline ends the connection: every command that
         waits on it is `Unavailable`. From then on nobody waits: a server that does not answer is
         tried again each moment, beside the commands, which are `Unavailable` at once until one
-        attempt has succeeded.
+        attempt has succeeded. The time counts from when a command leaves: a busy process, which
+        may take long until then, is no reason to give a server up, nor not to reach it again.
 Rule 3: a connection knows which run of the server it reached, and since which promotion. What
         another run held may be older than what this one would have held, and so may what a server
         held before others took its place for a while: nothing is believed across either.
@@ -28,7 +29,12 @@ from redis.asyncio.connection import parse_url
 from shared.errors import Unavailable
 
 DEADLINE_S: Final = 0.25
+OPENING_S: Final = 1.0
+"""Of an attempt to connect, which takes half a dozen turns of the event loop. Nobody waits for it
+longer than for an answer.
+"""
 BREAKER_S: Final = 1.0
+"""From one attempt to the next."""
 
 Answer = Any
 Waiting = tuple[float, asyncio.Future[Answer]]
@@ -43,7 +49,7 @@ class _Line(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[Waiting] = deque()
-        self._unsent: list[bytes] = []
+        self._unsent: list[tuple[bytes, asyncio.Future[Answer]]] = []
         self._shared: dict[tuple[Any, ...], asyncio.Future[Answer]] = {}
         self._watch: asyncio.TimerHandle | None = None
         self.closed = False
@@ -58,10 +64,7 @@ class _Line(asyncio.Protocol):
         future: asyncio.Future[Answer] = self._loop.create_future()
         if not self._unsent:
             self._loop.call_soon(self._flush)
-        self._unsent.append(hiredis.pack_command(command))
-        self._waiting.append((self._loop.time() + DEADLINE_S, future))
-        if self._watch is None:
-            self._watch = self._loop.call_later(DEADLINE_S, self._check)
+        self._unsent.append((hiredis.pack_command(command), future))
         return future
 
     def share(self, command: tuple[Any, ...]) -> asyncio.Future[Answer]:
@@ -75,9 +78,14 @@ class _Line(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._shared.clear()
-        if self._transport is not None and not self.closed:
-            self._transport.write(b"".join(self._unsent))
+        if self._transport is None or self.closed:
+            return
+        self._transport.write(b"".join([command for command, _ in self._unsent]))
+        due = self._loop.time() + DEADLINE_S
+        self._waiting.extend([(due, future) for _, future in self._unsent])
         self._unsent.clear()
+        if self._watch is None:
+            self._watch = self._loop.call_later(DEADLINE_S, self._check)
 
     def _check(self) -> None:
         self._watch = None
@@ -115,10 +123,11 @@ class _Line(asyncio.Protocol):
             self._transport.abort()
         if self._watch is not None:
             self._watch.cancel()
-        while self._waiting:
-            _, future = self._waiting.popleft()
+        for _, future in (*self._waiting, *self._unsent):
             if not future.done():
                 _fail(future, reason)
+        self._waiting.clear()
+        self._unsent.clear()
 
 
 def _fail(future: asyncio.Future[Answer], reason: str) -> None:
@@ -193,26 +202,31 @@ class Wire:
         if self._line is not None and self._line.was_silent:
             self._is_away = True
         if self._opening is None and time.monotonic() >= self._retry_at:
+            self._retry_at = time.monotonic() + BREAKER_S
             self._opening = asyncio.get_running_loop().create_task(self._open())
             self._opening.add_done_callback(self._opened)
         if self._opening is None or self._is_away:
             raise Unavailable("Redis: away a moment ago")
-        # Shielded: many may wait for the one attempt.
-        return await asyncio.shield(self._opening)
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                return await asyncio.shield(self._opening)  # many may wait for the one attempt
+        except TimeoutError as error:
+            self._is_away |= self._opening is not None
+            raise Unavailable("Redis: not reached in time") from error
 
     def _opened(self, task: asyncio.Task[_Line]) -> None:
         self._opening = None
         if task.cancelled() or task.exception() is not None:
             self._is_away = True
-            self._retry_at = time.monotonic() + BREAKER_S
         else:
             self._is_away = False
+            self._retry_at = 0.0
             self._line = task.result()
 
     async def _open(self) -> _Line:
         line: _Line | None = None
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(OPENING_S):
                 line = await self._dial()
                 await self._introduce(line)
         except (OSError, TimeoutError) as error:
@@ -245,12 +259,15 @@ class Wire:
         return ssl.create_default_context(cafile=self._to.get("ssl_ca_certs"))
 
     async def _introduce(self, line: _Line) -> None:
+        commands: list[tuple[Any, ...]] = []
         if password := self._to.get("password"):
             user = self._to.get("username")
-            await line.send(("AUTH", user, password) if user else ("AUTH", password))
+            commands.append(("AUTH", user, password) if user else ("AUTH", password))
         if number := self._to.get("db"):
-            await line.send(("SELECT", number))
-        asked = [line.send(("INFO", section)) for section in ("server", "replication")]
-        told = b"".join([await each for each in asked])
+            commands.append(("SELECT", number))
+        commands += [("INFO", section) for section in ("server", "replication")]
+        asked = [line.send(command) for command in commands]
+        answers = [await each for each in asked]
+        told = b"".join(answers[-2:])
         named = dict(entry.split(b":", 1) for entry in told.splitlines() if b":" in entry)
         line.run = b"%b:%b" % (named.get(b"run_id", b""), named.get(b"master_replid", b""))

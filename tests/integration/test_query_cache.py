@@ -4,8 +4,9 @@ Readers and projectors here are each their own connection and marker, as process
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from services.query import cache, projection, reading, stats
+from services.query import cache, projection, reading, stats, wire
 from services.query.batch import User
 from services.query.cache import SEPARATOR, Cache, Origin, ReadPage, Served
 from services.query.generation import READ, WAIT, Keys, Part, View
@@ -395,6 +396,57 @@ async def test_pages_come_from_postgres_while_redis_is_away(place: Place) -> Non
         await writer.apply(named("Ada", 1))
 
         assert await reader.names() == (["Ada"], Origin.STORE_CACHE_AWAY)
+
+
+async def test_a_process_that_is_busy_for_a_moment_gives_up_no_redis_that_answers(
+    place: Place,
+) -> None:
+    async with place.reader() as reader, place.writer() as writer:
+        await writer.apply(named("Ada", 1))
+        await reader.names()
+
+        asking = asyncio.create_task(reader.names())
+        asyncio.get_running_loop().call_soon(_work, 2 * wire.DEADLINE_S)
+
+        assert await asking == (["Ada"], Origin.CACHE)
+
+
+async def test_a_process_that_is_busy_all_the_time_reaches_redis_all_the_same(
+    place: Place,
+) -> None:
+    async with place.reader() as reader, place.writer() as writer:
+        await writer.apply(named("Ada", 1))
+
+        async def is_hit() -> bool:
+            _, origin = await reader.names()
+            return origin is Origin.CACHE
+
+        with _busy(wire.DEADLINE_S / 4):
+            await until(is_hit)
+
+
+def _work(seconds: float) -> None:
+    """As if hundreds of requests had come at once."""
+    done_at = time.monotonic() + seconds
+    while time.monotonic() < done_at:
+        pass
+
+
+@contextmanager
+def _busy(turn_s: float) -> Iterator[None]:
+    """Each turn of the event loop takes so long."""
+    loop = asyncio.get_running_loop()
+
+    def turn() -> None:
+        nonlocal following
+        _work(turn_s)
+        following = loop.call_soon(turn)
+
+    following = loop.call_soon(turn)
+    try:
+        yield
+    finally:
+        following.cancel()
 
 
 async def test_a_change_that_redis_was_not_told_of_empties_the_cache_later(place: Place) -> None:
