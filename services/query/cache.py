@@ -51,6 +51,10 @@ from shared.errors import Unavailable
 from shared.observability import CACHE_ERRORS
 
 MEMORY_BYTES: Final = 64 * 1024 * 1024
+BESIDE_BYTES: Final = 1_600
+"""What a page takes beside its bytes: its names, and what it was read under. Where nothing is
+found the bytes are a hundred.
+"""
 REMEMBERED_PARTS: Final = 20_000
 DOUBT_S: Final = 5.0
 """How long Redis is not believed once somebody could not mark there; it is told four times a
@@ -323,9 +327,13 @@ class Memory:
     def put(self, key: tuple[Part, str], page: Page) -> None:
         before = self._pages.pop(key, None)
         if before is not None:
-            self._bytes -= len(before.served.body)
+            self._bytes -= _size(before)
         self._pages[key] = page
-        self._bytes += len(page.served.body)
+        self._bytes += _size(page)
         while self._bytes > self._most_bytes:
             _, dropped = self._pages.popitem(last=False)
-            self._bytes -= len(dropped.served.body)
+            self._bytes -= _size(dropped)
+
+
+def _size(page: Page) -> int:
+    return BESIDE_BYTES + len(page.served.body)
