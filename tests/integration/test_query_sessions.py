@@ -151,6 +151,18 @@ async def test_all_tokens_of_a_user_end_and_later_ones_do_not(stage: Stage) -> N
         assert one.live.sessions.why(again) is None
 
 
+async def test_a_session_is_ended_by_its_id_with_a_sign_in_it_that_no_text_has(
+    stage: Stage,
+) -> None:
+    client = stage.client()
+    async with stage.instance() as one:
+        _, me = await ask(client, one.url, "/api/me")
+        named = me["data"]["sessionId"]
+        ended, answer = await ask(client, one.url, f"/api/sessions/{named}%00", method="DELETE")
+
+    assert (ended, answer["data"]["sessionId"]) == (200, named)
+
+
 async def test_an_admin_ends_the_sessions_of_others_and_nobody_else_does(stage: Stage) -> None:
     admin, nosy = stage.client("1", role="admin"), stage.client("2")
     victim, abroad = stage.client("7", jti="x"), stage.client("7", company=COMPANY + 1, jti="x")

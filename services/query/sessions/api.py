@@ -157,13 +157,10 @@ class SessionsApi:
     async def end_session(self, request: web.Request) -> web.Response:
         own = session(request)
         who = own.identity
-        token_id = request.match_info["id"]
+        token_id = cleaned(request.match_info["id"])
         async with self._connection(own) as conn:
             row = await access_store.session(
-                conn,
-                User(who.company_id, who.user_id),
-                cleaned(token_id),
-                of_anyone=who.is_admin,
+                conn, User(who.company_id, who.user_id), token_id, of_anyone=who.is_admin
             )
         if row is None:
             raise Refused(404, "not_found", "You have no such session.")
