@@ -31,6 +31,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.integration
 
 PROMPTLY_S = 1.0
+WAITS = "SELECT true FROM pg_locks WHERE relation = 'sessions'::regclass AND NOT granted"
 
 
 @pytest.fixture
@@ -414,6 +415,25 @@ async def test_a_token_is_written_down_when_it_is_seen(stage: Stage) -> None:
     assert len(rows) == 1
     assert rows[0]["first_seen_at"] == rows[0]["last_seen_at"]
     assert [each["isCurrent"] for each in listed["data"]["sessions"]] == [True]
+
+
+async def test_a_session_that_is_just_being_written_down_is_listed(stage: Stage) -> None:
+    client = stage.client()
+    async with stage.instance() as one:
+        async with stage.pool.acquire() as conn, conn.transaction():
+            await conn.execute("LOCK TABLE sessions IN SHARE MODE")
+            await status(client, one.url)
+
+            async def is_being_written() -> bool:
+                return bool(await stage.pool.fetchval(WAITS))
+
+            await until(is_being_written)
+            asking = asyncio.create_task(ask(client, one.url, "/api/sessions"))
+            early, _ = await asyncio.wait({asking}, timeout=0.5)
+        _, listed = await asking
+
+    assert [each["isCurrent"] for each in listed["data"]["sessions"]] == [True]
+    assert not early
 
 
 async def test_a_browser_that_names_itself_in_bytes_that_are_no_text_is_written_down(

@@ -51,6 +51,7 @@ class Sessions:
         self._wake = asyncio.Event()
         self._due: dict[tuple[Identity, str], float] = {}
         self._unwritten: dict[tuple[User, str], Seen] = {}
+        self._writing = asyncio.Lock()
 
     def why(self, session: Session) -> str | None:
         """Why the session is refused; null while it is not."""
@@ -135,18 +136,22 @@ class Sessions:
                 return
 
     async def flush(self) -> None:
-        """Raises:
-        Unavailable: Postgres is away; what was to be written is kept.
+        """All who were seen until now are written down afterwards, also those whom another call
+        is about to.
+
+        Raises:
+            Unavailable: Postgres is away; what was to be written is kept.
         """
-        if not self._unwritten:
-            return
-        taken, self._unwritten = self._unwritten, {}
-        try:
-            async with self._connection() as conn:
-                await access_store.record(conn, taken.values())
-        except Unavailable:
-            self._unwritten = taken | self._unwritten
-            raise
+        async with self._writing:
+            if not self._unwritten:
+                return
+            taken, self._unwritten = self._unwritten, {}
+            try:
+                async with self._connection() as conn:
+                    await access_store.record(conn, taken.values())
+            except Unavailable:
+                self._unwritten = taken | self._unwritten
+                raise
 
     async def _read_all(self) -> Denials:
         """In parts, each with a deadline of its own. What changes in one that was read is named to
