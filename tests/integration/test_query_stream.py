@@ -417,6 +417,19 @@ async def test_a_stop_ends_the_streams_at_once(stage: Stage) -> None:
             await following
 
 
+async def test_a_process_that_stops_takes_no_stream_that_nobody_would_end(stage: Stage) -> None:
+    client = stage.client()
+    async with stage.instance() as instance:
+        following = asyncio.create_task(client.follow(instance.url))
+        await first(client, 1)
+        instance.stop.set()
+        await following
+        late = await stage.http.get(instance.url + STREAM, headers=client.headers)
+        late.close()
+
+    assert late.status == 503
+
+
 async def test_a_user_has_so_many_streams_and_gets_back_those_that_ended(stage: Stage) -> None:
     clients = [stage.client() for _ in range(MOST_OF_USER)]
     async with stage.instance() as instance:

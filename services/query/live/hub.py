@@ -54,16 +54,19 @@ class Hub:
         self._resets: dict[User, float] = {}
         self._owed: set[User] = set()
         self._looked_at = 0.0
+        self._is_over = False
 
     @property
     def is_full(self) -> bool:
-        return self.open >= MOST
+        """Also of a process that ends: nobody would tell a stream anything, nor end it."""
+        return self._is_over or self.open >= MOST
 
     def has_room(self, user: User) -> bool:
-        if len(self._streams[user]) >= MOST_OF_USER:
-            for stream in [each for each in self._streams[user] if each.is_gone]:
+        streams = self._streams.get(user, set())
+        if len(streams) >= MOST_OF_USER:
+            for stream in [each for each in streams if each.is_gone]:
                 self.leave(stream)
-        return len(self._streams[user]) < MOST_OF_USER
+        return len(streams) < MOST_OF_USER
 
     def join(self, stream: Stream) -> None:
         self._streams[stream.user].add(stream)
@@ -134,6 +137,7 @@ class Hub:
                 rest_s = PACE.rest(time.monotonic() - began)
                 await lifecycle.wait_or_stop(rest_s, stop)
         finally:
+            self._is_over = True
             self._close(self._all(), "stopping")
 
     async def _look(self) -> None:
