@@ -182,10 +182,11 @@ async def _shown(
     activities: Sequence[asyncpg.Record] = ()
     if persons:
         activities = await conn.fetch(ACTIVITIES, *columns(persons, 2), NEWEST)
+    of_company = _by_company(activities)
     found = {}
     for company_id, own in _by_company(rows).items():
-        of_company = [row for row in activities if row["company_id"] == company_id]
-        for row, contact in zip(own, answers.contacts(own, of_company), strict=True):
+        contacts = answers.contacts(own, of_company.get(company_id, ()))
+        for row, contact in zip(own, contacts, strict=True):
             found[company_id, row["person_id"]] = row["owner_id"], contact
     return found
 
