@@ -73,6 +73,29 @@ async def test_names_held_together_by_a_sign_are_found_without_it(database_url: 
     assert [c["highlights"]["organization"] for c in by_organization["contacts"]] == [[[0, 4]]]
 
 
+@pytest.mark.parametrize("text", ["1234", "\u738b1234"])
+async def test_who_has_a_fragments_digits_apart_is_found_by_the_address_alone(
+    database_url: str, text: str
+):
+    """All three have its groups of three digits in their numbers; only the last has it there."""
+    apart, whole = [{"value": "+86 123 92345"}], [{"value": "+86 5 1234 5"}]
+    async with read_model(database_url) as pool:
+        await project(
+            pool,
+            [
+                person(1, name="\u738b", emails=[{"value": "12345@mail.example"}], phones=apart),
+                person(2, name="\u738b", phones=apart),
+                person(3, name="\u738b", phones=whole),
+            ],
+        )
+        await Indexer(pool, few=0).drain()
+
+        await assert_agrees(pool, OWNER, text)
+
+        found = await searched(pool, OWNER, text)
+    assert {each["pipedrivePersonId"] for each in found["contacts"]} == {"1", "3"}
+
+
 async def test_a_part_of_a_number_is_found_as_it_is_written(database_url: str):
     numbers = ("+1 555-010-0199", "+49 170 5550007", "030/1234-56", "+33 1 23 45 67 89")
     asked = ("010", "007", "030", "555", "555 0", "555-01", "1234-5", "23 45 6", "550 00", "40 12")

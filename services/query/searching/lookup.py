@@ -141,7 +141,9 @@ class _Search:
     state: State
     slots: dict[Token, Slots] = field(default_factory=dict)
     doubtful: dict[Token, Bits] = field(default_factory=dict)
-    """Slots whose number has a fragment's groups of digits, maybe apart from one another."""
+    """Slots whose number has a fragment's groups of digits, maybe apart from one another, and
+    which nothing else puts on that level.
+    """
     names_all: Bits = EMPTY
     addresses_all: Bits = EMPTY
     """Slots with names, and with addresses, of as many words as there are needs."""
@@ -225,8 +227,9 @@ class _Search:
             slots.add(_PREFIX_LEVEL[kind] + untyped, kind, self._joined(pieces))
         if token.number is not None:
             sure, doubtful = self._with_number(token, token.number, found)
-            slots.add(matching.NUMBER + untyped, Kind.PHONE, sure | doubtful)
-            self.doubtful[token] = doubtful - sure
+            level = matching.NUMBER + untyped
+            self.doubtful[token] = doubtful - sure - slots.own.get(level, EMPTY)
+            slots.add(level, Kind.PHONE, sure | doubtful)
         return slots
 
     def _with_number(
@@ -329,7 +332,8 @@ class _Search:
         """Groups of digits say that a number may have a fragment; see whether it has."""
         for token, doubtful in self.doubtful.items():
             own = self.slots[token].own
-            looked_at = doubtful & own[matching.NUMBER] & self._hits_with([token])
+            level = matching.NUMBER + (0 if token.is_typed else matching.UNTYPED)
+            looked_at = doubtful & own[level] & self._hits_with([token])
             if token.number is None or not looked_at:
                 continue
             if looked_at.count() > MOST_CHECKED:
@@ -342,7 +346,7 @@ class _Search:
                 if words.has_fragment(words.number(phone), token.number)
             ]
             # `having` is a part of `looked_at`, that of `own`.
-            own[matching.NUMBER] -= doubtful - Bits.of(having, self.state.slots)
+            own[level] -= doubtful - Bits.of(having, self.state.slots)
 
     def _is_enough(self, token: Token) -> bool:
         missing = matching.ENOUGH - ranking.everyone(self.slots[token].levels()).count()
