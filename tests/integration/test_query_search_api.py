@@ -30,6 +30,8 @@ async def door(database_url: str, redis_url: str) -> AsyncIterator[Door]:
         "?q=anna&page=11&limit=100",
         "?q=anna&page=5&limit=300",
         "?q=anna&warmness=hot",
+        "?q=anna&inCampaign=yes",
+        "?q=anna&facets=1",
         "?q=anna&sort=name",
     ],
 )

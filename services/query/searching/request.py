@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field, field_validator, model_validator
 
 from services.query.request import LIMIT, MOST, WARMNESS, After, Filters, Given
-from shared.json_model import Json, Whole
+from shared.json_model import Flag, Json, Whole
 
 MOST_TEXT = 200
 DEEPEST = 1000
@@ -71,8 +71,8 @@ class SearchQuery(Json):
     warmness: Given[Literal["0-3", "4-6", "7-10"]] = Field(
         None, description="only contacts with a score within these bounds"
     )
-    in_campaign: Given[bool] = Field(None, description="only contacts in, or out of, the campaign")
-    facets: bool = Field(False, description="also count the hits by organization and so on")
+    in_campaign: Given[Flag] = Field(None, description="only contacts in, or out of, the campaign")
+    facets: Flag = Field(False, description="also count the hits by organization and so on")
     after: After = None
 
     @field_validator("q")
