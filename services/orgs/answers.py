@@ -11,6 +11,7 @@ from services.orgs import names
 from services.orgs.matching.decision import Rule
 from services.orgs.matching.explaining import Why
 from services.orgs.organization_store import Organization
+from services.orgs.rows import plain
 from shared.json_model import Json
 
 LONGEST_NAME = 255
@@ -127,7 +128,7 @@ def _facts(found: Organization) -> dict[str, Any]:
     shown = found.shown
     number = shown.pipedrive_org_id
     return {
-        "id": UUID(bytes=found.organization_id.bytes),
+        "id": plain(found.organization_id),
         "name": shown.name,
         "normalized_name": names.normalized(shown.name),
         "pipedrive_org_id": None if number is None else str(number),

@@ -27,9 +27,10 @@ from services.orgs.details_answers import (
 from services.orgs.effects import OrgKey
 from services.orgs.grouping import Record
 from services.orgs.judging import verdict_store
-from services.orgs.judging.answers import MOST_PARTED, plain, record, text
+from services.orgs.judging.answers import MOST_PARTED, record, text
 from services.orgs.judging.verdict_store import Verdict
 from services.orgs.organization_store import Organization
+from services.orgs.rows import plain
 from shared import db
 
 MOST = 200

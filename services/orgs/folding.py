@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from services.orgs import grouping, moments
+from services.orgs import grouping
 from shared import ids
 from shared.errors import Poison
 from shared.events import (
@@ -125,9 +125,7 @@ def activities(changes: Iterable[ActivityChange]) -> Mapping[Key, Sequence[Write
         deleted = change.action is Action.DELETE
         carried = _carried(change.data, _ACTIVITY_BODY)
         if not deleted:
-            carried["occurred_at"] = moments.utc(change.occurred_at)
-        if carried.get("marked_as_done_time"):
-            carried["marked_as_done_time"] = moments.utc(carried["marked_as_done_time"])
+            carried["occurred_at"] = change.occurred_at
         row = (change.company_id, change.number)
         found.setdefault(row, []).append(Write(change.stamp, deleted, carried))
     return found

@@ -10,11 +10,6 @@ from shared.register import Register
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def utc(moment: datetime) -> datetime:
-    """Times without a zone are UTC, as Pipedrive means them."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def of_version(version: int) -> datetime:
     """The instant that a version stands for, as far as there are instants."""
     try:

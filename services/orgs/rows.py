@@ -1,7 +1,11 @@
-"""How a register lies in a row: its stamp, whether it lives, its lag, then its fields. Pure."""
+"""How a register lies in a row: its stamp, whether it lives, its lag, then its fields. Pure.
+
+Ids come from there as the driver's.
+"""
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from shared.register import Register, Stamp, decode_lag, encode_lag
 
@@ -18,3 +22,8 @@ def register(row: Any, names: Sequence[str]) -> Register:
 def cells(of: Register, names: Sequence[str]) -> tuple[Any, ...]:
     fields = of.fields
     return (*of.stamp, of.deleted, encode_lag(of.lag), *[fields[name] for name in names])
+
+
+def plain(driver_uuid: UUID) -> UUID:
+    """The JSON writer takes the standard library's UUID, not the driver's subclass of it."""
+    return UUID(bytes=driver_uuid.bytes)

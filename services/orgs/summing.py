@@ -6,9 +6,8 @@ Rule 2: an id that is no living organization's is published as deleted, with whe
 """
 
 from collections.abc import Mapping, Sequence
-from uuid import UUID
 
-from services.orgs import organization_store, succession
+from services.orgs import organization_store, rows, succession
 from services.orgs.effects import Effects, Move, OrgKey
 from services.orgs.grouping import Shown
 from services.orgs.organization_store import Loaded, Organization
@@ -78,9 +77,9 @@ def _state(organization: Organization) -> OrganizationState:
     return OrganizationState(
         version=organization.published,
         company_id=organization.company_id,
-        organization_id=_plain(organization.organization_id),
+        organization_id=rows.plain(organization.organization_id),
         deleted=organization.deleted,
-        merged_into=_plain(organization.merged_into) if organization.merged_into else None,
+        merged_into=rows.plain(organization.merged_into) if organization.merged_into else None,
         name=shown.name,
         pipedrive_org_id=None if number is None else str(number),
         industry=shown.industry,
@@ -99,10 +98,5 @@ def _link(move: Move) -> ContactLink:
         version=move.published,
         company_id=move.company_id,
         person_id=move.person_id,
-        organization_id=_plain(move.joined) if move.joined else None,
+        organization_id=rows.plain(move.joined) if move.joined else None,
     )
-
-
-def _plain(driver_uuid: UUID) -> UUID:
-    """The JSON writer takes the standard library's UUID, not the driver's subclass of it."""
-    return UUID(bytes=driver_uuid.bytes)

@@ -18,6 +18,7 @@ from services.orgs.matching import score
 from services.orgs.matching.asking import Was
 from services.orgs.matching.features import NAMES, Features
 from services.orgs.paging import Pagination
+from services.orgs.rows import plain
 from shared.json_model import Json
 
 LONGEST_REASON = 500
@@ -295,8 +296,3 @@ def past(verdict: Verdict, homes: Mapping[UUID, UUID]) -> PastMerge:
 
 def text(number: int | None) -> str | None:
     return None if number is None else str(number)
-
-
-def plain(driver_uuid: UUID) -> UUID:
-    """The JSON writer takes the standard library's UUID, not the driver's subclass of it."""
-    return UUID(bytes=driver_uuid.bytes)

@@ -20,6 +20,7 @@ from services.orgs.judging.answers import (
     UndoAnswer,
 )
 from services.orgs.judging.saying import Judge, Undone
+from services.orgs.rows import plain
 from shared import db
 from shared.openapi import Endpoint, UuidParameter
 from shared.web import answer, body, identity, path_uuid, query
@@ -130,7 +131,7 @@ class JudgingApi:
         decided = DecisionAnswer(
             id=review_id,
             decision=wanted.decision,
-            verdict_id=shape.plain(done.merge_id or review_id),
+            verdict_id=plain(done.merge_id or review_id),
             organization_id=shown.id,
             organization=shown,
         )
@@ -169,8 +170,8 @@ class JudgingApi:
         undone = await self.judge.undo(identity(request), path_uuid(request))
         reason = _what_came_of(undone)
         told = UndoAnswer(
-            id=shape.plain(undone.verdict.verdict_id),
-            organization_ids=sorted(map(shape.plain, undone.homes)),
+            id=plain(undone.verdict.verdict_id),
+            organization_ids=sorted(map(plain, undone.homes)),
             together=reason == TOGETHER,
             reason=reason,
         )

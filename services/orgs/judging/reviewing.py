@@ -26,6 +26,7 @@ from services.orgs.judging.answers import (
 )
 from services.orgs.judging.review_store import Review
 from services.orgs.organization_store import Organization
+from services.orgs.rows import plain
 from services.orgs.weighing import Pair
 from shared import db
 
@@ -96,7 +97,7 @@ def _answer(
         before = shape.former(review.was, sides[1].record)
         sides[1] = sides[1].model_copy(update={"record": before})
     return ReviewAnswer(
-        id=shape.plain(review.review_id),
+        id=plain(review.review_id),
         kind="alike" if review.was is None else "renamed",
         score=round(review.score, 4),
         reasons=review.reasons,

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID, uuid4
 
-from services.orgs import applying, organization_store, record_store, weighing
+from services.orgs import applying, organization_store, record_store, rows, weighing
 from services.orgs.judging import parting, review_store, verdict_store
 from services.orgs.judging.parting import Parting
 from services.orgs.judging.review_store import Review
@@ -251,20 +251,15 @@ def _said(
 ) -> OrganizationVerdict:
     said = OrganizationVerdict(
         decision=decision,
-        left_records=tuple(map(_plain, sorted(sides.winning))),
-        right_records=tuple(map(_plain, sorted(sides.losing))),
-        left_id=_plain(sides.winner.organization_id),
-        right_id=_plain(sides.loser.organization_id),
+        left_records=tuple(map(rows.plain, sorted(sides.winning))),
+        right_records=tuple(map(rows.plain, sorted(sides.losing))),
+        left_id=rows.plain(sides.winner.organization_id),
+        right_id=rows.plain(sides.loser.organization_id),
         decided_by=asker.user_id,
         matcher_version=MATCHER_VERSION,
     )
     told = {} if reason is None else {"reason": reason}
     if review is not None:
-        answered = {"score": review.score, "review_id": _plain(review.review_id)}
+        answered = {"score": review.score, "review_id": rows.plain(review.review_id)}
         return said.model_copy(update={**told, **answered})
     return said.model_copy(update=told)
-
-
-def _plain(driver_uuid: UUID) -> UUID:
-    """The JSON writer takes the standard library's UUID, not the driver's subclass of it."""
-    return UUID(bytes=driver_uuid.bytes)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
+from services.orgs.rows import plain
 from services.orgs.searching import highlight as searching_highlight
 from services.orgs.searching import terms as searching_terms
 from services.orgs.searching.store import Found
@@ -86,7 +87,7 @@ class SearchAnswer(Json):
 def hit(found: Found, terms: Sequence[str], *, source: Literal["store", "pipedrive"]) -> Hit:
     number = found.pipedrive_org_id
     return Hit(
-        id=UUID(bytes=found.organization_id.bytes),
+        id=plain(found.organization_id),
         pipedrive_org_id=None if number is None else str(number),
         name=found.name,
         alias=found.alias,
