@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID, uuid4
+from weakref import WeakValueDictionary
 
 from services.orgs import applying, organization_store, record_store, rows, weighing
 from services.orgs.judging import parting, review_store, verdict_store
@@ -60,6 +61,7 @@ class Judge:
     def __init__(self, pool: db.Pool, publisher: Publisher) -> None:
         self._pool = pool
         self._publisher = publisher
+        self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def merge(
         self,
@@ -172,9 +174,12 @@ class Judge:
     @asynccontextmanager
     async def _turn(self, asker: Identity) -> AsyncIterator[db.Connection]:
         """A transaction in which no one else of the company judges."""
+        # One connection a company: the others wait here, and leave the rest to everybody else.
+        turn = self._turns.setdefault(asker.company_id, asyncio.Lock())
         with db.errors():
             async with (
                 asyncio.timeout(DEADLINE_S),
+                turn,
                 self._pool.acquire() as conn,
                 conn.transaction(),
             ):

@@ -1,5 +1,6 @@
 """Merges of organizations by users, and taking them back."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -7,15 +8,24 @@ from uuid import UUID
 import pytest
 
 from services.orgs import closure, record_store
+from services.orgs.judging.saying import JUDGE_LOCK_SPACE
 from services.orgs.settings import OrgsSettings
-from shared import db, ids, topics
+from shared import db, ids, locks, topics
 from shared.events import Action, OrganizationVerdict, OrganizationVerdictChange, parse
 from shared.kafka.consumer import Received
 from tests.support.orgs_facts import NOW, OURS, THEIRS, a_person, an_activity, an_org, records_in
 from tests.support.orgs_judging import ask, get, home, org_id, post, reviews
-from tests.support.orgs_store import Client, tell
+from tests.support.orgs_store import POOL_SIZE, Client, tell
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
+
+IS_HELD_UP = """
+SELECT count(*) > 0
+  FROM pg_locks
+  JOIN pg_database ON pg_database.oid = pg_locks.database
+ WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()
+"""
 
 
 async def test_a_merge_is_seen_before_it_is_done_and_can_be_taken_back(
@@ -112,6 +122,30 @@ async def test_what_is_deleted_while_a_user_judges_it_is_judged_no_more(
     assert (status, refused["code"]) == (409, "changed_meanwhile")
     assert refused["error"] == "One of them was changed or deleted just now. Look at them again."
     assert await pool.fetchval("SELECT count(*) FROM verdicts") == 0
+
+
+async def test_who_waits_for_a_turn_to_judge_leaves_connections_to_others(
+    pool: db.Pool, client: Client
+) -> None:
+    await tell(pool, *(an_org(number, f"Works {number}") for number in range(2 * POOL_SIZE)))
+
+    async def is_held_up() -> bool:
+        found: bool = await pool.fetchval(IS_HELD_UP)
+        return found
+
+    async with asyncio.TaskGroup() as group, pool.acquire() as conn, conn.transaction():
+        await locks.hold(conn, JUDGE_LOCK_SPACE, [OURS])
+        merging = [
+            group.create_task(
+                post(client, "/merges", winnerId=org_id(n), loserId=org_id(n + POOL_SIZE))
+            )
+            for n in range(POOL_SIZE)
+        ]
+        async with asyncio.timeout(10):
+            await until(is_held_up)
+            status, _ = await get(client, f"/{org_id(1)}", THEIRS)
+    assert status == 404
+    assert [task.result()[0] for task in merging] == [200] * POOL_SIZE
 
 
 async def test_chains_of_merges_come_apart_in_any_order(pool: db.Pool, client: Client) -> None:
