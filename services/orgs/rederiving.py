@@ -4,6 +4,7 @@ Rule: runs beside the worker from its start, tenant by tenant under the tenant's
 derived anew yet is found by its old keys only.
 """
 
+import asyncio
 import time
 from uuid import UUID
 
@@ -16,11 +17,11 @@ BATCH = 200
 BEFORE_ALL: OrgKey = (-1, UUID(int=0))
 
 
-async def rederive(pool: db.Pool) -> int:
-    """Bring all records up to date; return how many were not."""
+async def rederive(pool: db.Pool, stop: asyncio.Event) -> int:
+    """Bring all records up to date, unless stopped first; return how many were not."""
     total = 0
     after: OrgKey | None = BEFORE_ALL
-    while after is not None:
+    while after is not None and not stop.is_set():
         heart.beat()
         with db.errors():
             keys = await _batch(pool, after)

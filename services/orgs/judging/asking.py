@@ -59,7 +59,7 @@ class Asker:
         await lifecycle.sessions(partial(self._session, stop), stop, what="asking")
 
     async def _session(self, stop: asyncio.Event, works: Works) -> None:
-        await rederiving.rederive(self._pool)
+        await rederiving.rederive(self._pool, stop)
         limit = BATCH
         while not stop.is_set():
             began = time.monotonic()

@@ -362,11 +362,22 @@ async def test_keys_that_other_code_derived_are_derived_anew(
         "organization_id = record_id, unasked = false"
     )
 
-    derived = await rederiving.rederive(pool)
+    stop = asyncio.Event()
+    derived = await rederiving.rederive(pool, stop)
 
     assert derived == 2
     assert await home(client, 2) == org_id(1)
-    assert await rederiving.rederive(pool) == 0
+    assert await rederiving.rederive(pool, stop) == 0
+
+
+async def test_who_derives_anew_stops_when_told_to(pool: db.Pool) -> None:
+    await tell(pool, an_org(1, "Zyntalis GmbH"))
+    await pool.execute("UPDATE records SET keys_version = 0")
+    stop = asyncio.Event()
+    stop.set()
+
+    assert await rederiving.rederive(pool, stop) == 0
+    assert await pool.fetchval("SELECT keys_version FROM records") == 0
 
 
 async def test_the_import_of_one_company_leaves_the_questions_of_another_their_turn(
