@@ -9,6 +9,7 @@ Rule 3: dead records of a name come along, as their ids lead to whoever has it.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from uuid import UUID
 
 from services.orgs import meeting_store, merge_store, names, record_store
@@ -169,14 +170,16 @@ class _Closing:
 
 
 class Parts:
-    """A block, and what of it can't be united with the rest."""
+    """A block, and what of it can't be united with the rest: what people called apart is not
+    united by that. Else all that the answers of some years name would hang together.
+    """
 
     def __init__(self, block: Block) -> None:
         self._block = block
         self._meeting = _Meeting(block.after.values(), block.crowded, ())
         self._named: dict[OrgKey, set[OrgKey]] = {}
         for company_id, said in block.said.items():
-            for each in said:
+            for each in filter(attrgetter("same"), said):
                 together = {(company_id, ref) for ref in each.refs} & block.after.keys()
                 for key in together:
                     self._named.setdefault(key, set()).update(together)

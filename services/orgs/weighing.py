@@ -8,6 +8,7 @@ Rule 3: what is shown before a merge comes from the partition that the merge wou
 Rule 4: the worker does not wait for who judges: what it deletes meanwhile is judged no more.
 """
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,8 +95,9 @@ def _sides(
 ) -> Sides:
     """`held` are the living records of each."""
     said = block.said.get(winner[0].company_id, [])
-    left = held[0] & (_by_rule(block, said, winner[1]) | _walled(said, *held))
-    right = held[1] & (_by_rule(block, said, loser[1]) | _walled(said, *held))
+    by_rule, walled = _by_rule(block, said), _walled(said, *held)
+    left = held[0] & (_with(winner[1], by_rule) | walled)
+    right = held[1] & (_with(loser[1], by_rule) | walled)
     return Sides(winner[0], loser[0], left, right, block)
 
 
@@ -113,7 +115,10 @@ async def moving(
     found = await record_store.living_in(conn, homes)
     keys = {record.key for records in found.values() for record in records}
     parts = closure.Parts(await closure.block(conn, {}, {}, keys))
-    coming = [_coming(pair, found, parts) for pair in pairs]
+    coming: list[Sequence[Record]] = []
+    for pair in pairs:
+        coming.append(_coming(pair, found, parts))
+        await asyncio.sleep(0)  # what hangs together by many answers takes long: let others in
     counts = await contact_store.counted(conn, company_id, coming)
     return [(contacts, len(records)) for records, contacts in zip(coming, counts, strict=True)]
 
@@ -129,22 +134,29 @@ def _coming(
     return _moving(of, _whole(of))
 
 
-def _by_rule(block: closure.Block, said: Sequence[Statement], ref: UUID) -> frozenset[UUID]:
-    """The records that would be together with one if nobody had merged anything.
-
-    Raises:
-        Refused: 409, it lives no more.
+def _by_rule(block: closure.Block, said: Sequence[Statement]) -> dict[UUID, frozenset[UUID]]:
+    """Of each living record, the records that would be together with it if nobody had merged
+    anything.
     """
     distinct = [each for each in said if not each.same]
     companies = {record.company_id for record in block.after.values()}
     groups = grouping.partitioned(
         block.after.values(), dict.fromkeys(companies, distinct), block.crowded
     )
+    found: dict[UUID, frozenset[UUID]] = {}
     for group in groups:
         refs = frozenset(record.record_id for record in group.records)
-        if ref in refs:
-            return refs
-    raise _changed_meanwhile()
+        found |= dict.fromkeys(refs, refs)
+    return found
+
+
+def _with(ref: UUID, by_rule: Mapping[UUID, frozenset[UUID]]) -> frozenset[UUID]:
+    """Raises:
+    Refused: 409, it lives no more.
+    """
+    if ref not in by_rule:
+        raise _changed_meanwhile()
+    return by_rule[ref]
 
 
 def _changed_meanwhile() -> Refused:
@@ -159,7 +171,7 @@ async def held(
     records = await _living(conn, home, ref)
     block = await closure.block(conn, {}, {}, {(home.company_id, each) for each in records})
     said = block.said.get(home.company_id, [])
-    return block, records - _by_rule(block, said, ref)
+    return block, records - _with(ref, _by_rule(block, said))
 
 
 def _walled(

@@ -16,11 +16,14 @@ Rule 3: what they called the same stays so through a record that is gone, or is 
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from services.orgs.matching import alike, claiming, meeting, statement
 from services.orgs.matching.decision import Rule
 from services.orgs.matching.profile import Profile
 from services.orgs.matching.statement import Ref, Statement
+
+NOBODY: Final[frozenset[Ref]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ def partition(
     """`gone` are records that were there."""
     newest = statement.newest_first(said)
     was = frozenset(each.verdict_id for each in newest if not each.same)
-    forming = _Forming(members, statement.walls(newest), gone | was)
+    walls = statement.by_ref(statement.walls(newest))
+    forming = _Forming(members, walls, gone | was)
     forming.obey(statement.merges(newest, members.keys() | gone))
     borne_out = meeting.met(members, meeting.borne_out)
     forming.join([Link(Rule.KEY_AND_EVIDENCE, refs) for refs in borne_out])
@@ -78,11 +82,11 @@ class _Unit:
 @dataclass(slots=True)
 class _Forming:
     """Units that grow; `home` names each record's, also where something stands for what is `gone`.
-    `obeyed` are the merges that hold, newest first.
+    `walls` are by whom they name, `obeyed` the merges that hold, newest first.
     """
 
     members: Mapping[Ref, Profile]
-    walls: Sequence[Statement]
+    walls: Mapping[Ref, Sequence[Statement]]
     gone: frozenset[Ref]
     units: dict[Ref, _Unit] = field(init=False)
     home: dict[Ref, Ref] = field(init=False)
@@ -90,12 +94,15 @@ class _Forming:
     obeyed: list[Statement] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        named = frozenset().union(*(wall.refs for wall in self.walls))
         self.units = {
-            ref: _Unit(frozenset((ref,)), _known(p.domain), _known(p.country), named & {ref})
-            for ref, p in self.members.items()
+            ref: self._alone(ref, _known(found.domain), _known(found.country))
+            for ref, found in self.members.items()
         }
         self.home = {ref: ref for ref in self.members}
+
+    def _alone(self, ref: Ref, domains: frozenset[str], countries: frozenset[str]) -> _Unit:
+        own = frozenset((ref,))
+        return _Unit(own, domains, countries, own if ref in self.walls else NOBODY)
 
     def groups(self) -> list[Together]:
         merges: dict[Ref, list[Statement]] = {}
@@ -113,8 +120,7 @@ class _Forming:
     def obey(self, same: Sequence[Statement]) -> None:
         """Unite what people called the same."""
         for ref in {ref for each in same for ref in each.refs & self.gone}:
-            walled = frozenset(ref for wall in self.walls if ref in wall.refs)
-            self.units[ref] = _Unit(frozenset((ref,)), frozenset(), frozenset(), walled)
+            self.units[ref] = self._alone(ref, frozenset(), frozenset())
             self.home[ref] = ref
         for each in same:
             homes = {self.home[ref] for ref in each.refs if ref in self.home}
@@ -167,8 +173,11 @@ class _Forming:
         )
 
     def _is_walled(self, homes: Collection[Ref]) -> bool:
-        walled: frozenset[Ref] = frozenset().union(*(self.units[home].walled for home in homes))
-        return any(walled & wall.left and walled & wall.right for wall in self.walls if walled)
+        walled = NOBODY.union(*(self.units[home].walled for home in homes))
+        return any(
+            not (walled.isdisjoint(wall.left) or walled.isdisjoint(wall.right))
+            for wall in statement.naming(walled, self.walls)
+        )
 
 
 def _known(fact: str | None) -> frozenset[str]:

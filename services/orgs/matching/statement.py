@@ -63,12 +63,12 @@ def newest_first(said: Iterable[Statement]) -> list[Statement]:
 
 def walls(newest: Sequence[Statement]) -> list[Statement]:
     """Those that keep records apart. Takes them newest first."""
-    same: list[Statement] = []
+    same: dict[Ref, list[Statement]] = {}
     found: list[Statement] = []
     for each in newest:
         if each.same:
-            same.append(each)
-        elif not any(s.refs & each.left and s.refs & each.right for s in same):
+            _note(same, each, each.refs)
+        elif all(each.right.isdisjoint(other.refs) for other in naming(each.left, same)):
             found.append(each)
     return found
 
@@ -77,14 +77,40 @@ def merges(newest: Sequence[Statement], known: Collection[Ref]) -> list[Statemen
     """What is "same", as far as what was said later leaves it. Takes and gives the newest first.
     The verdict that a known record is another than it was stands for what it was.
     """
-    later: list[Statement] = []
+    later: dict[Ref, list[Statement]] = {}
     found: list[Statement] = []
     for each in newest:
         if not each.same:
-            later.append(each)
+            _note(later, each, each.left)
             continue
-        parting = [other for other in later if other.left & each.refs and other.right & each.refs]
+        parting = [o for o in naming(each.refs, later) if not o.right.isdisjoint(each.refs)]
         if all(len(other.left) == 1 for other in parting):
-            former = {ref: o.verdict_id for o in parting for ref in o.left if ref in known}
+            former = {
+                ref: other.verdict_id
+                for other in newest_first(parting)
+                for ref in other.left
+                if ref in known
+            }
             found.append(_of_heirs(each, former))
     return found
+
+
+def by_ref(said: Iterable[Statement]) -> dict[Ref, list[Statement]]:
+    """All that was said of each record. Compared each with each, the answers of some years would
+    take longer than anybody waits.
+    """
+    found: dict[Ref, list[Statement]] = {}
+    for each in said:
+        _note(found, each, each.refs)
+    return found
+
+
+def naming(refs: Iterable[Ref], said: Mapping[Ref, Sequence[Statement]]) -> list[Statement]:
+    """What was said of any of the records, each once."""
+    found = {each.verdict_id: each for ref in refs for each in said.get(ref, ())}
+    return list(found.values())
+
+
+def _note(said: dict[Ref, list[Statement]], each: Statement, refs: Iterable[Ref]) -> None:
+    for ref in refs:
+        said.setdefault(ref, []).append(each)

@@ -1,5 +1,6 @@
 """Which records are one organization: examples of each rule, and the laws that hold over all."""
 
+from cProfile import Profile as Calls
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -401,6 +402,28 @@ def test_it_is_what_is_worked_out_slowly(
 
     seen = {(group.refs, group.claiming, group.gone & gone) for group in found.groups}
     assert seen == {(*each[:2], each[2] & gone) for each in expected}
+
+
+def test_many_answers_cost_each_what_it_costs_alone() -> None:
+    """By the calls that are made: four times as many answers, about four times as many."""
+    few, many = (calls_of(answered(count)) for count in (400, 1600))
+
+    assert many < 6 * few
+
+
+def answered(count: int) -> tuple[dict[Ref, Profile], list[Statement]]:
+    """So many records and answers about two of them each, a tenth of them "the same"."""
+    random = Random(count)  # noqa: S311  repeatable, not secret
+    members = dict(a_member(number, f"Works {number % (count // 2)}") for number in range(count))
+    pairs = [random.sample(range(count), 2) for _ in range(count)]
+    return members, [said(n % 10 == 0, pair[:1], pair[1:], n) for n, pair in enumerate(pairs)]
+
+
+def calls_of(task: tuple[dict[Ref, Profile], list[Statement]]) -> int:
+    partition.partition(*task)  # what is kept for the next time
+    calls = Calls()
+    calls.runcall(partition.partition, *task)
+    return sum(each.callcount for each in calls.getstats())
 
 
 @given(facts, facts)
