@@ -30,6 +30,7 @@ from shared.pipedrive.budget import Budget, Purpose
 from shared.pipedrive.errors import (
     NotConnected,
     NotOfTheCompany,
+    NotUsable,
     PipedriveRefused,
     Unanswered,
     Unavailable,
@@ -253,6 +254,8 @@ class Pipedrive:
                 content = await response.read()
         except aiohttp.ClientConnectorError as error:
             raise Unanswered(f"Pipedrive: cannot connect: {type(error).__name__}") from error
+        except ValueError as error:  # nothing was sent, nor ever can be
+            raise NotUsable(self.company_id) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _broken(method, f"gave no answer: {type(error).__name__}") from error
         finally:

@@ -15,6 +15,7 @@ __all__ = [
     "DaySpent",
     "NotConnected",
     "NotOfTheCompany",
+    "NotUsable",
     "PipedriveRefused",
     "Unanswered",
     "Unavailable",
@@ -69,6 +70,20 @@ class NotConnected(PipedriveRefused):
     def __init__(self, company_id: int) -> None:
         super().__init__(
             409, f"Company {company_id} is not connected to Pipedrive: it has no API token."
+        )
+
+
+class NotUsable(NotConnected):
+    """No header can hold the token that the tenants file has for the company, or no host has the
+    domain for its name.
+    """
+
+    def __init__(self, company_id: int) -> None:
+        PipedriveRefused.__init__(
+            self,
+            409,
+            f"No call can be made with the api_token or api_domain of company {company_id} in the "
+            "tenants file.",
         )
 
 

@@ -432,6 +432,21 @@ async def test_a_company_without_a_token_is_not_connected(tmp_path: Path) -> Non
                 clients.of(company_id)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"api_token": f"{API_TOKEN}\n"}, {"api_domain": "https://acme..pipedrive.com"}],
+)
+async def test_a_token_or_a_domain_that_no_call_can_be_made_with_is_named_to_who_asks(
+    tmp_path: Path, wrong: dict[str, str]
+) -> None:
+    async with double() as made:
+        file = tmp_path / "tenants.json"
+        file.write_text(json.dumps([a_tenant(made.url) | wrong]))
+        async with Budget(None) as own, Clients(Tenants(file), own) as clients:
+            with pytest.raises(NotConnected, match="api_token or api_domain"):
+                await clients.of(COMPANY).get("/v2/persons/1")
+
+
 @pytest.mark.parametrize("domain", ["acme.pipedrive.com", "https://acme.pipedrive.com/"])
 async def test_a_domain_is_understood_with_and_without_its_scheme(
     tmp_path: Path, domain: str
