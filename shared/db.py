@@ -61,6 +61,9 @@ OUTAGES = (
     asyncpg.ReadOnlySQLTransactionError,  # a fail-over in progress
     asyncpg.InvalidAuthorizationSpecificationError,  # a password that was changed there, not here
     asyncpg.InvalidCatalogNameError,  # nor is the database there yet
+    asyncpg.InsufficientPrivilegeError,  # nor a right granted
+    asyncpg.PostgresSystemError,  # its disk gives an error
+    asyncpg.InternalServerError,  # or something else than was written
 )
 REFUSALS = (
     asyncpg.DataError,

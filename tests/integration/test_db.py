@@ -95,6 +95,22 @@ async def test_a_postgres_that_refuses_our_password_or_lacks_our_database_is_an_
                 await db.ping(pool)
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "42501",  # a right that was not granted, or is no more
+        "58030",  # a disk that gives an error
+        "XX001",  # a page that is not what was written
+    ],
+)
+async def test_a_postgres_that_somebody_has_to_mend_is_waited_for(
+    database_url: str, code: str
+) -> None:
+    async with db.pool(database_url, "app", size=1) as pool:
+        with pytest.raises(Unavailable), db.errors():
+            await pool.execute(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$")
+
+
 async def test_who_waits_for_a_user_waits_no_longer_than_is_said(database_url: str) -> None:
     began = time.monotonic()
     async with db.pool(database_url, "public", size=1, answer_s=0.3) as pool:
