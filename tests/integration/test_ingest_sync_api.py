@@ -1,8 +1,11 @@
 """What users may ask of the sync, and what they are answered."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -11,17 +14,24 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from devstack.pipedrive.api.double import Double, Setup
+from services.ingest.settings import IngestSettings
 from services.ingest.sync import hooks
+from services.ingest.sync.role import Sync
+from shared import db
 from shared.app import application
 from shared.auth import Authenticator
+from tests.support import proxy, synchronised
 from tests.support.cluster import SECRET, token
 from tests.support.commands import API_TOKEN, COMPANY, a_tenant
+from tests.support.infra import Infra
+from tests.support.proxy import Weather
 from tests.support.synchronised import SIZES, Company
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 FOREIGN = 7002
 USER = "1001"
+SOON_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +77,21 @@ class Asking:
         self.company.sync.tenants.reload()
 
 
-@pytest.fixture
-async def asking(synchronised_company: Company) -> AsyncIterator[Asking]:
+@asynccontextmanager
+async def asked(sync: Sync) -> AsyncIterator[TestClient[Any, Any]]:
     app = application(
-        synchronised_company.sync.endpoints(),
+        sync.endpoints(),
         title="sync",
         pings={},
         authenticator=Authenticator(SecretStr(SECRET), None),
     )
     async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+@pytest.fixture
+async def asking(synchronised_company: Company) -> AsyncIterator[Asking]:
+    async with asked(synchronised_company.sync) as client:
         yield Asking(synchronised_company, client)
 
 
@@ -140,3 +156,35 @@ async def test_with_the_token_of_another_company_a_sync_fails_in_words_and_tells
     assert (status, answer["code"], answer["error"]) == (409, "not_connected", reason)
     assert len(asking.company.told.events) == told
     assert theirs.account.hooks.all() == []
+
+
+async def test_who_asks_while_postgres_is_silent_hears_soon_that_it_is_away(
+    infra: Infra,
+    database_url: str,
+    redis_url: str,
+    topic_prefix: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(db, "REQUEST_ANSWER_S", 0.5)
+    (tmp_path / "tenants.json").write_text("[]")
+    async with proxy.before(database_url) as link:
+        settings = IngestSettings(
+            kafka_bootstrap_servers=infra.kafka,
+            kafka_topic_prefix=topic_prefix,
+            kafka_partitions=1,
+            DATABASE_URL=SecretStr(proxy.through(database_url, link)),
+            redis_url=SecretStr(redis_url),
+            tenants_file=tmp_path / "tenants.json",
+        )
+        async with synchronised.assembled(settings) as sync, asked(sync) as client:
+            headers = {"Authorization": f"Bearer {token(COMPANY, USER)}"}
+            async with client.get("/api/sync", headers=headers) as response:
+                assert response.status == 200
+            await link.turn(Weather.HALF_OPEN)
+
+            async with (
+                asyncio.timeout(SOON_S),
+                client.get("/api/sync", headers=headers) as response,
+            ):
+                assert response.status == 503

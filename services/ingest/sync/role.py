@@ -130,7 +130,10 @@ async def assembled(
     async with (
         Publisher(settings, deadline_s=PUBLISH_S) as publisher,
         GroupLags(settings, READERS) as lags,
-        db.pool(_dsn(settings), SCHEMA, size=settings.pool_size) as pool,
+        # Users wait for it, and all that works beside them asks it for little.
+        db.pool(
+            _dsn(settings), SCHEMA, size=settings.pool_size, answer_s=db.REQUEST_ANSWER_S
+        ) as pool,
         db.pool(_dsn(settings), SCHEMA, size=2, durable=False) as hearing_pool,
     ):
         parts = Parts(settings, clients, publisher, Backpressure(lags), Written())
