@@ -4,12 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.ingest.preparing import SCHEMA
 from services.ingest.sync import connection_store, known_store, sync_store, walked_store
 from services.ingest.sync.connection_store import Link
 from services.ingest.sync.steps import Mode
 from services.ingest.sync.sync_store import Sync
 from shared import db
 from tests.support.commands import COMPANY
+from tests.support.plans import plans
 
 pytestmark = pytest.mark.integration
 
@@ -25,6 +27,13 @@ SELECT $1, 'lead', place, 'leads', 1, false, 0 FROM unnest($2::bytea[]) AS place
 ENDED = """
 INSERT INTO syncs (company_id, mode, cause, state, created_at, started_at, finished_at)
 VALUES ($1, 'incremental', 'clock', $2, $3, $3, $3)
+"""
+# Of 200 companies in a month.
+MANY_ENDED = """
+INSERT INTO syncs (company_id, mode, cause, state, created_at, started_at, finished_at)
+SELECT company_id, 'incremental', 'schedule', 'done', at, at, at
+  FROM generate_series(1, 200) AS company_id,
+       generate_series(now() - interval '29 days', now(), interval '3 hours') AS at
 """
 
 
@@ -64,6 +73,19 @@ async def test_a_company_that_fails_for_long_fills_nothing_and_says_when_it_was_
     kept = await sync_store.newest(ingest_conn, COMPANY, 10)
     assert [sync.state for sync in kept] == ["failed", "failed", "done"]
     assert await sync_store.last_completed(ingest_conn, COMPANY) == NOW - 60 * A_DAY
+
+
+async def test_at_the_end_of_a_sync_those_of_other_companies_are_not_read(
+    ingest_conn: db.Connection, database_url: str
+) -> None:
+    await ingest_conn.execute(MANY_ENDED)
+    await ingest_conn.execute("ANALYZE syncs")
+    ending, _ = await sync_store.ask(ingest_conn, COMPANY, Mode.INCREMENTAL, "schedule")
+
+    async with db.pool(database_url, SCHEMA, size=1) as pool:
+        ran = await plans(pool, lambda conn: sync_store.end(conn, ending, "done", None))
+
+    assert max(plan.blocks for plan in ran) < 50
 
 
 async def test_a_sync_that_was_open_when_the_webhook_was_mended_is_followed_at_once(

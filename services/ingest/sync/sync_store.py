@@ -144,11 +144,13 @@ LAST_COMPLETED = """
 SELECT max(finished_at) FROM syncs WHERE company_id = $1 AND state = 'done'
 """
 
-# Of each company the last that was done, and the last that failed, stay: when it was in step last
-# is told for as long as it no longer is.
+# Of the company's. The last that was done, and the last that failed, stay: when it was in step
+# last is told for as long as it no longer is. By when they were created, which is indexed.
 FORGET = """
 DELETE FROM syncs AS old
- WHERE finished_at < now() - make_interval(days => $1)
+ WHERE company_id = (SELECT company_id FROM syncs WHERE id = $1)
+   AND created_at < now() - make_interval(days => $2)
+   AND finished_at < now() - make_interval(days => $2)
    AND EXISTS (SELECT FROM syncs AS newer
                 WHERE newer.company_id = old.company_id AND newer.state = old.state
                   AND newer.finished_at > old.finished_at)
@@ -260,7 +262,7 @@ async def wait(conn: Connection, sync_id: UUID, reason: str, until: datetime) ->
 async def end(conn: Connection, sync_id: UUID, state: str, reason: str | None) -> datetime:
     """Also drops what ended long ago: a company may fail for ever."""
     ended: datetime = await conn.fetchval(END, sync_id, state, reason)
-    await conn.execute(FORGET, KEPT_DAYS)
+    await conn.execute(FORGET, sync_id, KEPT_DAYS)
     return ended
 
 
