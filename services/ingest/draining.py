@@ -35,6 +35,7 @@ HELD_S: Final = 5.0
 SHOWN: Final = 3
 """Partitions that a reason names."""
 LATE: Final = "late"
+NOT_YET: Final = "Kafka: the topics are not there yet"
 
 
 class Draining:
@@ -70,12 +71,13 @@ class Draining:
                 wait = HELD_S
 
     async def _probe(self) -> None:
-        """Raises:
-        Unavailable: Kafka does not answer, or has not our topics yet.
+        """Where some topics cannot be made, those that are there do not wait for them.
+
+        Raises:
+            Unavailable: Kafka does not answer, or has not our topics yet.
         """
-        if not self._prepared():
-            reason = lifecycle.reason_of(service.TOPICS)
-            raise Unavailable(reason or "Kafka: the topics are not there yet")
+        if not self._prepared() and lifecycle.reason_of(service.TOPICS) is None:
+            raise Unavailable(NOT_YET)
         silent = time.monotonic() - self._outlet.acked_at > PROBE_S
         if silent or self._outlet.away or self._outlet.missing:
             await self._look()
@@ -90,10 +92,13 @@ class Draining:
 
     async def _look(self) -> None:
         """Raises:
-        Unavailable: Kafka does not answer.
+        Unavailable: Kafka does not answer, or has none of our topics yet.
         """
         view = await self._publisher.view()
-        self._outlet.know(WRITTEN - view.topics)
+        missing = WRITTEN - view.topics
+        if missing == WRITTEN and not self._prepared():
+            raise Unavailable(lifecycle.reason_of(service.TOPICS) or NOT_YET)
+        self._outlet.know(missing)
         self._ailing = [each for each in view.ailing if each.topic in WRITTEN]
         self._is_partial = any(each.topic in WRITTEN for each in view.sound)
 

@@ -5,9 +5,10 @@ while the spool takes their events would lose what the spool is there to keep.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from services.ingest.outlet import Outlet
+from shared import lifecycle, service
 from shared.errors import Unavailable
 from shared.kafka.publisher import Publisher
 
@@ -20,7 +21,7 @@ def kafka(publisher: Publisher, outlet: Outlet) -> Callable[[], Awaitable[str | 
         if outlet.away:
             reason = outlet.reason
         elif outlet.missing:
-            reason = f"there is no topic {', '.join(sorted(outlet.missing))}"
+            reason = _lack(outlet.missing)
         else:
             reason = await _answers(publisher)
         if reason is None:
@@ -42,6 +43,13 @@ def spool(outlet: Outlet) -> Callable[[], Awaitable[str | None]]:
         return f"degraded: while Kafka is away events would be refused: {reason}"
 
     return ping
+
+
+def _lack(missing: Collection[str]) -> str:
+    """With what keeps them from being made, if anything does."""
+    named = f"there is no topic {', '.join(sorted(missing))}"
+    why = lifecycle.reason_of(service.TOPICS)
+    return f"{named}: {why}" if why else named
 
 
 async def _answers(publisher: Publisher) -> str | None:

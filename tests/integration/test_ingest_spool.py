@@ -287,6 +287,43 @@ async def test_more_copies_than_there_are_brokers_are_named_where_topics_wait_fo
     assert await Sender(cluster).send(instance, "1") == 200
 
 
+async def test_a_topic_that_cannot_be_made_holds_up_no_others_from_the_start_on(
+    killable: Infra, topic_prefix: str, cluster: Cluster
+) -> None:
+    first = cluster.start("ingest")
+    await cluster.ready(first)
+    await first.stop()
+    admin = AIOKafkaAdminClient(bootstrap_servers=killable.kafka)
+    await admin.start()
+    name = f"{topic_prefix}{topics.DEALS.name}"
+    await admin.delete_topics([name])
+
+    async def is_gone() -> bool:
+        return name not in await admin.list_topics()
+
+    await until(is_gone)
+    await admin.close()
+    sender, deals = Sender(cluster), Sender(cluster)
+
+    instance = cluster.start("ingest", KAFKA_REPLICATION_FACTOR="3")
+    await cluster.ready(instance)
+    assert await deals.send(instance, "1", entity="deal") == 200
+    await sender.send_some(instance, 5, PERSONS)
+    found = await arrived(killable, topic_prefix, 5 * len(PERSONS))
+
+    assert {person: once(events) for person, events in found.items()} == sender.taken
+
+    async def is_told_why() -> bool:
+        said = (await readiness(cluster, instance))[1]["kafka"]
+        return topics.DEALS.name in said and "replication factor of 3" in said
+
+    async def only_the_deal_waits() -> bool:
+        return await waiting(cluster, instance) == 1
+
+    await until(is_told_why)
+    await until(only_the_deal_waits)
+
+
 async def test_where_the_spool_takes_nothing_a_slow_kafka_is_waited_for(
     killable: Infra, cluster: Cluster
 ) -> None:
