@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError
 
 from shared import db, heart, lifecycle, planner
 from shared.errors import Poison, Unavailable
@@ -227,7 +227,9 @@ class Consumer:
         self._wanted.set()
         placed, most = self._assignment.placed(), self._settings.batch_records
         batches: Mapping[TopicPartition, list[Any]] = {}
-        with client.errors():
+        # Where a rebalance comes in between, those that come back have no place for a moment; all
+        # are read from where the store stands then, also those of which something was taken here.
+        with client.errors(), contextlib.suppress(NoOffsetForPartitionError):
             if self._is_behind:
                 batches = await sharing.share(consumer, placed, most)
             if not batches:

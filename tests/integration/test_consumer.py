@@ -131,6 +131,14 @@ def has_noted(pool: db.Pool, count: int) -> Callable[[], Awaitable[bool]]:
     return reached
 
 
+async def is_member(consumer: Consumer) -> bool:
+    try:
+        await consumer.ping()
+    except Unavailable:
+        return False
+    return True
+
+
 def numbers(count: int) -> list[str]:
     return [str(number) for number in range(count)]
 
@@ -359,15 +367,7 @@ async def test_two_members_share_the_partitions_and_a_rebalance_doubles_nothing(
         await until(has_noted(pool, 50))
         async with consuming(small, pool, publisher, counting("second")) as second:
             await until(has_noted(pool, 300))
-
-            async def is_member() -> bool:
-                try:
-                    await second.ping()
-                except Unavailable:
-                    return False
-                return True
-
-            await until(is_member)
+            await until(lambda: is_member(second))
             await publisher.publish([a_note(n) for n in range(300, 600)])
             await until(has_noted(pool, 600))
         await publisher.publish([a_note(n) for n in range(600, 700)])
@@ -375,6 +375,30 @@ async def test_two_members_share_the_partitions_and_a_rebalance_doubles_nothing(
 
     assert await noted(pool) == numbers(700)
     assert set(shares) == {"first", "second"}
+
+
+async def test_who_keeps_partitions_in_a_rebalance_stays_in_the_group(
+    settings: StoreSettings,
+    pool: db.Pool,
+    publisher: Publisher,
+    database_url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing was ever read of them, and the store takes a moment to say so."""
+    async with (
+        proxy.before(database_url) as link,
+        db.pool(proxy.through(database_url, link), SCHEMA, size=2) as slow,
+        consuming(settings, slow, publisher) as first,
+    ):
+        await until(lambda: is_member(first))
+        await link.turn(Weather.SLOW, delay_s=0.1)
+        async with consuming(settings, pool, publisher) as second:
+            await until(lambda: is_member(second))
+            await publisher.publish([a_note(n) for n in range(20)])
+            await until(has_noted(pool, 20))
+
+    assert times_told(caplog, "consumer_restarts") == 0
+    assert await noted(pool) == numbers(20)
 
 
 async def test_an_outage_is_told_once_each_way_however_often_a_batch_is_tried(
