@@ -68,7 +68,7 @@ class Projector:
         async def after(*, committed: bool) -> None:
             await self._invalidation.settle(number if committed else None)
             now = time.time()
-            for received_at in sorted_facts.received:
+            for received_at in sorted_facts.received if committed else ():
                 EVENT_AGE.observe(now - received_at.timestamp())
 
         return after

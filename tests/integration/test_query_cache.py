@@ -43,6 +43,7 @@ ASKED = ListQuery().request()
 ORGANIZATIONS = OrganizationsQuery().request()
 NUMBERS = stats.asked_now()
 AWAY = "redis://127.0.0.1:1/0"
+AGES = "my500_projection_age_seconds_count"
 
 Between = Callable[[], Awaitable[None]]
 
@@ -251,6 +252,22 @@ async def test_a_transaction_that_is_undone_frees_its_users(place: Place) -> Non
 
         assert await reader.names() == (["old"], Origin.STORE)
         assert await reader.names() == (["old"], Origin.CACHE)
+
+
+async def test_the_age_of_what_was_not_committed_counts_once_it_is(place: Place) -> None:
+    async with place.writer() as writer:
+        before = metric(AGES)
+        async with place.pool.acquire() as conn:
+            transaction = conn.transaction()
+            await transaction.start()
+            after = await writer.projector.apply(conn, [named("Ada", 1)])
+            await transaction.rollback()
+        await after(committed=False)
+        undone = metric(AGES)
+
+        await writer.apply(named("Ada", 1))
+
+    assert (undone - before, metric(AGES) - undone) == (0, 1)
 
 
 async def test_a_last_statement_that_fails_frees_its_users_once_all_has_ended(
