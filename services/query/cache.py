@@ -113,7 +113,7 @@ class Page:
 
     def told(self, now: Now) -> Served:
         """As it may be: with what it tells of the company where that stands yet."""
-        if self.now == now:
+        if self.now == now and now.company is not None:
             return self.served
         return self.served._replace(is_told=False, status_tag=now.company_tag)
 

@@ -399,6 +399,23 @@ async def test_a_page_read_while_a_status_is_written_may_tell_the_old_one(place:
             assert (served.origin, served.is_told) == (Origin.CACHE, False)
 
 
+async def test_nor_does_it_tell_what_is_so_once_redis_has_forgotten_the_company(
+    place: Place,
+) -> None:
+    async with place.shared() as (writer, reader, _, client):
+        await writer.apply(named("Ada", 1))
+
+        async def read_it() -> None:
+            await reader.page(ME)
+
+        await writer.apply(facts.status(1, "running"), before_commit=read_it)
+        await client.delete(place.keys.generation(Part(User(COMPANY, None))))
+
+        served = await reader.page(ME)
+
+    assert (served.origin, served.is_told) == (Origin.CACHE, False)
+
+
 async def test_two_companies_with_the_same_user_id_share_no_page(place: Place) -> None:
     async with place.writer() as writer, place.reader() as reader:
         await writer.apply(named("mine", 1), facts.person(1, company=COMPANY + 1, name="theirs"))
