@@ -177,12 +177,13 @@ class Parts:
     def __init__(self, block: Block) -> None:
         self._block = block
         self._meeting = _Meeting(block.after.values(), block.crowded, ())
-        self._named: dict[OrgKey, set[OrgKey]] = {}
+        self._named: dict[OrgKey, list[frozenset[OrgKey]]] = {}
         for company_id, said in block.said.items():
             for each in filter(attrgetter("same"), said):
-                together = {(company_id, ref) for ref in each.refs} & block.after.keys()
-                for key in together:
-                    self._named.setdefault(key, set()).update(together)
+                keys = ((company_id, ref) for ref in each.refs)
+                named = frozenset(key for key in keys if key in block.after)
+                for key in named:
+                    self._named.setdefault(key, []).append(named)
 
     def around(self, keys: Iterable[OrgKey]) -> Block:
         """All that some of its records can be united with, as a block."""
@@ -190,7 +191,7 @@ class Parts:
         frontier = set(inside)
         while frontier:
             reached = self._meeting.of([self._block.after[key] for key in frontier])
-            reached |= set().union(*(self._named.get(key, ()) for key in frontier))
+            reached.update(*{named for key in frontier for named in self._named.get(key, ())})
             frontier = reached - inside
             inside |= frontier
         after = {key: self._block.after[key] for key in inside}
@@ -225,19 +226,18 @@ class _Meeting:
                 for key in meeting.borne_out(record.profile):
                     self._borne_out.setdefault((record.company_id, key), []).append(record.key)
 
-    def of(self, frontier: Iterable[Record]) -> set[OrgKey]:
-        found: set[OrgKey] = set()
-        for record in frontier:
-            company_id = record.company_id
-            if record.name_key is not None:
-                found.update(self._names.get((company_id, record.name_key), ()))
-            for key in meeting.borne_out(record.profile):
-                found.update(self._borne_out.get((company_id, key), ()))
-            for key in meeting.crowds(record.profile):
-                found.update(self._alike(record, (company_id, key)))
-        return found
+    def of(self, frontier: Collection[Record]) -> set[OrgKey]:
+        """Each key is looked up once, however many of the frontier have it."""
+        named = {(r.company_id, r.name_key) for r in frontier if r.name_key is not None}
+        borne_out = {(r.company_id, k) for r in frontier for k in meeting.borne_out(r.profile)}
+        crowds = _crowds(frontier)
+        return set().union(
+            *(self._names.get(each, ()) for each in named),
+            *(self._borne_out.get(each, ()) for each in borne_out),
+            *(self._alike(records, crowd) for crowd, records in crowds.items()),
+        )
 
-    def _alike(self, record: Record, crowd: Crowd) -> Iterable[OrgKey]:
+    def _alike(self, records: Iterable[Record], crowd: Crowd) -> Iterable[OrgKey]:
         others = self._crowds.get(crowd, ())
         if crowd in self._overturned:
             return [other.key for other in others]
@@ -245,6 +245,7 @@ class _Meeting:
             return ()
         return [
             other.key
+            for record in records
             for other in others
             if meeting.likeness(record.profile, other.profile) is not None
         ]

@@ -1,6 +1,6 @@
 """SQL of the organization records. Every function takes the caller's connection; none commits."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -88,27 +88,31 @@ SELECT r.company_id, r.pipedrive_org_id, r.organization_id
  WHERE r.organization_id IS NOT NULL
 """
 
-# Where a record belongs, else the one organization that has its name, if its facts agree.
-SUCCESSORS = """
-SELECT r.company_id, r.record_id, r.organization_id,
-       CASE WHEN facts.same_domain IS NOT FALSE AND facts.same_country IS NOT FALSE
-            THEN sole.organization_id END AS named
+WHERE_THEY_BELONG = """
+SELECT r.company_id, r.record_id, r.organization_id, r.name_key, r.domain, r.country_code
   FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, record_id)
   JOIN records r USING (company_id, record_id)
-  LEFT JOIN LATERAL (
+"""
+
+# The one organization that has a name, with all that its records say it is. Looked up once for
+# each name: of one that says nothing ("Private") thousands may be gone, and thousands be there.
+SOLE = """
+SELECT k.company_id, k.name_key, sole.organization_id, facts.domains, facts.countries
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, name_key)
+ CROSS JOIN LATERAL (
        SELECT (array_agg(n.organization_id))[1] AS organization_id
          FROM (SELECT DISTINCT named.organization_id
                  FROM records named
-                WHERE r.organization_id IS NULL AND named.company_id = r.company_id
-                  AND named.name_key = r.name_key AND NOT named.deleted
+                WHERE named.company_id = k.company_id AND named.name_key = k.name_key
+                  AND NOT named.deleted
                 LIMIT 2) AS n
-       HAVING count(*) = 1) AS sole ON true
-  LEFT JOIN LATERAL (
-       SELECT bool_or(o.domain = r.domain) AS same_domain,
-              bool_or(o.country_code = r.country_code) AS same_country
+       HAVING count(*) = 1) AS sole
+ CROSS JOIN LATERAL (
+       SELECT array_agg(DISTINCT o.domain) AS domains,
+              array_agg(DISTINCT o.country_code) AS countries
          FROM records o
-        WHERE o.company_id = r.company_id AND o.organization_id = sole.organization_id
-          AND NOT o.deleted) AS facts ON true
+        WHERE o.company_id = k.company_id AND o.organization_id = sole.organization_id
+          AND NOT o.deleted) AS facts
 """
 
 DERIVED_OTHERWISE = """
@@ -256,7 +260,29 @@ async def homes(conn: db.Connection, numbers: Collection[Key]) -> dict[Key, UUID
 async def successors(
     conn: db.Connection | db.Pool, ids: Sequence[OrgKey]
 ) -> dict[OrgKey, Successors]:
+    """Where records belong, else the one organization that has their name, if its facts agree."""
     if not ids:
         return {}
-    found = await conn.fetch(SUCCESSORS, *db.columns(ids, 2))
-    return {(row[0], row[1]): Successors(row[2], row[3]) for row in found}
+    found = await conn.fetch(WHERE_THEY_BELONG, *db.columns(ids, 2))
+    homeless = {(row["company_id"], row["name_key"]) for row in found if row[2] is None}
+    named = [key for key in homeless if key[1] is not None]
+    sole = await conn.fetch(SOLE, *db.columns(named, 2)) if named else []
+    having = {(row["company_id"], row["name_key"]): row for row in sole}
+    return {(row[0], row[1]): Successors(row[2], _named(row, having)) for row in found}
+
+
+def _named(row: Any, having: Mapping[tuple[int, UUID | None], Any]) -> UUID | None:
+    sole = having.get((row["company_id"], row["name_key"]))
+    if row["organization_id"] is not None or sole is None:
+        return None
+    agrees = _may_be(row["domain"], sole["domains"]) and _may_be(
+        row["country_code"], sole["countries"]
+    )
+    found: UUID | None = sole["organization_id"] if agrees else None
+    return found
+
+
+def _may_be(fact: str | None, known: Iterable[str | None]) -> bool:
+    """Whether it is among what is known, or one of both says nothing."""
+    told = {each for each in known if each is not None}
+    return fact is None or not told or fact in told

@@ -65,18 +65,40 @@ async def _called_apart(
     keys = {(verdict.company_id, ref) for verdict in said for ref in verdict.refs}
     records = await record_store.load(conn, keys)
     heirs = await _heirs(conn, records.values())
-    found: set[OrgKey] = set()
-    for (company_id, ref), organization_id in named.items():
-        theirs = heirs.get(company_id, {})
-        own = {ref, *(loser for loser, heir in theirs.items() if heir == ref)}
-        members = {r.record_id for r in records.values() if r.home == organization_id and r.lives}
-        if any(
-            (each.left & own and heirs_of.right & members)
-            or (each.right & own and heirs_of.left & members)
-            for each, heirs_of in _walls(said, company_id, theirs)
-        ):
-            found.add((company_id, ref))
-    return found
+    living: dict[OrgKey, set[UUID]] = {}
+    for record in records.values():
+        if record.lives and record.home is not None:
+            living.setdefault((record.company_id, record.home), set()).add(record.record_id)
+    apart = {each: _Apart(said, each, heirs.get(each, {})) for each, _ in named}
+    return {
+        (company_id, ref)
+        for (company_id, ref), into in named.items()
+        if apart[company_id].is_none_of(ref, living.get((company_id, into), ()))
+    }
+
+
+class _Apart:
+    """What people called apart in a company: as it was said, and of whom it speaks now."""
+
+    def __init__(
+        self, said: Collection[Verdict], company_id: int, heirs: Mapping[UUID, UUID]
+    ) -> None:
+        standing = _walls(said, company_id, heirs)
+        self._now = {told.verdict_id: now for told, now in standing}
+        self._told = statement.by_ref(told for told, _ in standing)
+        self._became: dict[UUID, set[UUID]] = {}
+        for loser, heir in heirs.items():
+            self._became.setdefault(heir, set()).add(loser)
+
+    def is_none_of(self, ref: UUID, members: Collection[UUID]) -> bool:
+        own = {ref, *self._became.get(ref, ())}
+        for told in statement.naming(own, self._told):
+            now = self._now[told.verdict_id]
+            if not (told.left.isdisjoint(own) or now.right.isdisjoint(members)):
+                return True
+            if not (told.right.isdisjoint(own) or now.left.isdisjoint(members)):
+                return True
+        return False
 
 
 def _walls(

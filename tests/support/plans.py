@@ -24,6 +24,13 @@ class Plan(NamedTuple):
     def blocks(self) -> int:
         return int(self.root["Shared Hit Blocks"] + self.root["Shared Read Blocks"])
 
+    @property
+    def through(self) -> int:
+        """The rows that all parts of it gave or threw away."""
+        told = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
+        nodes = self.nodes
+        return int(sum(n.get(name, 0) * n["Actual Loops"] for n in nodes for name in told))
+
     def rows(self, kind: str) -> int:
         """The most rows that a node of this kind gave, over all its loops."""
         found = [

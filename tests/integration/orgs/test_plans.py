@@ -9,7 +9,7 @@ import pytest
 from services.orgs.judging import review_store
 from shared import db
 from tests.support.orgs_facts import OURS
-from tests.support.plans import Plan, plans
+from tests.support.plans import plans
 
 pytestmark = pytest.mark.integration
 
@@ -51,13 +51,6 @@ async def pool(pool: db.Pool) -> db.Pool:
     return pool
 
 
-def through(plan: Plan) -> int:
-    """The rows that all parts of the plan gave or threw away."""
-    told = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
-    rows = (sum(node.get(name, 0) for name in told) * node["Actual Loops"] for node in plan.nodes)
-    return int(sum(rows))
-
-
 @pytest.mark.parametrize("known", ["nothing", "all"])
 async def test_a_page_of_questions_compares_none_with_every_answer(
     pool: db.Pool, known: str
@@ -69,7 +62,7 @@ async def test_a_page_of_questions_compares_none_with_every_answer(
 
     (plan,) = await plans(pool, lambda conn: review_store.page(conn, OURS, 20, 0))
 
-    assert through(plan) <= 20 * (QUESTIONS + ANSWERS)
+    assert plan.through <= 20 * (QUESTIONS + ANSWERS)
 
 
 async def test_one_question_is_looked_up_beside_its_own_answers(pool: db.Pool) -> None:
@@ -78,4 +71,4 @@ async def test_one_question_is_looked_up_beside_its_own_answers(pool: db.Pool) -
 
     (plan,) = await plans(pool, lambda conn: review_store.one(conn, OURS, first.review_id))
 
-    assert through(plan) <= ANSWERS
+    assert plan.through <= ANSWERS

@@ -5,12 +5,14 @@ from uuid import UUID
 
 import pytest
 
+from services.orgs import record_store
 from shared import db, ids, topics
 from shared.events import Action, OrganizationVerdict, OrganizationVerdictChange
 from shared.kafka.consumer import Received
 from tests.support.orgs_facts import OURS, a_person, an_org
 from tests.support.orgs_judging import get, home, org_id, post, reviews, sides
 from tests.support.orgs_store import Client, tell
+from tests.support.plans import plans
 
 pytestmark = pytest.mark.integration
 
@@ -52,6 +54,30 @@ async def test_an_id_that_went_into_another_leads_on_when_its_record_is_deleted(
         await post(client, f"/merges/{merge['id']}/undo")
     assert (await get(client, f"/{org_id(gone)}"))[0] == 404
     assert await led(pool, gone) is None
+
+
+NAMESAKES = """
+INSERT INTO records (company_id, record_id, pipedrive_org_id, version, rank, event_id, deleted,
+                     name, normalized_name, name_key, organization_id)
+SELECT $1::bigint, md5('r' || n)::uuid, n, 1, 0, 'e', n <= $2::int, 'Private', 'private',
+       md5('private')::uuid, CASE WHEN n > $2 THEN md5('r' || ($2 + 1))::uuid END
+  FROM generate_series(1, 2 * $2::int) AS n
+"""
+
+
+async def test_of_a_name_that_thousands_had_who_has_it_is_looked_up_once(pool: db.Pool) -> None:
+    many = 300
+    await pool.execute(NAMESAKES, OURS, many)
+    rows = await pool.fetch("SELECT company_id, record_id FROM records WHERE deleted")
+    gone = [(row["company_id"], row["record_id"]) for row in rows]
+
+    ran = await plans(pool, lambda conn: record_store.successors(conn, gone))
+
+    assert sum(plan.through for plan in ran) <= 10 * many
+    found = await record_store.successors(pool, gone)
+    assert {each.named for each in found.values()} == {
+        await pool.fetchval("SELECT DISTINCT organization_id FROM records WHERE NOT deleted")
+    }
 
 
 async def led(pool: db.Pool, number: int) -> Any:
