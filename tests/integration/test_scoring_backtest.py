@@ -13,6 +13,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from devstack import postgres
+from services.scoring.backtest import scratch
+from services.scoring.main import MIGRATIONS
 from shared.events import dump
 from shared.kafka.client import ensure_topics
 from shared.kafka.consumer import Received
@@ -114,6 +116,17 @@ async def test_a_planted_signal_is_found(
     ET.parse(tmp_path / "picture.svg")  # noqa: S314  our own
     left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'scoring_%'"
     assert postgres.ask(database_url, left) == "0"
+
+
+async def test_who_works_on_what_was_read_is_not_taken_for_frozen(database_url: str) -> None:
+    async with scratch.store(database_url, MIGRATIONS) as pool:
+        waits = "SELECT current_setting('idle_in_transaction_session_timeout')"
+
+        async with scratch.amid(pool) as conn:
+            within = await conn.fetchval(waits)
+
+        assert within == "0"
+        assert await pool.fetchval(waits) != within
 
 
 def figure(pattern: str, text: str) -> float:

@@ -116,8 +116,7 @@ async def _fill(
     journal: Journal, wanted: Wanted, settings: ScoringSettings, pool: db.Pool
 ) -> None:
     """Read the log; decide the weights in the store that it will be told to."""
-    async with pool.acquire() as conn, conn.transaction():
-        await conn.execute("SET LOCAL statement_timeout = 0")
+    async with scratch.amid(pool) as conn:
         await weighing.adopt(conn, [_decision(wanted)], datetime.now(UTC))
         await journal.create(conn)
         bar: Bar | None = None

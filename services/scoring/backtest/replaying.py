@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from services.scoring.backtest import metrics
+from services.scoring.backtest import metrics, scratch
 from services.scoring.backtest.journal import Journal
 from services.scoring.backtest.metrics import HORIZON, Sample
 from services.scoring.consumer import Scorer
@@ -47,8 +47,7 @@ class Replay:
         batch: list[Received] = []
         done = 0
         waiting = list(reversed(instants))
-        async with self._pool.acquire() as conn, conn.transaction():
-            await conn.execute("SET LOCAL statement_timeout = 0")
+        async with scratch.amid(self._pool) as conn:
             async for at, received in self._journal.in_order(conn, instants[-1]):
                 while waiting[-1] < at:
                     await self._tell(batch, waiting[-1])

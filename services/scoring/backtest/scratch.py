@@ -16,6 +16,12 @@ PREFIX = "scoring_backtest_"
 RUNS_LOCK = 0x53426B74
 CONNECTIONS = 3
 
+# A run reads for as long as it takes, and works on what it has read meanwhile: that is no client
+# that was frozen.
+PATIENT = """
+SET LOCAL statement_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0
+"""
 HOLD = "SELECT pg_try_advisory_lock($1, hashtext($2))"
 LEFT = "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, $1)"
 
@@ -42,6 +48,14 @@ async def store(dsn: str, migrations: Path) -> AsyncIterator[db.Pool]:
                 await _drop(holder, schema)
     finally:
         await holder.close()
+
+
+@asynccontextmanager
+async def amid(pool: db.Pool) -> AsyncIterator[db.Connection]:
+    """A transaction that may stand still."""
+    async with pool.acquire() as conn, conn.transaction():
+        await conn.execute(PATIENT)
+        yield conn
 
 
 async def _drop(conn: db.Connection, schema: str) -> None:
