@@ -13,5 +13,8 @@ class ScoringSettings(StoreSettings):
         description="Postgres of the scoring store",
     )
     score_history_days: int = Field(
-        400, ge=1, description="days that changes of scores are kept at least"
+        400,
+        ge=1,
+        le=365_000,  # no calendar goes back much further
+        description="days that changes of scores are kept at least",
     )

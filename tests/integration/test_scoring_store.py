@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from services.scoring.history import Keeper
+from services.scoring.settings import ScoringSettings
 from services.scoring.ticker import LONGEST_SLEEP_S, Ticker
 from shared import db
 from shared.errors import Poison
@@ -319,6 +321,18 @@ async def test_history_has_a_month_of_its_own_and_is_pruned(store: Store) -> Non
     await keeper.keep()
     assert await store.history(8) == []
     assert "202607" not in await months(store.pool)
+
+
+async def test_history_may_be_kept_for_as_long_as_the_settings_take(store: Store) -> None:
+    most = 365_000
+    assert ScoringSettings(score_history_days=most).score_history_days == most
+    with pytest.raises(ValidationError):
+        ScoringSettings(score_history_days=most + 1)
+    await store.told(fact("person", 7, 1, {}))
+
+    await Keeper(store.pool, most * DAY, store.clock).keep()
+
+    assert len(await store.history(7)) == 1
 
 
 async def months(pool: db.Pool) -> list[str]:
