@@ -5,6 +5,7 @@ Rule 2: a company's decisions are made one after the other, each with a stamp ab
         the last to be made is the one in force.
 """
 
+import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -14,6 +15,7 @@ from services.scoring.clock import Clock, utc_now
 from services.scoring.weights_answers import WantedWeights
 from shared import db, locks, topics
 from shared.auth import Identity
+from shared.errors import Unavailable
 from shared.events import Action, ScoringWeights, ScoringWeightsChange, Source, dump
 from shared.kafka.publisher import Publisher, Record
 from shared.web import Refused
@@ -21,6 +23,8 @@ from shared.web import Refused
 log = logging.getLogger(__name__)
 
 DECIDING_LOCK = 0x53574465
+PUBLISH_S = 5.0
+"""Of what a user waits for; and Postgres ends a transaction that stands still for longer."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -48,10 +52,17 @@ class Decider:
                     )
                 stamp = newest[0]["version"] if newest else 0
                 change = _change(asker, wanted, stamp, self._clock())
-                topic = topics.APP_SCORING_WEIGHTS.name
-                await self._publisher.publish([Record(topic, change.key, dump(change))])
+                await self._log(change)
                 await weighing.adopt(conn, [change], self._clock())
         log.info("weights_decided", extra={"company_id": asker.company_id})
+
+    async def _log(self, change: ScoringWeightsChange) -> None:
+        record = Record(topics.APP_SCORING_WEIGHTS.name, change.key, dump(change))
+        try:
+            async with asyncio.timeout(PUBLISH_S):
+                await self._publisher.publish([record])
+        except TimeoutError as late:
+            raise Unavailable("Kafka: no acknowledgement in time") from late
 
 
 def _change(

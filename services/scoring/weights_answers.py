@@ -14,7 +14,7 @@ from services.scoring.rescoring_store import Progress
 from services.scoring.weight_table import WeightTable
 from services.scoring.weights import Rates
 from shared import ids
-from shared.json_model import Json, Whole
+from shared.json_model import Flag, Json, Whole
 
 REASON_CHARS = 500
 
@@ -35,7 +35,7 @@ class WantedWeights(Json):
 
 
 class WantedHow(Json):
-    dry_run: bool = Field(False, description="only tell what would change")
+    dry_run: Flag = Field(False, description="only tell what would change")
 
 
 class WeightsHistoryQuery(Json):

@@ -4,6 +4,8 @@ Rule: anyone of the company may look; only its admins decide, or try out.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
@@ -25,15 +27,17 @@ from shared.auth import Identity
 from shared.kafka.publisher import Publisher
 from shared.openapi import Endpoint
 from shared.tenants import Tenants
-from shared.web import Refused, answer, body, identity, query
+from shared.web import RETRY_AFTER_S, Refused, answer, body, identity, query
 
 PATH = "/api/scoring/weights"
+LONGEST_WAIT_S = preview.LONGEST_S
 LOOKING = {503: "Postgres is away"}
 DECIDING = {
     400: "The body is not as described, or the weights contradict themselves",
     403: "Not an admin",
     409: "These weights are in force already",
-    503: "Kafka or Postgres is away; the decision may still come into force",
+    503: "Kafka or Postgres is away, and the decision may still come into force; or others are "
+    "trying weights out",
 }
 
 
@@ -112,14 +116,32 @@ class WeightsApi:
         return found.model_dump(by_alias=True)
 
     async def _preview(self, company_id: int, wanted: WantedWeights) -> dict[str, object]:
-        """One at a time: several would take the processor from events."""
-        async with self._previewing:
+        async with self._turn():
             with db.errors():
                 async with self._pool.acquire() as conn:
                     old = await self._weights(conn, company_id)
             new = wanted.weights.weights(old.version + 1, old.rates)
             comparison = await preview.compare(self._pool, company_id, old, new, now=self._clock())
         return weights_answers.preview(comparison).model_dump(by_alias=True)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One at a time, of all companies: several would take the processor from events. Nobody
+        waits behind many.
+
+        Raises:
+            Refused: 503, it would be long.
+        """
+        try:
+            async with asyncio.timeout(LONGEST_WAIT_S):
+                await self._previewing.acquire()
+        except TimeoutError as late:
+            sentence = "Others are trying weights out. Try again soon."
+            raise Refused(503, "busy", sentence, Retry_After=RETRY_AFTER_S) from late
+        try:
+            yield
+        finally:
+            self._previewing.release()
 
     async def _weights(self, conn: db.Connection, company_id: int) -> Weights:
         return (await self._weighing.of(conn, [company_id]))[company_id]

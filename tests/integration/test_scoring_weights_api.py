@@ -1,6 +1,8 @@
 """Weights over HTTP: admins decide, into the log first; a dry run tells and changes nothing."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
-from services.scoring import preview, weight_table
+from services.scoring import deciding, preview, weight_table, weights_api
+from services.scoring.main import PUBLISH_S
 from services.scoring.rescoring import BATCH, Rescorer
 from services.scoring.weights import DEFAULT, Rates
 from services.scoring.weights_api import WeightsApi
@@ -33,6 +36,9 @@ pytestmark = pytest.mark.integration
 
 SECRET = "a secret that is long enough for HS256"
 PATH = "/api/scoring/weights"
+IS_HELD_UP = """
+SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'contacts'::regclass
+"""
 WARMER = {"weights": {"organization": 5}, "reason": "Organizations matter."}
 
 
@@ -53,15 +59,11 @@ async def settings(infra: Infra, topic_prefix: str) -> Settings:
 
 @pytest.fixture
 async def client(store: Store, settings: Settings) -> AsyncIterator[TestClient[Any, Any]]:
-    async with Publisher(settings, deadline_s=10) as publisher:
-        app = application(
-            WeightsApi(store.pool, store.tenants, publisher, store.clock).endpoints(),
-            title="scoring",
-            pings={},
-            authenticator=Authenticator(SecretStr(SECRET), None),
-        )
-        async with TestClient(TestServer(app)) as client:
-            yield client
+    async with (
+        Publisher(settings, deadline_s=10) as publisher,
+        served(WeightsApi(store.pool, store.tenants, publisher, store.clock)) as client,
+    ):
+        yield client
 
 
 async def ask(
@@ -196,6 +198,17 @@ async def test_what_cannot_be_weights_is_refused_in_a_sentence(
     assert await logged(settings) == []
 
 
+@pytest.mark.parametrize("spelled", ["1", "yes", "True", ""])
+async def test_a_dry_run_is_asked_for_as_it_is_documented_or_nothing_is_done(
+    client: TestClient[Any, Any], settings: Settings, spelled: str
+) -> None:
+    status, answered = await decide(client, WARMER, f"{PATH}?dryRun={spelled}")
+
+    assert (status, answered["code"]) == (400, "bad_request")
+    assert answered["error"].startswith("'dryRun': ")
+    assert await logged(settings) == []
+
+
 async def test_the_same_weights_are_not_decided_twice(client: TestClient[Any, Any]) -> None:
     await decide(client, WARMER)
 
@@ -288,19 +301,68 @@ async def test_a_decision_while_kafka_is_away_is_refused_and_not_in_force(
     store: Store, topic_prefix: str
 ) -> None:
     away = Settings(kafka_bootstrap_servers="127.0.0.1:1", kafka_topic_prefix=topic_prefix)
-    async with Publisher(away, deadline_s=0.5) as publisher:
-        app = application(
-            WeightsApi(store.pool, store.tenants, publisher, store.clock).endpoints(),
-            title="scoring",
-            pings={},
-            authenticator=Authenticator(SecretStr(SECRET), None),
-        )
-        async with TestClient(TestServer(app)) as client:
-            status, body = await decide(client, WARMER)
-            _, in_force = await ask(client, "GET", PATH)
+    async with (
+        Publisher(away, deadline_s=0.5) as publisher,
+        served(WeightsApi(store.pool, store.tenants, publisher, store.clock)) as client,
+    ):
+        status, body = await decide(client, WARMER)
+        _, in_force = await ask(client, "GET", PATH)
 
     assert (status, body["code"]) == (503, "unavailable")
     assert in_force["data"]["version"] == 1
+
+
+async def test_nobody_waits_behind_many_who_try_weights_out(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights_api, "LONGEST_WAIT_S", 0.1)
+
+    async def is_held_up() -> bool:
+        found: bool = await store.pool.fetchval(IS_HELD_UP)
+        return found
+
+    async with Publisher(settings, deadline_s=10) as publisher:
+        api = WeightsApi(store.pool, store.tenants, publisher, store.clock)
+        async with served(api) as client, asyncio.timeout(10):
+            async with store.pool.acquire() as conn, conn.transaction():
+                await conn.execute("LOCK TABLE contacts IN ACCESS EXCLUSIVE MODE")
+                one = asyncio.ensure_future(decide(client, WARMER, f"{PATH}?dryRun=true"))
+                await until(is_held_up)
+                status, body = await decide(client, WARMER, f"{PATH}?dryRun=true")
+            first, _ = await one
+
+    assert (first, status, body["code"]) == (200, 503, "busy")
+
+
+async def test_nobody_waits_long_for_a_kafka_that_is_silent(
+    store: Store, killable: Infra, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deciding, "PUBLISH_S", 0.5)
+    async with (
+        Publisher(settings, deadline_s=PUBLISH_S) as publisher,
+        served(WeightsApi(store.pool, store.tenants, publisher, store.clock)) as client,
+    ):
+        await publisher.ping([APP_SCORING_WEIGHTS])
+        await asyncio.to_thread(killable.freeze, "kafka")
+        try:
+            async with asyncio.timeout(PUBLISH_S / 2):
+                status, body = await decide(client, WARMER)
+        finally:
+            await asyncio.to_thread(killable.thaw, "kafka")
+
+    assert (status, body["code"]) == (503, "unavailable")
+
+
+@asynccontextmanager
+async def served(api: WeightsApi) -> AsyncIterator[TestClient[Any, Any]]:
+    app = application(
+        api.endpoints(),
+        title="scoring",
+        pings={},
+        authenticator=Authenticator(SecretStr(SECRET), None),
+    )
+    async with TestClient(TestServer(app)) as client:
+        yield client
 
 
 async def test_the_endpoints_are_documented(client: TestClient[Any, Any]) -> None:
