@@ -11,7 +11,9 @@ Rule 4: a look costs what is new, not what was told: as long as anybody reads un
         snapshot, a dump for one, Postgres keeps the rows that were deleted, and a look from the
         first place on passes all of them. It begins behind what was told some seconds ago, and
         now and then with the first place, for a transaction that took longer to its commit.
-Rule 5: what is told is on disk. Else a crash of Postgres could take back a state that readers
+Rule 5: nobody is waited for who is about to put a newer state in the place of one that was told:
+        it stays where it is, and is told no more. It leaves with that transaction, or after it.
+Rule 6: what is told is on disk. Else a crash of Postgres could take back a state that readers
         keep, and with it the version that the next one has to be above.
 """
 
@@ -77,7 +79,15 @@ SELECT place, topic, key, payload,
  LIMIT $2
 """
 
-DONE = "DELETE FROM outbox WHERE place = ANY($1::bigint[])"
+# Without waiting (rule 5): whoever holds one may wait for another of them.
+DONE = """
+DELETE FROM outbox
+ WHERE place = ANY(ARRAY(SELECT place
+                           FROM outbox
+                          WHERE place = ANY($1::bigint[])
+                            FOR UPDATE SKIP LOCKED))
+RETURNING place
+"""
 
 TRY_LOCK = "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))"
 
@@ -140,6 +150,7 @@ class Relay:
     async def _relay(self, conn: asyncpg.Connection, stop: asyncio.Event, works: Works) -> None:
         wake, looks, outage = asyncio.Event(), Looks(), lifecycle.Outage("outbox")
         worked_at = time.monotonic()
+        told: frozenset[int] = frozenset()
         await conn.add_listener(f"outbox_{self._schema}", lambda *_: wake.set())
         while not stop.is_set():
             wake.clear()
@@ -148,7 +159,7 @@ class Relay:
             OUTBOX_PENDING.set(len(pending))
             if pending:
                 try:
-                    await self._publish(conn, pending)
+                    told = await self._publish(conn, pending, told)
                 except Unavailable as reason:
                     if began > worked_at + TURN_S:
                         raise
@@ -165,12 +176,19 @@ class Relay:
                 # Now and then without being woken: a notification can be lost.
                 await lifecycle.first_of(IDLE_S, wake, stop)
 
-    async def _publish(self, conn: asyncpg.Connection, pending: Sequence[asyncpg.Record]) -> None:
-        await self._publisher.publish(
-            [Record(row["topic"], row["key"], row["payload"]) for row in pending]
-        )
+    async def _publish(
+        self, conn: asyncpg.Connection, pending: Sequence[asyncpg.Record], told: frozenset[int]
+    ) -> frozenset[int]:
+        """But for those at the places that are `told`. Which places are so and stay."""
+        untold = [row for row in pending if row["place"] not in told]
+        if untold:
+            await self._publisher.publish(
+                [Record(row["topic"], row["key"], row["payload"]) for row in untold]
+            )
         heart.beat()
-        await conn.execute(DONE, [row["place"] for row in pending], timeout=STATEMENT_S)
-        OUTBOX_PENDING.dec(len(pending))
-        for topic, states in Counter(row["topic"] for row in pending).items():
+        places = [row["place"] for row in pending]
+        gone = {row["place"] for row in await conn.fetch(DONE, places, timeout=STATEMENT_S)}
+        OUTBOX_PENDING.dec(len(gone))
+        for topic, states in Counter(row["topic"] for row in untold).items():
             OUTBOX_PUBLISHED.labels(topic).inc(states)
+        return frozenset(places) - gone

@@ -169,6 +169,41 @@ async def test_states_of_a_key_that_wait_are_told_as_one(
     assert [fact.version for fact in await published(settings)] == [5]
 
 
+@pytest.mark.parametrize(("end", "versions"), [("commit", [1, 2]), ("rollback", [1])])
+async def test_a_state_that_is_being_replaced_holds_up_no_other_and_is_told_once(
+    settings: Settings, pool: db.Pool, database_url: str, end: str, versions: list[int]
+) -> None:
+    """Who replaces it may take long to its commit, or wait for what the relay takes out."""
+
+    class Overtaken(Publisher):
+        async def publish(self, records: Sequence[Record]) -> None:
+            if not is_overtaken.is_set():
+                await transaction.start()
+                await outbox.put(slow, topics.CONTACT_LINKS, [link(1, 2)])
+                is_overtaken.set()
+            await super().publish(records)
+
+    async def only_that_waits() -> bool:
+        return bool(await pool.fetchval("SELECT count(*) FROM outbox") == 1)
+
+    is_overtaken = asyncio.Event()
+    await tell(pool, link(1, 1))
+    async with pool.acquire() as slow:
+        transaction = slow.transaction()
+        async with (
+            Overtaken(settings, deadline_s=10) as publisher,
+            Relaying(database_url, publisher),
+        ):
+            await is_overtaken.wait()
+            await tell(pool, link(2, 1))
+            await until(only_that_waits)
+            await getattr(transaction, end)()
+            await emptied(pool)
+
+    told = [(fact.person_id, fact.version) for fact in await published(settings)]
+    assert sorted(told) == [*((1, version) for version in versions), (2, 1)]
+
+
 async def test_a_relay_that_is_cut_off_twice_has_two_outages(
     settings: Settings, pool: db.Pool, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
