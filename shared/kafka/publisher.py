@@ -109,12 +109,12 @@ class Publisher:
         await acked
 
     async def place(self, records: Sequence[Record]) -> Sequence[Position]:
-        """As `publish`, outside its rounds, a batch each: where each record stands in the log.
+        """As `publish`, outside its rounds: where each record stands in the log.
 
         Raises:
             Unavailable: as `publish`.
         """
-        return await self._in_time(lambda producer: self._send_each(producer, records))
+        return await self._in_time(lambda producer: self._placed(producer, records))
 
     async def attempt(self, records: Sequence[Record]) -> Sequence[Unavailable | None]:
         """As `publish`, outside its rounds: why each was not acked, null where it was. Those of a
@@ -224,31 +224,28 @@ class Publisher:
         for topic, delivered in pending:
             await _known(producer, topic, delivered)
 
-    async def _send_each(
-        self, producer: AIOKafkaProducer, records: Iterable[Record]
+    async def _placed(
+        self, producer: AIOKafkaProducer, records: Sequence[Record]
     ) -> Sequence[Position]:
+        places = await self._places(producer, records)
         pending = []
-        for record in records:
-            partition, delivered = await self._send_one(producer, record)
-            pending.append((record, partition, delivered))
-        places = []
-        for record, partition, delivered in pending:
-            name = physical(self._settings, record.topic)
-            offset = (await _known(producer, name, delivered)).offset
-            while offset < 0:
-                # Sent twice by the producer itself, the broker has it and forgot where. A third
-                # copy is harmless, and behind the first.
-                _, again = await self._send_one(producer, record)
-                offset = (await _known(producer, name, again)).offset
-            places.append(Position(record.topic, partition, offset))
-        return places
-
-    async def _send_one(
-        self, producer: AIOKafkaProducer, record: Record
-    ) -> tuple[int, asyncio.Future[RecordMetadata]]:
-        [(topic, partition)] = await self._places(producer, [record])
-        [batch] = _batches([record])
-        return partition, await _handed(producer, batch, topic, partition)
+        for place, group in _grouped(places, records).items():
+            for batch in _batches(group):
+                count = batch.record_count()
+                pending.append((place, count, await _handed(producer, batch, *place)))
+        offsets: dict[Place, list[int]] = defaultdict(list)
+        for place, count, delivered in pending:
+            first = (await _known(producer, place[0], delivered)).offset
+            if first < 0:
+                # Sent twice by the producer itself, the broker has it and forgot where. Once more
+                # all together are harmless, and behind the first.
+                return await self._placed(producer, records)
+            offsets[place] += range(first, first + count)
+        following = {place: iter(found) for place, found in offsets.items()}
+        return [
+            Position(record.topic, place[1], next(following[place]))
+            for place, record in zip(places, records, strict=True)
+        ]
 
     async def _places(
         self, producer: AIOKafkaProducer, records: Iterable[Record]

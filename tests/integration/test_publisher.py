@@ -7,12 +7,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import groupby
+from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.errors import Unavailable
+from shared.kafka import publisher as publisher_of_records
 from shared.kafka.client import Late, ensure_topics
 from shared.kafka.publisher import BATCH_BYTES, METADATA_MS, STOP_S, Publisher, Record
 from shared.kafka.rounds import PACE
@@ -38,15 +41,20 @@ async def publishing(
         yield publisher
 
 
-async def log_of(kafka: str, topic: str, count: int) -> list[tuple[bytes | None, bytes | None]]:
+async def records_of(
+    kafka: str, topic: str, count: int
+) -> list[ConsumerRecord[bytes | None, bytes | None]]:
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest")
     await consumer.start()
     try:
         async with asyncio.timeout(READ_S):
-            records = [await consumer.getone() for _ in range(count)]
+            return [await consumer.getone() for _ in range(count)]
     finally:
         await consumer.stop()
-    return [(record.key, record.value) for record in records]
+
+
+async def log_of(kafka: str, topic: str, count: int) -> list[tuple[bytes | None, bytes | None]]:
+    return [(record.key, record.value) for record in await records_of(kafka, topic, count)]
 
 
 async def test_a_keys_records_keep_their_order_among_callers_and_batches(
@@ -241,6 +249,34 @@ async def test_who_publishes_to_a_topic_that_was_deleted_is_told_which(
         with pytest.raises(Unavailable, match=sentence):
             await publisher.ping([PERSONS, DEALS])
     await admin.close()
+
+
+async def test_what_is_placed_goes_together_and_each_record_stands_where_it_was_said_to(
+    infra: Infra, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed, batches = publisher_of_records._handed, []
+
+    async def counted(
+        producer: AIOKafkaProducer, batch: BatchBuilder, topic: str, partition: int
+    ) -> asyncio.Future[Any]:
+        batches.append((topic, partition))
+        return await handed(producer, batch, topic, partition)
+
+    monkeypatch.setattr(publisher_of_records, "_handed", counted)
+    records = [
+        Record(topic.name, b"%d" % (number % 40), b"%d" % number)
+        for number in range(200)
+        for topic in (PERSONS, DEALS)
+    ]
+    async with publishing(infra.kafka, topic_prefix) as publisher:
+        positions = await publisher.place(records)
+    stands = {}
+    for topic in (PERSONS, DEALS):
+        for record in await records_of(infra.kafka, topic_prefix + topic.name, 200):
+            stands[topic.name, record.partition, record.offset] = record.value
+
+    assert [stands[position] for position in positions] == [record.value for record in records]
+    assert len(batches) == 6  # three partitions of each
 
 
 async def test_what_is_placed_stands_where_it_was_said_to(infra: Infra, topic_prefix: str) -> None:
