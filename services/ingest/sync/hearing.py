@@ -13,7 +13,7 @@ Rule 4: webhooks of version 2 leave out fields that REST has; rows that changed 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import AwareDatetime
 
@@ -47,7 +47,7 @@ class Glimpse(Fact):
     """A change, as far as the sync is concerned. Its times are looked at in the newest alone."""
 
     company_id: Id
-    entity: str
+    entity: Literal["organization", "person", "deal", "activity", "lead"]
     entity_id: str
     action: Action
     version: int
