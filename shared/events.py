@@ -293,7 +293,6 @@ SessionChange = Change[SessionRevocation]
 OrganizationVerdictChange = Change[OrganizationVerdict]
 
 
-Entity = Literal["person", "organization", "deal", "activity", "lead", "user", "note"]
 MODELS: dict[str, type[Fact]] = {
     "person": Person,
     "organization": Organization,

@@ -1,1 +1,3 @@
-"""Kafka, behind two things a service needs: a publisher and a consumer. Sole user of aiokafka."""
+"""Kafka, as services need it: a publisher, a consumer, and looks at the log and at how far others
+have read it. Sole user of aiokafka.
+"""

@@ -31,6 +31,7 @@ from shared.events import (
     OrganizationVerdictChange,
     Source,
     dump,
+    key,
 )
 from shared.kafka.publisher import Publisher, Record
 from shared.positions import MOST, Position, Scored, encode, furthest_of
@@ -99,8 +100,8 @@ def row_record(entity: str, raw: dict[str, Any], company_id: int, now: datetime)
         now=now,
         source=Source.APP,
     )
-    key = b"%d:%s" % (company_id, row.entity_id.encode())
-    return Record(topics.OF_ENTITY[entity].name, key, payload.dump(told))
+    topic = topics.OF_ENTITY[entity].name
+    return Record(topic, key(company_id, row.entity_id), payload.dump(told))
 
 
 def done_us(raw: Mapping[str, Any]) -> int | None:
