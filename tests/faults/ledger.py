@@ -25,6 +25,7 @@ ROWS = {
     "lead": "SELECT lead_id, version FROM scoring.leads WHERE company_id = $1",
     "organization": "SELECT pipedrive_org_id::text, version FROM orgs.records "
     "WHERE company_id = $1 AND pipedrive_org_id IS NOT NULL",
+    "user": "SELECT user_id::text, version FROM query.users WHERE company_id = $1",
 }
 # A change of score that does not begin where the one before ended, or that changed nothing, was
 # made twice. One without an old score is a contact's first, or its first after it came back.
@@ -38,12 +39,13 @@ SELECT format('score of person %s went from %s to %s after it had gone to %s (%s
     OR (old_score = new_score AND points = points_before)
 """
 MISCOUNTED = """
-SELECT format('user %s is said to have %s contacts of score %s', owner_id, contacts, score)
-  FROM (SELECT company_id, owner_id, not_in_campaign, score, contacts FROM query.user_counts
-         WHERE contacts <> 0
-        EXCEPT
-        SELECT company_id, owner_id, not_in_campaign, score, count(*) FROM query.contacts
-         WHERE listed GROUP BY 1, 2, 3, 4) AS wrong
+SELECT format('user %s is said to have %s contacts of score %s, and has %s', owner_id,
+              coalesce(said.contacts, 0), score, coalesce(found.contacts, 0))
+  FROM query.user_counts AS said
+  FULL JOIN (SELECT company_id, owner_id, not_in_campaign, score, count(*) AS contacts
+               FROM query.contacts WHERE listed GROUP BY 1, 2, 3, 4) AS found
+ USING (company_id, owner_id, not_in_campaign, score)
+ WHERE coalesce(said.contacts, 0) <> coalesce(found.contacts, 0)
 """
 
 
