@@ -39,7 +39,7 @@ QUIET_S = 0.5
 SAMPLE = 25
 ANOTHER = "31337"
 """A user whom nobody has logged out."""
-EXPIRES = int(time.time()) + 3600
+EXPIRES = int(time.time()) + 86_400
 """One token for each user throughout: each has a session of its own."""
 NOBODY = "00000000-0000-4000-8000-000000000000"
 SEARCHES = ("a", "an", "corp", "gmbh", "acme", "zzzz", "+49", "@")
