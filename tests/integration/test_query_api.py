@@ -125,7 +125,7 @@ async def test_a_small_page_is_not_compressed(door: Door) -> None:
 async def test_who_reads_too_much_is_told_when_to_come_back(
     database_url: str, redis_url: str
 ) -> None:
-    limits = Limits(Rate(per_second=0.5, burst=3))
+    limits = Limits(Rate(per_second=0.05, burst=3))
     async with query_door.opened(database_url, redis_url, limits) as door:
         await door.told(facts.person(1))
         read = [await door.get(f"/api/my-500?page={n}") for n in range(1, 6)]
@@ -135,7 +135,7 @@ async def test_who_reads_too_much_is_told_when_to_come_back(
 
     assert [response.status for response in read] == [200, 200, 200, 429, 429]
     assert body["code"] == "rate_limited"
-    assert 1 <= int(read[3].headers["Retry-After"]) <= 2
+    assert 1 <= int(read[3].headers["Retry-After"]) <= 20
     assert hit.status == other.status == 200
 
 
