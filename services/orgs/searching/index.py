@@ -73,15 +73,24 @@ UPDATE search_names n
    AND n.popularity <> k.popularity
 """
 
-MISSING = """
-SELECT o.company_id, o.organization_id
-  FROM organizations o
- WHERE (o.company_id, o.organization_id) > ($1, $2) AND NOT o.deleted AND o.name IS NOT NULL
-   AND NOT EXISTS (SELECT FROM search_names n
-                    WHERE n.company_id = o.company_id AND n.organization_id = o.organization_id
-                      AND n.fold_version = $3)
- ORDER BY o.company_id, o.organization_id
- LIMIT $4
+# So many are looked at, however many of them can be found: of millions a statement that looked
+# for the next that can't be would end with its time.
+FINDABLE = """
+WITH looked AS MATERIALIZED (
+    SELECT company_id, organization_id, NOT deleted AND name IS NOT NULL AS is_to_be
+      FROM organizations
+     WHERE (company_id, organization_id) > ($1, $2)
+     ORDER BY company_id, organization_id
+     LIMIT $4)
+SELECT l.company_id, l.organization_id, NOT l.is_to_be OR found.is_there IS NOT NULL AS is_right
+  FROM looked l
+  LEFT JOIN LATERAL (
+       SELECT true AS is_there
+         FROM search_names n
+        WHERE n.company_id = l.company_id AND n.organization_id = l.organization_id
+          AND n.fold_version = $3
+        LIMIT 1) AS found ON true
+ ORDER BY l.company_id, l.organization_id
 """
 
 NAMED = """
@@ -147,10 +156,12 @@ async def rerank(conn: db.Connection, names: Iterable[Name]) -> None:
         await conn.execute(RERANK, *db.columns(rows, 3))
 
 
-async def missing(conn: db.Connection, behind: OrgKey, limit: int) -> list[OrgKey]:
-    """Living organizations that cannot be found under this version's folding, in order."""
-    rows = await conn.fetch(MISSING, *behind, searching_terms.FOLD_VERSION, limit)
-    return [(row["company_id"], row["organization_id"]) for row in rows]
+async def findable(conn: db.Connection, behind: OrgKey, limit: int) -> dict[OrgKey, bool]:
+    """Of the next organizations, in order, whether each is found as this version folds its name,
+    if it is to be found.
+    """
+    rows = await conn.fetch(FINDABLE, *behind, searching_terms.FOLD_VERSION, limit)
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 async def named(conn: db.Connection, keys: Collection[OrgKey]) -> list[Name]:

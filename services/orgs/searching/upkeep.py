@@ -6,6 +6,7 @@ Rule: it takes the tenant's lock, as every writer does, a short batch at a time.
 import asyncio
 import functools
 import logging
+from typing import NamedTuple
 from uuid import UUID
 
 from services.orgs.applying import TENANT_LOCK_SPACE
@@ -19,14 +20,24 @@ BATCH = 200
 FIRST: OrgKey = (-1, UUID(int=0))
 
 
+class Looked(NamedTuple):
+    """At which organization last, if there was any, and how many could not be found."""
+
+    last: OrgKey | None
+    missing: int
+
+
 def upkeep(pool: db.Pool) -> lifecycle.Loop:
     async def findable(stop: asyncio.Event) -> None:
         """Goes through the store once, waiting for Postgres as long as it takes."""
-        keys, done = [FIRST], 0
-        while keys and not stop.is_set():
-            batch = functools.partial(_batch, pool, keys[-1])
-            keys = await lifecycle.persist(batch, stop, what="search") or []
-            done += len(keys)
+        behind: OrgKey | None = FIRST
+        done = 0
+        while behind is not None and not stop.is_set():
+            batch = functools.partial(_batch, pool, behind)
+            behind, missing = await lifecycle.persist(batch, stop, what="search") or Looked(
+                None, 0
+            )
+            done += missing
         if done:
             log.info("search_caught_up", extra={"organizations": done})
         await lifecycle.idle(stop)
@@ -34,14 +45,15 @@ def upkeep(pool: db.Pool) -> lifecycle.Loop:
     return findable
 
 
-async def _batch(pool: db.Pool, behind: OrgKey) -> list[OrgKey]:
-    """The next organizations that could not be found and can be; none at the end."""
+async def _batch(pool: db.Pool, behind: OrgKey) -> Looked:
+    """Make the next organizations findable that are not."""
     with db.errors():
         async with pool.acquire() as conn, conn.transaction():
-            keys = await searching_index.missing(conn, behind, BATCH)
+            looked = await searching_index.findable(conn, behind, BATCH)
+            keys = [key for key, is_right in looked.items() if not is_right]
             if keys:
                 await locks.hold(conn, TENANT_LOCK_SPACE, {company_id for company_id, _ in keys})
                 # Read again under the lock: some may have changed or gone meanwhile.
                 named = await searching_index.named(conn, keys)
                 await searching_index.keep(conn, named, before=keys)
-            return keys
+            return Looked(next(reversed(looked), None), len(keys))

@@ -18,10 +18,11 @@ from devstack.pipedrive.world import Sizes
 from services.orgs import names
 from services.orgs.main import SERVICE
 from services.orgs.searching import api as searching_api
+from services.orgs.searching import index
 from services.orgs.searching import store as searching_store
 from services.orgs.searching import terms as searching_terms
 from services.orgs.searching.pipedrive import Fallback
-from services.orgs.searching.upkeep import upkeep
+from services.orgs.searching.upkeep import FIRST, upkeep
 from services.orgs.settings import OrgsSettings
 from shared import db, ids, topics
 from shared.events import Action, OrganizationVerdict, OrganizationVerdictChange
@@ -30,6 +31,7 @@ from tests.support import orgs_store
 from tests.support.orgs_facts import OURS, SECRET, THEIRS, a_person, an_org
 from tests.support.orgs_histories import history, shuffled
 from tests.support.orgs_store import Client, tell
+from tests.support.plans import plans
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -311,6 +313,15 @@ async def test_a_store_from_before_becomes_findable(pool: db.Pool, asker: Asker)
         stop.set()
 
     assert await asker.names("acme 44", limit=1) == ["Acme 44"]
+
+
+async def test_what_is_not_findable_is_looked_for_by_parts(pool: db.Pool) -> None:
+    part = 20
+    await tell_names(pool, *(f"Acme {n}" for n in range(20 * part)))
+
+    (plan,) = await plans(pool, lambda conn: index.findable(conn, FIRST, part))
+
+    assert plan.through <= 10 * part
 
 
 async def search_tables(pool: db.Pool) -> list[list[tuple[Any, ...]]]:
