@@ -81,7 +81,7 @@ def errors() -> Iterator[None]:
         raise Poison(f"Postgres refuses the value: {type(error).__name__}: {error}") from error
     except OUTAGES as error:
         first = _first(error)
-        raise Unavailable(f"Postgres: {type(first).__name__}: {first}") from error
+        raise Unavailable(f"Postgres: {_told(first)}") from error
 
 
 def _first(error: BaseException) -> BaseException:
@@ -90,6 +90,11 @@ def _first(error: BaseException) -> BaseException:
     while isinstance(error, ITSELF) and isinstance(before, OUTAGES):
         error, before = before, before.__context__
     return error
+
+
+def _told(error: BaseException) -> str:
+    said = f"{type(error).__name__}: {error}"
+    return "no answer in time" if isinstance(error, TimeoutError) and not str(error) else said
 
 
 # The driver asks the server about each kind of array when a statement first has it, on every

@@ -267,7 +267,7 @@ async def test_a_postgres_that_falls_silent_is_an_outage_and_its_connection_is_c
                     await link.turn(Weather.HALF_OPEN)
                     await conn.execute("SELECT 1")
 
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable, match="no answer in time"):
             await use()
         await link.turn(Weather.FAIR)
 
