@@ -1,6 +1,7 @@
 """An index is begun when it is worth it, and says the same however it came to be."""
 
 import asyncio
+import time
 from random import Random
 from typing import Any
 
@@ -17,8 +18,12 @@ from services.query.searching.terms import Kind
 from shared import db, ids, topics
 from shared.errors import Unavailable
 from shared.tenants import CustomFields
+from tests.support import proxy
+from tests.support.loops import running
+from tests.support.proxy import Weather
 from tests.support.query_facts import (
     COMPANY,
+    SCHEMA,
     changed,
     deleted,
     person,
@@ -253,3 +258,32 @@ async def test_two_indexers_share_the_work(database_url: str):
 
         assert await pool.fetchval("SELECT count(*) FROM search_slots") == 200
         await assert_agrees(pool, OWNER, "anna")
+
+
+async def test_after_a_silent_postgres_it_does_not_rest_as_long_as_it_waited(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def is_told(message: str) -> bool:
+        told = [each for each in caplog.records if each.message == message]
+        return any(vars(each)["loop"] == "indexer" for each in told)
+
+    async with (
+        read_model(database_url),
+        proxy.before(database_url) as link,
+        db.pool(proxy.through(database_url, link), SCHEMA, size=2, answer_s=3.0) as pool,
+        running(Indexer(pool).run),
+    ):
+        await until(lambda: _is_connected(pool))
+        began = time.monotonic()
+        await link.turn(Weather.HALF_OPEN)
+        await until(lambda: is_told("outage_began"))
+        silent_s = time.monotonic() - began
+        await link.turn(Weather.FAIR)
+        await until(lambda: is_told("outage_ended"))
+        rest_s = time.monotonic() - began - silent_s
+
+    assert rest_s < silent_s / 2
+
+
+async def _is_connected(pool: db.Pool) -> bool:
+    return pool.get_size() > 0

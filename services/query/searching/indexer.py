@@ -108,11 +108,11 @@ class Indexer:
             try:
                 more = await self._batches()
                 queued = await self._queued_ever()
-            except Unavailable as reason:
-                outage.goes_on(reason)
-                more, queued = False, known
-            else:
-                outage.is_over()
+            except Unavailable as reason:  # to wait for an answer was no work to rest from
+                if await lifecycle.wait_or_stop(outage.goes_on(reason), stop):
+                    return
+                continue
+            outage.is_over()
             now = time.monotonic()
             is_import = queued - known > IMPORT_PER_SECOND * (now - since)
             known, since = queued, now
