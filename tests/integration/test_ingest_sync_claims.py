@@ -28,6 +28,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 ELSEWHERE = range(7001, 7001 + AT_ONCE)
 LEFT = 7100
+DUE = """
+INSERT INTO connections (company_id, since, incremental_due, full_due)
+VALUES ($1, now(), now(), now())
+"""
 WAS_READ = "UPDATE connections SET since = now() WHERE company_id = $1"
 
 
@@ -111,6 +115,28 @@ async def test_companies_that_are_read_in_full_leave_room_for_what_changed_in_ot
 
             await until(has_ended, 10)
             assert await _are_held(sync, READ_ALL_AT_ONCE)
+
+
+async def test_a_company_that_waits_for_its_night_is_read_by_what_changed(
+    settings: IngestSettings,
+) -> None:
+    """Their Pipedrive says nothing, so none of them comes to an end."""
+    async with RawTestServer(_silent) as server, assembled(settings) as sync:
+        url = str(server.make_url(""))
+        tenants = [a_tenant(url, each, webhook_user=f"hook-{each}") for each in ELSEWHERE]
+        settings.tenants_file.write_text(json.dumps(tenants))
+        sync.tenants.reload()
+        async with sync.store() as conn:
+            for company_id in ELSEWHERE:
+                await conn.execute(DUE, company_id)
+
+        async with running(Runner(sync.parts, sync.pool).run):
+            await until(lambda: _are_held(sync, AT_ONCE), 20)
+            async with sync.store() as conn:
+                waiting = await sync_store.waiting(conn)
+
+    assert sum(each.reads_all for each in waiting) == READ_ALL_AT_ONCE
+    assert len(waiting) == AT_ONCE
 
 
 async def _silent(_: web.BaseRequest) -> web.StreamResponse:

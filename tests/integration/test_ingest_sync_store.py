@@ -107,7 +107,7 @@ async def test_a_sync_that_was_open_when_the_webhook_was_mended_is_followed_at_o
     await completed(ingest_conn, following)
 
     assert (was_open.since, after_the_open_one.since) == (NOW, lost_since)
-    assert due == [(COMPANY, Mode.INCREMENTAL)]
+    assert due == [(COMPANY, False, True)]
     assert following.since == lost_since
     link = await the_link(ingest_conn)
     assert (link.since, link.incremental_due) == (following.started_at, A_QUARTER)
@@ -125,7 +125,7 @@ async def test_a_sync_that_failed_while_the_webhook_was_mended_is_tried_again_at
     again = await begun(ingest_conn)
     await sync_store.postpone(ingest_conn, COMPANY, again.id, A_QUARTER)
 
-    assert due == [(COMPANY, Mode.INCREMENTAL)]
+    assert due == [(COMPANY, False, True)]
     assert (await the_link(ingest_conn)).incremental_due == A_QUARTER
 
 

@@ -6,13 +6,15 @@ Rule 2: a company is synchronised by the clock once somebody has connected it.
 Rule 3: the work on a company has a heart of its own: it waits as long as Pipedrive, Kafka and
         Postgres make it wait, and if it hangs, the process says so.
 Rule 4: of the companies that one process works on at a time some are left to those that read only
-        what changed: first fills take hours, and everybody's pages would be as old meanwhile.
+        what changed: first fills take hours, and everybody's pages would be as old meanwhile. The
+        nights of hundreds of companies take as long: who waits for a turn reads what changed.
 Rule 5: a bug that one company's data brings out ends that sync, not the process: webhooks of all
         companies may come in by the same one.
 """
 
 import asyncio
 import logging
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -21,6 +23,7 @@ from services.ingest.sync import claim, running, schedule, sync_store
 from services.ingest.sync.running import Parts
 from services.ingest.sync.schedule import BY_THE_CLOCK
 from services.ingest.sync.status import Status
+from services.ingest.sync.steps import Mode
 from services.ingest.sync.sync_store import Waiting
 from shared import db, heart, lifecycle
 from shared.errors import Unavailable
@@ -54,10 +57,10 @@ class Runner:
     async def _look(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
         with db.errors():
             async with self._pool.acquire() as conn:
-                if self._only is None:
-                    await self._ask_for_what_is_due(conn)
                 waiting = await sync_store.waiting(conn)
                 held = await claim.held(conn, [each.company_id for each in waiting])
+                if self._only is None:
+                    await self._ask_for_what_is_due(conn, _to_be_read(waiting, held))
         for each in waiting:
             if self._only not in (None, each.company_id) or not self._has_room(each):
                 continue
@@ -73,13 +76,19 @@ class Runner:
             return False
         return len(self._at_work) < AT_ONCE
 
-    async def _ask_for_what_is_due(self, conn: db.Connection) -> None:
-        for company_id, mode in await sync_store.due(conn):
+    async def _ask_for_what_is_due(self, conn: db.Connection, before: int) -> None:
+        """No more are asked to be read in full than can be begun, `before` others of them."""
+        room = READ_ALL_AT_ONCE - len(self._reading_all) - before
+        for company_id, in_full, what_changed in await sync_store.due(conn):
             try:
                 self._parts.clients.of(company_id)
             except NotConnected:
                 continue  # the tenants file names it no more, or no token of it
-            await sync_store.ask(conn, company_id, mode, BY_THE_CLOCK)
+            if in_full and room > 0:
+                room -= 1
+                await sync_store.ask(conn, company_id, Mode.FULL, BY_THE_CLOCK)
+            elif what_changed:
+                await sync_store.ask(conn, company_id, Mode.INCREMENTAL, BY_THE_CLOCK)
 
     async def _work(self, company_id: int, sync_id: UUID, stop: asyncio.Event) -> None:
         with heart.beating(WORK):
@@ -121,3 +130,8 @@ class Runner:
                 if given_up is not None:
                     status = await Status.of(self._parts.publisher, conn, company_id)
                     await status.failed(given_up)
+
+
+def _to_be_read(waiting: Iterable[Waiting], held: Collection[int]) -> int:
+    """How many wait to be read in full, and nobody works on them."""
+    return sum(each.reads_all and each.company_id not in held for each in waiting)

@@ -39,11 +39,12 @@ UPDATE connections
 
 # Companies whose time has come; a full sync brings all that an incremental one would.
 DUE = """
-SELECT company_id, coalesce(full_due <= now(), false) AS is_full
+SELECT company_id, coalesce(full_due <= now(), false), coalesce(incremental_due <= now(), false)
   FROM connections
  WHERE (incremental_due <= now() OR full_due <= now())
    AND NOT EXISTS (SELECT FROM syncs
                     WHERE syncs.company_id = connections.company_id AND finished_at IS NULL)
+ ORDER BY full_due
 """
 
 WAITING = """
@@ -184,6 +185,14 @@ class Sync:
         return Mode.FULL if self.since is None else self.mode
 
 
+class Due(NamedTuple):
+    """A company, and whether all of it is to be read, and what changed."""
+
+    company_id: int
+    in_full: bool
+    what_changed: bool
+
+
 class Waiting(NamedTuple):
     """Of a sync only what tells who is next."""
 
@@ -218,9 +227,8 @@ async def make_full_due(conn: Connection, company_id: int, open_id: UUID) -> Non
     await conn.execute(FULL_DUE, company_id, open_id)
 
 
-async def due(conn: Connection) -> list[tuple[int, Mode]]:
-    rows = await conn.fetch(DUE)
-    return [(row["company_id"], Mode.FULL if row["is_full"] else Mode.INCREMENTAL) for row in rows]
+async def due(conn: Connection) -> list[Due]:
+    return [Due(*row) for row in await conn.fetch(DUE)]
 
 
 async def waiting(conn: Connection) -> list[Waiting]:
