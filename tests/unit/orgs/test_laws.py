@@ -29,8 +29,27 @@ bodies = st.lists(
     min_size=2,
     max_size=8,
 )
+APART = ("Alder", "Birch", "Cedar", "Dogwood", "Ebony", "Fir", "Ginkgo", "Hazel")
+apart = st.permutations(APART).map(
+    lambda names: [{"name": name, "website": None, "country": None} for name in names]
+)
+"""Eight that no rule unites: what people say of them is all that does."""
 contacts = st.lists(st.integers(0, 5), min_size=8, max_size=8)
 pairs = st.tuples(st.integers(1, 8), st.integers(1, 8)).filter(lambda pair: pair[0] != pair[1])
+
+
+def by_rank(number: int) -> int:
+    """Who is lower wins, so that merges go in no circle."""
+    return number * 3 % 8
+
+
+def loser(pair: tuple[int, int]) -> int:
+    return max(pair, key=by_rank)
+
+
+merges_in_any_order = st.lists(pairs, max_size=5, unique=True) | st.lists(
+    pairs, min_size=2, max_size=5, unique_by=loser
+)
 sayings = st.lists(st.tuples(st.booleans(), pairs), max_size=5)
 
 
@@ -77,7 +96,7 @@ def test_the_sum_of_linked_contacts_is_conserved_by_merging_and_taking_it_back(
 
 
 @settings(max_examples=150)
-@given(bodies, contacts, st.lists(pairs, max_size=5, unique=True), st.randoms())
+@given(bodies | apart, contacts, merges_in_any_order, st.randoms())
 def test_the_order_in_which_people_merge_does_not_matter(
     told: list[Any], held: list[int], merges: list[tuple[int, int]], rng: Random
 ) -> None:
@@ -85,7 +104,7 @@ def test_the_order_in_which_people_merge_does_not_matter(
     others, over who won over it.
     """
     block = records(told)
-    ranked = [sorted(pair, key=lambda n: n * 3 % 8) for pair in merges if max(pair) <= len(told)]
+    ranked = [sorted(pair, key=by_rank) for pair in merges if max(pair) <= len(told)]
     merges = [(winner, loser) for winner, loser in ranked]
     otherwise = merges.copy()
     rng.shuffle(otherwise)
