@@ -335,9 +335,11 @@ async def test_nobody_waits_behind_many_who_try_weights_out(
 
 
 async def test_nobody_waits_long_for_a_kafka_that_is_silent(
-    store: Store, killable: Infra, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    store: Store, killable: Infra, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deciding, "PUBLISH_S", 0.5)
+    settings = Settings(kafka_bootstrap_servers=killable.kafka, kafka_topic_prefix=topic_prefix)
+    await ensure_topics(settings, [APP_SCORING_WEIGHTS])
     async with (
         Publisher(settings, deadline_s=PUBLISH_S) as publisher,
         served(WeightsApi(store.pool, store.tenants, publisher, store.clock)) as client,
