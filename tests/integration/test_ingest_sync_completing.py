@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import islice
 
 import pytest
@@ -14,9 +15,14 @@ from devstack.pipedrive.api.asking import Asked, Rejected
 from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.lists import Sight
 from devstack.pipedrive.api.tables import Order, Table
-from services.ingest.sync import known_store
+from services.ingest.sync import hearing, known_store
+from services.ingest.sync import lists as of_pipedrive
 from services.ingest.sync.completing import Completer
+from services.ingest.sync.hearing import Carried, Glimpse
 from services.ingest.sync.lists import PERSONS
+from shared import topics
+from shared.events import BIGINT_MAX, Action, Source
+from shared.kafka.consumer import Received
 from tests.support.commands import COMPANY, a_tenant
 from tests.support.loops import running
 from tests.support.synchronised import Company
@@ -27,6 +33,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 OFTEN_S = 0.05
 UNKNOWN_COMPANY = COMPANY + 1
 LEFT = "SELECT count(*) FROM incomplete"
+PLACES_LEFT = "SELECT place FROM incomplete"
+TOLD = "SELECT place, told FROM known WHERE entity = 'person' ORDER BY place LIMIT 2"
+NEVER_TOLD = BIGINT_MAX
+NOW = datetime.now(UTC)
 
 
 @asynccontextmanager
@@ -39,9 +49,9 @@ async def completing(company: Company) -> AsyncIterator[None]:
 
 
 async def leave_incomplete(company: Company, *ids: int, company_id: int = COMPANY) -> None:
-    rows = [(company_id, "person", PERSONS.place(str(each))) for each in ids]
+    versions = {(company_id, "person", PERSONS.place(str(each))): NEVER_TOLD for each in ids}
     async with company.sync.store() as conn:
-        await known_store.missing(conn, rows)
+        await known_store.missing(conn, versions)
 
 
 async def none_are_left(company: Company) -> None:
@@ -107,3 +117,30 @@ async def test_a_row_that_pipedrive_does_not_take_to_be_one_holds_up_no_other(
         await none_are_left(company)
 
     assert shown == set(persons)
+
+
+async def test_what_a_sync_has_read_since_its_webhook_is_not_asked_for_once_more(
+    synchronised_company: Company,
+) -> None:
+    """As where the log is heard from its beginning, be it as the company is connected."""
+
+    def change(place: bytes, version: int) -> Received:
+        glimpse = Glimpse(
+            company_id=COMPANY,
+            entity="person",
+            entity_id=of_pipedrive.entity_id(place, is_number=True),
+            action=Action.CHANGE,
+            version=version,
+            source=Source.WEBHOOK_V2,
+            occurred_at=NOW,
+            received_at=NOW,
+            data=Carried(),
+        )
+        return Received(topics.PERSONS.name, glimpse)
+
+    async with synchronised_company.sync.store() as conn:
+        (before, read), (since, read_too) = await conn.fetch(TOLD)
+        await hearing.apply(conn, [change(before, read - 1), change(since, read_too + 1)])
+        left = [row["place"] for row in await conn.fetch(PLACES_LEFT)]
+
+    assert left == [since]

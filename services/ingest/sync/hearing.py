@@ -7,7 +7,8 @@ Rule 1: what the sync itself published is heard, too. The log is what others go 
 Rule 2: of a body only what is needed here is read.
 Rule 3: nobody waits for what is heard here: batches are large and rests between them long, since
         the webhook door of the same process has the use of the time.
-Rule 4: webhooks of version 2 leave out fields that REST has; rows that changed so are remembered.
+Rule 4: webhooks of version 2 leave out fields that REST has; rows that changed so are remembered,
+        unless a sync has read them since.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from pydantic import AwareDatetime
 
 from services.ingest.settings import IngestSettings
 from services.ingest.sync import known_store, lists
-from services.ingest.sync.known_store import Heard
+from services.ingest.sync.known_store import Heard, Whose
 from shared import db, topics
 from shared.errors import Poison
 from shared.events import FIRST, LAST, Action, Fact, Id, Source
@@ -84,8 +85,8 @@ WEBHOOKS: Final = frozenset({Source.WEBHOOK_V1, Source.WEBHOOK_V2})
 
 
 async def apply(conn: db.Connection, facts: Sequence[Received]) -> AfterCommit | None:
-    newest: dict[tuple[int, str, bytes], Heard] = {}
-    incomplete: set[tuple[int, str, bytes]] = set()
+    newest: dict[Whose, Heard] = {}
+    incomplete: dict[Whose, int] = {}
     events: dict[int, Glimpse] = {}
     for _, glimpse in facts:
         for heard in _heard(glimpse):
@@ -93,7 +94,7 @@ async def apply(conn: db.Connection, facts: Sequence[Received]) -> AfterCommit |
             if place not in newest or newest[place].version < heard.version:
                 newest[place] = heard
             if _is_incomplete(glimpse):
-                incomplete.add(place)
+                incomplete[place] = max(heard.version, incomplete.get(place, 0))
         if glimpse.source in WEBHOOKS:
             _note(events, glimpse)
     await known_store.hear(conn, newest.values())

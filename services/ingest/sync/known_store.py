@@ -84,9 +84,15 @@ CLEARED = "DELETE FROM suspects WHERE sync_id = $1 AND list = $2 AND place = ANY
 
 ALL_CLEARED = "DELETE FROM suspects WHERE sync_id = $1 AND list = $2"
 
+# What a sync has read since then, it has read whole.
 MISSING = """
 INSERT INTO incomplete (company_id, entity, place)
-SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[])
+SELECT heard.company_id, heard.entity, heard.place
+  FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::bigint[])
+       AS heard (company_id, entity, place, version)
+ WHERE NOT EXISTS (SELECT FROM known
+                    WHERE known.company_id = heard.company_id AND known.entity = heard.entity
+                      AND known.place = heard.place AND known.told >= heard.version)
     ON CONFLICT DO NOTHING
 """
 
@@ -101,6 +107,10 @@ SELECT entity, place
 COMPLETED = """
 DELETE FROM incomplete WHERE company_id = $1 AND entity = $2 AND place = ANY($3::bytea[])
 """
+
+
+Whose = tuple[int, str, bytes]
+"""A row's company, entity and place."""
 
 
 class Stretch(NamedTuple):
@@ -177,11 +187,11 @@ async def all_cleared(conn: Connection, sync_id: UUID, in_list: str) -> None:
     await conn.execute(ALL_CLEARED, sync_id, in_list)
 
 
-async def missing(conn: Connection, rows: Iterable[tuple[int, str, bytes]]) -> None:
-    """Remember rows whose newest body does not carry all that REST tells."""
-    ordered = sorted(set(rows))
+async def missing(conn: Connection, versions: Mapping[Whose, int]) -> None:
+    """Remember rows whose newest body, of that version, does not carry all that REST tells."""
+    ordered = [(*whose, versions[whose]) for whose in sorted(versions)]
     if ordered:
-        await conn.execute(MISSING, *columns(ordered, 3))
+        await conn.execute(MISSING, *columns(ordered, 4))
 
 
 async def incomplete(conn: Connection, company_id: int, entity: str, limit: int) -> list[bytes]:
