@@ -14,6 +14,7 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
+WORKERS = ("orgs", "scoring", "query")
 APPLIED = re.compile(r'^my500_consumer_records_total\{topic="[^"]+"\} (\d+)', re.MULTILINE)
 
 
@@ -30,27 +31,34 @@ async def test_killing_any_process_in_the_middle_changes_nothing_in_the_end(
     sent = histories.shuffled_with_duplicates(history, seed=11)
     cluster.write_tenants([a_tenant(COMPANY)])
     services = await cluster.start_all()
+    before: dict[str, int] = {}
+
+    async def die(service: str) -> None:
+        victim = services[service]
+        while not (done := await applied(cluster, victim)):  # noqa: ASYNC110  it has begun
+            await asyncio.sleep(0.01)
+        victim.kill()
+        before[service] = done
+        services[service] = cluster.start(service)
+        await cluster.ready(services[service])
 
     async with asyncio.TaskGroup() as group:
         pushing = group.create_task(push(cluster, services["ingest"], sent))
-        for service in ("orgs", "scoring", "query"):
-            victim = services[service]
-            while not await applied(cluster, victim):  # noqa: ASYNC110  in the middle means begun
-                await asyncio.sleep(0.01)
-            victim.kill()
-            services[service] = cluster.start(service)
-            await cluster.ready(services[service])
+        for service in WORKERS:
+            group.create_task(die(service))
     assert set(pushing.result()) == {200}
 
     pages = truth(COMPANY, history)
     await settled(cluster, services["query"], COMPANY, pages)
+    after = {service: await applied(cluster, services[service]) for service in WORKERS}
+    assert all(after[service] > before[service] for service in WORKERS), (before, after)
 
 
 async def test_two_instances_of_each_worker_share_the_work(cluster: Cluster) -> None:
     history = life(13, 1500)
     cluster.write_tenants([a_tenant(COMPANY)])
     services = await cluster.start_all()
-    seconds = {service: cluster.start(service) for service in ("orgs", "scoring", "query")}
+    seconds = {service: cluster.start(service) for service in WORKERS}
     for instance in seconds.values():
         await cluster.ready(instance)
 
