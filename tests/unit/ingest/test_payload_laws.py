@@ -1,6 +1,5 @@
 """Whatever is sent, a body is a change that every reader can read, or poison."""
 
-import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,14 +54,17 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
 
 def check(content: bytes) -> None:
     """Poison, or a change that reads back the same from its own bytes and from the door's."""
-    with contextlib.suppress(Poison):
-        change = payload.change(content, company_id=COMPANY, now=NOW)
-        stored = payload.dump(payload.envelope(content, company_id=COMPANY, now=NOW))
-        model = topics.OF_ENTITY.get(change.entity, topics.OTHER).model
-        assert type(change) is model
-        assert events.parse(model, stored) == change
-        assert events.parse(model, events.dump(change)) == change
-        assert b"\\u0000" not in stored
+    try:
+        told = payload.envelope(content, company_id=COMPANY, now=NOW)
+    except Poison:
+        return  # whoever cannot read what was stored says so, too: that is no excuse below
+    change = payload.change(content, company_id=COMPANY, now=NOW)
+    stored = payload.dump(told)
+    model = topics.OF_ENTITY.get(change.entity, topics.OTHER).model
+    assert type(change) is model
+    assert events.parse(model, stored) == change
+    assert events.parse(model, events.dump(change)) == change
+    assert b"\\u0000" not in stored
 
 
 @given(st.binary(max_size=200))
