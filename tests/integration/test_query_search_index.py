@@ -9,7 +9,7 @@ import pytest
 
 from services.query import batch, projection, projector
 from services.query.contact import Key
-from services.query.searching import bitmaps
+from services.query.searching import bitmaps, queue_store
 from services.query.searching.beginning import Beginnings
 from services.query.searching.bitmaps import LOOSE, MOST_LOOSE
 from services.query.searching.indexer import Indexer
@@ -258,6 +258,25 @@ async def test_two_indexers_share_the_work(database_url: str):
 
         assert await pool.fetchval("SELECT count(*) FROM search_slots") == 200
         await assert_agrees(pool, OWNER, "anna")
+
+
+async def test_an_index_that_is_built_beside_the_live_one_holds_it_up_not(database_url: str):
+    async with (
+        read_model(database_url) as pool,
+        db.pool(database_url, "beside", size=1) as built,
+    ):
+        await pool.execute("CREATE SCHEMA beside")
+        async with (
+            built.acquire() as building,
+            building.transaction(),
+            pool.acquire() as live,
+            live.transaction(),
+            pool.acquire() as other,
+            other.transaction(),
+        ):
+            assert await queue_store.take(building, OWNER)
+            assert await queue_store.take(live, OWNER)
+            assert not await queue_store.take(other, OWNER)
 
 
 async def test_after_a_silent_postgres_it_does_not_rest_as_long_as_it_waited(

@@ -9,11 +9,10 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from services.query.batch import User
+from shared import locks
 from shared.db import Connection
 
 LOCKS: Final = 0x5153
-
-TAKE = "SELECT pg_try_advisory_xact_lock($1, hashint8($2) # hashint8($3))"
 
 USERS = """
 WITH RECURSIVE queued AS (
@@ -86,8 +85,7 @@ async def users(conn: Connection) -> list[User]:
 
 async def take(conn: Connection, user: User) -> bool:
     """Whether the user's index is the caller's until the transaction ends."""
-    held: bool = await conn.fetchval(TAKE, LOCKS, *user)
-    return held
+    return await locks.try_hold(conn, LOCKS, [user])
 
 
 async def queued_ever(conn: Connection) -> int:
