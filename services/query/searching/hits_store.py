@@ -112,7 +112,7 @@ SELECT found.organization_id, o.name, found.contacts
          FROM organizations
         WHERE company_id = $1 AND organization_id = found.organization_id AND NOT deleted
        OFFSET 0) AS o
- ORDER BY found.contacts DESC, o.name, found.organization_id
+ ORDER BY found.contacts DESC, coalesce(o.name, '') COLLATE "C", found.organization_id
  LIMIT $7
 """
 
