@@ -563,6 +563,26 @@ async def test_an_organization_that_one_user_made_unheard_is_found_by_the_next_w
     assert found["owner_id"] == 1001
 
 
+async def test_who_looks_for_an_organization_too_long_makes_none_as_another_may_be_at_it_by_then(
+    service: Service, store: db.Pool
+) -> None:
+    it = Undertaking(COMPANY, "organization", str(uuid4()))
+    once = Making(store, deadline_s=0.2).once
+
+    async def looks_for_ever() -> dict[str, Any] | None:
+        await asyncio.Event().wait()
+        return None
+
+    async with Clients(Tenants(service.settings.tenants_file), service.budget) as clients:
+        pipedrive = clients.of(COMPANY)
+        async with asyncio.timeout(10):
+            with pytest.raises(Unavailable, match="took too long"):
+                await once(pipedrive, it, an_organization(owner_id=1001), instead=looks_for_ever)
+
+    sent_at = await store.fetchval("SELECT sent_at FROM undertakings WHERE name = $1", it.name)
+    assert sent_at is None
+
+
 def an_organization(owner_id: int) -> Wanted:
     return wanted.organization(name="Ours & Co", owner_id=owner_id, address=None, website=None)
 

@@ -8,6 +8,7 @@ Rule 2: a request that nobody answered may still be carried out: until enough ti
 Rule 3: a row that another undertaking made is never taken for this one's. Nor is one that was made
         for another request: a key may be used for something else a day later, while what it was
         used for first is still known.
+Rule 4: all that is done at one time ends before another may begin with the same.
 """
 
 import asyncio
@@ -46,6 +47,16 @@ POLL_S: Final = 0.1
 class Making:
     pool: db.Pool
     deadline_s: float
+
+    @property
+    def finding_s(self) -> float:
+        """Of looking for what serves as well."""
+        return 2 * self.deadline_s
+
+    @property
+    def longest(self) -> timedelta:
+        """Finding, making and looking for what was made, and as long again as for making."""
+        return timedelta(seconds=self.finding_s + 3 * self.deadline_s + LOOK_S)
 
     async def once(
         self,
@@ -88,7 +99,14 @@ class Making:
             raise
 
     async def _take_over(self, it: Undertaking, instead: Finds) -> dict[str, Any] | None:
-        found = await instead()
+        """Raises:
+        Unavailable: it took too long.
+        """
+        try:
+            async with asyncio.timeout(self.finding_s):
+                found = await instead()
+        except TimeoutError as error:
+            raise Unavailable(f"looking for the {it.kind} in Pipedrive took too long") from error
         if found is None:
             return None
         row: dict[str, Any] = body.storable(found)
@@ -104,7 +122,7 @@ class Making:
             async with asyncio.timeout(self.deadline_s):
                 while True:
                     with db.errors():
-                        held = await undertaking_store.take(self.pool, it)
+                        held = await undertaking_store.take(self.pool, it, self.longest)
                     if held is not None:
                         return held
                     await asyncio.sleep(POLL_S)

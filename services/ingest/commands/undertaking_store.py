@@ -12,7 +12,6 @@ import asyncpg
 
 from shared import db
 
-WORKING: Final = timedelta(seconds=45)
 KEPT: Final = timedelta(hours=24)
 
 TAKE = """
@@ -85,9 +84,11 @@ def name(user_id: int, key: str) -> str:
     return f"{user_id}:{key}"
 
 
-async def take(conn: db.Connection | db.Pool, it: Undertaking) -> Held | None:
-    """How it stands; the caller works at it unless it is done. Null while another does."""
-    found = await conn.fetchrow(TAKE, it.company_id, it.kind, it.name, WORKING, it.asked)
+async def take(conn: db.Connection | db.Pool, it: Undertaking, longest: timedelta) -> Held | None:
+    """How it stands; the caller works at it for so long, unless it is done. Null while another
+    does.
+    """
+    found = await conn.fetchrow(TAKE, it.company_id, it.kind, it.name, longest, it.asked)
     return None if found is None else Held(*found)
 
 
