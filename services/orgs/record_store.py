@@ -108,8 +108,9 @@ SELECT k.company_id, k.name_key, sole.organization_id, facts.domains, facts.coun
                 LIMIT 2) AS n
        HAVING count(*) = 1) AS sole
  CROSS JOIN LATERAL (
-       SELECT array_agg(DISTINCT o.domain) AS domains,
-              array_agg(DISTINCT o.country_code) AS countries
+       SELECT array_agg(DISTINCT o.domain) FILTER (WHERE o.domain IS NOT NULL) AS domains,
+              array_agg(DISTINCT o.country_code) FILTER (WHERE o.country_code IS NOT NULL)
+                  AS countries
          FROM records o
         WHERE o.company_id = k.company_id AND o.organization_id = sole.organization_id
           AND NOT o.deleted) AS facts
@@ -266,23 +267,34 @@ async def successors(
     found = await conn.fetch(WHERE_THEY_BELONG, *db.columns(ids, 2))
     homeless = {(row["company_id"], row["name_key"]) for row in found if row[2] is None}
     named = [key for key in homeless if key[1] is not None]
-    sole = await conn.fetch(SOLE, *db.columns(named, 2)) if named else []
-    having = {(row["company_id"], row["name_key"]): row for row in sole}
-    return {(row[0], row[1]): Successors(row[2], _named(row, having)) for row in found}
+    rows = await conn.fetch(SOLE, *db.columns(named, 2)) if named else []
+    having = {(row[0], row[1]): _sole(row) for row in rows}
+    return {
+        (row[0], row[1]): Successors(row[2], _named(row, having) if row[2] is None else None)
+        for row in found
+    }
 
 
-def _named(row: Any, having: Mapping[tuple[int, UUID | None], Any]) -> UUID | None:
+class _Sole(NamedTuple):
+    """The one organization that has a name, and what its records say of it."""
+
+    organization_id: UUID
+    domains: frozenset[str]
+    countries: frozenset[str]
+
+
+def _sole(row: Any) -> _Sole:
+    return _Sole(row[2], frozenset(row["domains"] or ()), frozenset(row["countries"] or ()))
+
+
+def _named(row: Any, having: Mapping[tuple[int, UUID | None], _Sole]) -> UUID | None:
     sole = having.get((row["company_id"], row["name_key"]))
-    if row["organization_id"] is not None or sole is None:
+    if sole is None:
         return None
-    agrees = _may_be(row["domain"], sole["domains"]) and _may_be(
-        row["country_code"], sole["countries"]
-    )
-    found: UUID | None = sole["organization_id"] if agrees else None
-    return found
+    agrees = _may_be(row["domain"], sole.domains) and _may_be(row["country_code"], sole.countries)
+    return sole.organization_id if agrees else None
 
 
-def _may_be(fact: str | None, known: Iterable[str | None]) -> bool:
-    """Whether it is among what is known, or one of both says nothing."""
-    told = {each for each in known if each is not None}
+def _may_be(fact: str | None, told: frozenset[str]) -> bool:
+    """Whether it is among what is told, or one of both says nothing."""
     return fact is None or not told or fact in told

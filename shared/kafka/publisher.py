@@ -213,28 +213,18 @@ class Publisher:
         return None
 
     async def _send(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
-        pending = []
         # One after the other: a round that waits to hear of a topic must not be overtaken.
         async with self._handing:
-            places = await self._places(producer, records)
-            for (topic, partition), group in _grouped(places, records).items():
-                for batch in _batches(group):
-                    delivered = await _handed(producer, batch, topic, partition)
-                    pending.append((topic, delivered))
-        for topic, delivered in pending:
+            pending = await self._hand(producer, await self._places(producer, records), records)
+        for (topic, _), _, delivered in pending:
             await _known(producer, topic, delivered)
 
     async def _placed(
         self, producer: AIOKafkaProducer, records: Sequence[Record]
     ) -> Sequence[Position]:
         places = await self._places(producer, records)
-        pending = []
-        for place, group in _grouped(places, records).items():
-            for batch in _batches(group):
-                count = batch.record_count()
-                pending.append((place, count, await _handed(producer, batch, *place)))
         offsets: dict[Place, list[int]] = defaultdict(list)
-        for place, count, delivered in pending:
+        for place, count, delivered in await self._hand(producer, places, records):
             first = (await _known(producer, place[0], delivered)).offset
             if first < 0:
                 # Sent twice by the producer itself, the broker has it and forgot where. Once more
@@ -246,6 +236,17 @@ class Publisher:
             Position(record.topic, place[1], next(following[place]))
             for place, record in zip(places, records, strict=True)
         ]
+
+    async def _hand(
+        self, producer: AIOKafkaProducer, places: Sequence[Place], records: Sequence[Record]
+    ) -> list[tuple[Place, int, asyncio.Future[RecordMetadata]]]:
+        """By batches: where each goes, how many records it holds, and what will come of it."""
+        pending = []
+        for place, group in _grouped(places, records).items():
+            for batch in _batches(group):
+                count = batch.record_count()
+                pending.append((place, count, await _handed(producer, batch, *place)))
+        return pending
 
     async def _places(
         self, producer: AIOKafkaProducer, records: Iterable[Record]

@@ -224,6 +224,20 @@ async def test_a_full_spool_says_so_and_kafka_takes_what_it_has_no_room_for(
     assert set(found["1"]) == set(sender.taken["1"])
 
 
+async def delete_topic(kafka: str, name: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+
+    async def is_gone() -> bool:
+        return name not in await admin.list_topics()
+
+    try:
+        await admin.delete_topics([name])
+        await until(is_gone)
+    finally:
+        await admin.close()
+
+
 async def test_a_topic_that_was_deleted_is_named_and_holds_up_no_others(
     killable: Infra, topic_prefix: str, cluster: Cluster
 ) -> None:
@@ -231,15 +245,7 @@ async def test_a_topic_that_was_deleted_is_named_and_holds_up_no_others(
     instance = cluster.start("ingest")
     await cluster.ready(instance)
     assert await deals.send(instance, "1", entity="deal") == 200
-    admin = AIOKafkaAdminClient(bootstrap_servers=killable.kafka)
-    await admin.start()
-    name = f"{topic_prefix}{topics.DEALS.name}"
-    await admin.delete_topics([name])
-
-    async def is_gone() -> bool:
-        return name not in await admin.list_topics()
-
-    await until(is_gone)
+    await delete_topic(killable.kafka, f"{topic_prefix}{topics.DEALS.name}")
 
     for number in range(20):
         assert await deals.send(instance, str(number), entity="deal") == 200
@@ -271,7 +277,6 @@ async def test_a_topic_that_was_deleted_is_named_and_holds_up_no_others(
         return await waiting(cluster, instance) == 0
 
     await until(is_drained)
-    await admin.close()
 
 
 async def test_more_copies_than_there_are_brokers_are_named_where_topics_wait_for_them(
@@ -293,16 +298,7 @@ async def test_a_topic_that_cannot_be_made_holds_up_no_others_from_the_start_on(
     first = cluster.start("ingest")
     await cluster.ready(first)
     await first.stop()
-    admin = AIOKafkaAdminClient(bootstrap_servers=killable.kafka)
-    await admin.start()
-    name = f"{topic_prefix}{topics.DEALS.name}"
-    await admin.delete_topics([name])
-
-    async def is_gone() -> bool:
-        return name not in await admin.list_topics()
-
-    await until(is_gone)
-    await admin.close()
+    await delete_topic(killable.kafka, f"{topic_prefix}{topics.DEALS.name}")
     sender, deals = Sender(cluster), Sender(cluster)
 
     instance = cluster.start("ingest", KAFKA_REPLICATION_FACTOR="3")

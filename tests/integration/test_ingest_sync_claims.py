@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -94,11 +95,7 @@ async def test_companies_that_are_read_in_full_leave_room_for_what_changed_in_ot
     settings: IngestSettings,
 ) -> None:
     """Their Pipedrive says nothing; the other company has no token, so its sync fails at once."""
-    async with RawTestServer(_silent) as server, assembled(settings) as sync:
-        url = str(server.make_url(""))
-        tenants = [a_tenant(url, each, webhook_user=f"hook-{each}") for each in ELSEWHERE]
-        settings.tenants_file.write_text(json.dumps(tenants))
-        sync.tenants.reload()
+    async with _with_a_silent_pipedrive(settings) as sync:
         async with sync.store() as conn:
             for company_id in ELSEWHERE:
                 await sync_store.ask(conn, company_id, Mode.FULL, "user 1")
@@ -121,11 +118,7 @@ async def test_a_company_that_waits_for_its_night_is_read_by_what_changed(
     settings: IngestSettings,
 ) -> None:
     """Their Pipedrive says nothing, so none of them comes to an end."""
-    async with RawTestServer(_silent) as server, assembled(settings) as sync:
-        url = str(server.make_url(""))
-        tenants = [a_tenant(url, each, webhook_user=f"hook-{each}") for each in ELSEWHERE]
-        settings.tenants_file.write_text(json.dumps(tenants))
-        sync.tenants.reload()
+    async with _with_a_silent_pipedrive(settings) as sync:
         async with sync.store() as conn:
             for company_id in ELSEWHERE:
                 await conn.execute(DUE, company_id)
@@ -137,6 +130,17 @@ async def test_a_company_that_waits_for_its_night_is_read_by_what_changed(
 
     assert sum(each.reads_all for each in waiting) == READ_ALL_AT_ONCE
     assert len(waiting) == AT_ONCE
+
+
+@asynccontextmanager
+async def _with_a_silent_pipedrive(settings: IngestSettings) -> AsyncIterator[role.Sync]:
+    """For the companies elsewhere."""
+    async with RawTestServer(_silent) as server, assembled(settings) as sync:
+        url = str(server.make_url(""))
+        tenants = [a_tenant(url, each, webhook_user=f"hook-{each}") for each in ELSEWHERE]
+        settings.tenants_file.write_text(json.dumps(tenants))
+        sync.tenants.reload()
+        yield sync
 
 
 async def _silent(_: web.BaseRequest) -> web.StreamResponse:
