@@ -38,10 +38,10 @@ def events() -> str:
 
 def _event(topic: Topic) -> str:
     example = json.loads((EXAMPLES / f"{topic.name}.json").read_bytes())
-    kept = "compacted: the newest state of a key" if topic.compacted else "whole, for ever"
-    readers = ", ".join(topic.consumers) or "nobody yet"
+    kept = "Compacted: the newest state of a key" if topic.compacted else "Kept in full"
+    readers = ", ".join(topic.consumers) or "no service yet"
     if topic.heard_by:
-        readers += f", and into memory by {', '.join(topic.heard_by)}"
+        readers += f"; held in memory by {', '.join(topic.heard_by)}"
     fact = topic.model.__name__.replace("[", " of ").replace("]", "")
     writers = " and ".join(topic.producers)
     return "\n".join(
@@ -49,7 +49,7 @@ def _event(topic: Topic) -> str:
             f"### `{topic.name}`",
             "",
             f"{fact}. Written by {writers}, read by {readers}. Key `{topic.key}`.",
-            f"Kept {kept}. Poison goes to `{topics.dead_letters_of(topic.name)}`.",
+            f"{kept}. Dead letters: `{topics.dead_letters_of(topic.name)}`.",
             "",
             "```json",
             json.dumps(example, ensure_ascii=False, indent=2),
@@ -103,11 +103,11 @@ def settings() -> str:
             defaults.setdefault(last, {})[service] = default
             meanings.setdefault(last, {})[service] = meaning
             for variable in before:
-                defaults[variable] = {service: f"that of `{last}`"}
+                defaults[variable] = {service: f"value of `{last}`"}
                 meanings[variable] = {service: meaning}
                 replaced.setdefault(last, []).append(f"`{variable}`")
     for variable, names in replaced.items():
-        instead = f"in place of each of {', '.join(names)} that is not set"
+        instead = f"used for each of {', '.join(names)} that is not set"
         meanings[variable] = dict.fromkeys(meanings[variable], instead)
     rows = (
         (f"`{variable}`", _told(defaults[variable]), _readers(meanings[variable]), _told(told))
@@ -143,7 +143,7 @@ def logs() -> str:
             for level, message in LOG_CALL.findall(file.read_text()):
                 yield f"`{message}`", level, f"`{file.relative_to(ROOT)}`"
 
-    return _table(("message", "level", "said by"), iter(sorted(set(rows()))))
+    return _table(("message", "level", "logged by"), iter(sorted(set(rows()))))
 
 
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
@@ -179,9 +179,9 @@ def main(arguments: list[str]) -> int:
             if "--check" not in arguments:
                 file.write_text(fresh)
     if stale:
-        print(
-            "differs from the code:" if "--check" in arguments else "written:", *stale, sep="\n "
-        )
+        print("stale:" if "--check" in arguments else "written:", *stale, sep="\n ")
+        if "--check" in arguments:
+            print("update with `python -m devstack.documents`")
     return int("--check" in arguments and bool(stale))
 
 

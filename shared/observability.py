@@ -32,124 +32,132 @@ WEBHOOKS: Final = Counter(
     "my500_ingest_webhooks_total", "Webhooks by outcome and entity", ["outcome", "entity"]
 )
 PUBLISH_SECONDS: Final = Histogram(
-    "my500_kafka_publish_seconds", "From hand-over to acks=all", ["outcome"], buckets=SECONDS
+    "my500_kafka_publish_seconds", "Time from hand-over to acks=all", ["outcome"], buckets=SECONDS
 )
 PRODUCER_REBUILDS: Final = Counter(
-    "my500_kafka_producer_rebuilds_total", "Producers given up and built anew"
+    "my500_kafka_producer_rebuilds_total", "Kafka producers discarded and recreated"
 )
 KAFKA_AWAY: Final = Gauge(
-    "my500_ingest_kafka_away", "1 while records go to the spool because Kafka does not take them"
+    "my500_ingest_kafka_away", "1 while Kafka does not accept records and they go to the spool"
 )
-SPOOL_EVENTS: Final = Gauge("my500_spool_events", "Records that wait in the spool")
-SPOOL_BYTES: Final = Gauge("my500_spool_bytes", "Bytes of the records that wait in the spool")
+SPOOL_EVENTS: Final = Gauge("my500_spool_events", "Records waiting in the spool")
+SPOOL_BYTES: Final = Gauge("my500_spool_bytes", "Bytes of the records waiting in the spool")
 SPOOL_AGE: Final = Gauge(
-    "my500_spool_oldest_seconds", "How long the first record has waited in the spool; 0 if none"
+    "my500_spool_oldest_seconds", "Age of the oldest record in the spool; 0 if empty"
 )
 SPOOL_STORED: Final = Counter("my500_spool_stored_total", "Records stored in the spool")
-SPOOL_DRAINED: Final = Counter("my500_spool_drained_total", "Records Kafka took from the spool")
+SPOOL_DRAINED: Final = Counter("my500_spool_drained_total", "Spooled records accepted by Kafka")
 SPOOL_REFUSED: Final = Counter(
-    "my500_spool_refused_total", "Records that the spool did not take", ["reason"]
+    "my500_spool_refused_total", "Records refused by the spool", ["reason"]
 )
 SPOOL_HELD: Final = Counter(
-    "my500_spool_held_total", "Records of the spool that Kafka refused while it took others"
+    "my500_spool_held_total", "Spooled records that Kafka refused while it accepted others"
 )
-SPOOL_DAMAGED: Final = Counter("my500_spool_damaged_total", "Damaged spool files put aside")
+SPOOL_DAMAGED: Final = Counter("my500_spool_damaged_total", "Damaged spool files moved aside")
 SPOOL_COMMIT_SECONDS: Final = Histogram(
-    "my500_spool_commit_seconds", "One commit to the spool, fsync included", buckets=SECONDS
+    "my500_spool_commit_seconds",
+    "Duration of one commit to the spool, fsync included",
+    buckets=SECONDS,
 )
 RECORDS: Final = Counter(
-    "my500_consumer_records_total", "Records applied, in their transaction", ["topic"]
+    "my500_consumer_records_total", "Records applied in committed transactions", ["topic"]
 )
 BATCH_SECONDS: Final = Histogram(
-    "my500_consumer_batch_seconds", "One batch, from hand-over to commit", buckets=SECONDS
+    "my500_consumer_batch_seconds",
+    "Duration of one batch, from hand-over to commit",
+    buckets=SECONDS,
 )
 LAG: Final = Gauge("my500_consumer_lag_records", "Records behind the end of the topic", ["topic"])
-DEAD_LETTERS: Final = Counter("my500_dead_letters_total", "Records put aside as poison", ["topic"])
+DEAD_LETTERS: Final = Counter(
+    "my500_dead_letters_total", "Poison records sent to the dead-letter topic", ["topic"]
+)
 LINE_STOPPED: Final = Gauge(
-    "my500_line_stopped", "1 while the dead-letter limit holds the consumer"
+    "my500_line_stopped", "1 while the dead-letter limit has stopped the consumer"
 )
 CONSUMER_RESTARTS: Final = Counter(
-    "my500_consumer_restarts_total", "Consumers built anew in the process", ["reason"]
+    "my500_consumer_restarts_total", "Consumers recreated within the process", ["reason"]
 )
 OUTAGE_WAITS: Final = Counter(
-    "my500_outage_waits_total", "Waits because Kafka or Postgres was away", ["loop"]
+    "my500_outage_waits_total", "Waits because Kafka or Postgres was down", ["loop"]
 )
 OUTBOX_PUBLISHED: Final = Counter(
     "my500_outbox_published_total", "States published from the outbox", ["topic"]
 )
-OUTBOX_PENDING: Final = Gauge(
-    "my500_outbox_pending_states", "States taken by the last look at the outbox"
-)
-PAGES: Final = Counter(
-    "my500_query_pages_total", "Pages served, by where they came from", ["route", "origin"]
-)
+OUTBOX_PENDING: Final = Gauge("my500_outbox_pending_states", "States in the relay's current batch")
+PAGES: Final = Counter("my500_query_pages_total", "Pages served, by origin", ["route", "origin"])
 PAGE_READS: Final = Counter(
-    "my500_query_page_reads_total", "Pages read from Postgres; who waits adds none", ["route"]
+    "my500_query_page_reads_total",
+    "Pages read from Postgres; requests that wait for such a read do not count",
+    ["route"],
 )
-READS_RUNNING: Final = Gauge("my500_query_reads_running", "Reads of Postgres under way")
+READS_RUNNING: Final = Gauge("my500_query_reads_running", "Postgres reads in progress")
 REFUSED: Final = Counter(
-    "my500_query_refused_total", "Reads refused for a user's rate or for overload", ["reason"]
+    "my500_query_refused_total",
+    "Reads refused because of a user's rate limit or overload",
+    ["reason"],
 )
 SLOW_STATEMENTS: Final = Counter(
-    "my500_query_slow_statements_total", "Statements that took longer than SLOW_QUERY_MS"
+    "my500_query_slow_statements_total", "Statements slower than SLOW_QUERY_MS"
 )
 SAMPLED_PAGES: Final = Counter(
     "my500_query_sampled_pages_total",
-    "Cached pages compared with Postgres after they were served, and what came of it",
+    "Cached pages compared with Postgres after being served, by outcome",
     ["outcome"],
 )
 STALE_PAGES: Final = Counter(
-    "my500_query_stale_pages_total", "Sampled pages that were not what Postgres held", ["route"]
+    "my500_query_stale_pages_total", "Sampled pages that differed from Postgres", ["route"]
 )
 STALE_PAGE_AGE: Final = Histogram(
     "my500_query_stale_page_age_seconds",
-    "How long ago a page that was found stale had been kept",
+    "Age in the cache of pages found stale",
     buckets=(0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 120.0, 300.0),
 )
-CACHE_ERRORS: Final = Counter(
-    "my500_query_cache_errors_total", "Calls to Redis that failed", ["call"]
-)
+CACHE_ERRORS: Final = Counter("my500_query_cache_errors_total", "Failed calls to Redis", ["call"])
 PIPEDRIVE_CALLS: Final = Counter(
-    "my500_pipedrive_calls_total", "Calls of Pipedrive's REST API", ["endpoint", "outcome"]
+    "my500_pipedrive_calls_total", "Calls to Pipedrive's REST API", ["endpoint", "outcome"]
 )
 PIPEDRIVE_SECONDS: Final = Histogram(
-    "my500_pipedrive_call_seconds", "One call, without waiting for limits", buckets=SECONDS
+    "my500_pipedrive_call_seconds",
+    "Duration of one call, without waits for limits",
+    buckets=SECONDS,
 )
 PIPEDRIVE_TOKENS: Final = Counter(
-    "my500_pipedrive_tokens_total", "Tokens of the daily budget used by this process", ["purpose"]
+    "my500_pipedrive_tokens_total",
+    "Pipedrive tokens of the daily budget used by this process",
+    ["purpose"],
 )
 SYNC_ROWS: Final = Counter(
-    "my500_sync_rows_total", "Rows of Pipedrive's lists, read and found changed", ["list", "what"]
+    "my500_sync_rows_total", "Rows of Pipedrive's lists: read, changed, failed", ["list", "what"]
 )
 SYNC_HELD: Final = Counter(
-    "my500_sync_held_seconds_total", "Time that syncs waited for those who read the log"
+    "my500_sync_held_seconds_total", "Time that syncs waited for lagging consumers"
 )
 SYNCS: Final = Counter(
-    "my500_syncs_total", "Synchronisations that ended, and how", ["mode", "outcome"]
+    "my500_syncs_total", "Finished syncs, by mode and outcome", ["mode", "outcome"]
 )
 HOOKS_MENDED: Final = Counter(
-    "my500_hooks_mended_total", "Webhooks registered anew at Pipedrive", ["reason"]
+    "my500_hooks_mended_total", "Webhooks registered again at Pipedrive", ["reason"]
 )
 SEARCH_INDEXED: Final = Counter(
-    "my500_query_search_indexed_total", "Contacts brought up to date in the search index"
+    "my500_query_search_indexed_total", "Contacts updated in the search index"
 )
 SEARCH_QUEUED: Final = Gauge(
-    "my500_query_search_queued", "Contacts waiting for the search index, of the last search"
+    "my500_query_search_queued", "Contacts waiting to be indexed, as seen by the last search"
 )
-STREAMS: Final = Gauge("my500_query_streams", "Live streams open in the process")
+STREAMS: Final = Gauge("my500_query_streams", "Open live streams")
 STREAMS_CLOSED: Final = Counter(
-    "my500_query_streams_closed_total", "Live streams that were closed from here", ["reason"]
+    "my500_query_streams_closed_total", "Live streams closed by the server", ["reason"]
 )
 AFTER: Final = Counter(
-    "my500_query_after_total", "Requests that waited for a change of their own", ["outcome"]
+    "my500_query_after_total", "Requests that waited for their own write (`?after=`)", ["outcome"]
 )
 COMMANDS: Final = Counter(
-    "my500_ingest_commands_total", "Users' commands by what became of them", ["command", "outcome"]
+    "my500_ingest_commands_total", "Users' commands by outcome", ["command", "outcome"]
 )
 RESCORED: Final = Counter("my500_scoring_rescored_total", "Contacts scored", ["cause"])
 EVENT_AGE: Final = Histogram(
     "my500_projection_age_seconds",
-    "From the event's receipt to its commit in the read model",
+    "Time from an event's receipt to its commit in the read model",
     buckets=SECONDS,
 )
 

@@ -103,56 +103,67 @@ class Settings(BaseSettings):
     )
 
     kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
-        "localhost:9092", description="host:port, or several"
+        "localhost:9092", description="Kafka brokers: host:port, comma-separated"
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="how the brokers want to be spoken to"
+        "PLAINTEXT",
+        description="protocol of the brokers: PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL",
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "PLAIN", description="how we prove to the brokers who we are, with SASL_…"
+        "PLAIN", description="SASL mechanism: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"
     )
-    kafka_sasl_username: str = Field("", description="the name we have at the brokers")
-    kafka_sasl_password: SecretStr | None = Field(None, description="its password")
+    kafka_sasl_username: str = Field("", description="SASL user name")
+    kafka_sasl_password: SecretStr | None = Field(None, description="SASL password")
     kafka_ssl_cafile: Path | None = Field(
-        None, description="PEM file of who signs for the brokers; unset: the system's authorities"
+        None, description="PEM file of the brokers' CAs; unset: the system's CAs"
     )
     kafka_ssl_certfile: Path | None = Field(
-        None, description="PEM file of our certificate and key, if the brokers ask for one"
+        None, description="PEM file with our certificate and key, if the brokers require one"
     )
-    kafka_partitions: int = Field(12, ge=1, description="partitions of a topic when it is made")
-    kafka_replication_factor: int = Field(1, ge=1, description="copies of a topic when it is made")
+    kafka_partitions: int = Field(12, ge=1, description="partitions of a topic when it is created")
+    kafka_replication_factor: int = Field(
+        1, ge=1, description="replicas of a topic when it is created"
+    )
     kafka_retention_ms: int = Field(
-        -1, description="of the log of record when its topics are made; -1 keeps it whole"
+        -1,
+        description="retention of the log of record when its topics are created; "
+        "-1 keeps it forever",
     )
-    kafka_topic_prefix: str = Field("", description="put before every topic's name")
-    kafka_group_prefix: str = Field("my500", description="consumer group is PREFIX.SERVICE")
+    kafka_topic_prefix: str = Field("", description="prefix of every topic name")
+    kafka_group_prefix: str = Field(
+        "my500", description="consumer groups are named PREFIX.SERVICE"
+    )
 
-    jwt_secret: SecretStr | None = Field(None, description="HS256 secret of the user tokens")
-    jwt_jwks_file: Path | None = Field(None, description="RS256/ES256 public keys, a JWKS file")
-    tenants_file: Path = Field(Path("tenants.json"), description="the companies we serve")
+    jwt_secret: SecretStr | None = Field(None, description="HS256 secret that signs user tokens")
+    jwt_jwks_file: Path | None = Field(None, description="JWKS file with RS256/ES256 public keys")
+    tenants_file: Path = Field(
+        Path("tenants.json"), description="JSON file of the companies to serve"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="least level that is logged"
+        "INFO", description="lowest level that is logged"
     )
     host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104  containers
-    stop_seconds: float = Field(20.0, gt=0, description="longest orderly stop after SIGTERM")
+    stop_seconds: float = Field(20.0, gt=0, description="longest graceful shutdown after SIGTERM")
     stuck_seconds: float = Field(
         60.0,
         ge=0,
-        description="a process of which a loop stays stuck for so long ends, to be started anew; "
-        "0: never, a probe of /healthz sees to it",
+        description="a process exits, to be restarted, once a loop has been stuck for this long; "
+        "0: never, leave it to a probe of /healthz",
     )
 
 
 class StoreSettings(Settings):
     """Of the services that keep a store and consume topics."""
 
-    batch_records: int = Field(1000, ge=1, le=10_000, description="records in one transaction")
+    batch_records: int = Field(
+        1000, ge=1, le=10_000, description="maximum records per transaction"
+    )
     dead_letter_limit: int = Field(
-        100, ge=1, description="dead letters within 5 minutes that stop the line"
+        100, ge=1, description="dead letters within 5 minutes that stop consumption"
     )
     pool_size: int = Field(
         10,
         ge=2,
-        description="most Postgres connections of a pool; a process has two pools, orgs three, "
-        "and a few connections beside them",
+        description="maximum Postgres connections per pool; a process has two pools (orgs three) "
+        "and a few more connections",
     )

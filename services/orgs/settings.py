@@ -14,11 +14,11 @@ class OrgsSettings(StoreSettings):
     )
     redis_url: RedisUrl = Field(
         SecretStr("redis://localhost:6379/0"),
-        description="Redis or Valkey that counts Pipedrive's tokens for all processes",
+        description="Redis or Valkey that counts Pipedrive tokens across processes",
     )
     search_pipedrive_seconds: float = Field(
         0.8,
         ge=0,
         le=10,
-        description="longest that autocomplete waits for Pipedrive's search; 0: never asked",
+        description="longest that autocomplete waits for Pipedrive's search; 0: do not ask it",
     )

@@ -14,25 +14,25 @@ class QuerySettings(StoreSettings):
     )
     redis_url: RedisUrl = Field(
         SecretStr("redis://localhost:6379/0"),
-        description="Redis or Valkey that holds the cached pages, and their generations",
+        description="Redis or Valkey that holds cached pages and their generations",
     )
     ingest_url: str | None = Field(
         None,
-        description="where browsers find the ingest service; unset: at INGEST_PORT of the host "
-        "that they asked this one for",
+        description="URL of ingest for browsers; unset: INGEST_PORT on the host that served "
+        "the page",
     )
     ingest_port: int = Field(
-        8081, ge=1, le=65535, description="port that the ingest service has for browsers"
+        8081, ge=1, le=65535, description="port of ingest for browsers, if INGEST_URL is unset"
     )
     rate_limit_per_second: float = Field(
         500.0,
         ge=0,
-        description="reads of Postgres that one user gets from a process; 0: as many as wanted",
+        description="Postgres reads per second per user and process; 0: unlimited",
     )
-    rate_limit_burst: int = Field(1000, ge=1, description="reads a user can save up")
+    rate_limit_burst: int = Field(1000, ge=1, description="Postgres reads that a user can save up")
     slow_query_ms: float = Field(
-        100.0, gt=0, description="a statement that takes longer is logged with its plan"
+        100.0, gt=0, description="slower statements are logged with their plan"
     )
     stale_samples_per_second: float = Field(
-        1.0, ge=0, le=1000, description="cached pages compared with Postgres; 0: none"
+        1.0, ge=0, le=1000, description="cached pages compared with Postgres, per second; 0: none"
     )

@@ -16,5 +16,5 @@ class ScoringSettings(StoreSettings):
         400,
         ge=1,
         le=365_000,  # no calendar goes back much further
-        description="days that changes of scores are kept at least",
+        description="minimum days to keep the score history",
     )

@@ -26,7 +26,8 @@ def test_the_tables_of_the_documents_are_those_of_the_code() -> None:
     for name, (path, content) in documents.PARTS.items():
         text = (documents.ROOT / path).read_text()
 
-        assert documents.regenerated(text, name, content()) == text, "run `make docs`"
+        fresh = documents.regenerated(text, name, content())
+        assert fresh == text, "run `python -m devstack.documents`"
 
 
 def test_a_topic_names_those_who_read_it() -> None:
@@ -52,7 +53,7 @@ def test_what_differs_between_services_is_told_of_each_and_the_rest_once() -> No
 
     assert told["POOL_SIZE"][:2] == ["`10`", "all"]
     assert told["PORT"][0] == "ingest: `8081`; orgs: `8082`; scoring: `8083`; query: `8080`"
-    assert told["QUERY_DATABASE_URL"][0] == "that of `DATABASE_URL`"
+    assert told["QUERY_DATABASE_URL"][0] == "value of `DATABASE_URL`"
     assert told["DATABASE_URL"][:2] == ["`postgresql://localhost:5432/my500`", "all"]
     assert "`QUERY_DATABASE_URL`" in told["DATABASE_URL"][2]
     assert re.match(r"ingest, orgs: .+; query: ", told["REDIS_URL"][2])
