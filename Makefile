@@ -1,20 +1,20 @@
-# What to type. Python lives in .venv, state in .local; both stay inside the checkout.
+# Python lives in .venv, state in .local; both stay inside the checkout.
 .NOTPARALLEL:
-# Compiled modules are kept, whatever the machine's settings say: a start takes a tenth more without.
+# Keep compiled modules whatever the environment says: without them startup takes a tenth longer.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
-# Of the rest, `matching` needs a file, and `sync` takes long.
+# Left out: `matching`, which needs a file, and `sync`, which takes long.
 BENCHES := ingest cached_page pipe latency stream outage orgs_apply candidates autocomplete scoring rescoring query_apply search search_quality pages hit_rate
-# Those of the local servers, but for what the caller has set.
+# The local servers' settings; the caller's environment takes precedence.
 SETTINGS := given=$$(export -p); set -a; [ ! -f .local/env ] || . .local/env; eval "$$given"
 .PHONY: help install fmt lint types imports docs compose-check unit integration e2e fuzz test faults faults-tools bench bench-tools bench-data stack stack-down rebuild run up down logs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
-install: $(INSTALLED) ## make .venv and fetch what is needed (on Debian as root: Java and Maven, too)
+install: $(INSTALLED) ## create .venv and install dependencies (on Debian as root: Java and Maven too)
 
 $(INSTALLED): requirements.lock pyproject.toml devstack/install
 	@devstack/install && touch $@
@@ -22,73 +22,73 @@ $(INSTALLED): requirements.lock pyproject.toml devstack/install
 fmt: $(INSTALLED) ## format the code
 	@$(PYTHON) -m ruff check --fix --quiet . ; $(PYTHON) -m ruff format .
 
-lint: $(INSTALLED) ## ruff and spelling
+lint: $(INSTALLED) ## check style and spelling
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check . && .venv/bin/codespell
 
 types: $(INSTALLED) ## mypy --strict
 	@$(PYTHON) -m mypy
 
-imports: $(INSTALLED) ## who may import whom
+imports: $(INSTALLED) ## check which module may import which
 	@.venv/bin/lint-imports
 
-docs: $(INSTALLED) ## check that the tables of the docs are those of the code
+docs: $(INSTALLED) ## check that the generated tables in docs/ match the code
 	@$(PYTHON) -m devstack.documents --check
 
 compose-check: ## parse docker-compose.yml with the real parser
 	@devstack/compose --env-file .env.example config --quiet && echo "docker-compose.yml is valid"
 
-unit: $(INSTALLED) ## tests without servers
+unit: $(INSTALLED) ## unit tests, no servers
 	@$(PYTHON) -m pytest tests/unit
 
-integration: $(INSTALLED) ## tests of each part on real servers
+integration: $(INSTALLED) ## integration tests, on real servers
 	@$(PYTHON) -m pytest tests/integration
 
-e2e: $(INSTALLED) ## tests of the services as processes
+e2e: $(INSTALLED) ## end-to-end tests, with the services as processes
 	@$(PYTHON) -m pytest tests/e2e
 
-fuzz: $(INSTALLED) ## 10,000 requests that the services' documents allow or forbid
+fuzz: $(INSTALLED) ## 10,000 requests generated from the services' OpenAPI documents
 	@FUZZ_CASES=10000 $(PYTHON) -m pytest tests/security/test_fuzz.py
 
-# In their own order: the files with the fewest tests, which would come last, take the longest.
-test: $(INSTALLED) ## all tests, in one run: a file a core at a time
+# In file order: xdist would run the files with the fewest tests last, and they take the longest.
+test: $(INSTALLED) ## all tests, in one run, one file per core at a time
 	@$(PYTHON) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
-faults: $(INSTALLED) faults-tools ## break things: N scenarios from seed FIRST, with stepped clocks; prints a table
+faults: $(INSTALLED) faults-tools ## fault injection: N scenarios from seed FIRST, with clock steps; prints a table
 	@$(PYTHON) -m tests.faults --clocks --first $(or $(FIRST),1) --count $(or $(N),20)
 
-faults-tools: ## libfaketime, which steps clocks (installed on Debian as root)
+faults-tools: ## install libfaketime, for clock steps (on Debian as root)
 	@ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libfaketime </dev/null
 
-bench: stack bench-tools $(addprefix bench-,$(BENCHES)) ## the benchmarks, one after the other, on the local servers
+bench: stack bench-tools $(addprefix bench-,$(BENCHES)) ## run the benchmarks one after the other on the local servers
 
-bench-tools: ## wrk, which makes the load (installed on Debian as root)
+bench-tools: ## install wrk, the load generator (on Debian as root)
 	@command -v wrk >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq wrk </dev/null
 
-bench-data: stack ## one user with 500,000 contacts in a database of its own, `bench`; ARGS="--scale 0.1" for less
+bench-data: stack ## load one user with 500,000 contacts into the database `bench`; ARGS="--scale 0.1" for less
 	@$(SETTINGS); $(PYTHON) -m bench.data $(ARGS)
 
-bench-%: $(INSTALLED) ## one benchmark of bench/, by its name; ARGS="…" goes to it
+bench-%: $(INSTALLED) ## run one benchmark of bench/ by name, with ARGS="…"
 	@$(SETTINGS); $(PYTHON) -m bench.$* $(ARGS)
 
-stack: $(INSTALLED) ## start PostgreSQL, Valkey and Kafka; settings go to .local/env
+stack: $(INSTALLED) ## start PostgreSQL, Valkey and Kafka, and write .local/env
 	@$(PYTHON) -m devstack up
 
-stack-down: $(INSTALLED) ## stop them; their state stays
+stack-down: $(INSTALLED) ## stop them; state is kept
 	@$(PYTHON) -m devstack down
 
-rebuild: $(INSTALLED) ## build a store anew beside the live one: SERVICE=query, orgs or scoring; ARGS="…" goes to it
+rebuild: $(INSTALLED) ## rebuild a store beside the live one: SERVICE=query, orgs or scoring, with ARGS="…"
 	@case "$(SERVICE)" in query|orgs|scoring) ;; *) echo "SERVICE is query, orgs or scoring, not '$(SERVICE)'" >&2; exit 2;; esac; $(SETTINGS); $(PYTHON) -m services.$(SERVICE) rebuild $(ARGS)
 
-run: $(INSTALLED) ## everything, with a Pipedrive double, until Ctrl-C; no Docker needed
+run: $(INSTALLED) ## run everything with a Pipedrive double, until Ctrl-C; no Docker needed
 	@$(PYTHON) -m devstack run
 
 logs: ## follow the logs of `make run`
 	@tail -n 20 -F .local/log/*.log
 
-up: ## everything, in Docker
+up: ## run everything in Docker
 	@devstack/compose up --build --detach
 
-down: ## stop what `make up` started; its state stays
+down: ## stop what `make up` started; state is kept
 	@devstack/compose down
 
 clean: stack-down ## remove the state of the local servers and all caches
