@@ -144,17 +144,17 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     for name, does, text in (
         ("up", up, f"start the servers and write {environment.env_file(LOCAL)}"),
-        ("down", down, "stop them, and a run that uses them"),
-        ("status", status, "say which servers run"),
+        ("down", down, "stop them, and a `run` that uses them"),
+        ("status", status, "show which servers run"),
         ("run", run, "servers, services and a Pipedrive double, until Ctrl-C"),
-        ("secrets", make_secrets, "make the secrets alone, for containers"),
+        ("secrets", make_secrets, "only create the secrets, for containers"),
     ):
         commands.add_parser(name, help=text).set_defaults(does=does)
-    doubles = commands.add_parser("double", help="the Pipedrive double of `run` alone")
+    doubles = commands.add_parser("double", help="only the Pipedrive double of `run`")
     doubles.add_argument(
         "--rest-url",
         default=f"http://{ports.HOST}:{environment.DOUBLE_PORT}",
-        help="where the services find its REST API; it listens on that port",
+        help="URL of its REST API for the services; it listens on that port",
     )
     doubles.add_argument("--rest-host", help="address to listen on; loopback by default")
     doubles.set_defaults(does=double)
@@ -162,7 +162,7 @@ def parser() -> argparse.ArgumentParser:
     tokens.add_argument("--company", required=True, type=int, help="Pipedrive company id")
     tokens.add_argument("--user", required=True, help="Pipedrive user id")
     tokens.add_argument("--role", choices=["admin"])
-    tokens.add_argument("--hours", type=_hours, default=24.0, help="until it expires (24)")
+    tokens.add_argument("--hours", type=_hours, default=24.0, help="lifetime in hours (24)")
     tokens.set_defaults(does=issue)
     return made
 

@@ -33,11 +33,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--users", type=int, default=3)
     made.add_argument("--contacts", type=int, default=500, help="per user")
     made.add_argument("--organizations", type=int, default=200)
-    made.add_argument("--bustle", type=float, default=5.0, help="happenings per contact")
+    made.add_argument("--bustle", type=float, default=5.0, help="events per contact")
     made.add_argument(
         "--rate", type=float, default=2.0, help="live events/s; 0 ends after history"
     )
-    made.add_argument("--state", type=Path, help="folder that remembers what has been pushed")
+    made.add_argument("--state", type=Path, help="folder to remember what has been pushed")
     _add_pushing(made.add_argument_group("pushing everything to one receiver"))
     _add_answering(made.add_argument_group("answering the REST API"))
     return made
@@ -55,26 +55,31 @@ def _add_pushing(made: argparse._ArgumentGroup) -> None:
     made.add_argument(
         "--duplicates", type=float, default=0.0, help="share of live events sent twice"
     )
-    made.add_argument("--reorder", type=int, default=0, help="live events may overtake so many")
+    made.add_argument(
+        "--reorder", type=int, default=0, help="how many others a live event may overtake"
+    )
     made.add_argument("--delays", type=float, default=0.0, help="share of live events sent late")
 
 
 def _add_answering(made: argparse._ArgumentGroup) -> None:
-    made.add_argument("--rest-port", type=int, help="port of the REST API; 0 takes any")
+    made.add_argument("--rest-port", type=int, help="port of the REST API; 0: any free one")
     made.add_argument("--rest-host", default="127.0.0.1")
-    made.add_argument("--api-token", default="", help="the one token that is accepted")
-    made.add_argument("--burst", type=int, default=80, help="calls in 2 s; 0 for no limit")
+    made.add_argument("--api-token", default="", help="the only token that is accepted")
+    made.add_argument("--burst", type=int, default=80, help="calls per 2 s; 0: no limit")
     made.add_argument(
-        "--daily-tokens", type=int, default=150_000, help="tokens in a day; 0 for no limit"
+        "--daily-tokens", type=int, default=150_000, help="tokens per day; 0: no limit"
     )
     made.add_argument(
-        "--time-scale", type=float, default=1.0, help="of retries, bans and other long waits"
+        "--time-scale",
+        type=float,
+        default=1.0,
+        help="factor for retries, bans and other long waits",
     )
     made.add_argument(
         "--generated",
         type=_size,
         metavar="PERSONS,ORGANIZATIONS,ACTIVITIES",
-        help="so many rows that take no memory, in place of a history",
+        help="rows generated on the fly, without memory, instead of a history",
     )
     made.add_argument(
         "--remember", action="store_true", help="keep all changes for /_double/bodies"

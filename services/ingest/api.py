@@ -62,7 +62,7 @@ class Door:
                 "POST",
                 "/webhooks/pipedrive",
                 self.receive_webhook,
-                "Take a Pipedrive webhook, version 1 or 2",
+                "Receive a Pipedrive webhook, version 1 or 2",
                 {
                     200: Accepted,
                     400: "The connection ended before the body",

@@ -39,7 +39,7 @@ def endpoints(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
             "POST",
             "/api/organizations",
             find_or_create_organization,
-            "Find the company's organization with a name, or make it",
+            "Find the company's organization by name, or create it",
             {
                 200: MatchedOrganization,
                 201: MatchedOrganization,
@@ -52,7 +52,7 @@ def endpoints(pool: db.Pool, publisher: Publisher) -> Sequence[Endpoint]:
             "GET",
             "/api/organizations/{id}",
             get_organization,
-            "Show an organization; the id of one that went into another shows the survivor",
+            "Show an organization; the id of a merged one shows the survivor",
             {
                 200: OrganizationDetails,
                 400: "The id is not a UUID",

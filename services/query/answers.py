@@ -77,8 +77,8 @@ class Contact(Json):
     last_pipedrive_update: datetime
     created_at: datetime
     updated_at: datetime = Field(
-        description="when the newest fact of the contact was said: of its person, score, link or "
-        "campaign; its activities and its organization's fields do not count"
+        description="time of the newest change of the contact's person, score, link or campaign; "
+        "its activities and its organization's fields do not count"
     )
 
 
@@ -97,11 +97,11 @@ class Pagination(Json):
 class Performance(Json):
     """How an answer came about; times in milliseconds."""
 
-    query_time: float = Field(description="of reading; 0 where it came from the cache")
+    query_time: float = Field(description="time to read the page; 0 if it came from the cache")
     cache_hit: bool
     total_time: float
     after: Literal["shown", "pending"] | None = Field(
-        None, description="whether it shows what the token names, where one was given"
+        None, description="if a token was given: whether the page shows that write"
     )
 
 
@@ -110,12 +110,12 @@ class Beside(BaseModel):
 
     performance: Performance
     stale: Literal[True] | None = Field(
-        None, description="from the cache while Postgres is away, and not the newest perhaps"
+        None, description="from the cache while Postgres is down; may be outdated"
     )
 
 
 class SyncStatus(Json):
-    """How the company's last synchronisation with Pipedrive stands."""
+    """The state of the company's last sync with Pipedrive."""
 
     state: str = Field(description="idle, running, failed or never")
     last_sync_at: datetime | None

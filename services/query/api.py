@@ -52,7 +52,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             "GET",
             "/api/contacts/{id}",
             _contact(parts),
-            "One contact of the user's; an admin reads any contact of the company",
+            "One of the user's contacts; admins may read any contact of the company",
             {
                 200: answers.Contact,
                 400: "The id is not a UUID, or a parameter is not known or out of bounds",
@@ -68,7 +68,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             pages.cached(
                 parts, View.OVERVIEW, organizations, ask_organizations, reading.organizations
             ),
-            "The organizations of the user's contacts; most contacts of whoever first",
+            "The organizations of the user's contacts, by total number of contacts",
             {200: answers.OrganizationsPage, **refusals},
             query=OrganizationsQuery,
             beside=answers.Beside,

@@ -30,9 +30,9 @@ WARMNESS: dict[str | None, tuple[int, int]] = {
 
 PageNumber = Annotated[
     Whole,
-    Field(ge=1, le=LAST_PAGE, description="1 is the first; passed over where cursor is given"),
+    Field(ge=1, le=LAST_PAGE, description="starts at 1; ignored if cursor is given"),
 ]
-Limit = Annotated[Whole, Field(ge=1, le=MOST, description="rows on a page")]
+Limit = Annotated[Whole, Field(ge=1, le=MOST, description="rows per page")]
 
 
 GivenT = TypeVar("GivenT")
@@ -89,7 +89,7 @@ After = Annotated[
     str | None,
     Field(
         max_length=positions.MOST_CHARS,
-        description="token of a write: waits until the answer shows it, 2 seconds at most; the "
+        description="token of a write: waits up to 2 seconds until the answer shows it; the "
         "header X-After, and performance.after of a page, then say shown or pending",
     ),
 ]
@@ -107,7 +107,7 @@ class ListQuery(Json):
     page: PageNumber = 1
     limit: Limit = LIMIT
     organization_id: Given[UUID] = Field(
-        None, description="only contacts of this organization, or of the one it went into"
+        None, description="only contacts of this organization, or of the one it was merged into"
     )
     warmness: Given[Literal["0-3", "4-6", "7-10"]] = Field(
         None, description="only contacts with a score within these bounds"

@@ -74,7 +74,7 @@ class OrganizationNumbers(Json):
     total: int
     contacts_with: int
     contacts_without: int
-    coverage: float | None = Field(description="part of the contacts that have one, 0 to 1")
+    coverage: float | None = Field(description="share of the contacts that have one, 0 to 1")
     top: list[OrganizationNumber]
 
 
@@ -109,7 +109,7 @@ class SyncNumbers(SyncStatus):
     """How the last synchronisation stands, and how much of it succeeded."""
 
     success_rate: float | None = Field(
-        description="part of the records processed that did not fail, 0 to 1"
+        description="share of the processed records that did not fail, 0 to 1"
     )
 
 

@@ -38,7 +38,7 @@ class Api:
                 "GET",
                 "/api/scores/{contactId}",
                 self.score,
-                "A contact's score, component by component, and when it changes next",
+                "A contact's score with its components, and when it changes next",
                 {200: ContactScore, **REFUSALS},
                 path_parameters=ID,
             ),

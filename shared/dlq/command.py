@@ -51,13 +51,13 @@ async def main(words: Sequence[str]) -> int:
     )
     actions = parser.add_subparsers(dest="action", required=True)
     for action, meaning in (
-        ("list", "a line for each letter"),
-        ("show", "everything about each letter, with its record, as JSON"),
+        ("list", "list letters, one per line"),
+        ("show", "show letters in full, with their records, as JSON"),
         (
             "replay",
-            "send the records to their topics again; for webhooks: `services.ingest redeliver`",
+            "publish the records to their topics again; webhooks: `services.ingest redeliver`",
         ),
-        ("drop", "decide that nothing will be done about the letters; they stay in Kafka"),
+        ("drop", "close letters without replaying them; they stay in Kafka"),
     ):
         _add_filters(actions.add_parser(action, help=meaning, description=meaning), action)
     chosen = parser.parse_args(words)
@@ -67,7 +67,7 @@ async def main(words: Sequence[str]) -> int:
 
 async def redeliver(words: Sequence[str], resend: Resend) -> int:
     """Replay unreadable webhooks; the exit status."""
-    meaning = "Read webhooks again that could not be read."
+    meaning = "Process unreadable webhooks again."
     parser = argparse.ArgumentParser(
         prog="python -m services.ingest redeliver", description=meaning
     )
@@ -84,18 +84,29 @@ def _add_filters(parser: argparse.ArgumentParser, action: str) -> None:
     parser.add_argument(
         "--topic", type=_filter, help="the records' own topic, e.g. pipedrive.persons"
     )
-    parser.add_argument("--reason-contains", type=_filter, metavar="TEXT", help="in any case")
-    parser.add_argument("--since", type=_instant, metavar="ISO", help="put aside then, or later")
-    parser.add_argument("--until", type=_instant, metavar="ISO", help="put aside before")
-    parser.add_argument("--company", type=_filter, help="the tenant's number")
+    parser.add_argument(
+        "--reason-contains",
+        type=_filter,
+        metavar="TEXT",
+        help="text in the reason, case-insensitive",
+    )
+    parser.add_argument(
+        "--since", type=_instant, metavar="ISO", help="dead-lettered at that time or later"
+    )
+    parser.add_argument(
+        "--until", type=_instant, metavar="ISO", help="dead-lettered before that time"
+    )
+    parser.add_argument("--company", type=_filter, help="Pipedrive company id")
     parser.add_argument("--key", type=_filter, help="the record's key, e.g. 123:8")
-    parser.add_argument("--limit", type=_count, metavar="N", help="no more than so many")
-    parser.add_argument("--json", action="store_true", help="JSON, an object a line")
+    parser.add_argument("--limit", type=_count, metavar="N", help="at most so many letters")
+    parser.add_argument("--json", action="store_true", help="JSON, one object per line")
     if action in ("list", "show"):
-        parser.add_argument("--all", action="store_true", help="also those decided about")
+        parser.add_argument("--all", action="store_true", help="include closed letters")
     else:
-        parser.add_argument("--everything", action="store_true", help="with no filter: all open")
-        parser.add_argument("--dry-run", action="store_true", help="say which, do nothing")
+        parser.add_argument(
+            "--everything", action="store_true", help="all open letters, without a filter"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="only show which letters")
 
 
 def _name(text: str) -> str:

@@ -39,17 +39,15 @@ CLOSE: Final = 2_000
 def arguments(service: str, words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=f"python -m services.{service} {COMMAND}",
-        description="Build the store anew from the log, beside the live one, and switch over. "
-        "Services go on meanwhile. The store that was is kept until the next rebuild.",
+        description="Rebuild the store from the log beside the live one, then switch to it. "
+        "Services keep running. The old store is kept until the next rebuild.",
+    )
+    parser.add_argument("--restart", action="store_true", help="start over instead of resuming")
+    parser.add_argument(
+        "--drop-old", action="store_true", help="drop the old store after the switch"
     )
     parser.add_argument(
-        "--restart", action="store_true", help="begin anew, even if one was begun before"
-    )
-    parser.add_argument(
-        "--drop-old", action="store_true", help="drop the store that was, after the switch"
-    )
-    parser.add_argument(
-        "--only-drop-old", action="store_true", help="drop what the last rebuild has left, no more"
+        "--only-drop-old", action="store_true", help="only drop the old store of the last rebuild"
     )
     return parser.parse_args(words)
 

@@ -54,14 +54,14 @@ Flag = Annotated[bool, Field(strict=True)]
 Day = Annotated[date, Field(strict=True), AfterValidator(_day)]
 
 AFTER: Final = (
-    "pass it on as `after` to see the change in what is read next; null when the change is on its "
-    "way without one"
+    "pass it as `after` to reads that must show the change; null if the change will appear "
+    "without one"
 )
 
 
 class AfterQuery(Json):
     after: str | None = Field(
-        None, max_length=6_000, description="an `after` of an answer before: the contact is there"
+        None, max_length=6_000, description="`after` of an earlier answer, to wait for its contact"
     )
 
 
@@ -72,9 +72,9 @@ class WantedContact(Json):
     email: Email | None = None
     phone: Phone | None = None
     job_title: Text | None = None
-    organization_id: UUID | None = Field(None, description="an organization of ours")
+    organization_id: UUID | None = Field(None, description="id of an organization here")
     organization_name: Text | None = Field(
-        None, description="found by its name, else made; not together with organizationId"
+        None, description="found by name or created; not together with organizationId"
     )
 
     @model_validator(mode="after")
@@ -92,7 +92,7 @@ class MadeContact(Json):
     name: str
     email: str | None
     phone: str | None
-    job_title: str | None = Field(description="null where the company's Pipedrive keeps none")
+    job_title: str | None = Field(description="null if the company's Pipedrive has no such field")
     organization_id: UUID | None
     after: str | None = Field(description=AFTER)
 

@@ -31,9 +31,9 @@ SAFE: Final = "Honours the header Idempotency-Key for 24 hours."
 TROUBLE: Final = {
     400: "The body is not as described",
     403: "Pipedrive does not allow it",
-    409: "The same request is being carried out, or the company is not connected",
+    409: "The same request is in progress, or the company is not connected",
     422: "Pipedrive refuses it, in its own words; or the key was used for something else",
-    503: "A dependency is away, or Pipedrive gave no answer; asking again is safe",
+    503: "A dependency is down, or Pipedrive gave no answer; retrying is safe",
 }
 KEYED: Final = {
     "Idempotency-Key": {
@@ -60,7 +60,7 @@ class Commands:
                 "POST",
                 "/api/contacts",
                 self.make_contact,
-                f"Make a contact in Pipedrive, owned by the caller. {SAFE}",
+                f"Create a contact in Pipedrive, owned by the caller. {SAFE}",
                 {201: MadeContact, **TROUBLE, 404: "There is no such organization"},
                 body=WantedContact,
                 headers=KEYED,
@@ -70,7 +70,7 @@ class Commands:
                 "POST",
                 "/api/activities",
                 self.make_activity,
-                f"Make an activity in Pipedrive, about a contact of the caller's. {SAFE}",
+                f"Create an activity in Pipedrive for one of the caller's contacts. {SAFE}",
                 {201: MadeActivity, **TROUBLE, **no_contact},
                 query=AfterQuery,
                 body=WantedActivity,
@@ -81,7 +81,7 @@ class Commands:
                 "PATCH",
                 "/api/contacts/{id}",
                 self.change_contact,
-                f"Put a contact into the campaign, or take it out. {SAFE}",
+                f"Add a contact to the campaign, or remove it. {SAFE}",
                 {200: Campaign, **OF_OURS, **no_contact},
                 query=AfterQuery,
                 body=Membership,
@@ -93,7 +93,7 @@ class Commands:
                 "POST",
                 "/api/campaign",
                 self.change_campaign,
-                f"Put many contacts into the campaign, or take them out. {SAFE}",
+                f"Add many contacts to the campaign, or remove them. {SAFE}",
                 {200: Campaign, **OF_OURS, **no_contact},
                 query=AfterQuery,
                 body=Memberships,

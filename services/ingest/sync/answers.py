@@ -62,7 +62,7 @@ class SyncTold(Json):
     id: UUID
     mode: Mode
     state: str = Field(description="queued, running, waiting, done or failed")
-    cause: str = Field(description="who asked: user ID, schedule, connect or hook")
+    cause: str = Field(description="who requested it: user ID, schedule, connect or hook")
     reason: str | None = Field(description="why it waits or failed")
     entities: dict[str, Counts]
     tokens: int
@@ -71,11 +71,9 @@ class SyncTold(Json):
     started_at: datetime | None
     finished_at: datetime | None
     waiting_until: datetime | None = Field(
-        description="while it waits, for tokens or for trouble to pass; then it goes on by itself"
+        description="while it waits for tokens or the end of an outage; it resumes by itself"
     )
-    seconds_left: int | None = Field(
-        description="with the wait, while it waits; null as long as nobody knows"
-    )
+    seconds_left: int | None = Field(description="includes the wait; null while unknown")
 
 
 class SyncsTold(Json):
@@ -85,7 +83,7 @@ class SyncsTold(Json):
 
 
 class ConnectRequest(Json):
-    url: str | None = Field(None, description="where Pipedrive reaches this service")
+    url: str | None = Field(None, description="URL at which Pipedrive reaches ingest")
 
 
 class Reason(StrEnum):
@@ -134,10 +132,10 @@ class ConnectionTold(Json):
 
     connected: bool
     webhook: HookTold | None
-    webhook_seen_at: datetime | None = Field(description="when Pipedrive showed it so")
+    webhook_seen_at: datetime | None = Field(description="when Pipedrive last reported it")
     problem: str | None = Field(description="what is wrong with the webhook, in words")
     last_event_at: datetime | None
-    lag_ms: int | None = Field(description="of that event, from the change to us")
+    lag_ms: int | None = Field(description="of that event, from the change to its receipt")
     tokens: TokensTold
     last_sync_at: datetime | None
     next_sync_at: datetime | None

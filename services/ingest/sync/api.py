@@ -43,7 +43,7 @@ class SyncApi:
                 "POST",
                 "/api/sync",
                 self.ask_for_sync,
-                "Read from Pipedrive what changed, or as an admin everything",
+                "Sync what changed in Pipedrive or, as an admin, everything",
                 {
                     202: answers.Asked,
                     400: "The body is not as described",
@@ -58,14 +58,14 @@ class SyncApi:
                 "GET",
                 "/api/sync",
                 self.syncs,
-                "The company's latest synchronisations, newest first",
+                "The company's latest syncs, newest first",
                 {200: answers.SyncsTold, **AWAY},
             ),
             Endpoint(
                 "GET",
                 "/api/sync/{id}",
                 self.sync,
-                "One synchronisation: how far it is, and what it found",
+                "One sync: its progress and what it found",
                 {
                     200: answers.SyncTold,
                     400: "The id is not a UUID, or a parameter is not known",
@@ -78,7 +78,7 @@ class SyncApi:
                 "POST",
                 "/api/connection",
                 self.connect,
-                "Register our webhook at Pipedrive and begin a full sync",
+                "Register our webhook at Pipedrive and start a full sync",
                 {
                     202: answers.Connected,
                     400: "Nothing says where Pipedrive reaches this service",

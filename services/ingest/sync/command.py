@@ -44,10 +44,10 @@ GOES_ON: Final = "The sync role goes on from here, and so does this command when
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m services.ingest connect",
-        description="Register our webhook at Pipedrive and read the company in full.",
+        description="Register our webhook at Pipedrive and run a full sync.",
     )
     made.add_argument("--company", required=True, type=int, help="Pipedrive company id")
-    made.add_argument("--url", help="where Pipedrive reaches this service; else PUBLIC_URL")
+    made.add_argument("--url", help="URL at which Pipedrive reaches ingest; default: PUBLIC_URL")
     return made
 
 

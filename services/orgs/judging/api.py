@@ -50,7 +50,7 @@ class JudgingApi:
                 "GET",
                 "/api/organizations/reviews",
                 self.list_organization_reviews,
-                "Organizations that may be one, the likeliest first",
+                "Organizations that may be the same, likeliest first",
                 {200: ReviewPage, **_FAILURES},
                 query=paging.PageQuery,
             ),
@@ -58,7 +58,7 @@ class JudgingApi:
                 "POST",
                 "/api/organizations/reviews/{id}",
                 self.decide_organization_review,
-                "Answer a question: merge them, or say that they are not the same",
+                "Answer a review: merge, or declare them separate",
                 {
                     200: DecisionAnswer,
                     **_FAILURES,
@@ -72,7 +72,7 @@ class JudgingApi:
                 "GET",
                 "/api/organizations/merges",
                 self.list_organization_merges,
-                "What users merged, the newest first",
+                "Merges by users, newest first",
                 {200: MergePage, **_FAILURES},
                 query=paging.PageQuery,
             ),
@@ -80,7 +80,7 @@ class JudgingApi:
                 "POST",
                 "/api/organizations/merges",
                 self.merge_organizations,
-                "Merge two organizations, or show what that would do",
+                "Merge two organizations, or preview it",
                 {
                     200: MergeAnswer,
                     **_FAILURES,
@@ -93,7 +93,7 @@ class JudgingApi:
                 "POST",
                 "/api/organizations/separations",
                 self.separate_organization,
-                "Part records from the rest of their organization, or show what that would do",
+                "Separate records from the rest of their organization, or preview it",
                 {
                     200: SeparationAnswer,
                     **_FAILURES,
@@ -106,7 +106,7 @@ class JudgingApi:
                 "POST",
                 "/api/organizations/merges/{id}/undo",
                 self.undo_organization_merge,
-                "Take a merge back",
+                "Undo a merge",
                 {
                     200: UndoAnswer,
                     **_FAILURES,

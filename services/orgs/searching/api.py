@@ -41,7 +41,7 @@ def endpoints(pools: Pools, fallback: Fallback) -> Sequence[Endpoint]:
             "GET",
             "/api/organizations/search",
             search_organizations,
-            "Organizations that are meant by what has been typed, ours first, then Pipedrive's",
+            "Autocomplete of organizations: ours first, then Pipedrive's",
             {
                 200: SearchAnswer,
                 400: "A parameter is not as described",

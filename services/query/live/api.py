@@ -51,7 +51,7 @@ class StreamQuery(Json):
     """The parameters of `GET /api/my-500/stream`."""
 
     last_event_id: str | None = Field(
-        None, description="as the header Last-Event-ID, which some clients cannot send"
+        None, description="like the header Last-Event-ID, for clients that cannot send it"
     )
 
 

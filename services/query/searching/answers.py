@@ -32,7 +32,7 @@ class FoundContact(Contact):
 class SearchPagination(Pagination):
     """As of the list; pages reach the best 1,000 hits, whatever the total."""
 
-    total_is_exact: bool = Field(description="false: about so many, or more")
+    total_is_exact: bool = Field(description="false: about this many, or more")
 
 
 class FacetOrganization(Json):
@@ -47,7 +47,7 @@ class Facets(Json):
     """The hits counted; `areExact` false: projected from a sample of them."""
 
     organizations: list[FacetOrganization] = Field(
-        description="those with most hits first; of more than 5,000 hits a sample says which "
+        description="most hits first; with more than 5,000 hits, a sample determines which "
         "organizations are counted"
     )
     warmness: dict[str, int]

@@ -65,8 +65,8 @@ class SearchQuery(Json):
     """The parameters of `GET /api/my-500/search`."""
 
     q: Text
-    page: Annotated[Whole, Field(ge=1, le=DEEPEST, description="1 is the first")] = 1
-    limit: Annotated[Whole, Field(ge=1, le=MOST, description="rows on a page")] = LIMIT
+    page: Annotated[Whole, Field(ge=1, le=DEEPEST, description="starts at 1")] = 1
+    limit: Annotated[Whole, Field(ge=1, le=MOST, description="rows per page")] = LIMIT
     organization_id: Given[UUID] = Field(None, description="only contacts of this organization")
     warmness: Given[Literal["0-3", "4-6", "7-10"]] = Field(
         None, description="only contacts with a score within these bounds"

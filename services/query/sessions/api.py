@@ -66,7 +66,7 @@ class OfUser(Json):
     """Whose sessions; the asker's own by default."""
 
     user_id: Whole | None = Field(
-        None, ge=0, le=2**63 - 1, description="admins only, if not theirs"
+        None, ge=0, le=2**63 - 1, description="another user: admins only"
     )
 
 
@@ -110,7 +110,7 @@ class SessionsApi:
                 "DELETE",
                 "/api/sessions/{id}",
                 self.end_session,
-                "End one session: its token speaks for nobody any more, at any service",
+                "End one session: every service refuses its token from then on",
                 {200: Revoked, **unknown, **NO_ROOM, 503: ENDING[503]},
                 path_parameters={"id": "the session's id"},
             ),
@@ -118,7 +118,7 @@ class SessionsApi:
                 "POST",
                 "/api/sessions/revoke",
                 self.revoke_sessions,
-                "Revoke all tokens of a user that were issued until now, or one by its jti",
+                "Revoke all tokens issued to a user so far, or one by its jti",
                 {200: Revoked, **malformed, **TOO_MANY, **NO_ROOM, **ENDING},
                 body=WantedRevocation,
             ),

@@ -1,8 +1,8 @@
-"""`python -m services.scoring backtest` asks if weights would have foretold what happened.
+"""`python -m services.scoring backtest` checks whether weights would have predicted what happened.
 
-The journal of one company is read from Kafka, replayed in the order in which things happened, and
-scored as of each day; what followed each score is counted. Needs the services' environment, and
-room in the scoring store's Postgres for the company's part of the log.
+It reads one company's log from Kafka, replays it in the order in which things happened, scores as
+of each day, and counts what followed each score. It needs the services' environment, and room in
+the scoring store's Postgres for the company's part of the log.
 """
 
 import argparse
@@ -60,11 +60,13 @@ async def main(arguments: Sequence[str]) -> None:
 
 def parse(arguments: Sequence[str]) -> Wanted:
     parser = argparse.ArgumentParser("python -m services.scoring backtest", description=__doc__)
-    parser.add_argument("--company", type=_company, required=True, help="a Pipedrive company id")
-    parser.add_argument("--weights", type=Path, required=True, help="a JSON table of weights")
-    parser.add_argument("--from", dest="first", type=date.fromisoformat, help="first day sampled")
-    parser.add_argument("--to", dest="last", type=date.fromisoformat, help="last day sampled")
-    parser.add_argument("--out", type=Path, help="an SVG picture of the outcome")
+    parser.add_argument("--company", type=_company, required=True, help="Pipedrive company id")
+    parser.add_argument("--weights", type=Path, required=True, help="JSON file with the weights")
+    parser.add_argument(
+        "--from", dest="first", type=date.fromisoformat, help="first day to sample"
+    )
+    parser.add_argument("--to", dest="last", type=date.fromisoformat, help="last day to sample")
+    parser.add_argument("--out", type=Path, help="write an SVG chart of the outcome")
     given = parser.parse_args(arguments)
     table = read_table(given.weights)
     return Wanted(given.company, table, given.first, given.last, given.out)
