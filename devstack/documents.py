@@ -17,6 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
+from devstack.log_meanings import MEANINGS
 from shared import observability, topics
 from shared.settings import Settings, StoreSettings
 from shared.topics import Topic
@@ -137,13 +138,26 @@ def _shown(default: object) -> str:
     return "" if default is None else str(default)
 
 
-def logs() -> str:
-    def rows() -> Iterator[tuple[str, ...]]:
-        for file in sorted([*ROOT.glob("shared/**/*.py"), *ROOT.glob("services/**/*.py")]):
-            for level, message in LOG_CALL.findall(file.read_text()):
-                yield f"`{message}`", level, f"`{file.relative_to(ROOT)}`"
+def log_calls() -> dict[str, set[tuple[str, str]]]:
+    """Each log message, with the levels at which it is logged, and the files."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for file in [*ROOT.glob("shared/**/*.py"), *ROOT.glob("services/**/*.py")]:
+        for level, message in LOG_CALL.findall(file.read_text()):
+            found.setdefault(message, set()).add((level, str(file.relative_to(ROOT))))
+    return found
 
-    return _table(("message", "level", "logged by"), iter(sorted(set(rows()))))
+
+def logs() -> str:
+    rows = (
+        (
+            f"`{message}`",
+            ", ".join(sorted({level for level, _ in calls})),
+            MEANINGS.get(message, ""),
+            ", ".join(sorted({f"`{file}`" for _, file in calls})),
+        )
+        for message, calls in sorted(log_calls().items())
+    )
+    return _table(("message", "level", "meaning", "logged by"), rows)
 
 
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {

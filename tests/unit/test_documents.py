@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from devstack import documents
+from devstack.log_meanings import MEANINGS
 from services.ingest.sync import hearing
 from services.orgs import main as orgs
 from services.query import main as query
@@ -60,7 +61,21 @@ def test_what_differs_between_services_is_told_of_each_and_the_rest_once() -> No
 
 
 def test_logs_of_every_level_are_in_the_table() -> None:
-    assert "| `stuck` | critical | `shared/lifecycle.py` |" in documents.logs()
+    [stuck] = [row for row in documents.logs().splitlines() if row.startswith("| `stuck` ")]
+
+    assert "| critical |" in stuck
+    assert "`shared/lifecycle.py`" in stuck
+
+
+def test_a_message_that_is_logged_in_several_ways_has_one_row() -> None:
+    messages = [row.split(" | ")[0] for row in documents.logs().splitlines()]
+
+    assert len(messages) == len(set(messages))
+
+
+def test_every_log_message_says_what_it_means_to_an_operator() -> None:
+    """The sentences are in `devstack/log_meanings.py`."""
+    assert set(MEANINGS) == set(documents.log_calls())
 
 
 def test_every_setting_says_what_it_means() -> None:
