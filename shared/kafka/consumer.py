@@ -106,6 +106,7 @@ class Consumer:
         self._hinted: dict[TopicPartition, int] = {}
         self._hinting: asyncio.Task[None] | None = None
         self._hint_at = 0.0
+        self._asked: set[asyncio.Timeout] = set()
         self._pace = pace
         self._rest_s = 0.0
         self._is_behind = False
@@ -397,8 +398,12 @@ class Consumer:
         if consumer is None:
             return {}
         with client.errors():
-            async with asyncio.timeout(client.DEADLINE_S):
-                ends = await consumer.end_offsets(list(consumer.assignment()))
+            async with asyncio.timeout(client.DEADLINE_S) as deadline:
+                self._asked.add(deadline)
+                try:
+                    ends = await consumer.end_offsets(list(consumer.assignment()))
+                finally:
+                    self._asked.discard(deadline)
         return {Partition(*name): end for name, end in ends.items()}
 
     async def _measure_lag(self) -> int:
@@ -412,6 +417,9 @@ class Consumer:
 
     async def _leave(self, consumer: AIOKafkaConsumer) -> None:
         self._assignment.detach()
+        # A lookup that outlives the client would open a connection that nobody closes.
+        for deadline in self._asked:
+            deadline.reschedule(asyncio.get_running_loop().time())
         hinting = self._hinting
         try:
             error = await client.ended(consumer.stop)

@@ -18,6 +18,7 @@ from shared import db, lifecycle, service, topics
 from shared.errors import Poison, Unavailable
 from shared.events import Action, Note, NoteChange, Source, dump
 from shared.kafka import assignment
+from shared.kafka import client as kafka_client
 from shared.kafka import consumer as kafka_consumer
 from shared.kafka import dead_letters as kafka_dead_letters
 from shared.kafka.assignment import Assignment
@@ -451,6 +452,45 @@ async def test_the_end_of_an_outage_is_told_where_nothing_is_to_be_applied(
 
             await link.turn(Weather.FAIR)
             await until(lambda: is_told(caplog, "outage_ended"))
+
+
+async def test_a_lookup_in_flight_ends_with_the_consumer_it_was_asked_of(
+    settings: StoreSettings,
+    pool: db.Pool,
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise it opens a connection that nobody closes."""
+    monkeypatch.setattr(kafka_client, "DEADLINE_S", 60.0)  # not what ends it
+    is_asking, may_ask = asyncio.Event(), asyncio.Event()
+    end_offsets = AIOKafkaConsumer.end_offsets
+
+    async def slow_end_offsets(consumer: AIOKafkaConsumer, partitions: Any) -> Any:
+        if asyncio.current_task() is lookup:
+            is_asking.set()
+            await may_ask.wait()
+        return await end_offsets(consumer, partitions)
+
+    stop = asyncio.Event()
+    consumer = Consumer(
+        settings,
+        service="noting",
+        topics=[topics.NOTES],
+        pool=pool,
+        apply=note_down,
+        publisher=publisher,
+    )
+    running = asyncio.create_task(consumer.run(stop))
+    await until(consumer.ends)
+    monkeypatch.setattr(AIOKafkaConsumer, "end_offsets", slow_end_offsets)
+    lookup = asyncio.create_task(consumer.ends())
+    await is_asking.wait()
+    stop.set()
+    await running
+    may_ask.set()
+
+    with pytest.raises(Unavailable):
+        await lookup
 
 
 def times_told(caplog: pytest.LogCaptureFixture, message: str) -> int:

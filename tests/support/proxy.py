@@ -61,6 +61,9 @@ class Proxy:
         await asyncio.wait(tasks) if tasks else None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:  # accepted while it closed
+            _abort(writer)
+            return
         task = asyncio.current_task()
         if task is None:
             raise AssertionError("a connection is served by a task")
