@@ -32,8 +32,8 @@ INACTIVE: Final = "This user is deactivated in Pipedrive."
 ONE_REVOKED: Final = "This token was revoked. Sign in again."
 ALL_REVOKED: Final = "All tokens of this user were revoked. Sign in again."
 ALL_UNDATED_REVOKED: Final = (
-    "All tokens of this user were revoked. A token that is to be valid from then on must say when "
-    "it was issued (iat); this one does not."
+    "All tokens of this user were revoked. A token issued since then must say when it was issued "
+    "(iat); this one does not."
 )
 
 

@@ -194,7 +194,7 @@ def _add_get(app: web.Application, path: str, handler: Handler) -> None:
 async def _healthz(_: web.Request) -> web.Response:
     stuck = heart.stuck()
     if stuck:
-        raise Refused(503, "stuck", f"Does not get on with its work: {', '.join(stuck)}.")
+        raise Refused(503, "stuck", f"No progress: {', '.join(stuck)}.")
     return answer({"status": "alive"})
 
 
@@ -214,7 +214,7 @@ def _readyz(pings: Mapping[str, Ping]) -> Handler:
         said = {name: text for name, (_, text) in states.items()}
         body = {"success": ready, "data": {"ready": ready, "dependencies": said}}
         if not ready:
-            body |= {"error": "A dependency is away.", "code": "not_ready"}
+            body |= {"error": "A dependency is unavailable.", "code": "not_ready"}
         return orjson.dumps(body), 200 if ready else 503
 
     looks = Sparing(look)
@@ -284,7 +284,7 @@ def _waiting() -> web.Application:
     """
 
     async def start() -> None:
-        raise Unavailable(lifecycle.reasons() or "prepares its store")
+        raise Unavailable(lifecycle.reasons() or "preparing its store")
 
     async def wait(_: web.Request) -> web.Response:
         sentence = "The service is starting. Try again soon."

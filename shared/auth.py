@@ -112,7 +112,7 @@ class Authenticator:
     def _claims(self, token: str) -> dict[str, Any]:
         algorithm, keys = self._keys_for(jwt.get_unverified_header(token))
         if not keys:
-            raise Unauthenticated("The token is not signed with a key of ours.")
+            raise Unauthenticated("The token is not signed with a key known here.")
         for key in keys:
             with suppress(jwt.InvalidSignatureError):
                 claims: dict[str, Any] = jwt.decode(

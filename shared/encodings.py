@@ -36,7 +36,7 @@ def decoded(content: bytes, encoding: str, *, most: int) -> bytes:
             has_header = content[:1] and content[0] & 0x0F == ZLIB_METHOD
             return _inflated(content, zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS, most)
         case unknown:
-            raise Undecodable(f"encoding {unknown[:40]!r} is not known here")
+            raise Undecodable(f"encoding {unknown[:40]!r} is not supported")
 
 
 def _inflated(content: bytes, window: int, most: int) -> bytes:
@@ -53,7 +53,7 @@ def _inflated(content: bytes, window: int, most: int) -> bytes:
         if left < 0:
             raise TooLarge(f"more than {most} bytes")
         if not engine.eof:
-            raise Undecodable("it ends too soon")
+            raise Undecodable("it is truncated")
         parts.append(part)
         content = engine.unused_data
     if content:

@@ -87,9 +87,9 @@ def _read(file: Path) -> Sequence[Key]:
         case {"keys": list(entries)}:
             keys = [key for entry in entries if (key := _key(entry)) is not None]
         case _:
-            raise ValueError('it is no set of keys: {"keys": […]}')
+            raise ValueError('it is not a key set: {"keys": […]}')
     if not keys:
-        raise ValueError("it has no public key for RS256 or ES256 signatures")
+        raise ValueError("it has no public key for RS256 or ES256")
     return keys
 
 

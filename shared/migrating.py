@@ -71,9 +71,9 @@ async def _run_missing(conn: asyncpg.Connection, schema: str, files: Sequence[Pa
     for name, digest in done.items():
         if name not in ours or _digest(ours[name]) != digest:
             raise Misconfigured(
-                f"another version has made the schema {schema}: migration {name}, which has run, "
-                "is none of ours. Start that version or a later one, or restore the dump from "
-                "before it, or empty the schema"
+                f"the schema {schema} was made by another version: migration {name}, which has "
+                "run, is not one of ours. Start that version or a later one, or restore the dump "
+                "taken before it, or empty the schema"
             )
     for name, sql in ours.items():
         if name not in done:

@@ -19,11 +19,11 @@ ERROR = {
     "required": ["success", "error", "code"],
     "properties": {
         "success": {"const": False},
-        "error": {"type": "string", "description": "A sentence for people"},
-        "code": {"type": "string", "description": "For programs, snake_case"},
+        "error": {"type": "string", "description": "A human-readable sentence"},
+        "code": {"type": "string", "description": "A machine-readable code, snake_case"},
         "data": {
             "type": "object",
-            "description": "Where there is something to go on with, as the id of what is open",
+            "description": "Where needed, more about the error, such as an unfinished sync's id",
         },
     },
 }
@@ -33,12 +33,12 @@ SECURITY = {
     "basic": {"type": "http", "scheme": "basic"},
 }
 
-STRICT = {400: "A parameter is not known, or not as described"}
+STRICT = {400: "A parameter is unknown, or not as described"}
 """What everybody may be told who sends one."""
 
 READING = {
     408: "The body did not arrive in time",
-    413: "The body is larger than this service takes",
+    413: "The body is larger than this service accepts",
 }
 """What reading a body can end in, wherever there is one."""
 UNSIGNED = {401: "There is no valid token"}
@@ -47,13 +47,13 @@ UNSIGNED = {401: "There is no valid token"}
 CONDITION = {
     "If-None-Match": {
         "type": "string",
-        "description": "ETag of an answer before: 304 where it has not changed since",
+        "description": "ETag of an earlier answer: 304 if nothing has changed since",
     }
 }
 """What may be sent wherever 304 may be answered."""
 UNCHANGED = 304
-ETAG = {"ETag": "Names what is answered, for If-None-Match"}
-RETRY = {"Retry-After": "Seconds until it is worth to ask again"}
+ETAG = {"ETag": "Identifies the content, for If-None-Match"}
+RETRY = {"Retry-After": "Seconds to wait before retrying"}
 NAMED = {200, UNCHANGED}
 RETRIED = {429, 503}
 
@@ -239,7 +239,7 @@ def _common_paths() -> dict[str, Any]:
         return {"get": {"summary": summary, "responses": responses}}
 
     return {
-        "/healthz": get("Whether the process should be left running", 200, 503),
-        "/readyz": get("Whether it can work, dependency by dependency", 200, 503),
+        "/healthz": get("Liveness: 503 if the process should be restarted", 200, 503),
+        "/readyz": get("Readiness, dependency by dependency", 200, 503),
         "/metrics": get("Prometheus metrics", 200),
     }

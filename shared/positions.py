@@ -103,10 +103,10 @@ def decode(token: str) -> Token:
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ValueError("not a token that was handed out here") from error
+        raise ValueError("not a token issued here") from error
     check, text = raw[:_SUM_BYTES], raw[_SUM_BYTES:]
     if check != _sum(text) or not _TEXT.fullmatch(text.decode(errors="replace")):
-        raise ValueError("not a token that was handed out here")
+        raise ValueError("not a token issued here")
     rest, *scored = text.decode().split("*")
     places, *linked = rest.split("+")
     return Token(tuple(_positions(places)), tuple(map(UUID, linked)), tuple(map(_scored, scored)))

@@ -26,8 +26,8 @@ def _readable(url: SecretStr) -> SecretStr:
         credentials = text.partition("://")[2].rpartition("@")[0]
         if set(credentials) & set("/?#"):
             raise ValueError(
-                "the URL's password has a character that must be written percent-encoded, "
-                "as / is written %2F"
+                "the URL's password contains a character that must be percent-encoded, "
+                "such as / as %2F"
             ) from None
     return url
 
@@ -42,14 +42,14 @@ def _brokers(text: str) -> str:
     """
     for each in text.split(","):
         if not BROKER.fullmatch(each.strip()):
-            raise ValueError("it is not host:port, or several with commas between")
+            raise ValueError("it is not host:port, or several separated by commas")
     return text
 
 
 def _of_schemes(*schemes: str) -> AfterValidator:
     def known(url: SecretStr) -> SecretStr:
         if urlsplit(url.get_secret_value()).scheme not in schemes:
-            raise ValueError(f"the URL begins with none of {', '.join(schemes)}")
+            raise ValueError(f"the URL must begin with {' or '.join(schemes)}")
         return url
 
     return AfterValidator(known)
@@ -58,7 +58,7 @@ def _of_schemes(*schemes: str) -> AfterValidator:
 def _known_sslmode(url: SecretStr) -> SecretStr:
     for mode in parse_qs(urlsplit(url.get_secret_value()).query).get("sslmode", ()):
         if mode not in SSL_MODES:
-            raise ValueError(f"sslmode is one of {', '.join(SSL_MODES)}")
+            raise ValueError(f"sslmode must be one of {', '.join(SSL_MODES)}")
     return url
 
 

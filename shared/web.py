@@ -45,7 +45,7 @@ NOT_SERVED = frozenset({NO_SUCH_ADDRESS, METHOD_NOT_ALLOWED})
 
 
 class Nothing(Json):
-    """Of an endpoint without parameters."""
+    """Parameters of an endpoint that has none."""
 
 
 class Refused(Exception):
@@ -191,7 +191,7 @@ async def body(request: web.Request, model: type[ModelT]) -> ModelT:
     try:
         content = decoded(request, await received(request))
     except (web.RequestPayloadError, ConnectionResetError, encodings.Undecodable) as error:
-        raise Refused(400, "bad_request", "The body is not what its headers say.") from error
+        raise Refused(400, "bad_request", "The body does not match its headers.") from error
     try:
         return model.model_validate_json(content, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -202,7 +202,7 @@ def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        return f"'{name}' is not known here."
+        return f"'{name}' is not recognized."
     if first["type"] == "json_invalid":
         return "The body is not valid JSON."
     message = first["msg"].removeprefix("Value error, ")
@@ -218,15 +218,15 @@ def refused(error: Exception) -> Refused:  # noqa: PLR0911  a table
             return Refused(
                 503,
                 "unavailable",
-                "A part of the service is away. Try again soon.",
+                "Part of the service is unavailable. Try again soon.",
                 Retry_After=RETRY_AFTER_S,
             )
         case web.HTTPRequestEntityTooLarge():
-            return Refused(413, "too_large", "The body is larger than this service takes.")
+            return Refused(413, "too_large", "The body is larger than this service accepts.")
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
             return Refused(
-                405, METHOD_NOT_ALLOWED, f"Only {allowed} is served here.", Allow=allowed
+                405, METHOD_NOT_ALLOWED, f"Only {allowed} is allowed here.", Allow=allowed
             )
         case web.HTTPNotFound():
             return Refused(404, NO_SUCH_ADDRESS, "There is nothing at this address.")

@@ -38,8 +38,8 @@ class Accepted(Json):
 
 
 class Sent(BaseModel):
-    """What Pipedrive sends: version 2 tells of `data`, version 1 of `current`. Of it nothing is
-    refused: what cannot be read is put aside.
+    """What Pipedrive sends: version 2 carries `data`, version 1 `current`. No body is rejected:
+    one that cannot be read becomes a dead letter.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -65,9 +65,9 @@ class Door:
                 "Receive a Pipedrive webhook, version 1 or 2",
                 {
                     200: Accepted,
-                    400: "The connection ended before the body",
+                    400: "The connection closed before the whole body arrived",
                     401: "The credentials are missing or wrong",
-                    403: "The credentials do not speak for the body's company",
+                    403: "The credentials are not those of the body's company",
                     503: "The event could not be stored",
                 },
                 body=Sent,
@@ -112,7 +112,9 @@ class Door:
         except web.HTTPRequestEntityTooLarge as error:
             raise self._too_large() from error
         except ConnectionResetError as error:
-            raise Refused(400, "incomplete", "The connection ended before the body.") from error
+            raise Refused(
+                400, "incomplete", "The connection closed before the whole body arrived."
+            ) from error
         except web.RequestPayloadError:
             # Cut into pieces that cannot be told apart: nothing is left to put aside.
             return b""
@@ -138,7 +140,7 @@ def _answer(outcome: Outcome, request: web.Request) -> web.StreamResponse:
             _count("dead_letter")
         case Foreign():
             _count("foreign_company", outcome.entity)
-            sentence = "These credentials do not speak for the body's company."
+            sentence = "These credentials are not those of the body's company."
             raise Refused(403, "foreign_company", sentence)
         case _:
             assert_never(outcome)

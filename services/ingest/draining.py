@@ -35,7 +35,7 @@ HELD_S: Final = 5.0
 SHOWN: Final = 3
 """Partitions that a reason names."""
 LATE: Final = "late"
-NOT_YET: Final = "Kafka: the topics are not there yet"
+NOT_YET: Final = "Kafka: the topics do not exist yet"
 
 
 class Draining:
@@ -184,7 +184,7 @@ class Draining:
             return "Kafka: no acknowledgement in time"
         named = ", ".join(f"{topic} {number}" for topic, number in ailing[:SHOWN])
         more = f" and {len(ailing) - SHOWN} more" if len(ailing) > SHOWN else ""
-        return f"Kafka: no leader, or too few copies that keep up, of {named}{more}"
+        return f"Kafka: no leader, or too few in-sync replicas, for {named}{more}"
 
     def _hold(self, waiting: Waiting, reason: str, kind: str | None = None) -> None:
         """Said once of a topic and a reason, or of reasons of a kind: what is seen of an outage

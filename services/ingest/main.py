@@ -48,7 +48,7 @@ async def main(arguments: Sequence[str]) -> None:
 
     async def tenants_known() -> None:
         if not len(tenants):
-            raise Unavailable("no tenant is known: see the tenants file")
+            raise Unavailable("no tenant is configured: see the tenants file")
 
     with lifecycle.stop_on_signal() as stop:
         async with (

@@ -14,15 +14,15 @@ def told(outage: Unavailable) -> Refused | None:
     """Null for an outage that nothing more can be said of."""
     match outage:
         case BurstSpent():
-            sentence = "Pipedrive is asked too often at the moment. Try again soon."
+            sentence = "Pipedrive's rate limit is reached. Try again soon."
             return Refused(
                 503, "pipedrive_busy", sentence, Retry_After=_seconds(outage.retry_after_s)
             )
         case DaySpent():
-            sentence = "Pipedrive takes no more requests of this company today."
+            sentence = "Pipedrive accepts no more requests from this company today."
             return Refused(503, "pipedrive_day_spent", sentence, Retry_After=_until(outage.until))
         case Blocked():
-            sentence = "Pipedrive refuses our requests for some minutes. Try again later."
+            sentence = "Pipedrive is blocking our requests for some minutes. Try again later."
             return Refused(503, "pipedrive_blocked", sentence, Retry_After=_until(outage.until))
         case _:
             return None

@@ -44,7 +44,7 @@ class Outlet:
 
     def __init__(self, publisher: Publisher, spools: Spools, *, deadline_s: float) -> None:
         self.acked_at = 0.0
-        self.reason = "not asked yet"
+        self.reason = "not checked yet"
         self.missing: frozenset[str] = frozenset()
         """Topics that Kafka has not."""
         self._publisher = publisher

@@ -209,7 +209,7 @@ def _entity(named: str) -> str:
         return named
     entity = values.text(named)
     if entity is None:
-        raise Poison("the body names no entity")
+        raise Poison("the body names no entity type")
     return entity.lower() if entity.lower() in CHANGES else entity
 
 

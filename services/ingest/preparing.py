@@ -67,4 +67,4 @@ class Prepared:
             async with asyncio.timeout(PATIENCE_S):
                 await self.tables.wait()
         except TimeoutError:
-            raise Unavailable(f"Postgres: the tables of {whose} are not there yet") from None
+            raise Unavailable(f"Postgres: the tables of {whose} do not exist yet") from None

@@ -40,7 +40,7 @@ def spool(outlet: Outlet) -> Callable[[], Awaitable[str | None]]:
             return None
         if outlet.away:
             raise Unavailable(f"the spool: {reason}")
-        return f"degraded: while Kafka is away events would be refused: {reason}"
+        return f"degraded: events would be refused if Kafka failed: {reason}"
 
     return ping
 

@@ -29,5 +29,5 @@ def record(dead: Letter) -> Record:
     found = intake.read(dead.value, company_id=int(dead.company), now=received).record
     if found is not None:
         return found
-    reason = "the body is of a company that its credentials do not speak for"
+    reason = "the credentials are not those of the body's company"
     return letter(Origin(WEBHOOKS), key=dead.key, value=dead.value, reason=reason, now=received)

@@ -26,7 +26,7 @@ def free_of_nul(text: str) -> str:
 
 def _nameable(name: str) -> str:
     if not any(char.isalnum() for char in name):
-        raise ValueError("must have a letter or a digit")
+        raise ValueError("must contain a letter or a digit")
     return name.strip()
 
 
@@ -34,7 +34,7 @@ Text = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(free_of_nul
 
 
 class WantedOrganization(Json):
-    """An organization to find by its name, or else to make."""
+    """An organization to find by its name, or else to create."""
 
     name: Annotated[
         str,
@@ -68,7 +68,7 @@ class OrganizationAnswer(Json):
 
 
 class Match(Json):
-    """Why this organization is the answer. `score` and `evidence` compare what was wanted with
+    """Why this organization is the answer. `score` and `evidence` compare what was asked for with
     the record it was linked to.
     """
 
@@ -107,11 +107,11 @@ def found_by_name(normalized_name: str) -> Match:
 
 
 def created(normalized_name: str, *, taken: bool = False) -> Match:
-    reason = f"No organization had the normalized name '{normalized_name}', so it was made."
+    reason = f"No organization had the normalized name '{normalized_name}', so it was created."
     if taken:
         reason = (
             f"Others have the normalized name '{normalized_name}', but their domains, countries "
-            "or what people said tell them apart, so it was made beside them."
+            "or users' decisions tell them apart, so a separate one was created."
         )
     return Match(rule="created", reason=reason)
 

@@ -11,7 +11,7 @@ from shared.json_model import Json
 
 
 class AliasAnswer(Json):
-    """A name that a record of the organization has or had, as it was last spelled."""
+    """A name that a record of the organization has or had, in its latest spelling."""
 
     name: str
     record_id: UUID
@@ -36,8 +36,8 @@ Kind = Literal[
 
 
 class Happening(Json):
-    """What became of the organization's records. A record whose name and domain both changed is
-    "confirmed" where a user said that it is what it was, "reused" where that it is another.
+    """What happened to the organization's records. A record whose name and domain both changed is
+    "confirmed" where a user said that it is still the same, "reused" where it is another one.
     """
 
     kind: Kind

@@ -73,7 +73,7 @@ async def main(arguments: Sequence[str]) -> None:
             )
             relay = Relay(dsn, SERVICE, publisher)
             ping = partial(publisher.ping, TOPICS)
-            kafka = done_without(ping, "changes wait") if answers else ping
+            kafka = done_without(ping, "changes are delayed") if answers else ping
             pings = {"postgres": lambda: db.ping(pool), "kafka": kafka}
             served = (
                 *searching_api.endpoints(searched, fallback),

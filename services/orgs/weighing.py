@@ -70,7 +70,7 @@ async def sides(
     company_id = winner[0].company_id
     homes = (winner[0].organization_id, loser[0].organization_id)
     if homes[0] == homes[1]:
-        raise Refused(409, "already_one", "They are one organization already.")
+        raise Refused(409, "already_one", "They are already one organization.")
     held = (await _living(conn, *winner), await _living(conn, *loser))
     check_size(sum(map(len, held)))
     keys = {(company_id, ref) for refs in held for ref in refs}
@@ -160,7 +160,7 @@ def _with(ref: UUID, by_rule: Mapping[UUID, frozenset[UUID]]) -> frozenset[UUID]
 
 
 def _changed_meanwhile() -> Refused:
-    sentence = "One of them was changed or deleted just now. Look at them again."
+    sentence = "One of them was just changed or deleted. Review them again."
     return Refused(409, "changed_meanwhile", sentence)
 
 

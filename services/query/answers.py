@@ -60,7 +60,7 @@ class Activity(Json):
 
 
 class Contact(Json):
-    """A contact of a user's list."""
+    """A contact in a user's list."""
 
     id: UUID
     pipedrive_person_id: str
@@ -83,7 +83,7 @@ class Contact(Json):
 
 
 class Pagination(Json):
-    """Where the page stands. After a cursor, `page` repeats what was asked for."""
+    """Position of the page. With a cursor, `page` repeats the requested one."""
 
     page: int
     limit: int
@@ -95,7 +95,7 @@ class Pagination(Json):
 
 
 class Performance(Json):
-    """How an answer came about; times in milliseconds."""
+    """How the answer was made; times in milliseconds."""
 
     query_time: float = Field(description="time to read the page; 0 if it came from the cache")
     cache_hit: bool
@@ -106,7 +106,7 @@ class Performance(Json):
 
 
 class Beside(BaseModel):
-    """What stands beside the data of a page."""
+    """Fields beside a page's data."""
 
     performance: Performance
     stale: Literal[True] | None = Field(
@@ -124,7 +124,7 @@ class SyncStatus(Json):
 
 
 class ContactsPage(Json):
-    """A page of the user's contacts; `performance` beside it tells milliseconds."""
+    """A page of the user's contacts; `performance` beside it has the timings."""
 
     contacts: list[Contact]
     pagination: Pagination
@@ -138,7 +138,7 @@ class UserOrganization(Organization):
 
 
 class OrganizationsPage(Json):
-    """A page of the organizations that contacts of the user's belong to."""
+    """A page of the organizations that the user's contacts belong to."""
 
     organizations: list[UserOrganization]
     pagination: Pagination

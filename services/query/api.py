@@ -29,7 +29,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
         lambda request: query(request, OrganizationsQuery).request()
     )
     my_500, organizations, numbers = "/api/my-500", "/api/organizations", "/api/stats"
-    out_of_bounds = "A parameter is not known or out of bounds"
+    out_of_bounds = "A parameter is unknown or out of bounds"
     refusals = {**UNCHANGED, 400: out_of_bounds, **NO_ROOM}
     return [
         Endpoint(
@@ -43,7 +43,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 reading.my_500,
                 tell_status=answers.sync_status,
             ),
-            "The user's contacts; whom to talk to next comes first",
+            "The user's contacts, in the order in which to talk to them",
             {200: answers.ContactsPage, **refusals},
             query=ListQuery,
             beside=answers.Beside,
@@ -55,7 +55,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
             "One of the user's contacts; admins may read any contact of the company",
             {
                 200: answers.Contact,
-                400: "The id is not a UUID, or a parameter is not known or out of bounds",
+                400: "The id is not a UUID, or a parameter is unknown or out of bounds",
                 404: "The user has no such contact",
                 **NO_ROOM,
             },
@@ -84,7 +84,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
                 stats.stats,
                 tell_status=stats.sync_numbers,
             ),
-            "The user's numbers",
+            "The user's statistics",
             {200: stats.Stats, **refusals},
             query=StatsQuery,
             beside=answers.Beside,

@@ -207,7 +207,7 @@ class Cache:
         """
         until = self._doubted_until
         if time.monotonic() < until:
-            raise Unavailable("Redis: it could not be told of changes a moment ago")
+            raise Unavailable("Redis: changes could not be written to it a moment ago")
         await self._wire.call(*self._keys.raise_epoch())
         if self._doubted_until == until:
             self._doubted_until = 0.0

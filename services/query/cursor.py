@@ -59,7 +59,7 @@ def decode(text: str) -> Key:
     not_in_campaign, score, contacted_key, created_key, contact_id = _KEY.unpack(packed)
     key = Key(not_in_campaign, score, contacted_key, created_key, UUID(bytes=contact_id))
     if encode(key) != text:
-        raise BadCursor("not as it was handed out")
+        raise BadCursor("it was altered")
     return key
 
 
@@ -82,7 +82,7 @@ def decode_organization(text: str) -> OrganizationKey:
         raise BadCursor("the name is wrong") from error
     key = OrganizationKey(fewest, name, UUID(bytes=organization_id))
     if encode_organization(key) != text or "\0" in name:
-        raise BadCursor("not as it was handed out")
+        raise BadCursor("it was altered")
     return key
 
 

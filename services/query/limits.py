@@ -117,7 +117,7 @@ class Limits:
             raise Refused(
                 429,
                 "rate_limited",
-                "You ask for more than this service reads for one user. Try again soon.",
+                "You have reached your request limit. Try again soon.",
                 Retry_After=str(math.ceil(wait)),
             )
 
@@ -127,6 +127,6 @@ def overloaded() -> Refused:
     return Refused(
         503,
         "overloaded",
-        "Too many requests are being worked on. Try again soon.",
+        "Too many requests are in progress. Try again soon.",
         Retry_After=str(math.ceil(PATIENCE_S)),
     )

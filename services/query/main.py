@@ -96,7 +96,7 @@ async def main(arguments: Sequence[str]) -> None:
                 fed.append(consumer.run)
                 pings |= {"kafka": ping, "consumer": consumer.ping}
             if authenticator is not None:
-                pings["kafka"] = done_without(ping, "changes wait")
+                pings["kafka"] = done_without(ping, "changes are delayed")
                 parts = _parts(settings, pool, Cache(wire, Keys(store_id)))
                 loops += [*_watching(settings, parts), slow.teller(pool)]
                 live = _live(settings, People(pool, wire, Keys(store_id)), parts, publisher)

@@ -19,10 +19,10 @@ from shared import db
 from shared.errors import Unavailable
 from shared.openapi import Bodiless
 
-UNCHANGED: Final = {304: Bodiless("The page is the one whose ETag If-None-Match names")}
+UNCHANGED: Final = {304: Bodiless("The page still has the ETag that If-None-Match names")}
 NO_ROOM: Final = {
-    429: "The user asked for more than is read for one; Retry-After says when to ask again",
-    503: "Postgres is away and the answer is not kept, or too many reads wait; Retry-After is set",
+    429: "The user's request limit is reached; Retry-After says when to retry",
+    503: "Postgres is unavailable and the page not cached, or the service is overloaded",
 }
 """What whoever reads Postgres may hear instead of an answer."""
 
@@ -45,7 +45,7 @@ class Parts:
             Refused: 429 or 503, there is no room for the read.
         """
         if self.watch.away:
-            raise Unavailable("Postgres: away a moment ago")
+            raise Unavailable("Postgres: unavailable a moment ago")
         if user is not None:
             self.limits.admit(user)
         async with self.limits.gate.turn():

@@ -114,7 +114,9 @@ class ListQuery(Json):
     )
     in_campaign: Given[Flag] = Field(None, description="only contacts in, or out of, the campaign")
     cursor: Given[str] = Field(
-        None, max_length=100, description="nextCursor of the page before; wins over page"
+        None,
+        max_length=100,
+        description="nextCursor of the previous page; takes precedence over page",
     )
     after: After = None
 
@@ -125,7 +127,7 @@ class ListQuery(Json):
             try:
                 cursor.decode(value)
             except cursor.BadCursor as error:
-                raise ValueError("Use a nextCursor as it was answered") from error
+                raise ValueError("Use a nextCursor exactly as returned") from error
         return value
 
     def request(self) -> ListRequest:
@@ -140,10 +142,12 @@ class OrganizationsQuery(Json):
     page: PageNumber = 1
     limit: Limit = LIMIT
     search: str = Field(
-        "", max_length=SEARCH, description="a part of the name; case and accents do not matter"
+        "", max_length=SEARCH, description="part of the name; case and accents do not matter"
     )
     cursor: Given[str] = Field(
-        None, max_length=3000, description="nextCursor of the page before; wins over page"
+        None,
+        max_length=3000,
+        description="nextCursor of the previous page; takes precedence over page",
     )
     after: After = None
 
@@ -161,7 +165,7 @@ class OrganizationsQuery(Json):
             try:
                 cursor.decode_organization(value)
             except cursor.BadCursor as error:
-                raise ValueError("Use a nextCursor as it was answered") from error
+                raise ValueError("Use a nextCursor exactly as returned") from error
         return value
 
     def request(self) -> OrganizationsRequest:

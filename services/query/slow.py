@@ -97,5 +97,5 @@ async def plan(pool: db.Pool, slow: Slow) -> str:
                 rows = await conn.fetch(f"{EXPLAIN}({values})" if values else EXPLAIN)
                 await conn.execute(FORGET)
     except (Unavailable, Poison, asyncpg.PostgresError) as trouble:
-        return f"not to be had: {trouble}"
+        return f"not available: {trouble}"
     return "\n".join(row[0] for row in rows)

@@ -54,7 +54,7 @@ class ScoreNumber(Json):
 
 
 class Warmness(Json):
-    """The contacts by their score, and by the bands that the list can be filtered by."""
+    """The contacts by score, and by the bands that the list can be filtered by."""
 
     distribution: list[ScoreNumber]
     bands: dict[str, int]
@@ -87,7 +87,7 @@ class TypeNumber(Json):
 
 
 class WeekNumber(Json):
-    """The activities of one week, by due date; those without one by the day they were added."""
+    """The activities of one week, by due date or, without one, by the day they were added."""
 
     week: date = Field(description="its Monday")
     done: int
@@ -96,7 +96,7 @@ class WeekNumber(Json):
 
 
 class ActivityNumbers(Json):
-    """The activities of the user's contacts. `total` and `byType` are of all times."""
+    """The activities of the user's contacts. `total` and `byType` are all-time figures."""
 
     total: int
     done: int
@@ -114,7 +114,7 @@ class SyncNumbers(SyncStatus):
 
 
 class Stats(Json):
-    """The user's numbers, all of one instant."""
+    """The user's statistics, all as of one instant."""
 
     contacts: ContactNumbers
     warmness: Warmness

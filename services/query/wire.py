@@ -206,7 +206,7 @@ class Wire:
             self._opening = asyncio.get_running_loop().create_task(self._open())
             self._opening.add_done_callback(self._opened)
         if self._opening is None or self._is_away:
-            raise Unavailable("Redis: away a moment ago")
+            raise Unavailable("Redis: unavailable a moment ago")
         try:
             async with asyncio.timeout(DEADLINE_S):
                 return await asyncio.shield(self._opening)  # many may wait for the one attempt

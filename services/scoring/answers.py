@@ -43,7 +43,7 @@ class ContactScore(Json):
 
 
 class ChangeCause(Json):
-    """`kind` is `event`, `time`, `weights`, `rates` or, where the store was built anew by other
+    """`kind` is `event`, `time`, `weights`, `rates` or, where the store was rebuilt with other
     code or settings, `rebuild`. An event is named by its topic and id.
     """
 
@@ -53,7 +53,7 @@ class ChangeCause(Json):
 
 
 class ScoreChange(Json):
-    """A score that became another; `old_score` is null for the first."""
+    """A change of score; `old_score` is null for the first."""
 
     at: datetime
     old_score: int | None
@@ -73,9 +73,9 @@ class ScoreHistory(Json):
 
 
 class HistoryQuery(Json):
-    limit: Whole = Field(50, ge=1, le=500, description="changes at most")
+    limit: Whole = Field(50, ge=1, le=500, description="maximum number of changes")
     cursor: Whole | None = Field(
-        None, ge=0, le=BIGINT_MAX, description="`nextCursor` of the page before"
+        None, ge=0, le=BIGINT_MAX, description="`nextCursor` of the previous page"
     )
 
 

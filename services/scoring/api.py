@@ -21,7 +21,7 @@ from shared.web import Refused, answer, identity, path_uuid, query
 REFUSALS = {
     400: "The id or a parameter is malformed",
     404: "No such contact",
-    503: "Postgres is away",
+    503: "Postgres is unavailable",
 }
 ID = {"contactId": UuidParameter("the contact's id")}
 

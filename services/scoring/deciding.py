@@ -48,7 +48,7 @@ class Decider:
                 if newest and newest[0]["weights"] == table:
                     version = newest[0]["number"]
                     raise Refused(
-                        409, "unchanged", f"These weights are in force already: version {version}."
+                        409, "unchanged", f"These weights are already in force: version {version}."
                     )
                 stamp = newest[0]["version"] if newest else 0
                 change = _change(asker, wanted, stamp, self._clock())

@@ -69,7 +69,9 @@ async def main(arguments: Sequence[str]) -> None:
             refusals = Refusals(settings)
             endpoints: Sequence[Endpoint] = ()
             if "api" in roles:
-                pings["kafka"] = done_without(partial(publisher.ping, TOPICS), "changes wait")
+                pings["kafka"] = done_without(
+                    partial(publisher.ping, TOPICS), "changes are delayed"
+                )
                 pings["refusals"] = refusals.ping
                 loops.append(refusals.run)
                 endpoints = [

@@ -133,7 +133,7 @@ def _columns(change: ScoringWeightsChange) -> tuple[Any, ...]:
     try:
         table = weight_table.read(decided.weights)
     except ValidationError as error:
-        raise Poison(f"no weights: {weight_table.sentences(error)[0]}") from error
+        raise Poison(f"invalid weights: {weight_table.sentences(error)[0]}") from error
     return (
         change.company_id,
         change.version,

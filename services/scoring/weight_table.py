@@ -28,14 +28,14 @@ Days = Annotated[int, Field(strict=True, ge=1, le=LONGEST_DAYS)]
 
 
 class DealStep(Json):
-    """What deals worth more than `above` in all give."""
+    """Points for deals worth more than `above` in total."""
 
     above: float = Field(strict=True, ge=0, le=WORTH_LIMIT, allow_inf_nan=False)
     points: Points
 
 
 class RecencyStep(Json):
-    """What a last activity less than `within_days` ago gives."""
+    """Points for a last activity less than `within_days` ago."""
 
     within_days: Days
     points: Points
@@ -51,18 +51,23 @@ _DEFAULT_RECENCY = tuple(
 
 
 class WeightTable(Json):
-    """What each sign of warmth is worth. What is left out has its default."""
+    """Points for each signal. Omitted fields have their defaults."""
 
     email: Points = weights.DEFAULT.email
     phone: Points = weights.DEFAULT.phone
     organization: Points = weights.DEFAULT.organization
     job_title: Points = weights.DEFAULT.job_title
-    activity: Points = Field(weights.DEFAULT.activity, description="for each activity counted")
+    activity: Points = Field(weights.DEFAULT.activity, description="per activity counted")
     activity_cap: int = Field(
-        weights.DEFAULT.activity_cap, strict=True, ge=0, le=100, description="activities counted"
+        weights.DEFAULT.activity_cap,
+        strict=True,
+        ge=0,
+        le=100,
+        description="most activities counted",
     )
     activity_window_days: Days = Field(
-        weights.DEFAULT.activity_window.days, description="how long after its due date one counts"
+        weights.DEFAULT.activity_window.days,
+        description="days after its due date that an activity counts",
     )
     meeting: Points = weights.DEFAULT.meeting
     call: Points = weights.DEFAULT.call
@@ -74,7 +79,11 @@ class WeightTable(Json):
     recency_steps: Sequence[RecencyStep] = Field(_DEFAULT_RECENCY, max_length=MOST_STEPS)
     quiet_after_days: Days = weights.DEFAULT.quiet_after.days
     quiet: int = Field(
-        weights.DEFAULT.quiet, strict=True, ge=-MOST_POINTS, le=0, description="for long silence"
+        weights.DEFAULT.quiet,
+        strict=True,
+        ge=-MOST_POINTS,
+        le=0,
+        description="points for long silence",
     )
     responsive_above: float = Field(
         weights.DEFAULT.responsive_above, strict=True, ge=0, le=1, allow_inf_nan=False

@@ -20,7 +20,7 @@ REASON_CHARS = 500
 
 
 class WantedWeights(Json):
-    """Weights from now on, and why. What the table leaves out has its default."""
+    """Weights from now on, and why. Fields that the table omits have their defaults."""
 
     weights: WeightTable
     reason: str = Field(max_length=REASON_CHARS)
@@ -30,21 +30,21 @@ class WantedWeights(Json):
     def _says_something(cls, reason: str) -> str:
         reason = reason.replace("\x00", "").strip()
         if not reason:
-            raise ValueError("say why, in a sentence")
+            raise ValueError("give the reason in a sentence")
         return reason
 
 
 class WantedHow(Json):
-    dry_run: Flag = Field(False, description="only tell what would change")
+    dry_run: Flag = Field(False, description="only show what would change")
 
 
 class WeightsHistoryQuery(Json):
-    limit: Whole = Field(50, ge=1, le=500, description="decisions at most")
+    limit: Whole = Field(50, ge=1, le=500, description="maximum number of decisions")
     before: Whole | None = Field(None, ge=1, le=2**31 - 1, description="only versions below this")
 
 
 class Decision(Json):
-    """Weights that someone decided, with who, when and why."""
+    """A decision about the weights: who, when and why."""
 
     version: int
     decided_at: datetime
@@ -54,14 +54,14 @@ class Decision(Json):
 
 
 class WeightsHistory(Json):
-    """The decisions about a company's weights, the newest first; version 1 are the defaults."""
+    """The decisions about a company's weights, newest first; version 1 is the defaults."""
 
     decisions: Sequence[Decision]
     next_before: int | None
 
 
 class Rescoring(Json):
-    """The last rescoring of all contacts. Times and figures are null while there is none."""
+    """The last rescoring of all contacts. Times and figures are null if there was none."""
 
     state: Literal["never", "waiting", "running", "finished"]
     cause: str | None = None
@@ -74,14 +74,14 @@ class Rescoring(Json):
 
 
 class CurrencyRates(Json):
-    """`worth`: units of `currency` that one unit is worth."""
+    """`worth`: what one unit of each currency is worth in `currency`."""
 
     currency: str | None
     worth: dict[str, float]
 
 
 class WeightsInForce(Json):
-    """A company's weights, the decision that they rest on, and how far rescoring has come."""
+    """A company's weights, the decision that set them, and the progress of rescoring."""
 
     version: int
     weights: WeightTable
@@ -92,7 +92,7 @@ class WeightsInForce(Json):
 
 
 class PointsChange(Json):
-    """A component that gives other points, with the reason as it would be."""
+    """A component whose points would change, with its new reason."""
 
     name: str
     old_points: int
@@ -101,7 +101,7 @@ class PointsChange(Json):
 
 
 class ScoreMove(Json):
-    """A contact that would get another score."""
+    """A contact whose score would change."""
 
     contact_id: UUID
     person_id: str
@@ -112,7 +112,7 @@ class ScoreMove(Json):
 
 class WeightsPreview(Json):
     """What weights would change. `matrix` counts contacts by band: rows before, columns after;
-    sampled, it counts those looked at only.
+    if sampled, only the contacts in the sample.
     """
 
     contacts: int

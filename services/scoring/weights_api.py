@@ -31,12 +31,12 @@ from shared.web import RETRY_AFTER_S, Refused, answer, body, identity, query
 
 PATH = "/api/scoring/weights"
 LONGEST_WAIT_S = preview.LONGEST_S
-LOOKING = {503: "Postgres is away"}
+LOOKING = {503: "Postgres is unavailable"}
 DECIDING = {
     400: "The body is not as described, or the weights contradict themselves",
-    403: "Not an admin",
-    409: "These weights are in force already",
-    503: "Kafka or Postgres is away, and the decision may still come into force; or others are "
+    403: "Only an admin of the company may set the weights",
+    409: "These weights are already in force",
+    503: "Kafka or Postgres is unavailable, and the decision may still take effect; or others are "
     "trying weights out",
 }
 
@@ -136,7 +136,7 @@ class WeightsApi:
             async with asyncio.timeout(LONGEST_WAIT_S):
                 await self._previewing.acquire()
         except TimeoutError as late:
-            sentence = "Others are trying weights out. Try again soon."
+            sentence = "Too many previews of weights are running. Try again soon."
             raise Refused(503, "busy", sentence, Retry_After=RETRY_AFTER_S) from late
         try:
             yield
@@ -153,5 +153,5 @@ def _admin(request: web.Request) -> Identity:
     """
     asker = identity(request)
     if not asker.is_admin:
-        raise Refused(403, "forbidden", "Only an admin of the company decides about weights.")
+        raise Refused(403, "forbidden", "Only an admin of the company may set the weights.")
     return asker

@@ -35,19 +35,19 @@ UNSHOWN: Final = re.compile(
 )
 """What a terminal would obey instead of showing it, or show in another order."""
 OVERTAKEN: Final = (
-    "not replayed: a newer state of its key stands in {} by now, and compaction would keep this "
+    "not replayed: {} already has a newer state of its key, and compaction would keep this older "
     "one in its place; drop the letter"
 )
 HOMELESS: Final = "not replayed: there is no topic {}"
-STRAYED: Final = "not replayed: it says it is of {}, and stands among the letters of another topic"
+STRAYED: Final = "not replayed: it claims to be from {}, but is among the letters of another topic"
 
 
 async def main(words: Sequence[str]) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m shared.dlq",
-        description="Dead letters: records that could not be read. By default those that nobody "
-        "has decided about yet.",
+        description="Dead letters: records that could not be read. By default only open ones, "
+        "about which nothing has been decided yet.",
     )
     actions = parser.add_subparsers(dest="action", required=True)
     for action, meaning in (
@@ -82,7 +82,7 @@ def _add_filters(parser: argparse.ArgumentParser, action: str) -> None:
         "names", nargs="*", type=_name, help="letters by name, TOPIC:PARTITION:OFFSET"
     )
     parser.add_argument(
-        "--topic", type=_filter, help="the records' own topic, e.g. pipedrive.persons"
+        "--topic", type=_filter, help="the records' original topic, e.g. pipedrive.persons"
     )
     parser.add_argument(
         "--reason-contains",
@@ -117,7 +117,7 @@ def _name(text: str) -> str:
 
 def _filter(text: str) -> str:
     if not text:
-        raise argparse.ArgumentTypeError("empty, which would leave nothing out")
+        raise argparse.ArgumentTypeError("empty, which would filter nothing out")
     return text
 
 
@@ -125,12 +125,12 @@ def _instant(text: str) -> datetime:
     try:
         return letters.instant(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time in ISO 8601") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not an ISO 8601 time") from error
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above zero")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
 
 
@@ -151,7 +151,7 @@ async def run(
     )
     changes = chosen.action in ("replay", "drop")
     if changes and wanted.is_everything and not chosen.everything:
-        _complain("name letters, give a filter, or say --everything")
+        _complain("name letters, give a filter, or pass --everything")
         return MISUSED
     try:
         return await _act(told(Settings), chosen, wanted, resend, besides)
@@ -178,7 +178,7 @@ async def _act(
         refused = await _settle(settings, chosen, found[: chosen.limit], resend)
     passed_over = len(there) - len(found)
     if passed_over:
-        _complain(f"{passed_over} are webhooks: python -m services.ingest redeliver")
+        _complain(f"{passed_over} skipped as webhooks, use: python -m services.ingest redeliver")
         refused |= not wanted.is_everything  # who picked them wanted these replayed
     missing = wanted.names - {letter.name for letter in there}
     for name in sorted(missing):

@@ -100,7 +100,7 @@ class Wanted:
     def nothing(self) -> str:
         """Said where no letter is found."""
         which = "dead letter" if self.settled else "open dead letter"
-        return f"there is no {which}" + ("" if self.is_everything else " that fits")
+        return f"there is no {which}" + ("" if self.is_everything else " that matches")
 
 
 def read(

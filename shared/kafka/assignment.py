@@ -190,7 +190,7 @@ def _lost(
         if offset > end:
             raise Broken(
                 f"the store has read {partition} up to {offset}, but the log ends at {end}: was "
-                "Kafka emptied? The store knows more than it: see docs/OPERATIONS.md"
+                "Kafka emptied? The store is ahead of the log: see docs/OPERATIONS.md"
             )
     begins = {partition: starts[TopicPartition(*partition)] for partition in stored}
     return [Move(p, offset, begins[p]) for p, offset in stored.items() if offset < begins[p]]

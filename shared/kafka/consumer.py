@@ -139,7 +139,7 @@ class Consumer:
                 if self._assignment.joined:
                     self._outage.is_over()  # nothing need come for it to be known
             if time.monotonic() - self._progressed_at > STUCK_S and not self._assignment.busy:
-                self._assignment.broken = Broken(f"{behind} records behind and standing still")
+                self._assignment.broken = Broken(f"{behind} records behind and making no progress")
                 self._progressed_at = time.monotonic()
             with contextlib.suppress(Unavailable):
                 await planner.inform(self._pool)
@@ -151,13 +151,13 @@ class Consumer:
             Unavailable: the line is stopped, or the group has not been joined, and why.
         """
         if self._limit.stopped:
-            raise Unavailable("the line is stopped: too many dead letters")
+            raise Unavailable("stopped: too many dead letters")
         try:
             async with asyncio.timeout(PING_S):
                 await self._publisher.ping()
         except (Unavailable, TimeoutError) as outage:
             self._was_away = True
-            return f"waits for Kafka: {str(outage) or 'no answer in time'}"
+            return f"waiting for Kafka: {str(outage) or 'no answer in time'}"
         if not self._assignment.joined:
             reason = self._outage.reason or "not yet a member of the consumer group"
             if self._was_away:  # who was ready without Kafka is, too, while it comes back

@@ -79,7 +79,7 @@ class Refusals:
             return None
         if not (self._is_beside and self._has_failed):
             self._check()
-        return "degraded: who is refused has not been read yet"
+        return "degraded: the revoked tokens have not been read yet"
 
     async def run(self, stop: asyncio.Event) -> None:
         self._wait()
@@ -94,7 +94,7 @@ class Refusals:
 
     def _check(self) -> None:
         if time.monotonic() < self._serves_at:
-            raise Unavailable("who is refused has not been read yet")
+            raise Unavailable("the revoked tokens have not been read yet")
 
     def _wait(self) -> None:
         self._serves_at = time.monotonic() + SILENCE_S
@@ -159,7 +159,7 @@ class Refusals:
         """
         at = await self._positions(consumer)
         if any(at.get(each) == stood for each, stood in self._stood.items()):
-            raise Unavailable("Kafka: the reading stands still behind a moving log")
+            raise Unavailable("Kafka: reading has stalled while the log grows")
         ends = await self._ends(consumer)
         self._stood = {each: at[each] for each in at if at[each] < ends[each]}
         self._look_at = time.monotonic() + LOOK_S

@@ -43,7 +43,7 @@ class DaySpent(Unavailable):
     """The company's tokens of this day are used up, or the share of them that the caller has."""
 
     def __init__(self, until: datetime) -> None:
-        super().__init__(f"Pipedrive: today's tokens are used up; asked again at {until:%H:%MZ}")
+        super().__init__(f"Pipedrive: today's tokens are used up; next call at {until:%H:%MZ}")
         self.until = until
 
 
@@ -51,7 +51,7 @@ class Blocked(Unavailable):
     """The firewall before Pipedrive turns us away: somebody went on asking after a 429."""
 
     def __init__(self, until: datetime) -> None:
-        super().__init__(f"Pipedrive: blocked by its firewall; asked again at {until:%H:%MZ}")
+        super().__init__(f"Pipedrive: blocked by its firewall; next call at {until:%H:%MZ}")
         self.until = until
 
 
@@ -82,8 +82,8 @@ class NotUsable(NotConnected):
         PipedriveRefused.__init__(
             self,
             409,
-            f"No call can be made with the api_token or api_domain of company {company_id} in the "
-            "tenants file.",
+            f"The api_token or api_domain of company {company_id} in the tenants file is not "
+            "usable for a call.",
         )
 
 

@@ -27,7 +27,7 @@ class Ownership:
             async with asyncio.timeout(due - time.monotonic()):
                 await self._asking.acquire()
         except TimeoutError as error:
-            raise Unavailable("Pipedrive: has not said yet whose the token is") from error
+            raise Unavailable("Pipedrive: the API token's company is not known yet") from error
         try:
             yield
         finally:

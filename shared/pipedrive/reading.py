@@ -28,7 +28,7 @@ ELSEWHERE: Final = frozenset({301, 302, 303, 307, 308, 404})
 """Without JSON: nobody answers there as the API does, as where the company was renamed."""
 SENTENCES: Final = {
     401: "Pipedrive does not accept the API token.",
-    402: "The Pipedrive account is not open.",
+    402: "The Pipedrive account is not active.",
 }
 LONGEST_SENTENCE: Final = 300
 
@@ -117,12 +117,12 @@ def refused(answer: Answer) -> PipedriveRefused:
     """The refusal in Pipedrive's own words."""
     status = max(answer.status, 400)
     own = SENTENCES.get(status)
-    return PipedriveRefused(status, own or f"Pipedrive refuses: {_reason(answer.told or {})}")
+    return PipedriveRefused(status, own or f"Pipedrive refused: {_reason(answer.told or {})}")
 
 
 def without_meaning(answer: Answer) -> str:
     """What was answered instead of an answer."""
-    said = f"answered {answer.status} without a meaning"
+    said = f"unexpected answer, status {answer.status}"
     if answer.status not in ELSEWHERE:
         return said
     host = _host(answer.headers.get("location"))
@@ -142,7 +142,7 @@ def _reason(told: Mapping[str, Any]) -> str:
     if isinstance(named, str) and named.strip():
         reason = named.strip()
     else:
-        reason = _of_fields(told.get("errors")) or "it gives no reason"
+        reason = _of_fields(told.get("errors")) or "no reason given"
     return reason[:LONGEST_SENTENCE].rstrip(".") + "."
 
 

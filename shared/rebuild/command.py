@@ -103,7 +103,7 @@ async def run(plan: Plan, chosen: argparse.Namespace) -> None:
     except (Unavailable, *db.OUTAGES) as away:
         raise SystemExit(f"{plan.service}: not rebuilt: {away}") from away
     except asyncio.CancelledError:
-        raise SystemExit(f"{plan.service}: stopped; the same command goes on from here") from None
+        raise SystemExit(f"{plan.service}: stopped; the same command resumes from here") from None
 
 
 async def _rebuild(plan: Plan, alone: Alone, *, restart: bool) -> None:
@@ -111,7 +111,7 @@ async def _rebuild(plan: Plan, alone: Alone, *, restart: bool) -> None:
     async with _connected(plan) as conn:
         await schemas.drop_old(conn, plan)
         resumed = await schemas.begin(conn, plan, restart=restart)
-    _say(f"{plan.service}: {'going on with' if resumed else 'beginning'} {plan.next}")
+    _say(f"{plan.service}: {'resuming' if resumed else 'building'} {plan.next}")
     began = time.monotonic()
     async with building(plan) as build:
         waited = await _until_switched(plan, alone, build)
@@ -120,7 +120,7 @@ async def _rebuild(plan: Plan, alone: Alone, *, restart: bool) -> None:
         read = sum((await schemas.offsets(conn, plan.service)).values())
     _say(
         f"{plan.service}: switched after {read:,} records, {time.monotonic() - began:.0f} s; "
-        f"{poison} could not be read; the store that was is {plan.old}; writers waited "
+        f"{poison} could not be read; the old store is {plan.old}; writers waited "
         f"{1000 * waited.writers_s:.0f} ms, readers {1000 * waited.readers_s:.0f} ms"
     )
 
@@ -203,7 +203,7 @@ async def _connected(plan: Plan) -> AsyncIterator[asyncpg.Connection]:
 async def _drop_old(plan: Plan) -> None:
     async with _connected(plan) as conn:
         there = await schemas.drop_old(conn, plan)
-    _say(f"{plan.service}: {plan.old} {'dropped' if there else 'is not there'}")
+    _say(f"{plan.service}: {plan.old} {'dropped' if there else 'does not exist'}")
 
 
 def _say(text: str, *, ends: bool = True) -> None:

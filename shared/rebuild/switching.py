@@ -55,7 +55,7 @@ async def switch(conn: asyncpg.Connection, plan: Plan, building: Building) -> Wa
         with db.errors():
             return await _switch(conn, plan, building)
     except asyncpg.LockNotAvailableError as held:
-        raise NotYet(f"others work on the tables: {held}") from held
+        raise NotYet(f"the tables are locked: {held}") from held
 
 
 async def _switch(conn: asyncpg.Connection, plan: Plan, building: Building) -> Waited:
@@ -95,7 +95,7 @@ async def _catch_up(conn: asyncpg.Connection, plan: Plan, building: Building) ->
                     return
                 await asyncio.sleep(POLL_S)
     except TimeoutError as late:
-        raise NotYet("the building did not reach the live store in time") from late
+        raise NotYet("the new store did not catch up with the live one in time") from late
 
 
 async def _lock_everything(conn: asyncpg.Connection, plan: Plan) -> None:

@@ -313,7 +313,7 @@ async def test_an_organization_without_a_letter_is_refused_under_the_name_it_was
     )
 
     assert (status, told["code"]) == (400, "bad_request")
-    assert told["error"] == "'organizationName': must have a letter or a digit."
+    assert told["error"] == "'organizationName': must contain a letter or a digit."
 
 
 async def test_only_ones_own_contacts_can_be_acted_on_but_by_an_admin(users: Acting) -> None:

@@ -345,15 +345,15 @@ async def test_a_rebuild_that_was_killed_or_interrupted_goes_on_where_it_was(
     process.kill()
     await process.wait()
     process = await begin_rebuild(filled.cluster, "query", **slowly)
-    await until(lambda: says(process, "going on with query_next"))
+    await until(lambda: says(process, "resuming query_next"))
     process.send_signal(signal.SIGINT)
     out, _ = await process.communicate()
-    assert out.decode().splitlines()[-1] == "query: stopped; the same command goes on from here"
+    assert out.decode().splitlines()[-1] == "query: stopped; the same command resumes from here"
     assert process.returncode == 1
 
     said = await rebuild(filled.cluster, "query", "--drop-old")
 
-    assert "query: going on with query_next" in said
+    assert "query: resuming query_next" in said
     assert f"switched after {await read_by(filled.database_url, 'query'):,} records" in said
     assert "query_old dropped" in said
     assert_same(await rows(filled.database_url, "query"), filled.rows["query"])

@@ -666,7 +666,7 @@ async def test_too_much_poison_stops_the_line(
             try:
                 await consumer.ping()
             except Unavailable as held:
-                return "line is stopped" in str(held)
+                return "stopped: too many" in str(held)
             return False
 
         await until(is_held)

@@ -147,7 +147,7 @@ async def test_where_there_is_none_it_says_so(
     for words, said in (
         (["list"], "there is no open dead letter\n"),
         (["list", "--json", "--all"], "there is no dead letter\n"),
-        (["drop", "--company", "9"], "there is no open dead letter that fits\n"),
+        (["drop", "--company", "9"], "there is no open dead letter that matches\n"),
     ):
         capsys.readouterr()
         assert await command.main(words) == 0
@@ -160,7 +160,7 @@ async def test_where_there_is_none_it_says_so(
     assert await command.main(["drop", name, absent]) == command.FAILED
     told = capsys.readouterr()
     assert told.out == "1 dropped\n"
-    assert told.err.splitlines()[-1] == f"{absent}: there is no open dead letter that fits"
+    assert told.err.splitlines()[-1] == f"{absent}: there is no open dead letter that matches"
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ async def test_a_letter_among_those_of_another_topic_is_not_replayed(
 
     told = capsys.readouterr()
     assert told.out == "1 replayed\n"
-    assert "not replayed: it says it is of pipedrive.notes, and stands among" in told.err
+    assert "not replayed: it claims to be from pipedrive.notes, but is among" in told.err
     assert await contents(settings, topics.NOTES.name) == [b"note 2"]
     assert await command.main(["drop", "--key", "7:1"]) == 0
 
@@ -325,7 +325,7 @@ async def test_a_state_is_not_replayed_behind_a_newer_one_of_its_key(
         capsys.readouterr()
         assert await command.main(words) == command.FAILED
         told = capsys.readouterr()
-        assert "a newer state of its key stands in scoring.scores by now" in told.err
+        assert "scoring.scores already has a newer state of its key" in told.err
 
     assert told.out == "1 replayed\n"
     assert await keys(capsys) == ["7:1"]
@@ -394,7 +394,7 @@ async def test_webhooks_are_read_again_by_ingest_and_go_where_they_belong(
     assert await command.main(["replay", "--everything"]) == 0
     told = capsys.readouterr()
     assert told.out == "0 replayed\n"
-    assert "3 are webhooks: python -m services.ingest redeliver" in told.err
+    assert "3 skipped as webhooks, use: python -m services.ingest redeliver" in told.err
     assert await redelivery.main(["--everything"]) == 0
 
     (note,) = await contents(settings, topics.NOTES.name)
@@ -403,7 +403,7 @@ async def test_webhooks_are_read_again_by_ingest_and_go_where_they_belong(
     assert [each["attempts"] for each in back] == [2, 2]
     assert {each["reason"] for each in back} == {
         "the body is not JSON: JSONDecodeError",
-        "the body is of a company that its credentials do not speak for",
+        "the credentials are not those of the body's company",
     }
 
 
@@ -423,7 +423,7 @@ async def test_webhooks_that_were_picked_and_not_replayed_are_told_by_the_status
 
     told = capsys.readouterr()
     assert told.out == "0 replayed\n"
-    assert told.err == "1 are webhooks: python -m services.ingest redeliver\n"
+    assert told.err == "1 skipped as webhooks, use: python -m services.ingest redeliver\n"
 
 
 async def test_without_kafka_it_says_so(

@@ -22,9 +22,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 PARTITIONS = 3
 PERSONS = "pipedrive.persons"
 GIVEN_UP = "my500_kafka_producer_rebuilds_total"
-SENTENCE = (
-    "degraded: events go to the spool: Kafka: no leader, or too few copies that keep up, of "
-)
+SENTENCE = "degraded: events go to the spool: Kafka: no leader, or too few in-sync replicas, for "
 
 
 @pytest.fixture(scope="module")

@@ -205,7 +205,7 @@ async def test_a_refusal_of_pipedrives_reaches_the_user_and_frees_the_key(
 
     assert wrong[0] == 422
     assert wrong[1]["code"] == "pipedrive_refused"
-    assert wrong[1]["error"] == "Pipedrive refuses: User not found."
+    assert wrong[1]["error"] == "Pipedrive refused: User not found."
     assert right[0] == 201
 
 

@@ -254,7 +254,7 @@ async def test_what_pipedrive_says_of_the_webhook_is_kept_without_its_credential
     ("change", "problem"),
     [
         ({"is_active": False}, "switched the webhook off"),
-        ({"user_id": ANOTHER_USER}, "not of the API token's user"),
+        ({"user_id": ANOTHER_USER}, "not the API token user's"),
     ],
 )
 async def test_what_is_wrong_with_the_webhook_is_said_in_words(

@@ -541,7 +541,7 @@ async def test_the_command_says_in_a_sentence_that_postgres_went_away_and_may_be
         assert command.process.returncode == 1, said
         assert "Traceback" not in said
         assert "Postgres: " in said.splitlines()[-1]
-        assert "so does this command when given again." in said.splitlines()[-1]
+        assert "so does this command when run again." in said.splitlines()[-1]
         await _ended(cluster.start("ingest", *given))
 
 

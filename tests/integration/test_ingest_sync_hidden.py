@@ -33,7 +33,7 @@ async def test_of_many_rows_that_are_hidden_only_some_are_asked_for_and_that_is_
     assert (state, company.told.events) == ("done", [])
     [error] = company.ended[-1].errors
     assert (error["list"], error["id"]) == ("persons", str(persons[ENOUGH]))
-    assert "cannot see it any more" in error["error"]
+    assert "can no longer see it" in error["error"]
     asked_in_vain = ENOUGH // AT_A_TIME * 10 + ENOUGH
     assert company.ended[-1].tokens - usual <= asked_in_vain
 

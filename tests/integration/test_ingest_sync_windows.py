@@ -193,7 +193,7 @@ def lasts_for(monkeypatch: pytest.MonkeyPatch, *, pages: int) -> None:
             if "cursor" not in params:
                 left, knows = pages, True
             elif not knows:
-                raise PipedriveRefused(400, "Pipedrive refuses: it does not know the cursor.")
+                raise PipedriveRefused(400, "Pipedrive refused: it does not know the cursor.")
             elif not left:
                 knows = False
                 raise DaySpent(datetime.now(UTC))
@@ -237,7 +237,7 @@ async def test_a_list_that_alone_gives_no_answer_is_given_up_and_read_when_it_do
     assert struck == [TRIES * ROUNDS, trying.TRIES_AGAIN]
     [error] = given_up.errors
     assert (error["list"], error["id"]) == ("activities", "")
-    assert "answered 500" in error["error"]
+    assert "unexpected answer, status 500" in error["error"]
     assert given_up.counts["activities"]["failed"] == 1
     assert told_meanwhile == (set(), {str(person)})
     assert (state, company.ended[-1].errors) == ("done", [])
@@ -284,7 +284,7 @@ async def test_where_no_list_is_answered_the_sync_waits_until_one_is(
     company.double.server.faults = Faults()
     await until(is_done, 30)
 
-    assert "answered 500" in (reasons[-1] or "")
+    assert "unexpected answer, status 500" in (reasons[-1] or "")
     assert (await company.stands(sync_id)).errors == []
 
 
@@ -333,6 +333,6 @@ async def test_a_sync_that_could_read_no_list_has_failed_and_the_next_one_reads_
     states.append(await company.syncs(A_USER))
 
     assert states == ["failed", "failed", "done"]
-    said = "No list can be read: Pipedrive refuses: Not for this account."
+    said = "No list can be read: Pipedrive refused: Not for this account."
     assert [each.reason for each in refused] == [said, said]
     assert (company.ended[-1].errors, company.told.ids("person")) == ([], {str(person)})

@@ -246,8 +246,8 @@ async def test_services_that_find_no_kafka_at_their_start_answer_what_they_know(
                 url = instance.url + paths[instance.service]
                 assert (await cluster.get(url, COMPANY, "1"))[0] == 200
                 said = await dependencies(cluster, instance)
-                assert said["kafka"].startswith("away, changes wait: Kafka: ")
-                assert said["consumer"].startswith("waits for Kafka: Kafka: ")
+                assert said["kafka"].startswith("away, changes are delayed: Kafka: ")
+                assert said["consumer"].startswith("waiting for Kafka: Kafka: ")
 
             # A worker alone has nothing to do without it.
             alone = cluster.start("query", "projector")
@@ -289,7 +289,7 @@ async def test_a_start_that_hangs_is_stuck_and_says_so(
             return response.status, (await response.json()).get("error", "")
 
     async def is_stuck_at_its_start() -> bool:
-        return await says() == (503, "Does not get on with its work: start.")
+        return await says() == (503, "No progress: start.")
 
     async with (
         aiohttp.ClientSession() as http,

@@ -66,7 +66,10 @@ async def test_the_schema_of_a_later_version_is_refused(
     await migrating.migrate(database_url, "app", [migrations])
     (migrations / "0002_second.sql").unlink()
 
-    with pytest.raises(Misconfigured, match=r"the schema app: migration 0002_second\.sql"):
+    with pytest.raises(
+        Misconfigured,
+        match=r"the schema app was made by another version: migration 0002_second\.sql",
+    ):
         await migrating.migrate(database_url, "app", [migrations])
 
 

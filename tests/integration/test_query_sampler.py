@@ -184,5 +184,5 @@ async def test_a_statement_without_a_plan_is_told_too(
 
     (once,) = told(caplog, "SET x = 1")
     (end,) = told(caplog, "COMMIT")
-    assert once["plan"].startswith("not to be had")
+    assert once["plan"].startswith("not available")
     assert end["plan"] == "it has none"

@@ -110,7 +110,7 @@ async def test_a_planted_signal_is_found(
     assert "140 deals won, 20 meetings held" in ran.stdout
     assert re.search(r"^0-3 +2,000 +400 +20\.0% +0\.50$", ran.stdout, re.MULTILINE)
     assert re.search(r"^7-10 +2,000 +1,200 +60\.0% +1\.50$", ran.stdout, re.MULTILINE)
-    assert "1 records that are no such events" in ran.stdout
+    assert "1 records that cannot be read" in ran.stdout
     assert "replaying" in ran.stderr
     assert "100%" in ran.stderr
     ET.parse(tmp_path / "picture.svg")  # noqa: S314  our own

@@ -181,11 +181,11 @@ async def test_only_admins_decide(client: TestClient[Any, Any], settings: Settin
             {"weights": {"quietAfterDays": 3}, "reason": "x"},
             "'weights': quietAfterDays (3) may not",
         ),
-        ({"weights": {}, "reason": " \x00 "}, "'reason': say why, in a sentence."),
+        ({"weights": {}, "reason": " \x00 "}, "'reason': give the reason in a sentence."),
         ({"weights": {}}, "'reason': Field required."),
         ({"reason": "x"}, "'weights': Field required."),
-        ({"weights": {"emial": 1}, "reason": "x"}, "'weights.emial' is not known here."),
-        ({"weights": {"job_title": 1}, "reason": "x"}, "'weights.job_title' is not known here."),
+        ({"weights": {"emial": 1}, "reason": "x"}, "'weights.emial' is not recognized."),
+        ({"weights": {"job_title": 1}, "reason": "x"}, "'weights.job_title' is not recognized."),
     ],
 )
 async def test_what_cannot_be_weights_is_refused_in_a_sentence(

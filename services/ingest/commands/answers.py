@@ -31,14 +31,14 @@ def _address(text: str) -> str:
 
 def _number(text: str) -> str:
     if not any(char.isdigit() for char in text):
-        raise ValueError("must have a digit")
+        raise ValueError("must contain a digit")
     return text.strip()
 
 
 def _day(at: date) -> date:
     """What Pipedrive tells us of any other is not read."""
     if not values.is_likely(at):
-        raise ValueError(f"must be in the years from {values.FIRST_YEAR} to {values.LAST_YEAR}")
+        raise ValueError(f"must be between the years {values.FIRST_YEAR} and {values.LAST_YEAR}")
     return at
 
 
@@ -66,7 +66,7 @@ class AfterQuery(Json):
 
 
 class WantedContact(Json):
-    """A contact to make in Pipedrive, owned by the caller."""
+    """A contact to create in Pipedrive, owned by the caller."""
 
     name: Text
     email: Email | None = None
@@ -85,7 +85,7 @@ class WantedContact(Json):
 
 
 class MadeContact(Json):
-    """The contact, as Pipedrive made it."""
+    """The contact, as Pipedrive created it."""
 
     id: UUID
     pipedrive_person_id: str
@@ -98,19 +98,19 @@ class MadeContact(Json):
 
 
 class WantedActivity(Json):
-    """An activity to make in Pipedrive, about a contact of the caller's."""
+    """An activity to create in Pipedrive, for one of the caller's contacts."""
 
     contact_id: UUID
-    type: Text = Field(description="Pipedrive's key of the type, such as call or meeting")
+    type: Text = Field(description="Pipedrive's key for the type, such as call or meeting")
     subject: Text
     due_date: Day | None = None
     done: Flag = False
 
 
 class MadeActivity(Json):
-    """The activity, as Pipedrive made it."""
+    """The activity, as Pipedrive created it."""
 
-    id: str = Field(description="Pipedrive's")
+    id: str = Field(description="Pipedrive's id")
     contact_id: UUID
     type: str
     subject: str
@@ -126,14 +126,14 @@ class Membership(Json):
 
 
 class Memberships(Json):
-    """Contacts to put into the campaign, or to take out."""
+    """Contacts to add to the campaign, or to remove from it."""
 
     contact_ids: list[UUID] = Field(min_length=1, max_length=MOST_CONTACTS)
     added_to_campaign: Flag
 
 
 class Campaign(Json):
-    """The contacts whose membership was set."""
+    """The contacts whose campaign membership was set."""
 
     contact_ids: list[UUID]
     added_to_campaign: bool

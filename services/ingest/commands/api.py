@@ -27,7 +27,7 @@ BodyT = TypeVar("BodyT", bound=BaseModel)
 CREATED: Final = 201
 OK: Final = 200
 
-SAFE: Final = "Honours the header Idempotency-Key for 24 hours."
+SAFE: Final = "Honours the Idempotency-Key header for 24 hours."
 TROUBLE: Final = {
     400: "The body is not as described",
     403: "Pipedrive does not allow it",
@@ -39,11 +39,11 @@ KEYED: Final = {
     "Idempotency-Key": {
         "type": "string",
         "pattern": f"^[ -~]{{1,{LONGEST_KEY}}}$",
-        "description": "names one request of the user's for 24 hours: asked again under it, the "
-        "answer is repeated and nothing done twice",
+        "description": "identifies one request of the user for 24 hours: a retry under the same "
+        "key gets the same answer, and nothing is done twice",
     }
 }
-REPLAYED: Final = {"Idempotency-Replayed": "true where the answer is that of a request before"}
+REPLAYED: Final = {"Idempotency-Replayed": "true where the answer is that of an earlier request"}
 OF_OURS: Final = {status: TROUBLE[status] for status in (400, 409, 422, 503)}
 
 

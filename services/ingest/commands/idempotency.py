@@ -159,6 +159,6 @@ def _key(request: web.Request) -> str | None:
     if key is None:
         return None
     if not key or len(key) > LONGEST_KEY or not (key.isascii() and key.isprintable()):
-        sentence = f"An Idempotency-Key has 1 to {LONGEST_KEY} printable characters."
+        sentence = f"An Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters."
         raise Refused(400, "bad_request", sentence)
     return f"+{key}"

@@ -127,7 +127,7 @@ class Making:
                         return held
                     await asyncio.sleep(POLL_S)
         except TimeoutError as error:
-            raise Unavailable(f"another request makes the same {it.kind}") from error
+            raise Unavailable(f"another request is creating the same {it.kind}") from error
 
     async def _make(
         self, pipedrive: Pipedrive, it: Undertaking, wanted: Wanted, held: Held
@@ -151,7 +151,7 @@ class Making:
                 await undertaking_store.drop(self.pool, it)
             raise
         if not isinstance(row, dict) or type(row.get("id")) is not int:
-            raise Unsettled(f"Pipedrive: made a {it.kind} and does not say which")
+            raise Unsettled(f"Pipedrive: created a {it.kind} but did not return its id")
         made: dict[str, Any] = body.storable(row)
         await self._keep(it, made)
         return made
@@ -177,7 +177,7 @@ class Making:
         try:
             newest, are_all = await self._newest(pipedrive, wanted, sent_at)
         except PipedriveRefused as refused:
-            raise Unsettled(f"Pipedrive: does not show its rows: {refused.sentence}") from refused
+            raise Unsettled(f"Pipedrive: does not list its rows: {refused.sentence}") from refused
         for row in newest[::-1]:  # the first made is likeliest the first try's
             if wanted.is_made_by(row, sent_at) and await self._keep(it, row):
                 return row
@@ -214,4 +214,4 @@ def _require_settled(held: Held) -> None:
     Unsettled: Pipedrive may still be at it.
     """
     if held.sent_at is not None and datetime.now(UTC) < held.sent_at + SETTLED:
-        raise Unsettled("Pipedrive: the request before this one may still be carried out")
+        raise Unsettled("Pipedrive: the previous request may still be carried out")

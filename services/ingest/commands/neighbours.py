@@ -129,7 +129,7 @@ class Neighbours:
         except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
             raise Unavailable(f"{url}: {type(error).__name__}") from error
         if response.status == NOT_FOUND and response.headers.get(HEADER) == PENDING:
-            raise Unavailable(f"{url}: does not show yet what was done before")
+            raise Unavailable(f"{url}: does not show the earlier change yet")
         if _is_refusal(response.status, told):
             raise Refused(response.status, str(told["code"]), str(told["error"]))
         if not 200 <= response.status < 300:  # noqa: PLR2004

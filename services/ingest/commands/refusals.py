@@ -18,7 +18,7 @@ FORBIDDEN: Final = 403
 
 
 def in_progress() -> Refused:
-    sentence = "This request is being carried out. Ask again soon under the same key."
+    sentence = "This request is already in progress. Retry soon with the same key."
     return Refused(409, "in_progress", sentence, Retry_After=str(BUSY_S))
 
 
@@ -39,7 +39,7 @@ def of_outage(outage: Unavailable) -> Refused | None:
     """Null for an outage that nothing more can be said of."""
     if isinstance(outage, Unsettled):
         sentence = (
-            "Pipedrive gave no answer, and may have done it all the same. Send the same "
+            "Pipedrive did not answer, and may have carried the request out. Send the same "
             "request again: nothing is done twice."
         )
         return Refused(503, "unsettled", sentence, Retry_After=str(round(SETTLED.total_seconds())))

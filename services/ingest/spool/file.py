@@ -121,7 +121,9 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.ProgrammingError as error:
-        raise Damaged("it was put aside") from error  # closed, by whoever met the damage first
+        raise Damaged(
+            "it has been put aside"
+        ) from error  # closed, by whoever met the damage first
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0)
         name = getattr(error, "sqlite_errorname", type(error).__name__)
@@ -195,7 +197,7 @@ class SpoolFile:
             OSError: it has its name no more.
         """
         if self._found() != self._place:
-            raise FileNotFoundError(errno.ENOENT, "another file has the spool's name")
+            raise FileNotFoundError(errno.ENOENT, "the spool's file was deleted or replaced")
 
     def close(self) -> None:
         self._db.close()

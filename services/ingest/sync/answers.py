@@ -24,7 +24,7 @@ from shared.json_model import Json
 from shared.pipedrive.budget import Usage
 
 SHORTEST_S: Final = 0.1
-NOT_CONNECTED: Final = "No webhook of ours has been registered: connect the company."
+NOT_CONNECTED: Final = "Our webhook is not registered yet: connect the company."
 
 
 class Request(Json):
@@ -32,14 +32,14 @@ class Request(Json):
 
 
 class Asked(Json):
-    """The sync has been asked for."""
+    """The sync has been queued."""
 
     id: UUID
 
 
 class Counts(Json):
-    """`read` counts the rows that the list showed, each once a walk. `total` is an estimate until
-    the list has been read; null where there is none yet.
+    """`read` counts the rows that the list returned, each once per walk. `total` is an estimate
+    until the list has been read; null where there is none yet.
     """
 
     read: int
@@ -49,7 +49,7 @@ class Counts(Json):
 
 
 class Failure(Json):
-    """A row, or with an empty id a whole list, that could not be read."""
+    """A row that could not be read, or, with an empty id, a whole list."""
 
     list: str
     id: str
@@ -66,7 +66,7 @@ class SyncTold(Json):
     reason: str | None = Field(description="why it waits or failed")
     entities: dict[str, Counts]
     tokens: int
-    errors: list[Failure] = Field(description="the first hundred")
+    errors: list[Failure] = Field(description="the first 100")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -77,7 +77,7 @@ class SyncTold(Json):
 
 
 class SyncsTold(Json):
-    """The newest synchronisations, newest first."""
+    """The latest synchronisations, newest first."""
 
     syncs: list[SyncTold]
 
@@ -87,7 +87,7 @@ class ConnectRequest(Json):
 
 
 class Reason(StrEnum):
-    """Why a webhook had to be made."""
+    """Why a webhook had to be registered."""
 
     MISSING = "missing"
     DIFFERENT = "switched_off_or_different"
@@ -96,7 +96,7 @@ class Reason(StrEnum):
 
 
 class Connected(Json):
-    """The webhook is registered, and a full sync has been asked for."""
+    """The webhook is registered, and a full sync has been queued."""
 
     webhook_id: int
     webhook_url: str
@@ -118,7 +118,7 @@ class HookTold(Json):
 
 
 class TokensTold(Json):
-    """Today's, in UTC. `remaining` is what Pipedrive last said, of everybody's calls."""
+    """Today's, in UTC. `remaining` is what Pipedrive last reported, over all its API clients."""
 
     limit: int
     used: int
@@ -128,7 +128,7 @@ class TokensTold(Json):
 
 
 class ConnectionTold(Json):
-    """How the company is connected."""
+    """State of the company's connection to Pipedrive."""
 
     connected: bool
     webhook: HookTold | None

@@ -24,9 +24,9 @@ SHOWN: Final = 50
 REPORTED_S: Final = 300.0
 """Pipedrive takes twelve tokens to say how the webhook is: not for every reload of a page."""
 NOT_ADMIN: Final = "Only an admin may do this"
-NOT_CONNECTED: Final = "The tenants file has no API token of the company"
-RUNNING: Final = "A sync is open already: its id is in `data`; or the company is not connected"
-AWAY: Final = {503: "Postgres, Redis or Pipedrive is away"}
+NOT_CONNECTED: Final = "The tenants file has no API token for the company"
+RUNNING: Final = "A sync is unfinished: its id is in `data`; or the company is not connected"
+AWAY: Final = {503: "Postgres, Redis or Pipedrive is unavailable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class SyncApi:
                 "One sync: its progress and what it found",
                 {
                     200: answers.SyncTold,
-                    400: "The id is not a UUID, or a parameter is not known",
+                    400: "The id is not a UUID, or a parameter is unknown",
                     404: "The company has no such sync",
                     **AWAY,
                 },
@@ -81,7 +81,7 @@ class SyncApi:
                 "Register our webhook at Pipedrive and start a full sync",
                 {
                     202: answers.Connected,
-                    400: "Nothing says where Pipedrive reaches this service",
+                    400: "No URL is known at which Pipedrive reaches this service",
                     403: NOT_ADMIN,
                     409: NOT_CONNECTED,
                     **AWAY,
@@ -169,7 +169,7 @@ class SyncApi:
         try:
             report = await hooks.reported(self.connecting.parts.clients.of(company_id), hook_id)
         except Unavailable as why:
-            trouble = f"Pipedrive does not tell: {why}"
+            trouble = f"The webhook's state could not be read: {why}"
         except PipedriveRefused as why:
             trouble = why.sentence
         async with self.store() as conn:
@@ -188,7 +188,7 @@ def _require_admin(user: Identity) -> None:
 def _conflict(sync_id: UUID) -> web.Response:
     refused = {
         "success": False,
-        "error": "A sync of this company is open already.",
+        "error": "A sync of this company is not finished yet.",
         "code": "sync_running",
         "data": {"id": sync_id},
     }

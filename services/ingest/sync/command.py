@@ -32,13 +32,13 @@ from shared.tenants import Tenants
 LOOK_S: Final = 0.5
 BAR_CHARS: Final = 30
 DONE: Final[Mapping[Reason | None, str]] = {
-    None: "as it was",
+    None: "unchanged",
     Reason.MISSING: "registered",
-    Reason.DIFFERENT: "registered anew, as it was switched off or different",
-    Reason.OWNER: "registered anew, as it was another user's",
-    Reason.CREDENTIALS: "registered anew, as its credentials were others",
+    Reason.DIFFERENT: "registered again, as it was switched off or different",
+    Reason.OWNER: "registered again, as it belonged to another user",
+    Reason.CREDENTIALS: "registered again, as its credentials had changed",
 }
-GOES_ON: Final = "The sync role goes on from here, and so does this command when given again."
+GOES_ON: Final = "The sync role resumes from here, and so does this command when run again."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,7 +66,7 @@ async def main(arguments: Sequence[str]) -> int:
                 clients.of(given.company)  # who has no token need not wait for servers
                 await prepared.make(stop)
                 if stop.is_set():
-                    _say("stopped, and nothing was done")
+                    _say("stopped; nothing was done")
                     return 1
                 return await _connected(sync, given.company, given.url, stop)
             except (NoUrl, PipedriveRefused, Unavailable) as why:

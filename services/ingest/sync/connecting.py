@@ -59,7 +59,7 @@ class Connecting:
         company_id, dsn = client.company_id, self.parts.dsn
         async with claimed(dsn, company_id, Work.WEBHOOK, patience_s=PATIENCE_S) as alone:
             if alone is None:
-                raise Unavailable("somebody else is seeing to the webhook")
+                raise Unavailable("another process is working on the webhook")
             tenant = self.tenants.get(company_id)
             return await hooks.ensure(client, alone, tenant, url, takes_over=True)
 
@@ -80,7 +80,7 @@ def door_at(public_url: str | None) -> str:
         NoUrl: nobody can be reached there.
     """
     if not public_url:
-        raise NoUrl("Say where Pipedrive reaches this service: set PUBLIC_URL or give a url.")
+        raise NoUrl("Pipedrive needs this service's public URL: set PUBLIC_URL or give a url.")
     if not _is_base(public_url):
         raise NoUrl(f"Not an http(s) address of this service: {public_url[:200]!r}")
     return hooks.door(public_url)

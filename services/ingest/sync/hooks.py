@@ -95,16 +95,16 @@ async def reported(client: Pipedrive, hook_id: int | None) -> Report:
 def report(shown: Hook | None, owner: Owner) -> Report:
     """With what is wrong, in words."""
     if shown is None:
-        return Report(None, "Pipedrive has deleted the webhook; it will be registered anew.")
+        return Report(None, "Pipedrive has deleted the webhook; it will be registered again.")
     problem = None
     if not _is_on(shown):
         problem = "Pipedrive has switched the webhook off."
     elif not _is_of(owner, shown):
-        problem = "The webhook is not of the API token's user; it will be registered anew."
+        problem = "The webhook is not the API token user's; it will be registered again."
     elif owner.is_admin is False:
         problem = (
             "The API token's user is no admin: what that user cannot see in Pipedrive is neither "
-            "read nor told by the webhook."
+            "synced nor sent by the webhook."
         )
     return Report({name: shown.get(name) for name in SHOWN}, problem)
 

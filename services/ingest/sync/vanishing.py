@@ -32,8 +32,8 @@ GONE: Final = frozenset({404, 410})
 HIDDEN: Final = 403
 ENOUGH: Final = 300
 SENTENCE: Final = (
-    "The API token's user cannot see it any more, nor hundreds of others before it: what is gone "
-    "of those that follow was not looked for."
+    "The API token's user can no longer see it, nor hundreds before it: whether the rows that "
+    "follow still exist was not checked."
 )
 
 

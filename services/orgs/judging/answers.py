@@ -31,7 +31,7 @@ Reason = Annotated[str, Field(max_length=LONGEST_REASON), AfterValidator(free_of
 
 
 class RecordAnswer(Json):
-    """One organization of Pipedrive's, or one that a user made."""
+    """An organization in Pipedrive, or one that a user created."""
 
     record_id: UUID
     pipedrive_org_id: str | None
@@ -52,7 +52,7 @@ class Side(Json):
 
 
 class FeatureAnswer(Json):
-    """What two records have in common or not, from 0 to 1, and what it adds to the score's sum."""
+    """How far two records agree on something, from 0 to 1, and what that adds to the score."""
 
     name: str
     value: float
@@ -60,18 +60,18 @@ class FeatureAnswer(Json):
 
 
 class Moves(Json):
-    """What would come to the winner."""
+    """What would move to the winner."""
 
     contacts: int
     records: int
 
 
 class ReviewAnswer(Json):
-    """Are these one organization? `winner` is the side that would keep its id if merged so.
+    """Are these one organization? `winner` is the side that would keep its id in a merge.
 
-    A "renamed" one asks of a single record whose name and domain both changed whether it is what
-    it was ("merge"), or its id was given to another organization ("separate"): `winner` shows it
-    as it is, `loser` as it was.
+    A "renamed" one asks of a single record whose name and domain both changed whether it is still
+    the same organization ("merge"), or its id was given to another one ("separate"): `winner`
+    shows it as it is, `loser` as it was.
     """
 
     id: UUID
@@ -90,13 +90,13 @@ class ReviewPage(Json):
 
 
 class ReviewDecision(Json):
-    """Merge them, or say that they are not the same and never ask again."""
+    """Merge them, or say that they are different and never ask again."""
 
     decision: Literal["merge", "separate"]
 
 
 class MergeWanted(Json):
-    """Two organizations to merge, by ids that they have or had; a dry run only shows it."""
+    """Two organizations to merge, by a current or former id; a dry run changes nothing."""
 
     winner_id: UUID
     loser_id: UUID
@@ -105,8 +105,8 @@ class MergeWanted(Json):
 
 
 class SeparationWanted(Json):
-    """Records that are not what the rest of their organization is. The organization by an id that
-    it has or had; a dry run only shows what would come of it.
+    """Records that do not belong to the rest of their organization, which is named by a current
+    or former id; a dry run only shows what would result.
     """
 
     organization_id: UUID
@@ -116,7 +116,7 @@ class SeparationWanted(Json):
 
 
 class PartAnswer(Json):
-    """An organization that comes of it: how many records it has, the first of them, and how many
+    """A resulting organization: how many records it has, the first of them, and how many
     contacts.
     """
 
@@ -128,8 +128,8 @@ class PartAnswer(Json):
 
 
 class SeparationAnswer(Json):
-    """`id` is the verdict's. What keeps the organization's id comes first. Merging them takes it
-    back.
+    """`id` is the verdict's. The part that keeps the organization's id comes first. Merging the
+    parts reverses it.
     """
 
     id: UUID | None
@@ -138,14 +138,14 @@ class SeparationAnswer(Json):
 
 
 class FieldAnswer(Json):
-    """What a field shows, and the record that it comes from."""
+    """A field's value, and the record that it comes from."""
 
     value: str | None
     record_id: UUID | None
 
 
 class MergeAnswer(Json):
-    """`id` undoes it. `overrides` are verdicts "not the same" that this merge outweighs."""
+    """`id` undoes it. `overrides` are "not the same" verdicts that this merge overrides."""
 
     id: UUID | None
     dry_run: bool
@@ -159,7 +159,7 @@ class MergeAnswer(Json):
 
 
 class DecisionAnswer(Json):
-    """`verdict_id` of a merge undoes it. `organization_id` is where the winner's records are."""
+    """A merge's `verdict_id` undoes it. `organization_id` is where the winner's records are."""
 
     id: UUID
     decision: Literal["merge", "separate"]
@@ -169,7 +169,7 @@ class DecisionAnswer(Json):
 
 
 class UndoAnswer(Json):
-    """`together`: the rules or another verdict hold all of it in one organization still."""
+    """`together`: the rules or another verdict still hold it together as one organization."""
 
     id: UUID
     organization_ids: Sequence[UUID]
@@ -178,7 +178,7 @@ class UndoAnswer(Json):
 
 
 class PastMerge(Json):
-    """A merge that a user did, by hand or by answering a question."""
+    """A merge that a user made, directly or by answering a question."""
 
     id: UUID
     winner_id: UUID | None

@@ -26,17 +26,17 @@ from shared.openapi import Endpoint, UuidParameter
 from shared.web import answer, body, identity, path_uuid, query
 
 _FAILURES = {
-    400: "What was sent is not as described",
-    503: "A dependency is away; asking again is safe",
+    400: "The request is not as described",
+    503: "A dependency is unavailable; retrying is safe",
 }
-NOT_MERGED = "They are one already, too many records to name, or one changed meanwhile"
-APART = "They are apart again."
-ASKED_AGAIN = "It is asked again whether it is what it was."
+NOT_MERGED = "They are one already, have too many records, or one changed meanwhile"
+APART = "They are separate again."
+ASKED_AGAIN = "The question whether it is still the same organization is open again."
 TOGETHER = (
-    "The rules or another verdict hold them together, so they are one organization still; other "
-    "names or facts would part them."
+    "The rules or another verdict still hold them together, so they remain one organization; "
+    "other names or facts would separate them."
 )
-GONE = "Nothing is left to part: what was merged, or what it went into, has been deleted since."
+GONE = "Nothing is left to separate: one side of the merge has been deleted since."
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class JudgingApi:
                 {
                     200: DecisionAnswer,
                     **_FAILURES,
-                    404: "There is no such question, or no longer",
-                    409: "It has been decided already, or one of them changed meanwhile",
+                    404: "There is no such question, or it is no longer open",
+                    409: "It is already decided, or one of them changed meanwhile",
                 },
                 body=ReviewDecision,
                 path_parameters={"id": UuidParameter("the question's UUID")},
@@ -97,8 +97,8 @@ class JudgingApi:
                 {
                     200: SeparationAnswer,
                     **_FAILURES,
-                    404: "The company has no such organization, or it has no such living record",
-                    409: "These are all of its records, or it has too many to name",
+                    404: "The company has no such organization, or that has no such record",
+                    409: "These are all of its records, or it has too many",
                 },
                 body=SeparationWanted,
             ),
@@ -111,7 +111,7 @@ class JudgingApi:
                     200: UndoAnswer,
                     **_FAILURES,
                     404: "The company has no such merge",
-                    409: "It is undone already",
+                    409: "It is already undone",
                 },
                 path_parameters={"id": UuidParameter("the merge's UUID")},
             ),

@@ -60,10 +60,10 @@ async def of(conn: db.Connection, home: Organization, named: frozenset[UUID]) ->
 
 def _check(home: Organization, named: frozenset[UUID], living: frozenset[UUID]) -> None:
     for ref in sorted(named - living):
-        sentence = f"{ref} is no living record of the organization {home.organization_id}."
+        sentence = f"{ref} is not a current record of the organization {home.organization_id}."
         raise Refused(404, "not_found", sentence)
     if named == living:
-        sentence = "These are all of its living records: there is nothing to part them from."
+        sentence = "These are all of its current records: there is nothing to separate them from."
         raise Refused(409, "nothing_to_part", sentence)
     weighing.check_size(len(living))
 

@@ -160,7 +160,7 @@ class Judge:
             if verdict is None or verdict.field("decision") != "same":
                 raise Refused(404, "not_found", "There is no such merge.")
             if verdict.is_withdrawn:
-                raise Refused(409, "already_undone", "This merge is undone already.")
+                raise Refused(409, "already_undone", "This merge is already undone.")
             said = OrganizationVerdict(withdrawn=True, withdrawn_by=asker.user_id)
             await self._tell(conn, asker, said, of=verdict)
             keys = [(company_id, ref) for ref in verdict.refs]
@@ -242,8 +242,8 @@ async def _open_review(conn: db.Connection, company_id: int, review_id: UUID) ->
     if review is not None:
         return review
     if await review_store.was_decided(conn, company_id, review_id):
-        raise Refused(409, "already_decided", "This question has been decided already.")
-    raise Refused(404, "not_found", "There is no such question, or no longer.")
+        raise Refused(409, "already_decided", "This question is already decided.")
+    raise Refused(404, "not_found", "There is no such question, or it is no longer open.")
 
 
 def _said(

@@ -30,7 +30,7 @@ class Remote(NamedTuple):
 
 def _searchable(text: str) -> str:
     if not searching_terms.of_query(text):
-        raise ValueError("must have a letter or a digit")
+        raise ValueError("must contain a letter or a digit")
     return text.strip()
 
 
@@ -39,7 +39,7 @@ class SearchQuery(Json):
 
     q: Annotated[
         str,
-        Field(max_length=LONGEST_QUERY, description="what has been typed of a name"),
+        Field(max_length=LONGEST_QUERY, description="what has been typed of the name so far"),
         AfterValidator(_searchable),
     ]
     limit: Whole = Field(LIMIT, ge=1, le=MOST, description="most organizations in the answer")
@@ -54,8 +54,8 @@ class Part(Json):
 
 class Hit(Json):
     """An organization that may be meant. `id` is null if only Pipedrive has it. `closeness` is
-    null if Pipedrive found it by rules of its own. `alias` is the name of a record of it that was
-    met, where the organization shows another.
+    null for Pipedrive's own matches. `alias` is the name of the record that matched, where the
+    organization shows another.
     """
 
     id: UUID | None
@@ -71,14 +71,14 @@ class Hit(Json):
 
 
 class Sources(Json):
-    """Who was asked, and what came of it."""
+    """Which sources were searched, and the outcome of each."""
 
     store: Literal["ok"]
     pipedrive: Asked
 
 
 class SearchAnswer(Json):
-    """Organizations by what was typed, the best first."""
+    """Organizations that match what was typed, best first."""
 
     organizations: list[Hit]
     sources: Sources

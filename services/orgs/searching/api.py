@@ -45,7 +45,7 @@ def endpoints(pools: Pools, fallback: Fallback) -> Sequence[Endpoint]:
             {
                 200: SearchAnswer,
                 400: "A parameter is not as described",
-                503: "Postgres is away",
+                503: "Postgres is unavailable",
             },
             query=SearchQuery,
         ),

@@ -42,7 +42,7 @@ HEADERS: Final = {
 RESUMING: Final = {
     "Last-Event-ID": {
         "type": "string",
-        "description": "id of the last event seen: all that came since is told",
+        "description": "id of the last event seen: the stream resumes after it",
     }
 }
 
@@ -67,14 +67,14 @@ def endpoint(hub: Hub) -> Endpoint:
         "GET",
         PATH,
         my_500_stream,
-        "What changes in the user's list, as server-sent events; Last-Event-ID resumes",
+        "Changes to the user's list, as server-sent events; Last-Event-ID resumes",
         {
             200: Events(
                 "contact {contact, total}; removed {id, total}; organization {id, organization}, "
-                "which all contacts of it show; sync {syncStatus}; reset {}: read the list anew"
+                "for all contacts in it; sync {syncStatus}; reset {}: read the list again"
             ),
             429: "The user has too many streams open",
-            503: "The process has: another may have room",
+            503: "This instance has too many streams open; another may have room",
         },
         query=StreamQuery,
         headers=RESUMING,

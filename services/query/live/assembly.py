@@ -21,7 +21,7 @@ from shared import lifecycle
 from shared.openapi import Endpoint
 from shared.positions import HEADER
 
-AFTER_TOLD: Final = "Where `after` was given: shown or pending, whether what it names is applied"
+AFTER_TOLD: Final = "Where `after` was given: shown if the answer has that change, else pending"
 
 
 @dataclass(frozen=True, slots=True)

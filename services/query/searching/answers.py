@@ -15,7 +15,7 @@ Ranges = list[tuple[int, int]]
 
 
 class Highlights(Json):
-    """What was found, as [start, end) in UTF-16 code units of the text as shown."""
+    """Matched ranges, as [start, end) in UTF-16 code units of the displayed text."""
 
     name: Ranges
     email: Ranges
@@ -36,7 +36,7 @@ class SearchPagination(Pagination):
 
 
 class FacetOrganization(Json):
-    """An organization of hits."""
+    """An organization that hits belong to."""
 
     id: UUID
     name: str | None
@@ -44,7 +44,7 @@ class FacetOrganization(Json):
 
 
 class Facets(Json):
-    """The hits counted; `areExact` false: projected from a sample of them."""
+    """Counts of the hits; `areExact` false: extrapolated from a sample."""
 
     organizations: list[FacetOrganization] = Field(
         description="most hits first; with more than 5,000 hits, a sample determines which "
@@ -80,7 +80,7 @@ class SuggestedOrganization(FacetOrganization):
 
 
 class Suggestions(Json):
-    """What may be meant by what was typed so far."""
+    """Suggestions for what was typed so far."""
 
     contacts: list[SuggestedContact]
     organizations: list[SuggestedOrganization]

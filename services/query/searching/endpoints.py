@@ -14,7 +14,7 @@ def endpoints(parts: Parts) -> list[Endpoint]:
     ask_search = pages.remembering(lambda request: query(request, SearchQuery).request())
     ask_suggest = pages.remembering(lambda request: query(request, SuggestQuery).request())
     search, suggest = "/api/my-500/search", "/api/my-500/suggest"
-    out_of_bounds = "A parameter is not known or out of bounds, or there is nothing to look for"
+    out_of_bounds = "A parameter is unknown or out of bounds, or the query is empty"
     refusals = {**UNCHANGED, 400: out_of_bounds, **NO_ROOM}
     return [
         Endpoint(

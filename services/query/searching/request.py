@@ -83,7 +83,9 @@ class SearchQuery(Json):
     @model_validator(mode="after")
     def _is_within_reach(self) -> Self:
         if (self.page - 1) * self.limit >= DEEPEST:
-            raise ValueError(f"Pages reach the best {DEEPEST:,} hits; add words to the search")
+            raise ValueError(
+                f"Only the best {DEEPEST:,} hits can be paged through; add words to the search"
+            )
         return self
 
     def request(self) -> SearchRequest:

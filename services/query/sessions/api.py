@@ -26,15 +26,15 @@ from shared.openapi import Endpoint
 from shared.web import Refused, answer, body, cleaned, query, session
 
 ENDING = {
-    403: "Only an admin ends the sessions of others",
-    503: "Kafka or Postgres is away; what was asked may be in force, and can be asked again",
+    403: "Only an admin may see or end the sessions of others",
+    503: "Kafka or Postgres is unavailable; the request may have taken effect; retrying is safe",
 }
-TOO_MANY = {409: "So many tokens that nobody has used are revoked that only all can be"}
+TOO_MANY = {409: "Too many unused tokens are revoked already; revoke all of the user's instead"}
 MOST_JTI: Final = 500
 
 
 class Me(Json):
-    """The user whom the token speaks for. Name and e-mail are null until Pipedrive told of it."""
+    """The token's user. Name and e-mail are null until they arrive from Pipedrive."""
 
     id: str
     company_id: str
@@ -46,7 +46,7 @@ class Me(Json):
 
 
 class Device(Json):
-    """A token in use, and where it was seen last."""
+    """A token in use, and where it was last seen."""
 
     id: str
     user_agent: str
@@ -57,13 +57,13 @@ class Device(Json):
 
 
 class Devices(Json):
-    """The 100 of the user's sessions that were seen last, the latest of them first."""
+    """The user's 100 most recently seen sessions, latest first."""
 
     sessions: list[Device]
 
 
 class OfUser(Json):
-    """Whose sessions; the asker's own by default."""
+    """Whose sessions; the caller's own by default."""
 
     user_id: Whole | None = Field(
         None, ge=0, le=2**63 - 1, description="another user: admins only"
@@ -80,7 +80,7 @@ class WantedRevocation(OfUser):
 
 
 class Revoked(Json):
-    """What speaks for nobody any more. `sessionId` is null where all were revoked."""
+    """What was revoked. `sessionId` is null where all of the user's tokens were."""
 
     user_id: str
     session_id: str | None
@@ -102,7 +102,7 @@ class SessionsApi:
                 "GET",
                 "/api/sessions",
                 self.sessions,
-                "Where the user is signed in",
+                "The user's sessions",
                 {200: Devices, **malformed, 403: ENDING[403], **NO_ROOM},
                 query=OfUser,
             ),
@@ -202,7 +202,9 @@ def _allowed(own: Session, user_id: int | None) -> User:
     """
     who = own.identity
     if user_id not in (None, who.user_id) and not who.is_admin:
-        raise Refused(403, "forbidden", "Only an admin of the company sees or ends these.")
+        raise Refused(
+            403, "forbidden", "Only an admin of the company may see or end these sessions."
+        )
     return User(who.company_id, who.user_id if user_id is None else user_id)
 
 

@@ -25,7 +25,7 @@ MICROSECOND = timedelta(microseconds=1)
 ALL = "all"
 REVOKE_S = 10.0
 TOO_MANY = (
-    f"{access_store.MOST_UNSEEN} tokens of this user that were never used here are revoked. "
+    f"{access_store.MOST_UNSEEN} unused tokens of this user are revoked already. "
     "Revoke all of the user's tokens instead."
 )
 

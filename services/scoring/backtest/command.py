@@ -97,7 +97,7 @@ async def run(wanted: Wanted, settings: ScoringSettings, tenants: Tenants, pool:
     async with pool.acquire() as conn:
         span = await journal.span(conn)
         if span is None:
-            raise SystemExit(f"the log holds nothing of company {wanted.company_id}")
+            raise SystemExit(f"the log holds nothing for company {wanted.company_id}")
         instants = sampled(wanted, span.began, span.ended)
         bar = Bar(sys.stderr, "replaying", await journal.count(conn, instants[-1]))
     samples = await Replay(pool, tenants, journal).run(instants, bar.at)
@@ -106,7 +106,7 @@ async def run(wanted: Wanted, settings: ScoringSettings, tenants: Tenants, pool:
     for line in report.lines(wanted.company_id, span, samples, outcomes):
         _say(line)
     if journal.unreadable:
-        _say(f"left out       {journal.unreadable:,} records that are no such events")
+        _say(f"left out       {journal.unreadable:,} records that cannot be read")
     if wanted.out is not None:
         title = f"Company {wanted.company_id}, {instants[0]:%F} to {instants[-1]:%F}"
         whole = metrics.added(sample.tally for sample in samples)

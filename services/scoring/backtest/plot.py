@@ -62,7 +62,7 @@ def _curve(found: Tally) -> Iterator[str]:
     right, bottom = ROC_LEFT + SIDE, TOP + SIDE
     area = metrics.auc(found)
     known = "not known" if area is None else f"{area:.3f}"
-    yield _text(ROC_LEFT, TOP - 24, f"How well scores tell apart: AUC {known}")
+    yield _text(ROC_LEFT, TOP - 24, f"ROC curve: AUC {known}")
     for quarter in range(5):
         at = SIDE * quarter / 4
         yield _line((ROC_LEFT, bottom - at), (right, bottom - at), FAINT)

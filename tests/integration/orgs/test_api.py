@@ -82,7 +82,7 @@ async def test_what_is_not_there_is_made_and_then_found(client: Client) -> None:
         "lastActivity": None,
         "match": {
             "rule": "created",
-            "reason": "No organization had the normalized name 'acme corp', so it was made.",
+            "reason": "No organization had the normalized name 'acme corp', so it was created.",
             "score": None,
             "evidence": [],
         },

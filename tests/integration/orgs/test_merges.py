@@ -120,7 +120,7 @@ async def test_what_is_deleted_while_a_user_judges_it_is_judged_no_more(
     )
 
     assert (status, refused["code"]) == (409, "changed_meanwhile")
-    assert refused["error"] == "One of them was changed or deleted just now. Look at them again."
+    assert refused["error"] == "One of them was just changed or deleted. Review them again."
     assert await pool.fetchval("SELECT count(*) FROM verdicts") == 0
 
 
@@ -275,7 +275,7 @@ async def test_undoing_what_the_rules_hold_together_says_so(pool: db.Pool, clien
 
     assert undone["data"]["together"] is True
     assert undone["data"]["organizationIds"] == [org_id(1)]
-    assert undone["data"]["reason"].startswith("The rules or another verdict hold them together")
+    assert undone["data"]["reason"].startswith("The rules or another verdict still hold them")
 
 
 @pytest.mark.parametrize(("gone", "left"), [((2,), [1]), ((1,), [2]), ((1, 2), [])])
@@ -291,7 +291,7 @@ async def test_undoing_a_merge_of_which_a_side_was_deleted_since_says_so(
 
     assert undone["data"]["together"] is False
     assert undone["data"]["organizationIds"] == [org_id(number) for number in left]
-    assert undone["data"]["reason"].startswith("Nothing is left to part")
+    assert undone["data"]["reason"].startswith("Nothing is left to separate")
 
 
 async def test_undoing_a_merge_parts_what_pipedrive_merged_it_into(
@@ -304,7 +304,7 @@ async def test_undoing_a_merge_parts_what_pipedrive_merged_it_into(
 
     _, undone = await post(client, f"/merges/{done['data']['id']}/undo")
 
-    assert undone["data"]["reason"] == "They are apart again."
+    assert undone["data"]["reason"] == "They are separate again."
     assert set(undone["data"]["organizationIds"]) == {org_id(1), org_id(3)}
 
 

@@ -149,7 +149,7 @@ async def test_what_was_made_in_pipedrive_for_one_of_a_contested_name_is_that_on
     assert (shown["data"]["id"], shown["data"]["contactCount"]) == (org_id(9), 1)
     assert [await home(client, number) for number in (1, 2)] == [org_id(1), org_id(2)]
     assert merges["data"]["merges"] == []
-    assert undone["data"]["reason"] == "They are apart again."
+    assert undone["data"]["reason"] == "They are separate again."
     assert set(undone["data"]["organizationIds"]) == {org_id(9), str(made_id)}
 
 

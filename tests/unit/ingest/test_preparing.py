@@ -27,5 +27,5 @@ async def test_who_asks_a_moment_too_early_waits(prepared: Prepared) -> None:
 async def test_nobody_waits_for_long(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing, "PATIENCE_S", 0.01)
 
-    with pytest.raises(Unavailable, match="the sync are not there yet"):
+    with pytest.raises(Unavailable, match="the sync do not exist yet"):
         await prepared.has_tables("the sync")

@@ -85,8 +85,8 @@ async def client() -> AsyncIterator[TestClient[Any, Any]]:
     [
         ("/api/paged?pageSize=0", 400, "bad_request", "'pageSize'"),
         ("/api/paged?pageSize=x", 400, "bad_request", "'pageSize'"),
-        ("/api/paged?pagesize=1", 400, "bad_request", "'pagesize' is not known here."),
-        ("/api/paged?page_size=1", 400, "bad_request", "'page_size' is not known here."),
+        ("/api/paged?pagesize=1", 400, "bad_request", "'pagesize' is not recognized."),
+        ("/api/paged?page_size=1", 400, "bad_request", "'page_size' is not recognized."),
         ("/api/paged?pageSize=1_0", 400, "bad_request", "'pageSize': Use digits."),
         ("/api/paged?pageSize=%201", 400, "bad_request", "'pageSize': Use digits."),
         ("/api/paged?pageSize=1.0", 400, "bad_request", "'pageSize': Use digits."),
@@ -99,8 +99,8 @@ async def client() -> AsyncIterator[TestClient[Any, Any]]:
         ),
         ("/api/plain?x=1", 401, "unauthorized", "token"),
         ("/nothing", 404, "no_such_address", "There is nothing at this address."),
-        ("/api/named/1", 405, "method_not_allowed", "Only POST is served here."),
-        ("/api/away", 503, "unavailable", "A part of the service is away. Try again soon."),
+        ("/api/named/1", 405, "method_not_allowed", "Only POST is allowed here."),
+        ("/api/away", 503, "unavailable", "Part of the service is unavailable. Try again soon."),
         ("/api/bug", 500, "internal_error", "Something went wrong on our side."),
     ],
 )
@@ -136,7 +136,7 @@ async def test_where_there_are_no_parameters_none_is_taken(client: TestClient[An
 
     assert plain.status == 200
     assert refused.status == 400
-    assert (await refused.json())["error"] == "'x' is not known here."
+    assert (await refused.json())["error"] == "'x' is not recognized."
 
 
 async def test_an_outage_says_when_to_come_back(client: TestClient[Any, Any]) -> None:

@@ -58,18 +58,18 @@ def test_a_day_that_has_less_left_than_a_call_costs_is_spent(
 @pytest.mark.parametrize(
     ("status", "content", "sentence"),
     [
-        (404, REFUSED, "Pipedrive refuses: Person not found."),
-        (400, b'{"success": false, "error": "Bad name."}', "Pipedrive refuses: Bad name."),
+        (404, REFUSED, "Pipedrive refused: Person not found."),
+        (400, b'{"success": false, "error": "Bad name."}', "Pipedrive refused: Bad name."),
         (
             400,
             b'{"success": false, "errors": {"subscription_url": ["not reachable"]}}',
-            "Pipedrive refuses: subscription_url: not reachable.",
+            "Pipedrive refused: subscription_url: not reachable.",
         ),
-        (400, b'{"success": false}', "Pipedrive refuses: it gives no reason."),
+        (400, b'{"success": false}', "Pipedrive refused: no reason given."),
         (401, REFUSED, "Pipedrive does not accept the API token."),
         (401, b"<html>", "Pipedrive does not accept the API token."),
-        (414, b"<html>", "Pipedrive refuses: it gives no reason."),
-        (402, REFUSED, "The Pipedrive account is not open."),
+        (414, b"<html>", "Pipedrive refused: no reason given."),
+        (402, REFUSED, "The Pipedrive account is not active."),
     ],
 )
 def test_a_refusal_is_a_sentence(status: int, content: bytes, sentence: str) -> None:
@@ -92,7 +92,7 @@ def test_who_does_not_answer_as_the_api_does_may_be_somebody_else(
 ) -> None:
     found = reading.without_meaning(answer(status, b"<html>", Location=location))
 
-    assert found.startswith(f"answered {status} without a meaning{said}")
+    assert found.startswith(f"unexpected answer, status {status}{said}")
     assert ("api_domain" in found) == bool(said)
 
 
