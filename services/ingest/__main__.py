@@ -1,6 +1,6 @@
 """`python -m services.ingest [api] [sync]`, or `python -m services.ingest connect --company C`.
 
-`python -m services.ingest redeliver --help` says how webhooks are read again.
+`python -m services.ingest redeliver --help` tells how to retry webhooks that could not be read.
 """
 
 from shared import program

@@ -1,9 +1,9 @@
 """The webhook door.
 
-Rule 1: credentials are looked at before the body is read.
-Rule 2: 2xx means that the event is stored: all replicas of Kafka have it, or the local disk.
-Rule 3: an authenticated sender is never refused for a body we do not understand: it goes to the
-        dead letters. Pipedrive bans a webhook after ten failed first tries.
+Rule 1: credentials are checked before the body is read.
+Rule 2: 2xx means that the event is stored: on all replicas of Kafka, or on the local disk.
+Rule 3: an authenticated sender is never refused for a body we do not understand: that becomes a
+        dead letter. Pipedrive bans a webhook after ten failed first tries.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from shared.web import RETRY_AFTER_S, Refused, decoded, raw, received
 REALM = 'Basic realm="my500", charset="UTF-8"'
 UNREAD = "unknown"
 COUNTERS: dict[tuple[str, str], Counter] = {}
-"""Looking a counter up by its labels takes the library longer than counting."""
+"""Cached: the library takes longer to look a counter up by its labels than to count."""
 
 
 class Accepted(Json):
@@ -77,7 +77,7 @@ class Door:
 
     async def receive_webhook(self, request: web.Request) -> web.StreamResponse:
         tenant = self._tenant(request)
-        # What has arrived already need not be waited for.
+        # A body that has arrived in full needs no await.
         stream = request.content
         whole = stream.is_eof() and stream.exception() is None
         content = stream.read_nowait() if whole else await self._received(request)
@@ -116,7 +116,7 @@ class Door:
                 400, "incomplete", "The connection closed before the whole body arrived."
             ) from error
         except web.RequestPayloadError:
-            # Cut into pieces that cannot be told apart: nothing is left to put aside.
+            # The chunked encoding is broken: there are no bytes to dead-letter.
             return b""
 
     def _decoded(self, request: web.Request, content: bytes) -> bytes:
@@ -125,7 +125,7 @@ class Door:
         except web.HTTPRequestEntityTooLarge as error:
             raise self._too_large() from error
         except Undecodable:
-            return content  # to be put aside as it came
+            return content  # dead-lettered as received
 
     def _too_large(self) -> Refused:
         _count("too_large")
@@ -153,6 +153,6 @@ def _count(outcome: str, entity: str = UNREAD) -> None:
     if counter is None:
         known = entity if entity in MODELS or entity == UNREAD else "other"
         counter = WEBHOOKS.labels(outcome, known)
-        if known == entity:  # entities are an open set: only ours are remembered
+        if known == entity:  # the set of entities is open: only ours are cached
             COUNTERS[outcome, entity] = counter
     counter.inc()

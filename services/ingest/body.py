@@ -24,10 +24,10 @@ def read(content: bytes) -> dict[str, Any]:
 
 
 def storable(raw: Any, depth: int = 0) -> Any:
-    """A value of any shape as it may travel: without NUL, and of bounded depth.
+    """A value made safe for every store: without NUL, and of bounded depth.
 
     Raises:
-        Poison: it is nested too deep for the writers and readers down the line.
+        Poison: it is nested too deep for downstream writers and readers.
     """
     if depth > DEEPEST:
         raise Poison(f"the body is nested deeper than {DEEPEST} levels")

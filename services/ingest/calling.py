@@ -1,4 +1,4 @@
-"""Pipedrive, as every part of an ingest process calls it: within one budget."""
+"""The Pipedrive clients that all parts of an ingest process share, within one budget."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from shared.tenants import Tenants
 async def calling(
     settings: IngestSettings, tenants: Tenants
 ) -> AsyncIterator[tuple[Budget, Clients]]:
-    """One a process."""
+    """One per process."""
     url = settings.redis_url.get_secret_value()
     async with (
         Budget(url, sync_share=settings.sync_daily_share) as budget,

@@ -1,11 +1,11 @@
-"""Brings what waits in the spools to Kafka, and finds out whether Kafka takes records.
+"""Moves what waits in the spools to Kafka, and finds out whether Kafka accepts records.
 
 Rule 1: oldest first; a record leaves the spool after Kafka has acked it. A crash in between sends
         it twice.
-Rule 2: what Kafka refuses, or does not ack, while it takes others holds up its own key only; it is
-        tried again and again, and said once. What has no topic is not tried before it has.
-Rule 3: what Kafka has acked is sent no more by this process, also where the disk does not let go
-        of it; once all is sent, the file goes as a whole.
+Rule 2: what Kafka refuses, or does not ack, while it accepts others holds up its own key only; it
+        is retried for ever, and logged once. Records whose topic is missing wait for the topic.
+Rule 3: what Kafka has acked is not sent again by this process, even where the disk fails to delete
+        it; once all is sent, the file is removed as a whole.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ BATCH_BYTES: Final = 1024 * 1024
 PROBE_S: Final = 1.0
 HELD_S: Final = 5.0
 SHOWN: Final = 3
-"""Partitions that a reason names."""
+"""Most partitions named in a reason."""
 LATE: Final = "late"
 NOT_YET: Final = "Kafka: the topics do not exist yet"
 
@@ -42,7 +42,7 @@ class Draining:
     def __init__(
         self, publisher: Publisher, outlet: Outlet, spools: Spools, *, prepared: Callable[[], bool]
     ) -> None:
-        """`prepared` says whether the topics are there."""
+        """`prepared` says whether the topics exist."""
         self._publisher = publisher
         self._outlet = outlet
         self._spools = spools
@@ -66,15 +66,15 @@ class Draining:
                 self._outlet.lose(str(outage))
                 wait = PROBE_S
             except DiskRefused as refused:
-                self._outlet.regain()  # Kafka has answered; it is the disk that does not
+                self._outlet.regain()  # Kafka works; it is the disk that fails
                 log.error("spool_not_drained", extra={"reason": str(refused)})
                 wait = HELD_S
 
     async def _probe(self) -> None:
-        """Where some topics cannot be made, those that are there do not wait for them.
+        """If some topics cannot be created, the existing ones do not wait for them.
 
         Raises:
-            Unavailable: Kafka does not answer, or has not our topics yet.
+            Unavailable: Kafka does not answer, or does not have our topics yet.
         """
         if not self._prepared() and lifecycle.reason_of(service.TOPICS) is None:
             raise Unavailable(NOT_YET)
@@ -114,7 +114,7 @@ class Draining:
         return held
 
     async def _drain(self, spool: Spool, stop: asyncio.Event) -> int:
-        """From its first record to its last, what comes meanwhile included."""
+        """From its first record to its last, including what arrives meanwhile."""
         held: set[int] = set()
         refused = 0
         last: Waiting | None = None
@@ -137,8 +137,8 @@ class Draining:
         return refused
 
     async def _send(self, batch: Sequence[Waiting]) -> list[Waiting]:
-        """Those that Kafka took. What it refuses is halved until the culprit stands alone; what it
-        says nothing of stays.
+        """Those that Kafka took. A refused batch is halved until the culprit is found; what Kafka
+        does not answer for stays.
 
         Raises:
             Unavailable: Kafka is away.
@@ -187,8 +187,8 @@ class Draining:
         return f"Kafka: no leader, or too few in-sync replicas, for {named}{more}"
 
     def _hold(self, waiting: Waiting, reason: str, kind: str | None = None) -> None:
-        """Said once of a topic and a reason, or of reasons of a kind: what is seen of an outage
-        changes while it lasts.
+        """Logged once per topic and reason, or per kind of reason: the details of an outage vary
+        while it lasts.
         """
         SPOOL_HELD.inc()
         topic = waiting.record.topic
@@ -197,7 +197,7 @@ class Draining:
         self._told.add((topic, kind or reason))
 
     async def _remove(self, spool: Spool, sent: Sequence[Waiting], kept: str) -> str:
-        """Why the disk does not let go of them; said if it is not what `kept` says."""
+        """Why the disk does not delete them; logged unless it is what `kept` says."""
         try:
             await spool.remove(sent)
         except DiskRefused as refused:

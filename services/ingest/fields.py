@@ -1,13 +1,13 @@
-"""Which of Pipedrive's field names say what: one table per entity, all spellings in it. Pure.
+"""Maps Pipedrive's field names to ours: one table per entity, with all spellings. Pure.
 
 Rule 1: a fact has one name of ours and the names Pipedrive uses in webhooks v1 and v2 and in
-        REST v1 and v2. Of several that are present the first with a value counts.
+        REST v1 and v2. If several are present, the first with a value counts.
 Rule 2: a field whose names are all absent stays absent; present without a readable value is null.
 Rule 3: custom fields come as their plain values: of a typed object its value (money: the amount),
         else the option's or the linked object's id, else the list of option ids, else the start
         of a range. Version 1 writes options as text ("16") and version 2 as numbers (16).
-Rule 4: a field of Pipedrive's own whose value is one of its options (`OPTIONS`) is told by the
-        option's name. Bodies hold only its id: where nobody has put the name in its place (see
+Rule 4: a built-in field of Pipedrive's whose value is one of its options (`OPTIONS`) becomes the
+        option's name. Bodies hold only its id: where the name has not been filled in (see
         `sync.options`), the body says nothing about the field.
 """
 
@@ -112,7 +112,7 @@ FLAT: Final = {
     for entity, table in TABLES.items()
 }
 OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {"organization": ("industry",)}
-"""By entity, Pipedrive's names of those fields."""
+"""Pipedrive's names of those fields, by entity."""
 WITH_CUSTOM_FIELDS: Final = frozenset({"person", "organization", "deal", "lead"})
 SOFT_DELETED_BY_ACTIVE_FLAG: Final = frozenset({"person", "organization", "activity", "note"})
 
@@ -134,7 +134,7 @@ def read(entity: str, raw: Raw) -> Fields:
 
 
 def is_deleted(entity: str, raw: Raw) -> bool:
-    """A body may show an object that is gone. A deactivated user is no deleted one."""
+    """A body may show a deleted object. A deactivated user is not a deleted one."""
     if entity == "user":
         return False
     if raw.get("is_deleted") is True:
@@ -145,7 +145,7 @@ def is_deleted(entity: str, raw: Raw) -> bool:
 
 
 def custom_fields(raw: Raw) -> Fields | None:
-    """Plain values by field hash; null when the body does not speak of custom fields."""
+    """Plain values by field hash; null when the body has no custom fields section."""
     nested = raw.get("custom_fields")
     if type(nested) is dict:
         return nested and {
@@ -160,14 +160,14 @@ def custom_fields(raw: Raw) -> Fields | None:
 
 
 def is_option_id(raw: Any) -> bool:
-    """Whether it is the id of an option, and not the name of one."""
+    """Whether it is an option's id rather than its name."""
     found = values.inner(raw) if type(raw) is dict else raw
     return type(found) in (int, float) or (type(found) is str and found.strip().isdecimal())
 
 
 def _organization(raw: Raw) -> Raw:
-    """Spreads an address object over the flat names of version 1; no address has no parts.
-    Bodies have a null country code beside an address with a country: it says nothing by itself.
+    """Spreads an address object over the flat names of version 1; a null address has null parts.
+    Bodies have a null country code beside an address with a country: alone it says nothing.
     """
     unnamed = [name for name in OPTIONS["organization"] if is_option_id(raw.get(name))]
     if unnamed:
@@ -185,7 +185,7 @@ def _organization(raw: Raw) -> Raw:
 
 
 def _lead(raw: Raw) -> Raw:
-    """Spreads a lead's amount of money; no amount has no currency."""
+    """Spreads a lead's amount of money; a null amount has a null currency."""
     money = raw.get("value", 0)
     if money is None:
         return {**raw, "currency": None}

@@ -1,9 +1,8 @@
-"""Reads webhooks and hands on what they become.
+"""Reads webhooks and passes on what they become.
 
 Rule 1: a webhook is done when what it became is stored: an event, or a dead letter.
-Rule 2: what arrives in one turn of the event loop is read in one go and published as one: reading
-        each between two system calls of its own costs the processor's caches, and half as much
-        time again.
+Rule 2: what arrives in one turn of the event loop is read and published together: reading each
+        webhook between system calls of its own costs CPU caches, and half as much time again.
 """
 
 import asyncio
@@ -31,13 +30,13 @@ class Stored(NamedTuple):
 
 
 class PutAside(NamedTuple):
-    """The body tells no change; it is in the dead letters."""
+    """The body describes no change; it is in the dead letters."""
 
     event_id: str
 
 
 class Foreign(NamedTuple):
-    """The body is of a company that its credentials do not speak for; it is nowhere."""
+    """The body is another company's than its credentials; it is stored nowhere."""
 
     entity: str
 
@@ -46,7 +45,7 @@ Outcome = Stored | PutAside | Foreign
 
 
 class Reading(NamedTuple):
-    """What a body becomes in the log, if anything, and what its sender is told then."""
+    """What a body becomes in the log, if anything, and the answer to its sender then."""
 
     record: Record | None
     outcome: Outcome

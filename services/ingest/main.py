@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 ROLES = ("api", sync_role.ROLE)
 PRODUCER_S = 5.0
-"""Until a producer is given up. No webhook waits that long: the spool takes it before."""
+"""Until a producer is given up. No webhook waits that long: the spool takes it first."""
 
 
 async def main(arguments: Sequence[str]) -> None:
@@ -41,8 +41,7 @@ async def main(arguments: Sequence[str]) -> None:
     prepared = Prepared(settings)
 
     async def prepare(stop: asyncio.Event) -> None:
-        # Beside the server and not before it: who is turned away by a closed port knows less
-        # than who is told 503.
+        # Beside the server and not before it: a 503 tells a client more than a closed port.
         await prepared.make(stop)
         await lifecycle.idle(stop)
 
@@ -73,7 +72,7 @@ async def main(arguments: Sequence[str]) -> None:
                         "spool": readiness.spool(outlet),
                         "tenants": tenants_known,
                     }
-                    # The door does without Postgres; a process that has none does not.
+                    # The door does not need Postgres; a process without it does.
                     | ({} if "api" in roles else sync.pings())
                     | ({"refusals": refusals.ping} if for_users else {})
                 ),
@@ -98,7 +97,7 @@ async def main(arguments: Sequence[str]) -> None:
 def _authenticator(
     roles: Collection[str], settings: IngestSettings, deny: Deny
 ) -> Authenticator | None:
-    """Null where nothing says whose tokens to believe: webhooks are taken all the same."""
+    """Null if no key for tokens is configured: webhooks are accepted all the same."""
     if "api" not in roles:
         return None
     try:

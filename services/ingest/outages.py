@@ -1,4 +1,4 @@
-"""What a Pipedrive that takes no calls for a while means to who asked: why, and when to ask again.
+"""What it means to the caller that Pipedrive accepts no calls for a while: why, and when to retry.
 
 Rule: one wording and one set of codes, whichever part of the API made the call.
 """
@@ -11,7 +11,7 @@ from shared.web import Refused
 
 
 def told(outage: Unavailable) -> Refused | None:
-    """Null for an outage that nothing more can be said of."""
+    """Null for an outage about which there is nothing more to say."""
     match outage:
         case BurstSpent():
             sentence = "Pipedrive's rate limit is reached. Try again soon."

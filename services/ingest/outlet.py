@@ -1,12 +1,12 @@
 """Where records leave ingest: to Kafka, or to the spool while Kafka does not take them.
 
-Rule 1: a record is acked when Kafka has it from all replicas, or the disk has it.
-Rule 2: once Kafka has failed, or not answered in time, it is away: what was under way goes to the
-        spool, and what comes after goes there at once, until the draining says otherwise.
-Rule 3: a record of a key of which something waits in a spool goes behind it, into the spool.
-Rule 4: so does a record whose topic Kafka has not; what has its topic goes on.
+Rule 1: a record is acked when Kafka has it on all replicas, or the disk has it.
+Rule 2: once Kafka has failed, or not answered in time, it counts as away: what is in flight goes
+        to the spool, and so does all that follows, until the draining finds Kafka back.
+Rule 3: a record whose key has something waiting in a spool goes to the spool, behind it.
+Rule 4: so does a record whose topic Kafka does not have; others go on.
 Rule 5: records are never in fewer places than they were acked for, sometimes in more: what Kafka
-        took without saying so in time is spooled as well, and readers bear duplicates.
+        took without acking in time is spooled as well, and consumers tolerate duplicates.
 """
 
 import asyncio
@@ -25,28 +25,28 @@ from shared.observability import KAFKA_AWAY
 log = logging.getLogger(__name__)
 
 GRACE_S: Final = 0.05
-"""A timer this much late says that this process was busy, not that Kafka was: acks may lie in the
-socket, unread."""
+"""If a timer is this late, this process was busy rather than Kafka: acks may lie unread in the
+socket."""
 
 STEADY_S: Final = 5.0
-"""How long Kafka has to take records until it is said to be back."""
+"""How long Kafka must accept records until it counts as back."""
 
 
 class Flight(NamedTuple):
-    """Records on their way to Kafka."""
+    """Records in flight to Kafka."""
 
     handed: Sequence[Handed]
     due: float
 
 
 class Outlet:
-    """Begins as if Kafka were away: the draining finds out."""
+    """Starts as if Kafka were away: the draining finds out."""
 
     def __init__(self, publisher: Publisher, spools: Spools, *, deadline_s: float) -> None:
         self.acked_at = 0.0
         self.reason = "not checked yet"
         self.missing: frozenset[str] = frozenset()
-        """Topics that Kafka has not."""
+        """Topics that Kafka does not have."""
         self._publisher = publisher
         self._spools = spools
         self._deadline_s = deadline_s
@@ -63,11 +63,11 @@ class Outlet:
 
     @property
     def is_steady(self) -> bool:
-        """Kafka has taken records for a while: one that is slow comes and goes each second."""
+        """Kafka has accepted records for a while: a slow one comes and goes every second."""
         return not self.away and time.monotonic() - self._back_at >= STEADY_S
 
     async def is_back(self, within_s: float) -> bool:
-        """Whether Kafka takes records, if need be after a wait."""
+        """Whether Kafka accepts records, if need be after a wait."""
         try:
             async with asyncio.timeout(within_s):
                 return await self._there.wait()
@@ -82,7 +82,7 @@ class Outlet:
         """Return once each is acked.
 
         Raises:
-            Unavailable: some record is nowhere: Kafka is away and the spool does not take it.
+            Unavailable: some record is stored nowhere: Kafka is away and the spool refuses it.
         """
         loop = asyncio.get_running_loop()
         handed = [Handed(record, loop.create_future()) for record in records]
@@ -92,7 +92,7 @@ class Outlet:
             each.acked.result()
 
     def hand_over(self, handed: Sequence[Handed]) -> None:
-        """In the order given per key; each is told by itself, `Unavailable` included."""
+        """In the given order per key; each record's owner learns its outcome."""
         if not self.away and not self._spools.events and not self.missing:
             self._send(handed)
             return
@@ -104,7 +104,7 @@ class Outlet:
             self._send(sent)
 
     def lose(self, reason: str) -> None:
-        """Kafka is away: whatever is under way goes to the spool, in its order."""
+        """Kafka is away: whatever is in flight goes to the spool, in order."""
         if not self.away:
             KAFKA_AWAY.set(1)
             if not self._is_told:
@@ -128,7 +128,7 @@ class Outlet:
             each.acked.set_exception(Unavailable(f"Kafka: {reason}"))
 
     def regain(self) -> None:
-        """Kafka takes records."""
+        """Kafka accepts records again."""
         if self.away:
             self._back_at = time.monotonic()
             KAFKA_AWAY.set(0)
@@ -138,15 +138,15 @@ class Outlet:
         self._there.set()
 
     def know(self, missing: frozenset[str]) -> None:
-        """Which topics Kafka has not. Their records wait for them, and hold up no others."""
+        """Which topics Kafka does not have. Their records wait for them, and hold up no others."""
         if missing - self.missing:
             log.error("topics_missing", extra={"topics": sorted(missing)})
         self.missing = missing
 
     def _went_behind(self, each: Handed) -> bool:
-        """Into the spool, where others of its key wait. A spool that cannot be opened is no help:
-        Kafka is tried then, away or not. And rather is a record stored before its time than
-        refused by a spool that is full or broken; one that has no topic is stored nowhere else.
+        """Into the spool, if others of its key wait there. If the spool cannot be opened, Kafka is
+        tried, away or not. And storing a record out of order beats refusing it because the spool
+        is full or broken; a record without a topic has no other place.
         """
         if each.record.topic in self.missing:
             self.own.take([each])
@@ -184,9 +184,9 @@ class Outlet:
                     each.acked.set_exception(error)
 
     def _expire(self, meant: float) -> None:
-        """Look at the first of the flights; its turn comes again as long as there is one. While
-        the spool takes nothing, Kafka has as long as the producer gives it: else an event would
-        be refused that is stored a moment later.
+        """Check the oldest flight; runs again as long as there is one. While the spool accepts
+        nothing, Kafka gets as long as the producer allows: else an event would be refused that is
+        stored a moment later.
         """
         loop = asyncio.get_running_loop()
         self._timer = None

@@ -1,9 +1,9 @@
 """A Pipedrive webhook, version 1 or 2, as the change it tells. Pure.
 
 Rule 1: version 2 names its entity in `meta.entity`, version 1 in `meta.object`; a body with
-        neither is no webhook. Nothing else makes a body unreadable but the lack of an id.
-Rule 2: entities and actions are open sets: an entity we have no model for travels as it came, an
-        action we do not know changes the entity if there is data, and else deletes it.
+        neither is not a webhook. Apart from that only a missing id makes a body unreadable.
+Rule 2: entities and actions are open sets: an entity we have no model for is passed on as
+        received; an unknown action changes the entity if there is data, and else deletes it.
 Rule 3: a retry of a delivery yields the same event id as the first try, and the same version if
         the body names a time at all.
 """
@@ -52,11 +52,11 @@ FINE_TIMESTAMPS: Final = (
 )
 NUMBERED: Final = frozenset(CHANGES) - {"lead"}
 LONGEST_ID: Final = 255
-"""Characters of an id that is no number; Pipedrive's have 36, and an index holds only so much."""
+"""Characters of a non-numeric id; Pipedrive's have 36, and an index holds only so much."""
 
 
 class Told(NamedTuple):
-    """What both versions say, still in Pipedrive's values. `at` is null if no time is named."""
+    """What both versions say, still with Pipedrive's values. `at` is null if no time is named."""
 
     source: str
     entity: str
@@ -77,7 +77,7 @@ def change(content: bytes, *, company_id: int, now: datetime) -> Change[Any]:
     The change's company is the one that the body names: the caller compares.
 
     Raises:
-        Poison: the body tells no change.
+        Poison: the body describes no change.
     """
     told = envelope(content, company_id=company_id, now=now)
     return CHANGES.get(told["entity"], events.OtherChange).model_validate(told)
@@ -90,7 +90,7 @@ def envelope(content: bytes, *, company_id: int, now: datetime) -> Json:
     all the rest.
 
     Raises:
-        Poison: the body tells no change.
+        Poison: the body describes no change.
     """
     sent = body.read(content)
     meta = sent.get("meta")
@@ -194,7 +194,7 @@ def carried(entity: str, raw: Json) -> Any:
 
 
 def _company(meta: Json, company_id: int) -> int:
-    """The company named in the body; one that names none is its credential's."""
+    """The company named in the body; if none is, the credentials' company."""
     named = meta.get("company_id")
     if named is None:
         return company_id
@@ -224,7 +224,7 @@ def _object(raw: Any) -> Json | None:
 
 
 def _first(named: Any, *objects: Any) -> Any:
-    """The id in the envelope, else that of the entity, else of what it was before."""
+    """The id in the envelope, else that of the entity, else of its previous state."""
     if named is not None:
         return named
     ids = (found.get("id") for found in objects if type(found) is dict)
@@ -232,7 +232,7 @@ def _first(named: Any, *objects: Any) -> Any:
 
 
 def usable_id(entity: str, raw: Any) -> str | None:
-    """An entity's id as our events write it; null if no reader could use it."""
+    """An entity's id as our events write it; null if no consumer could use it."""
     if entity in NUMBERED:
         found = values.reference(raw)
         return None if found is None else str(found)

@@ -1,7 +1,7 @@
-"""What ingest makes as it starts: its topics in Kafka and its tables in Postgres.
+"""What ingest creates at start: its topics in Kafka and its tables in Postgres.
 
-Rule: readiness is the door's, which takes webhooks without Postgres. So whoever asks for what
-needs the tables waits for them a little, and is told 503 only where something is wrong.
+Rule: readiness is that of the webhook door, which needs no Postgres. So whatever needs the tables
+waits for them a little, and answers 503 only where something is wrong.
 """
 
 import asyncio
@@ -21,22 +21,20 @@ SCHEMA: Final = "ingest"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 TOPICS: Final = tuple(topic for topic in ALL if "ingest" in topic.producers)
 WRITTEN: Final = frozenset({*(topic.name for topic in TOPICS), dead_letters_of(WEBHOOKS)})
-"""Where what is taken at the door goes."""
+"""The topics that webhooks are written to."""
 PATIENCE_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What of it is there. One a process: what is offered to users and what works beside it stand
-    on the same.
-    """
+    """What exists of it. One per process, shared by the users' API and the background work."""
 
     settings: IngestSettings
     topics: asyncio.Event = field(default_factory=asyncio.Event)
     tables: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def make(self, stop: asyncio.Event) -> None:
-        """Be it long after the start; neither waits for the other."""
+        """Retries, however long it takes; neither waits for the other."""
         await lifecycle.together((self._make_topics, self._make_tables), stop)
 
     async def _make_topics(self, stop: asyncio.Event) -> None:
@@ -55,13 +53,13 @@ class Prepared:
             self.tables.set()
 
     async def has_all(self, stop: asyncio.Event) -> None:
-        """Wait until all of it is there, or the process is to stop."""
+        """Wait until all of it exists, or the process is to stop."""
         for each in (self.tables, self.topics):
             await lifecycle.first_of(None, each, stop)
 
     async def has_tables(self, whose: str) -> None:
         """Raises:
-        Unavailable: they are not there, and will not be in a moment.
+        Unavailable: they do not exist, and will not in a moment.
         """
         try:
             async with asyncio.timeout(PATIENCE_S):

@@ -1,7 +1,7 @@
-"""Whether webhooks can be taken: Kafka and the spool stand in for one another.
+"""Whether webhooks can be accepted: Kafka and the spool stand in for one another.
 
-Rule: ready means that an event would be stored, wherever. A balancer that turned senders away
-while the spool takes their events would lose what the spool is there to keep.
+Rule: ready means that an event would be stored, in either. A load balancer that turned senders
+away while the spool accepts their events would lose what the spool is there to keep.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ def spool(outlet: Outlet) -> Callable[[], Awaitable[str | None]]:
 
 
 def _lack(missing: Collection[str]) -> str:
-    """With what keeps them from being made, if anything does."""
+    """Also why the missing topics cannot be created, if that is known."""
     named = f"there is no topic {', '.join(sorted(missing))}"
     why = lifecycle.reason_of(service.TOPICS)
     return f"{named}: {why}" if why else named

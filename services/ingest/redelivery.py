@@ -1,10 +1,10 @@
-"""`python -m services.ingest redeliver`: webhooks that could not be read are read again.
+"""`python -m services.ingest redeliver`: retries webhooks that could not be read.
 
-What can be read by now goes where it belongs; what still cannot is put aside once more, with one
-more try to its name. Versions are the senders', so what comes late undoes nothing.
+What can be read by now goes where it belongs; what still cannot becomes a dead letter once more,
+with its number of tries raised. Versions are the senders', so a late replay undoes nothing.
 
-Rule: a webhook was received when it first came, however often it is read again. A body that tells
-      no time has that for its version; any later one would beat what has been heard since.
+Rule: a webhook's time of receipt is when it first came, however often it is retried. A body that
+      names no time has that for its version; any later one would beat what has been heard since.
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ async def main(words: Sequence[str]) -> int:
 
 
 def record(dead: Letter) -> Record:
-    # A letter that does not tell its time must beat nothing, and no version is below zero.
+    # A letter without a time must beat nothing, and no version is below zero.
     received = max(dead.time, values.EPOCH)
-    # Who sent it is in the key, from when it was let in.
+    # The company is in the key, set when the webhook was accepted.
     found = intake.read(dead.value, company_id=int(dead.company), now=received).record
     if found is not None:
         return found

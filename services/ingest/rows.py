@@ -2,11 +2,11 @@
 
 Rule 1: a row is read by the same tables as a webhook's body: one fact has one name of ours.
 Rule 2: a row counts as written at the end of the second of its `update_time`, else `add_time`: so
-        it makes good for webhooks lost in that second and never undoes a later one. While that
-        second lasts nobody can say what its end will be: such a row is unsettled.
-Rule 3: the event id is a function of whose row it is and what it says, so a row that says what it
-        said before is the same event, and no other row's is. `turn` counts the contents a row had
-        under one `update_time`, and orders them.
+        it heals webhooks lost in that second and never undoes a later one. Until that second is
+        over the row may still change: it is unsettled.
+Rule 3: the event id is a function of the row's identity and content, so a row with the same
+        content as before is the same event, and no other row's is. `turn` counts the contents that
+        a row had under one `update_time`, and orders them.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ LAST_CHANGED: Final = ("update_time", "modified", "add_time", "created")
 
 class Row(NamedTuple):
     """`written_us` is the end of the second in which the row was last written, in microseconds;
-    null if the row names no time. `digest` stands for all that it says.
+    null if the row names no time. `digest` is that of its content.
     """
 
     entity: str
@@ -46,11 +46,11 @@ class Row(NamedTuple):
         return self.action == DELETE
 
     def is_settled(self, asked_at: datetime) -> bool:
-        """Whether its second was over, by any clock, when it was asked for (rule 2)."""
+        """Whether its second was over, by any clock, when the row was requested (rule 2)."""
         return self.written_us is None or self.written_us <= values.micros(asked_at - SLACK)
 
     def version(self, asked_at: datetime) -> int:
-        """A row without a time, or from the future, counts as written when it was asked for."""
+        """A row without a time, or from the future, counts as written when it was requested."""
         at = values.micros(asked_at)
         return at if self.written_us is None else min(self.written_us, at)
 
@@ -75,7 +75,7 @@ def read(entity: str, raw: Json) -> Row:
 
 
 def gone(entity: str, entity_id: str) -> Row:
-    """What a row says by being there no more."""
+    """The deletion that a missing row stands for."""
     return Row(entity, entity_id, DELETE, None, None, _digest(None))
 
 
@@ -98,7 +98,7 @@ def envelope(
 
 
 def _event_id(row: Row, company_id: int, turn: int) -> str:
-    """Ids of one row under one `update_time` come in the order of its turns."""
+    """Ids of one row under one `update_time` sort by turn."""
     whose = f"{company_id}:{row.entity}:{row.entity_id}:".encode()
     said = blake2b(whose + row.digest, digest_size=DIGEST_BYTES).digest()
     return str(UUID(bytes=turn.to_bytes(TURN_BYTES, "big") + said))

@@ -1,4 +1,4 @@
-"""What ingest is told by its environment."""
+"""Ingest's settings."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Puts together what stores records: the outlet, the spools behind it, and what works at them."""
+"""Puts together what stores records: the outlet, the spools behind it, and their loops."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -22,8 +22,8 @@ UNPREFIXED = "records"
 async def stored(
     settings: IngestSettings, publisher: Publisher, prepared: Callable[[], bool]
 ) -> AsyncIterator[tuple[Outlet, Sequence[lifecycle.Loop]]]:
-    """Open, where the disk allows it; the loops go on trying where it does not."""
-    # What waits for one set of topics must not leave for another's.
+    """Open, if the disk allows it; else the loops keep trying."""
+    # What waits for one set of topics must not be sent to another.
     root = settings.spool_dir / quote(settings.kafka_topic_prefix or UNPREFIXED, safe="")
     own = Spool(partial(slots.claim, root), max_bytes=settings.spool_max_bytes)
     spools = Spools(own)

@@ -1,7 +1,7 @@
 """Pipedrive's values as ours: text, numbers, references, times. Pure.
 
-Rule 1: a converter never raises. What cannot be read as the kind of value it should be is null,
-        since one odd field must not cost us the rest of the body.
+Rule 1: a converter never raises. A value that cannot be read as its kind is null, since one odd
+        field must not cost us the rest of the body.
 Rule 2: blank text is null, and text never holds NUL: Postgres stores none.
 Rule 3: every time is in UTC. A time without a zone is UTC already.
 """
@@ -19,11 +19,11 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND: Final = timedelta(seconds=1)
 MILLISECOND: Final = timedelta(milliseconds=1)
 MICROSECOND: Final = timedelta(microseconds=1)
-# Outside these years a date is a typing error, and near the ends of the calendar adding days to
-# it overflows in whoever reads it.
+# Outside these years a date is a typo, and near the ends of the calendar adding days to it
+# overflows in its readers.
 FIRST_YEAR: Final = 1900
 LAST_YEAR: Final = 9000
-# A UNIX time is told from its size: below the first seconds, below the second milliseconds.
+# The unit of a UNIX time follows from its size: below the first seconds, below the second ms.
 SECONDS_BELOW: Final = 10**11
 MILLISECONDS_BELOW: Final = 10**14
 BIGINT_DIGITS: Final = 19
@@ -93,7 +93,7 @@ def flag(raw: Any) -> bool | None:
 
 
 def moment(raw: Any) -> datetime | None:
-    """A time in any of Pipedrive's spellings, or a UNIX time."""
+    """A time in any of Pipedrive's formats, or a UNIX time."""
     if type(raw) is not str or raw.isdecimal():
         return _unix(raw)
     try:
@@ -106,7 +106,7 @@ def moment(raw: Any) -> datetime | None:
 
 
 def is_likely(at: date) -> bool:
-    """Whether such a date, or a time of such a date, is taken."""
+    """Whether such a date, or a time on such a date, is accepted."""
     return FIRST_YEAR <= at.year <= LAST_YEAR
 
 
@@ -145,7 +145,7 @@ def day(raw: Any) -> date | None:
 
 
 def references(raw: Any) -> list[int] | None:
-    """Ids in a list, in a text with commas, or one alone."""
+    """Ids from a list, from comma-separated text, or a single one."""
     if raw is None:
         return None
     return [found for each in _listed(raw) if (found := reference(each)) is not None]
@@ -179,7 +179,7 @@ def contact_points(raw: Any) -> list[dict[str, Any]] | None:
 
 
 def plain(raw: Any) -> Any:
-    """A custom field's value without its wrapping: see `fields.custom_fields`."""
+    """A custom field's value without its wrapper: see `fields.custom_fields`."""
     kind = type(raw)
     if raw is None or kind is bool:
         return raw

@@ -1,4 +1,4 @@
-"""What our own users do: contacts and activities made in Pipedrive, and the campaign.
+"""Commands of our own users: contacts and activities created in Pipedrive, and the campaign.
 
-The way back to Pipedrive. Nothing is made twice, whoever dies or hears nothing on the way.
+The way back to Pipedrive. Nothing is created twice, whichever process dies or answer is lost.
 """

@@ -1,4 +1,4 @@
-"""What the commands take and answer."""
+"""The commands' request and response bodies."""
 
 from datetime import date
 from typing import Annotated, Final, Self
@@ -36,7 +36,7 @@ def _number(text: str) -> str:
 
 
 def _day(at: date) -> date:
-    """What Pipedrive tells us of any other is not read."""
+    """Dates that we would not accept from Pipedrive are not sent to it."""
     if not values.is_likely(at):
         raise ValueError(f"must be between the years {values.FIRST_YEAR} and {values.LAST_YEAR}")
     return at

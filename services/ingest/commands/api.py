@@ -1,4 +1,4 @@
-"""The commands' endpoints. What makes asking twice do once is in `idempotency`."""
+"""The commands' endpoints. `idempotency` makes retries safe."""
 
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -135,7 +135,7 @@ class Commands:
         )
 
     async def _asked(self, request: web.Request, model: type[BodyT]) -> BodyT:
-        identity(request)  # who may not ask learns nothing about their body
+        identity(request)  # no validation errors for unauthenticated callers
         return await body(request, model)
 
     async def _once(

@@ -1,14 +1,14 @@
 """SQL of the commands: who asked for what, under which key, and what the answer was.
 
-Rule 1: of those who ask under one key at once, one works and the others hear that it does. Who
-        works holds the command for a while; past it another may take it over, so a death blocks
-        nobody for long.
+Rule 1: of concurrent requests under one key, one works and the others are told that it does. The
+        worker holds the command for a limited time, after which another may take it over, so a
+        crash blocks nobody for long.
 Rule 2: an answer is kept for a day. A refusal is not: nothing was done, and the key is free again,
-        unless Pipedrive was asked before: then something may have been done all the same, and who
-        asks again goes on with it.
-Rule 3: who asks without a key for what an unanswered command of the same user asked for goes on
-        with that one: it may have been carried out. Nobody can tell one that is being worked at
-        from one whose process died a moment ago, so of either the second waits.
+        unless Pipedrive was called in an earlier try: then something may have been done all the
+        same, and the next try continues it.
+Rule 3: a request without a key that equals an unanswered command of the same user continues that
+        command, which may have been carried out. A command in progress cannot be told from one
+        whose process has just died, so in either case the second request waits.
 """
 
 from dataclasses import dataclass
@@ -80,14 +80,14 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The caller works at the command of this key."""
+    """The caller is to do the work of this key."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """`answer` is the body, to the byte."""
+    """`answer` is the body, byte for byte."""
 
     status: int
     answer: bytes
@@ -95,7 +95,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Somebody is at it."""
+    """Another request is working on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ async def begin(
     if await conn.fetchval(BEGIN, *who, asked, WORKING) is not None:
         return Begun(key)
     held = await conn.fetchrow(HELD, *who)
-    if held is None:  # it was refused meanwhile
+    if held is None:  # it has been refused meanwhile
         return Busy()
     if held["asked"] != asked:
         return Another()
@@ -136,12 +136,12 @@ async def answer(
 
 
 async def let_go(conn: db.Connection | db.Pool, asker: Asker, key: str) -> None:
-    """Whoever asks again may go on with it at once."""
+    """Let the next try take it over at once."""
     await conn.execute(LET_GO, asker.company_id, asker.user_id, key)
 
 
 async def drop(conn: db.Connection | db.Pool, asker: Asker, key: str) -> None:
-    """It was refused; or only let go, if a try before may have been carried out."""
+    """It was refused. It is only released where an earlier try may have been carried out."""
     name = undertaking_store.name(asker.user_id, key)
     await conn.execute(DROP, asker.company_id, asker.user_id, key, name)
     await let_go(conn, asker, key)

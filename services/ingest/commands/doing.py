@@ -1,7 +1,7 @@
 """The commands themselves: one function each, from what is wanted to what was made.
 
-Rule: whatever is done before something is refused is either ours to find again, as an organization
-is by its name, or belongs to the undertaking that the next try goes on with.
+Rule: whatever is done before a command is refused is either found again, as an organization is by
+its name, or belongs to the undertaking that the next try continues.
 """
 
 from collections.abc import Sequence
@@ -34,13 +34,13 @@ from shared.tenants import Tenants
 
 FORBIDDEN: Final = 403
 KNOWN_TO_ORGS: Final = timedelta(minutes=10)
-"""After so long orgs itself knows of an organization's record in Pipedrive, or of its end."""
+"""After so long orgs itself knows of an organization's record in Pipedrive, or of its deletion."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks; `headers` are those that say so, `key` names this request, `asked` is a digest
-    of it, and `after` what the caller did before it.
+    """Who makes the request: `headers` authenticate the user, `key` names this request, `asked` is
+    a digest of it, and `after` is the token of the caller's previous change.
     """
 
     company_id: int
@@ -55,7 +55,7 @@ class Caller:
         return Asker(self.company_id, self.user_id)
 
     def makes(self, kind: str) -> Undertaking:
-        """What is made for this request."""
+        """What is to be created for this request."""
         name = undertaking_store.name(self.user_id, self.key)
         return Undertaking(self.company_id, kind, name, self.asked)
 
@@ -100,8 +100,8 @@ class Doing:
     async def _person(
         self, pipedrive: Pipedrive, it: Undertaking, person: Wanted
     ) -> dict[str, Any]:
-        """Without its job title where Pipedrive forbids it: companies without contact sync have no
-        field for it, and the contact is worth more than its title.
+        """Created without its job title where Pipedrive forbids it: companies without contact sync
+        have no such field, and the contact is worth more than its title.
         """
         untitled = wanted.untitled(person)
         try:
@@ -164,8 +164,8 @@ class Doing:
     async def _org_id(
         self, pipedrive: Pipedrive, caller: Caller, organization: Organization | None
     ) -> int | None:
-        """Its id in Pipedrive, where it is made if it is not there. That is told before anything
-        else is done: orgs must know whose row it is whatever becomes of the command.
+        """Its id in Pipedrive, where it is created if missing. That is published before anything
+        else is done: orgs must know whose row it is, whatever becomes of the command.
         """
         if organization is None or organization.pipedrive_org_id is not None:
             return organization and organization.pipedrive_org_id

@@ -1,11 +1,11 @@
-"""An organization that stands in Pipedrive though nobody has told us: it is not made again.
+"""Finds an organization that already exists in Pipedrive though we have not heard of it.
 
-Rule 1: its name is the one asked for, in the spelling that Pipedrive tidies it to.
-Rule 2: what orgs knows as part of another organization is not it, whatever its name: people or
-        evidence keep the two apart. Nor is one of which orgs does not know yet, but whose website
-        is elsewhere: what is taken is told to be ours, and stays so.
-Rule 3: Pipedrive's search may lag, and may be forbidden to the token; what it does not show is
-        made. An outage is none of these: nothing is made before Pipedrive has been asked.
+Rule 1: its name is the one asked for, in the spelling that Pipedrive normalizes it to.
+Rule 2: a row that orgs knows as part of another organization is not it, whatever its name: people
+        or evidence keep the two apart. Nor is a row that orgs does not know yet and whose website
+        differs: once a row is linked to our organization, it stays so.
+Rule 3: Pipedrive's search may lag, and the token may not be allowed to search; what it does not
+        show is created. An outage is different: nothing is created before Pipedrive was asked.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ LOOKED_AT: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """For one caller, whose `headers` they are."""
+    """For one caller, whom `headers` authenticate."""
 
     pipedrive: Pipedrive
     neighbours: Neighbours
@@ -84,7 +84,7 @@ def _is_within(host: str, other: str) -> bool:
 
 
 def _host(website: Any) -> str:
-    """Empty where nothing names one."""
+    """Empty if the website names none."""
     text = website.strip().lower() if isinstance(website, str) else ""
     try:
         host = urlsplit(text if "//" in text else f"//{text}").hostname

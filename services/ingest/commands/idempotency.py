@@ -1,11 +1,11 @@
-"""What makes asking twice do once.
+"""Makes retries of a request safe.
 
 Rule 1: an `Idempotency-Key` names one request of one user for 24 hours: its answer is repeated,
-        with `Idempotency-Replayed: true`, and another request under it is refused.
-Rule 2: without one, a request that may have been carried out unheard is still gone on with when
-        the same user asks for the same again; and one that is under way is waited for, since its
-        process may have died. Who wants the same twice asks again after the answer, or by keys.
-Rule 3: what was refused was not done, so its key is free again: unless a try before it may have
+        with `Idempotency-Replayed: true`, and a different request under it is refused.
+Rule 2: without a key, a request whose answer may have been lost is continued when the same user
+        sends it again; and one in progress is waited for, since its process may have died. To do
+        the same thing twice, send it again after the answer, or use different keys.
+Rule 3: what was refused was not done, so its key is free again: unless an earlier try may have
         been carried out, which the next one is to find.
 """
 
@@ -41,7 +41,7 @@ LONGEST_KEY: Final = 255
 WAITED_S: Final = 3.0
 POLL_S: Final = 0.05
 ASKED_LOCK: Final = 0x4943
-"""The space of locks on what somebody asks for without a key."""
+"""Namespace of the advisory locks on requests without a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,10 @@ class Idempotency:
     async def once(
         self, request: web.Request, asked: BaseModel, status: int, work: Work
     ) -> web.Response:
-        """The answer to what is asked, of which `status` says that it was done.
+        """The answer to the request; `status` is the one for success.
 
         Raises:
-            Refused: what the trouble means to the caller.
+            Refused: the trouble, put for the caller.
         """
         user = identity(request)
         after = query(request, AfterQuery).after
@@ -95,7 +95,7 @@ class Idempotency:
     async def _begin_without_key(
         self, asker: Asker, digest: bytes
     ) -> tuple[str, Begun | Answered | Busy | Another]:
-        """The key to go on under, too. Of two at once the second finds the first."""
+        """Also returns the key to go on under. Of concurrent requests the later find the first."""
         async with self.pool.acquire() as conn, conn.transaction():
             await locks.hold(conn, ASKED_LOCK, [(asker, digest)])
             unanswered = await command_store.unanswered(conn, asker, digest)
@@ -104,7 +104,7 @@ class Idempotency:
 
     async def _worked(self, name: str, caller: Caller, status: int, work: Work) -> Answered:
         """Raises:
-        Refused: what the trouble means to the caller.
+        Refused: the trouble, put for the caller.
         """
         try:
             done = await work(caller)
@@ -129,7 +129,7 @@ class Idempotency:
         return answered
 
     async def _keep(self, caller: Caller, answered: Answered) -> None:
-        """What was done was done, even if the answer cannot be kept for a second time."""
+        """What was done is answered, even if the answer cannot be stored for replay."""
         try:
             with db.errors():
                 await command_store.answer(self.pool, caller.asker, caller.key, answered)

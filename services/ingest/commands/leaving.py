@@ -1,4 +1,4 @@
-"""What is left open where the store cannot be told that nobody works at it any more."""
+"""Leaves a claim to expire where the store cannot be told that it is released."""
 
 import logging
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def left_open(what: str) -> Iterator[None]:
-    """Until its time is over. That the store is away is no more than said: what is being raised
-    meanwhile says more.
+    """The claim expires by itself. The outage is only logged, since the exception that is being
+    raised says more.
     """
     try:
         with db.errors():

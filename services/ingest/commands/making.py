@@ -1,14 +1,14 @@
-"""Makes things in Pipedrive, each once.
+"""Creates things in Pipedrive, each once.
 
-Rule 1: where the fate of a request is unknown, all of Pipedrive's rows that were added since are
-        looked at before it is asked again. They are listed, not searched: Pipedrive's search lags
+Rule 1: where the outcome of a request is unknown, all of Pipedrive's rows added since are looked
+        through before it is sent again. They are listed, not searched: Pipedrive's search lags
         behind its lists.
-Rule 2: a request that nobody answered may still be carried out: until enough time has passed, not
-        finding its row says nothing.
+Rule 2: a request that was not answered may still be carried out: until enough time has passed, not
+        finding its row proves nothing.
 Rule 3: a row that another undertaking made is never taken for this one's. Nor is one that was made
-        for another request: a key may be used for something else a day later, while what it was
-        used for first is still known.
-Rule 4: all that is done at one time ends before another may begin with the same.
+        for another request: a key may be reused for something else a day later, while what it was
+        first used for is still known.
+Rule 4: all that is done under one hold ends before another request may start the same.
 """
 
 import asyncio
@@ -33,13 +33,13 @@ from shared.pipedrive.errors import PipedriveRefused, Unsettled
 log = logging.getLogger(__name__)
 
 Finds = Callable[[], Awaitable[dict[str, Any] | None]]
-"""A row that is there already and serves as well."""
+"""Finds an existing row that serves as well."""
 
 SETTLED: Final = timedelta(seconds=20)
 LOOKED_AT: Final = 500
-"""Rows a page."""
+"""Rows per page."""
 LOOK_S: Final = 3.0
-"""For a page; for all of them, as long as for making."""
+"""Per page; all pages together get as long as creating."""
 POLL_S: Final = 0.1
 
 
@@ -50,12 +50,12 @@ class Making:
 
     @property
     def finding_s(self) -> float:
-        """Of looking for what serves as well."""
+        """For finding an existing row that serves as well."""
         return 2 * self.deadline_s
 
     @property
     def longest(self) -> timedelta:
-        """Finding, making and looking for what was made, and as long again as for making."""
+        """Finding, creating, looking for what was created, and as long again as for creating."""
         return timedelta(seconds=self.finding_s + 3 * self.deadline_s + LOOK_S)
 
     async def once(
@@ -67,11 +67,11 @@ class Making:
         counts_for: timedelta = undertaking_store.KEPT,
         instead: Finds | None = None,
     ) -> dict[str, Any]:
-        """The row that Pipedrive has of it. Past `counts_for`, and for another request, it may be
-        made again; what `instead` finds before it was ever asked for is taken for it.
+        """The row that Pipedrive has of it. After `counts_for`, and for another request, it may be
+        created again. If `instead` finds a row before Pipedrive was ever asked, that is used.
 
         Raises:
-            Unsettled: it may have been made; asking again later settles it.
+            Unsettled: it may have been created; retrying later settles it.
             Unavailable, PipedriveRefused: it was not.
         """
         held = await self._take(it)
@@ -113,7 +113,7 @@ class Making:
         return row if await self._keep(it, row) else None
 
     async def _take(self, it: Undertaking) -> Held:
-        """Waits while another is at it.
+        """Waits while another request holds it.
 
         Raises:
             Unavailable: too long.
@@ -146,7 +146,7 @@ class Making:
             log.warning("pipedrive_write_settled", extra={"reason": str(unknown)})
             return found
         except (PipedriveRefused, Unavailable):
-            # Nothing was made, now or, if asked before, then: that had been settled.
+            # Nothing was created, now or earlier: earlier tries had been settled.
             with left_open(it.kind):
                 await undertaking_store.drop(self.pool, it)
             raise
@@ -159,7 +159,7 @@ class Making:
     async def _look_softly(
         self, pipedrive: Pipedrive, it: Undertaking, wanted: Wanted, sent_at: datetime
     ) -> dict[str, Any] | None:
-        """Trouble in looking leaves it unknown."""
+        """If the look-up fails, the outcome stays unknown."""
         try:
             return await self._look(pipedrive, it, wanted, sent_at)
         except Unavailable:
@@ -171,14 +171,14 @@ class Making:
         """Null if it is not there.
 
         Raises:
-            Unsettled: not all could be looked at, and it was not among the others.
-            Unavailable: there was no looking.
+            Unsettled: not all rows could be looked at, and it was not among the others.
+            Unavailable: none could be.
         """
         try:
             newest, are_all = await self._newest(pipedrive, wanted, sent_at)
         except PipedriveRefused as refused:
             raise Unsettled(f"Pipedrive: does not list its rows: {refused.sentence}") from refused
-        for row in newest[::-1]:  # the first made is likeliest the first try's
+        for row in newest[::-1]:  # the oldest most likely comes from the first try
             if wanted.is_made_by(row, sent_at) and await self._keep(it, row):
                 return row
         if not are_all:
@@ -188,7 +188,7 @@ class Making:
     async def _newest(
         self, pipedrive: Pipedrive, wanted: Wanted, sent_at: datetime
     ) -> tuple[list[dict[str, Any]], bool]:
-        """The rows added since then as they are stored, newest first; and whether they are all."""
+        """The rows added since then, as stored, newest first; and whether they are all of them."""
         order = {"sort_by": "add_time", "sort_direction": "desc", "limit": LOOKED_AT}
         asked = {**wanted.filters, **order}
         found: list[dict[str, Any]] = []
@@ -211,7 +211,7 @@ class Making:
 
 def _require_settled(held: Held) -> None:
     """Raises:
-    Unsettled: Pipedrive may still be at it.
+    Unsettled: Pipedrive may still be working on it.
     """
     if held.sent_at is not None and datetime.now(UTC) < held.sent_at + SETTLED:
         raise Unsettled("Pipedrive: the previous request may still be carried out")

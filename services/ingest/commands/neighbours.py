@@ -1,10 +1,10 @@
-"""The other services, asked in the user's name: whose contact it is, which organization.
+"""Calls the other services on the user's behalf: whose contact it is, which organization.
 
-Rule 1: the user's own token travels along, so nobody sees or finds more through us than by asking
-        there, and each service stays the only one that knows its tables. So does the name of the
-        user's browser: query shows of each session by which it was last used.
-Rule 2: a refusal is told as one where the service itself says it of what it was asked. What has no
-        such endpoint, or is no service of ours, says nothing of that: it is away.
+Rule 1: the user's own token is passed on, so nobody sees or finds more through us than by asking
+        there, and each service stays the only one that knows its tables. So is the User-Agent:
+        query shows for each session by which browser it was last used.
+Rule 2: a refusal counts only if the service itself refuses what it was asked. A server without
+        such an endpoint, or that is not ours, says nothing about it: that is an outage.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Contact(NamedTuple):
     contact_id: UUID
     person_id: int
     updated_at: datetime
-    """The second of the newest thing that query knows of it."""
+    """The second of the newest fact that query knows about it."""
 
 
 class Organization(NamedTuple):
@@ -55,7 +55,7 @@ class Neighbours:
     async def contact(
         self, contact_id: UUID, headers: Headers, *, after: str | None = None
     ) -> Contact:
-        """`after` is what must have come to query before it answers.
+        """`after` names what query must have applied before it answers.
 
         Raises:
             Refused: 404, the user has no such contact.
@@ -120,7 +120,7 @@ class Neighbours:
                 params=params,
                 json=body,
                 headers=headers,
-                skip_auto_headers=(hdrs.USER_AGENT,),  # ours is none of the user's
+                skip_auto_headers=(hdrs.USER_AGENT,),  # ours is not the user's
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
@@ -139,12 +139,12 @@ class Neighbours:
 
 
 def passed_on(headers: Headers) -> Headers:
-    """What travels along of a user's request, in characters that a header can carry."""
+    """The user's headers to pass on, limited to characters that a header can carry."""
     return {name: cleaned(headers[name]) for name in PASSED_ON if name in headers}
 
 
 def _is_refusal(status: int, told: Any) -> bool:
-    """In a service's own words, and of what it was asked (rule 2)."""
+    """Whether the service itself refuses what it was asked (rule 2)."""
     if not 400 <= status < 500 or status == TOO_MANY:  # noqa: PLR2004
         return False
     is_ours = isinstance(told, dict) and told.keys() >= {"code", "error"}

@@ -1,7 +1,7 @@
-"""What trouble with a command means to who asked: a status, a code, a sentence.
+"""What a failed command means to the caller: a status, a code, a sentence.
 
-Rule: a refusal of Pipedrive's reaches the user in its own words; what passes says when to ask
-again.
+Rule: a refusal by Pipedrive reaches the user in its own words; for what is temporary the answer
+says when to retry.
 """
 
 from typing import Final
@@ -36,7 +36,7 @@ def of_pipedrive(refused: PipedriveRefused) -> Refused:
 
 
 def of_outage(outage: Unavailable) -> Refused | None:
-    """Null for an outage that nothing more can be said of."""
+    """Null for an outage about which there is nothing more to say."""
     if isinstance(outage, Unsettled):
         sentence = (
             "Pipedrive did not answer, and may have carried the request out. Send the same "

@@ -1,7 +1,7 @@
-"""The commands put together: what every API process offers.
+"""Puts the commands together, which every API process offers.
 
-Rule: the webhook door in the same process waits for nothing of this, and its readiness does not
-depend on it: while Postgres is away, commands alone are answered with 503.
+Rule: the webhook door in the same process waits for nothing here, and its readiness does not
+depend on it: while Postgres is away, only commands are answered with 503.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Role:
         return self.commands.endpoints()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Forget what is older than a day, once there is somewhere to forget it."""
+        """Delete what is older than a day, once the tables exist."""
         await lifecycle.first_of(None, self.commands.prepared.tables, stop)
         while not await lifecycle.wait_or_stop(FORGET_EVERY_S, stop):
             try:

@@ -1,13 +1,13 @@
-"""Puts what was done into the log, and says where it stands there.
+"""Writes what was done to the log, and says where it stands there.
 
 Rule 1: a row that Pipedrive answered with counts as written at the **start** of its second: the
         webhook of the same change, and of every later one, counts as written after it.
-Rule 2: while Kafka is away the spool takes it, and nobody can be told where it will stand. Unlike
-        a webhook's sender, a user is better served by waiting a moment than by not being told.
-Rule 3: what stands in Pipedrive for an organization of ours is told to be that one, by a verdict:
-        where a name is contested, no name and no fact would say so. Neither loses its id by it.
-        It is as old as the row, so what people say of the two counts more; told again it is the
-        same.
+Rule 2: while Kafka is away the spool takes it, and its log position is unknown. Unlike a webhook's
+        sender, a user is better served by waiting a moment than by getting no token.
+Rule 3: the Pipedrive row of one of our organizations is linked to it by a verdict: where a name is
+        contested, neither name nor facts would show it. Neither loses its id by that. The verdict
+        is as old as the row, so people's decisions about the two outweigh it; publishing it again
+        changes nothing.
 """
 
 import logging
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 SECOND_US: Final = 1_000_000
 PATIENCE_S: Final = 2.0
-"""A process that has just started, or missed an ack by a little, finds Kafka within this."""
+"""A process that has just started, or just missed an ack, finds Kafka within this."""
 MADE_FOR: Final = "It stands in Pipedrive for this organization, which a user made here."
 
 
@@ -55,9 +55,9 @@ class Telling:
         linked: Collection[UUID] = (),
         scored: Collection[Scored] = (),
     ) -> str | None:
-        """The token of where they stand; null if they are only on their way there, or stand in
-        more places than a token names. `linked` are contacts that they bring into an
-        organization, `scored` those whose score they move.
+        """The token of their log positions; null if they are only in the spool, or lie in more
+        places than a token can name. `linked` are contacts that they bring into an organization,
+        `scored` those whose score they change.
 
         Raises:
             Unavailable: neither Kafka nor the spool takes them.
@@ -71,7 +71,7 @@ class Telling:
         return None
 
     async def pass_on(self, records: Sequence[Record]) -> None:
-        """Of which nobody needs to know where they stand.
+        """For records whose position nobody needs to know.
 
         Raises:
             Unavailable: neither Kafka nor the spool takes them.
@@ -84,13 +84,13 @@ def token(
     linked: Collection[UUID] = (),
     scored: Collection[Scored] = (),
 ) -> str | None:
-    """Null where they lie in more partitions than a token names."""
+    """Null where they lie in more partitions than a token can name."""
     furthest = furthest_of(positions)
     return encode(furthest, linked, scored) if len(furthest) <= MOST else None
 
 
 def row_record(entity: str, raw: dict[str, Any], company_id: int, now: datetime) -> Record:
-    """What a row that Pipedrive has just made says."""
+    """The change that a newly created Pipedrive row stands for."""
     row = rows.read(entity, raw)._replace(action=Action.CREATE.value)
     told = rows.envelope(
         row,
@@ -113,7 +113,7 @@ def done_us(raw: Mapping[str, Any]) -> int | None:
 def made_for_record(
     organization_id: UUID, raw: dict[str, Any], company_id: int, user_id: int, now: datetime
 ) -> Record:
-    """That an organization's row stands for one of ours (rule 3)."""
+    """Links an organization's Pipedrive row to one of ours (rule 3)."""
     row = rows.read("organization", raw)
     org_id = int(row.entity_id)
     record_id = ids.organization(company_id, org_id)
@@ -146,8 +146,8 @@ def _begun_us(row: Row, now: datetime) -> int:
 
 
 def campaign_record(company_id: int, contact: Contact, *, added: bool) -> Record:
-    """Where the contact has been changed later than now, by the clock of another process, what is
-    said counts as later still.
+    """If the contact's last change is later than now, by another process's clock, this one gets a
+    still later version.
     """
     now = datetime.now(UTC)
     is_ahead = contact.updated_at > now

@@ -1,7 +1,7 @@
-"""SQL of what is to be made in Pipedrive once.
+"""SQL of what is to be created in Pipedrive once.
 
-Rule: before Pipedrive is asked, the row says so; it is cleared when Pipedrive's answer is that
-nothing was made. A row that says so and has no id is of unknown fate.
+Rule: before Pipedrive is called, the row records it; it is cleared when Pipedrive answers that
+nothing was created. A row that records a call but no id is of unknown outcome.
 """
 
 from dataclasses import dataclass
@@ -56,8 +56,8 @@ FORGET_ALL = "DELETE FROM undertakings WHERE begun_at < now() - $1::interval"
 
 @dataclass(frozen=True, slots=True)
 class Undertaking:
-    """`kind` is an entity of Pipedrive's; `name` tells what it is made for. `asked` is a digest of
-    the request, null where it serves any.
+    """`kind` is an entity of Pipedrive's; `name` says what it is created for. `asked` is a digest
+    of the request, null if any request may use it.
     """
 
     company_id: int
@@ -75,32 +75,32 @@ class Held:
     asked: bytes | None
 
     def is_for_another(self, it: Undertaking) -> bool:
-        """Made for a request under the same name that wanted something else."""
+        """It was created for a request under the same name that wanted something else."""
         return self.asked is not None and self.asked != it.asked
 
 
 def name(user_id: int, key: str) -> str:
-    """Of what is made for a user's request of this key."""
+    """Name for what is created for a user's request of this key."""
     return f"{user_id}:{key}"
 
 
 async def take(conn: db.Connection | db.Pool, it: Undertaking, longest: timedelta) -> Held | None:
-    """How it stands; the caller works at it for so long, unless it is done. Null while another
-    does.
+    """Its state; the caller holds it for so long, unless it is done. Null while another request
+    holds it.
     """
     found = await conn.fetchrow(TAKE, it.company_id, it.kind, it.name, longest, it.asked)
     return None if found is None else Held(*found)
 
 
 async def sent(conn: db.Connection | db.Pool, it: Undertaking, at: datetime) -> None:
-    """Pipedrive is about to be asked."""
+    """Note that Pipedrive is about to be called."""
     await conn.execute(SENT, it.company_id, it.kind, it.name, at)
 
 
 async def made(
     conn: db.Connection | db.Pool, it: Undertaking, row_id: int, row: dict[str, Any]
 ) -> bool:
-    """False if another undertaking made this one."""
+    """False if another undertaking already has this row."""
     try:
         await conn.execute(MADE, it.company_id, it.kind, it.name, row_id, row)
     except asyncpg.UniqueViolationError:
@@ -113,12 +113,12 @@ async def let_go(conn: db.Connection | db.Pool, it: Undertaking) -> None:
 
 
 async def drop(conn: db.Connection | db.Pool, it: Undertaking) -> None:
-    """It was not made, and nobody will look for it."""
+    """It was not created, and nobody will look for it."""
     await conn.execute(DROP, it.company_id, it.kind, it.name)
 
 
 async def drop_stale(conn: db.Connection | db.Pool, it: Undertaking, held: Held) -> None:
-    """Unless somebody has begun anew already."""
+    """Unless somebody has already started again."""
     await conn.execute(DROP_STALE, it.company_id, it.kind, it.name, held.begun_at)
 
 

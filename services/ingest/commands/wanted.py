@@ -1,10 +1,10 @@
-"""What is asked of Pipedrive, and how to tell in its lists what that made. Pure.
+"""What is sent to Pipedrive, and how to recognize in its lists what that created. Pure.
 
-Rule 1: every body names its owner, the user who asked: the token may be anybody's.
-Rule 2: a row is what a body made if it says the same, in spellings that Pipedrive may have tidied,
-        and was added when the body was sent or after.
-Rule 3: an organization is made once for the whole company: whoever goes on with it finds the row
-        of whoever asked first, which names that user as its owner.
+Rule 1: every body names its owner, the calling user: the API token may be anybody's.
+Rule 2: a row counts as created from a body if it says the same, allowing for Pipedrive's
+        normalization, and was added when the body was sent or later.
+Rule 3: an organization is created once for the whole company: a later request may find the row of
+        the user who asked first, which names that user as its owner.
 """
 
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ Row = Mapping[str, Any]
 
 TITLE: Final = "job_title"
 CLOCKS: Final = timedelta(minutes=2)
-"""How far our clock and Pipedrive's may be apart."""
+"""How far our clock and Pipedrive's may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`path` is where it is made and listed, `filters` narrow the list to its neighbours.
-    `is_shared`: the row may be of a body that names another owner.
+    """`path` is where it is created and listed, `filters` narrow the list down to candidates.
+    `is_shared`: the row may come from a body that names another owner.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Wanted:
 
 
 def is_older(row: Row, sent_at: datetime) -> bool:
-    """Added before anything can have been that was sent then."""
+    """Added before anything sent at that time can have been."""
     added = _instant(row.get("add_time"))
     return added is not None and added < sent_at.replace(microsecond=0) - CLOCKS
 
@@ -71,13 +71,13 @@ def person(
 
 
 def untitled(person: Wanted) -> Wanted:
-    """Without the job title, as far as it is a field of Pipedrive's own."""
+    """Without the job title, unless that is a custom field."""
     body = {name: value for name, value in person.body.items() if name != TITLE}
     return replace(person, body=body)
 
 
 def is_titled(person: Wanted, row: Row) -> bool:
-    """Whether the job title went with it: into its own field only if the row shows it."""
+    """Whether the job title was sent along, or is in its custom field if the row shows it."""
     return TITLE not in person.body or row.get(TITLE) is not None
 
 
@@ -121,7 +121,7 @@ def _same(name: str, value: Any, row: Row) -> bool:
         case "participants":
             return bool(row.get("person_id") == value[0]["person_id"])
         case "custom_fields" | "address" | "website" | "job_title":
-            return True  # kept in spellings of Pipedrive's own, or not at all
+            return True  # Pipedrive normalizes it or drops it
         case _ if isinstance(value, str):
             return is_same_text(value, str(row.get(name) or ""))
         case _:
@@ -129,7 +129,7 @@ def _same(name: str, value: Any, row: Row) -> bool:
 
 
 def is_same_text(one: str, other: str) -> bool:
-    """But for what Pipedrive tidies."""
+    """Equal but for what Pipedrive normalizes."""
     return _tidy(one) == _tidy(other)
 
 

@@ -1,1 +1,1 @@
-"""Where records wait on disk while Kafka does not take them, and how they leave again."""
+"""Where records wait on disk while Kafka does not accept them, and how they leave again."""

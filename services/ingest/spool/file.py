@@ -2,11 +2,12 @@
 
 Rule 1: what `append` has returned from survives a crash of the process and of the machine: WAL
         with synchronous=FULL, so each commit is one fsync, however many records it has.
-Rule 2: a row proves itself by a checksum; one that does not is as bad as a file that cannot be
-        read: `Damaged`. SQLite itself leaves out what a torn write left at the end of its log.
-Rule 3: what was removed is given no more, also where the disk does not let go of it: to delete
-        takes room in SQLite's log, and a full disk has none. It is known in memory until then.
-Rule 4: a record is removed from the file that gave it, and from no other: ids begin anew in each.
+Rule 2: each row carries a checksum; a row that fails it is as bad as a file that cannot be read:
+        `Damaged`. SQLite itself discards a torn write at the end of its log.
+Rule 3: what was removed is never returned again, even where the disk cannot delete it: deleting
+        takes room in SQLite's log, and a full disk has none. Memory remembers it until then.
+Rule 4: a record is removed from the file that returned it, and from no other: ids start over in
+        each.
 """
 
 import errno
@@ -25,7 +26,7 @@ from shared.kafka.rounds import Record
 NAME: Final = "spool.db"
 
 SWEPT: Final = 5_000
-"""Rows that are deleted at once, at most: what a full disk did not let go of may be millions."""
+"""Most rows deleted at once: a full disk may have left millions behind."""
 DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
 UNREADABLE: Final = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ})
 
@@ -42,10 +43,10 @@ CREATE TABLE IF NOT EXISTS waiting (
     value     BLOB    NOT NULL
 )
 """
-# All that counting needs, at the right-hand edge of a small tree: to open a large file is quick.
+# All that counting needs, in a small tree: opening a large file is quick.
 COUNTED: Final = "CREATE INDEX IF NOT EXISTS counted ON waiting (id, bucket, bytes, stored_at)"
-# How far the damaged files are read whose records are moved here. Few files need it, and to open
-# one on a full disk must not take room.
+# How far damaged files whose records are moved here have been read. Few files need it, and
+# opening one on a full disk must not take room.
 MARKS: Final = """
 CREATE TABLE IF NOT EXISTS marks (
     aside   TEXT    PRIMARY KEY,
@@ -77,23 +78,23 @@ REMOVE: Final = "DELETE FROM waiting WHERE id BETWEEN ? AND ?"
 HAS_MARKS: Final = "SELECT 1 FROM sqlite_master WHERE name = 'marks'"
 MARK: Final = "SELECT last, records, missed FROM marks WHERE aside = ?"
 SET_MARK: Final = "INSERT OR REPLACE INTO marks (aside, last, records, missed) VALUES (?, ?, ?, ?)"
-# The smallest read that finds out whether it is a database.
+# The smallest read that shows whether it is a database.
 TABLES: Final = "SELECT COUNT(*) FROM sqlite_master"
-# Not a record: no reader ever sees it.
+# Not a record: nobody ever reads it.
 TRIAL: Final = "CREATE TABLE trial AS SELECT randomblob(?) AS filler"
 TRIED: Final = "DROP TABLE IF EXISTS trial"
 
 
 class Damaged(Exception):
-    """The file is not, or not wholly, what was written to it."""
+    """The file does not hold what was written to it, or not all of it."""
 
 
 class DiskRefused(Exception):
-    """The disk does not take it: it is full, or read-only, or broken."""
+    """The disk refuses the write: it is full, or read-only, or broken."""
 
 
 class Unreadable(DiskRefused):
-    """The disk does not give what it should hold."""
+    """The disk fails to return what it should hold."""
 
 
 class Waiting(NamedTuple):
@@ -107,8 +108,8 @@ class Waiting(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """How far a damaged file is read: the last id that was tried, how many records were found, and
-    how many ids were tried in vain since the last of them.
+    """How far a damaged file is read: the last id tried, how many records were found, and how many
+    ids were tried in vain since the last of them.
     """
 
     last: int
@@ -143,7 +144,7 @@ class SpoolFile:
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         """Raises:
-        Damaged: there is one, and it is not ours or not whole.
+        Damaged: there is a file, and it is not ours or not whole.
         DiskRefused: the folder cannot be written.
         """
         self._folder = folder
@@ -151,7 +152,7 @@ class SpoolFile:
         mode = "ro" if read_only else "rwc"
         with _errors():
             folder.mkdir(parents=True, exist_ok=True)
-            # Autocommit: transactions begin where they are said to.
+            # Autocommit: transactions begin only where the code says so.
             self._db = sqlite3.connect(
                 f"{(folder / NAME).absolute().as_uri()}?mode={mode}",
                 uri=True,
@@ -177,7 +178,7 @@ class SpoolFile:
         self._db.execute(SCHEMA)
         self._db.execute(COUNTED)
         self._db.execute("COMMIT")
-        # The names of the files, too, must be on disk before anyone is told 2xx.
+        # The names of the files must also be on disk before any 2xx is sent.
         for folder in (self._folder, self._folder.parent):
             descriptor = os.open(folder, os.O_RDONLY)
             try:
@@ -191,10 +192,10 @@ class SpoolFile:
         return there.st_dev, there.st_ino
 
     def _check_place(self) -> None:
-        """A file that somebody deleted takes records all the same, and ends with the process.
+        """A deleted file still accepts writes, which end with the process.
 
         Raises:
-            OSError: it has its name no more.
+            OSError: the file is no longer there under its name.
         """
         if self._found() != self._place:
             raise FileNotFoundError(errno.ENOENT, "the spool's file was deleted or replaced")
@@ -212,7 +213,7 @@ class SpoolFile:
 
     @property
     def keeps_removed(self) -> bool:
-        """The disk has not let go of all that was removed."""
+        """The disk has not deleted all that was removed."""
         return bool(self._gone)
 
     def oldest(self) -> float | None:
@@ -221,7 +222,7 @@ class SpoolFile:
         return found[1] if found is not None else None
 
     def following(self, after: int) -> int | None:
-        """The id that comes after one, whether or not its record can be read."""
+        """The id that follows another, whether or not its record can be read."""
         found = self._next(after)
         return found[0] if found is not None else None
 
@@ -243,7 +244,7 @@ class SpoolFile:
             self._append(records)
 
     def move(self, records: Sequence[Record], aside: str, mark: Mark) -> None:
-        """Append what was read from a damaged file, and how far that is read by now."""
+        """Append what was read from a damaged file, and how far that has been read."""
         with self._transaction():
             self._append(records)
             self._db.execute(MARKS)
@@ -262,7 +263,7 @@ class SpoolFile:
         return Mark(*found) if found is not None else Mark(0, 0, 0)
 
     def head(self, after: int, most: int, most_bytes: int) -> list[Waiting]:
-        """The records that follow an id, at least one if there is any."""
+        """The records after an id, at least one if there is any."""
         while True:
             after = self._gone.last_of(after + 1) or after
             found = self._rows(after, most, most_bytes)
@@ -277,7 +278,7 @@ class SpoolFile:
         with _errors():
             for columns in self._db.execute(HEAD, (after, most)):
                 waiting = self._waiting(*columns)
-                if waiting.id <= after:  # who went on from there would come round for ever
+                if waiting.id <= after:  # continuing from there would loop for ever
                     raise Damaged(f"row {waiting.id} is out of its order")
                 after = waiting.id
                 total += waiting.size
@@ -288,7 +289,7 @@ class SpoolFile:
 
     def remove(self, gone: Iterable[Waiting]) -> None:
         """Raises:
-        DiskRefused: the disk does not let go of them, or not of all that were removed before.
+        DiskRefused: the disk does not delete them, or not all that were removed before.
         """
         for each in gone:
             if each.file is self:
@@ -300,10 +301,10 @@ class SpoolFile:
             self._gone.drop(runs[-1][1])
 
     def try_writing(self, length: int) -> None:
-        """Commit so many bytes and take them back.
+        """Commit so many bytes and roll them back.
 
         Raises:
-            DiskRefused: the disk does not take them.
+            DiskRefused: the disk does not accept them.
         """
         with self._transaction():
             self._check_place()
@@ -320,7 +321,7 @@ class SpoolFile:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
-                if self._db.in_transaction:  # some failures have rolled back by themselves
+                if self._db.in_transaction:  # some failures roll back by themselves
                     self._db.execute("ROLLBACK")
                 raise
 

@@ -1,6 +1,6 @@
-"""How much waits on disk, and of which keys: flat in memory, however much it is. Pure.
+"""How much waits on disk, and under which keys, in constant memory. Pure.
 
-Rule: a key of which something waits is always known; another may be taken for it, at worst.
+Rule: no false negatives: a key with something waiting is always reported; a key without may be.
 """
 
 from array import array
@@ -29,7 +29,7 @@ class Ledger:
 
     def remove(self, counts: Iterable[tuple[int, int]]) -> None:
         for bucket, size in counts:
-            # A damaged index may have told another bucket: below none there is nothing to count.
+            # A damaged index may have reported another bucket: never count below zero.
             self._buckets[bucket] = max(self._buckets[bucket] - 1, 0)
             self.events -= 1
             self.bytes -= size

@@ -1,4 +1,4 @@
-"""Opens the spool file of a slot, be it the first or one that follows another. Blocking."""
+"""Opens a slot's spool file, whether it is the first or replaces another. Blocking."""
 
 import shutil
 from pathlib import Path
@@ -9,11 +9,11 @@ from services.ingest.spool.ledger import Ledger
 from services.ingest.spool.rescue import CURRENT, put_aside, unread
 
 SPENT: Final = "spent"
-"""A file of which all was sent, on its way off the disk."""
+"""A file whose records have all been sent, about to be deleted."""
 
 
 class Opened(NamedTuple):
-    """A file, what waits in it, and the damaged ones that are not wholly read yet."""
+    """A file, what waits in it, and the damaged ones that are not fully read yet."""
 
     file: SpoolFile
     ledger: Ledger
@@ -39,7 +39,7 @@ def opened(folder: Path) -> Opened:
 
 
 def anew(folder: Path, damaged: SpoolFile) -> Opened:
-    """What follows a damaged file.
+    """The file that replaces a damaged one.
 
     Raises:
         DiskRefused: the disk does not allow it.
@@ -50,12 +50,12 @@ def anew(folder: Path, damaged: SpoolFile) -> Opened:
 
 
 def renewed(folder: Path, file: SpoolFile) -> Opened | None:
-    """What follows a file whose records were all removed, and knows as much of damaged files; null
-    if they were not, or the disk does not let it go.
+    """The file that replaces one whose records were all removed, with its notes on damaged files;
+    null if some were not, or the disk cannot delete it.
 
     Raises:
-        DiskRefused: the disk allows no other.
-        Damaged: it is.
+        DiskRefused: the disk allows no new file.
+        Damaged: the file is damaged.
     """
     if file.head(0, 1, 0):
         return None

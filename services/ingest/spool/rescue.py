@@ -2,10 +2,10 @@
 
 Rule 1: a damaged file is moved away as a whole, by one rename, and never written again.
 Rule 2: it counts as dealt with once a note beside it says so.
-Rule 3: how far it is read is committed with what was read: whatever ends the work, it goes on from
-        there, and nothing is there twice unless the file it was moved to is damaged as well.
-Rule 4: what is sound is read many records at once, and only where that fails one by one: the spool
-        has one thread, and webhooks wait for it meanwhile.
+Rule 3: how far it is read is committed with what was read: after any interruption, work resumes
+        there, and nothing is duplicated unless the file it was moved to is damaged as well.
+Rule 4: records are read in batches, and one by one only where a batch fails: the spool has one
+        thread, and webhooks wait for it meanwhile.
 """
 
 import time
@@ -30,13 +30,13 @@ NOTE: Final = "rescued"
 BATCH: Final = 500
 BATCH_BYTES: Final = 1024 * 1024
 LARGEST_GAP: Final = 100_000
-"""Ids that are looked for beyond the last that was found."""
+"""How far beyond the last id found ids are tried."""
 TRIES: Final = 500
-"""Of these in one move: one after the other they take their time, too."""
+"""Most ids tried in one move: one by one they take their time, too."""
 
 
 class Withheld(Exception):
-    """The disk does not let a damaged file be read by now."""
+    """The disk cannot read a damaged file at the moment."""
 
 
 class Read(NamedTuple):
@@ -47,7 +47,7 @@ class Read(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """What was moved, and how many records of the same file were in all, if that is over."""
+    """What was moved, and, once done, how many of the file's records were in total."""
 
     waiting: list[Waiting]
     total: int | None
@@ -58,7 +58,7 @@ THE_END: Final = Read([], None)
 
 def put_aside(slot: Path) -> None:
     """Raises:
-    DiskRefused: the disk does not take it; the file is where it was.
+    DiskRefused: the disk does not allow it; the file is where it was.
     """
     try:
         (slot / CURRENT).rename(slot / f"{ASIDE}{time.time_ns()}")
@@ -67,16 +67,16 @@ def put_aside(slot: Path) -> None:
 
 
 def unread(slot: Path) -> list[Path]:
-    """The damaged files of a slot that were not dealt with, oldest first."""
+    """The damaged files of a slot that are not dealt with yet, oldest first."""
     return [each for each in sorted(slot.glob(f"{ASIDE}*")) if not (each / NOTE).exists()]
 
 
 def move(aside: Path, into: SpoolFile) -> Moved:
-    """Move the next records that can be read. Where none is left, the note is written.
+    """Move the next readable records. When none is left, the note is written.
 
     Raises:
         Withheld: not now.
-        DiskRefused: the disk does not take them.
+        DiskRefused: the disk refuses them.
         Damaged: `into` is damaged as well.
     """
     before = into.mark(aside.name)
@@ -101,9 +101,9 @@ def _read(aside: Path, mark: Mark) -> Read:
         finally:
             damaged.close()
     except Damaged:
-        return THE_END  # not one row of it is to be found
+        return THE_END  # no row of it can be found
     except Unreadable:
-        return THE_END  # the disk gives no more of it: what it gave counts
+        return THE_END  # the disk returns no more of it: what it returned counts
     except DiskRefused as refused:
         raise Withheld(str(refused)) from refused
 
@@ -121,7 +121,7 @@ def _many(damaged: SpoolFile, mark: Mark) -> Read:
 
 
 def _one(damaged: SpoolFile, mark: Mark) -> Read:
-    """Where reading on fails, ids are tried one by one until one is found."""
+    """Where batch reading fails, ids are tried one by one until one is found."""
     last = mark.last
     for number in islice(_numbers(damaged, last), TRIES):
         last = number
@@ -140,7 +140,7 @@ def _found(waiting: list[Waiting], mark: Mark) -> Read:
 
 
 def _numbers(damaged: SpoolFile, last: int) -> Iterator[int]:
-    """Those that the index names, as far as it is sound; then all that follow."""
+    """Those in the index, as far as it is sound; then all that follow."""
     try:
         while (following := damaged.following(last)) is not None:
             yield following

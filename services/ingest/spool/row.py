@@ -1,7 +1,7 @@
 """A record as a row of a spool file, and back. Pure.
 
-Rule: a row proves itself by a checksum of all that its record has. Bucket and size follow from the
-      record; what the row says of them is for counting only.
+Rule: each row carries a checksum over the whole record. Bucket and size follow from the record;
+      the row's own copies of them are for counting only.
 """
 
 import zlib
@@ -13,12 +13,12 @@ from services.ingest.spool.ledger import BUCKETS
 from shared.kafka.rounds import Record
 
 OVERHEAD_BYTES: Final = 64
-"""What SQLite keeps beside a record, about."""
+"""Roughly what SQLite stores besides a record."""
 
 
 def bucket(record: Record) -> int:
-    """Records of a topic's key share a bucket; a bucket has many. A person and a deal may well
-    have the same id, and do not wait for one another.
+    """Records of one topic and key share a bucket, with others. The topic counts, as a person and
+    a deal may have the same id, and need not wait for one another.
     """
     return zlib.crc32(record.key or record.value, zlib.crc32(record.topic.encode())) % BUCKETS
 
@@ -30,7 +30,7 @@ def size(record: Record) -> int:
 
 def written(record: Record, now: float) -> tuple[object, ...]:
     topic, key, value, headers = record
-    # Header bytes are text to us; this spelling takes any.
+    # Header values are bytes; latin-1 represents any.
     told = orjson.dumps([[name, text.decode("latin-1")] for name, text in headers])
     checksum = _checksum(topic, key, told, value)
     return (now, bucket(record), size(record), checksum, topic, key, told, value)

@@ -1,10 +1,10 @@
-"""A set of ids, as runs of those that follow one another: small, however many they are. Pure."""
+"""A set of ids as runs of consecutive ones: small, however many they are. Pure."""
 
 from bisect import bisect_right
 
 
 class Runs:
-    """In order, and never touching: of two that would, one is made."""
+    """Sorted and never adjacent: adjacent runs are joined."""
 
     def __init__(self) -> None:
         self._firsts: list[int] = []
@@ -17,7 +17,7 @@ class Runs:
         return self.last_of(number) is not None
 
     def last_of(self, number: int) -> int | None:
-        """The last of the run that holds the id; null if none does."""
+        """The last id of the run that holds this one; null if none does."""
         at = bisect_right(self._firsts, number) - 1
         return self._lasts[at] if at >= 0 and number <= self._lasts[at] else None
 
@@ -40,7 +40,7 @@ class Runs:
                 self._lasts.insert(at, number)
 
     def first(self, most: int) -> list[tuple[int, int]]:
-        """First and last of the runs that hold the lowest ids, at most so many of these."""
+        """First and last ids of the lowest runs, covering at most so many ids."""
         found: list[tuple[int, int]] = []
         for first, last in zip(self._firsts, self._lasts, strict=True):
             if most <= 0:
@@ -50,7 +50,7 @@ class Runs:
         return found
 
     def drop(self, until: int) -> None:
-        """The ids up to this one."""
+        """Remove the ids up to this one."""
         gone = bisect_right(self._lasts, until)
         del self._firsts[:gone], self._lasts[:gone]
         if self._firsts and self._firsts[0] <= until:

@@ -1,8 +1,8 @@
 """Which instance owns which part of the spool folder.
 
-Rule 1: a slot belongs to whoever holds the lock on its file; the kernel frees the lock when its
+Rule 1: a slot belongs to whoever holds the lock on its file; the kernel releases the lock when the
         holder dies, however it dies. So two instances never share a file.
-Rule 2: what a dead instance left is taken over by any living one.
+Rule 2: what a dead instance left is taken over by any live one.
 """
 
 import fcntl
@@ -47,7 +47,7 @@ def claim(root: Path) -> Slot:
 
 
 def orphans(root: Path, own: Path) -> Iterator[Slot]:
-    """The slots of others that hold something and whose holders are gone."""
+    """Slots that hold something and whose owners are gone."""
     try:
         for folder in sorted(root.iterdir()):
             if folder == own or not _holds_something(folder):
@@ -56,7 +56,7 @@ def orphans(root: Path, own: Path) -> Iterator[Slot]:
             if slot is not None:
                 yield slot
     except OSError:
-        return  # the folder went away, or is not ours to read: there is nothing to take over
+        return  # the folder is gone, or unreadable: there is nothing to take over
 
 
 def _holds_something(folder: Path) -> bool:

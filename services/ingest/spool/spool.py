@@ -1,13 +1,13 @@
 """The spool of this process: one file, written by one thread, many records a commit.
 
-Rule 1: who is told "stored" has its record on disk. What comes while a commit is under way makes
-        up the next: one fsync for all that wait.
-Rule 2: more than `max_bytes` are refused, and so is what the disk does not take. Either is said
-        once, and for as long as the like of it would be refused again, the spool is in trouble.
-Rule 3: a damaged file is put aside, and work goes on at once in a file that follows. What can be
-        read of the damaged one is moved there by and by, behind what has come meanwhile: a spool
-        may hold millions of records, and no webhook waits for so many.
-Rule 4: what was removed waits no longer, whether or not the disk lets go of it.
+Rule 1: whoever is told "stored" has its record on disk. What arrives during a commit makes up the
+        next one: one fsync for all that wait.
+Rule 2: more than `max_bytes` is refused, and so is what the disk refuses. Either is logged once,
+        and as long as a similar record would be refused again, the spool is in trouble.
+Rule 3: a damaged file is put aside, and work continues at once in a new one. What can be read of
+        the damaged one is moved there bit by bit, behind what has arrived meanwhile: a spool may
+        hold millions of records, and no webhook waits for so many.
+Rule 4: what was removed no longer waits, whether or not the disk deletes it.
 """
 
 import asyncio
@@ -40,22 +40,22 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 ROUND = 1_000
-"""Records in one commit, at most."""
+"""Most records in one commit."""
 TRIED_BYTES = 1024 * 1024
-"""Most that is written to see whether the disk takes it."""
+"""Most bytes written to test whether the disk accepts any."""
 Why = Literal["closed", "full", "disk"]
-"""What refuses a record."""
+"""Reasons to refuse a record."""
 
 
 class Handed(NamedTuple):
-    """A record, and what tells its owner that it is stored."""
+    """A record, and the future that tells its owner that it is stored."""
 
     record: Record
     acked: Acked
 
 
 class Spool:
-    """Opens with `open`; until then, and where that failed, it takes nothing."""
+    """Opened with `open`; until then, or if that failed, it accepts nothing."""
 
     def __init__(self, claim: Callable[[], Slot], *, max_bytes: int) -> None:
         self.slot: Slot | None = None
@@ -81,17 +81,17 @@ class Spool:
 
     @property
     def is_spent(self) -> bool:
-        """Nothing waits here, nor in a damaged file."""
+        """Nothing waits here, or in a damaged file."""
         return self._file is not None and not self.events and not self._asides
 
     @property
     def has_gaps(self) -> bool:
-        """Records have left the file, which keeps their place on the disk."""
+        """Removed records still take space in the file."""
         return self._has_gaps
 
     @property
     def keeps_removed(self) -> bool:
-        """The disk has not let go of all that was removed."""
+        """The disk has not deleted all that was removed."""
         return self._file is not None and self._file.keeps_removed
 
     @property
@@ -104,7 +104,7 @@ class Spool:
 
     @property
     def trouble(self) -> str | None:
-        """Why it takes no more; null while it does."""
+        """Why it accepts nothing; null while it does."""
         if self._trouble is not None or self._file is None:
             return self._trouble or "closed"
         if self.bytes >= self._max_bytes or self._is_short:
@@ -115,7 +115,7 @@ class Spool:
         return self._file is not None and not self._trouble and self._has_room(size(record))
 
     def holds(self, record: Record) -> bool:
-        """Something of the record's key may wait here; what a damaged file has is not known."""
+        """Something of the record's key may wait here; what a damaged file holds is unknown."""
         return self._ledger.events > 0 and self._ledger.holds(bucket(record))
 
     async def open(self) -> None:
@@ -132,7 +132,7 @@ class Spool:
         self._begin(found)
 
     async def close(self, *, leave_nothing: bool = False) -> None:
-        """Finish what waits, and let another instance have the slot."""
+        """Finish what waits, and release the slot to other instances."""
         while self._writing is not None:
             await asyncio.wait([self._writing])
         if self._file is not None:
@@ -145,7 +145,7 @@ class Spool:
             self.slot.release()
 
     def take(self, handed: Sequence[Handed]) -> None:
-        """Each is told when it is on disk, or `Unavailable`."""
+        """Each owner is told when its record is on disk, or gets `Unavailable`."""
         for each in handed:
             length = size(each.record)
             if self._file is None:
@@ -160,10 +160,10 @@ class Spool:
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
     async def head(self, last: Waiting | None, most: int, most_bytes: int) -> list[Waiting]:
-        """The records that follow one; from the first, if its file was put aside.
+        """The records after `last`; from the first one, if that one's file was put aside.
 
         Raises:
-            DiskRefused: the disk does not give them.
+            DiskRefused: the disk fails to return them.
         """
 
         def following(file: SpoolFile) -> list[Waiting]:
@@ -173,10 +173,10 @@ class Spool:
         return await self._working(following)
 
     async def remove(self, gone: Sequence[Waiting]) -> None:
-        """What a file gave that was put aside since comes again from the one that follows.
+        """Records from a file that has been put aside meanwhile come again, from its replacement.
 
         Raises:
-            DiskRefused: the disk does not let go of them; they are not given again all the same.
+            DiskRefused: the disk does not delete them; they are not returned again all the same.
         """
         own = [each for each in gone if each.file is self._file]
         self._free((each.bucket, each.size) for each in own)
@@ -185,12 +185,12 @@ class Spool:
             await self._working(lambda file: file.remove(own), writes=True)
 
     async def oldest(self) -> float | None:
-        """When the first record was stored, of those that wait."""
+        """When the oldest of the waiting records was stored."""
         return await self._working(lambda file: file.oldest())
 
     async def begin_anew(self) -> None:
-        """If nothing waits in the file: give back the disk that was taken, by one that follows. No
-        delete works on a disk that the spool itself has filled, but this does.
+        """If nothing waits in the file, replace it, to give its disk space back. On a disk that
+        the spool itself has filled no delete works, but this does.
 
         Raises:
             DiskRefused: the disk does not allow it.
@@ -204,11 +204,11 @@ class Spool:
             await self._replace(file, str(damaged))
 
     async def rescue(self) -> bool:
-        """Move some of what can be read in damaged files; whether there may be more.
+        """Move some of what is readable in damaged files; returns whether there may be more.
 
         Raises:
-            DiskRefused: the disk does not take it.
-            Withheld: the disk does not give it.
+            DiskRefused: the disk refuses the write.
+            Withheld: the disk fails to read it.
         """
         if not self._asides or not self.is_open:
             return False
@@ -222,8 +222,8 @@ class Spool:
         return bool(self._asides)
 
     async def try_writing(self) -> None:
-        """Find out whether the disk takes again what it refused: who is not ready is sent nothing
-        that would show it.
+        """Test whether the disk accepts again what it refused: an instance that is not ready gets
+        no requests that would show it.
         """
         length = self._unwritten_bytes
         if length:
@@ -235,13 +235,13 @@ class Spool:
 
     @property
     def _is_short(self) -> bool:
-        """What was refused for want of room would be again."""
+        """What was refused for lack of space would be again."""
         return self._lacked_bytes > 0 and not self._has_room(self._lacked_bytes)
 
     def _miss(self, length: int) -> None:
         if not self._is_short:
             self._told.discard("full")
-        if length <= self._max_bytes:  # else no room would ever do
+        if length <= self._max_bytes:  # else it could never fit
             self._lacked_bytes = max(self._lacked_bytes, length)
 
     def _free(self, counts: Iterable[tuple[int, int]]) -> None:
@@ -287,9 +287,9 @@ class Spool:
                 each.acked.set_result(None)
 
     async def _working(self, work: Callable[[SpoolFile], T], *, writes: bool = False) -> T:
-        """Do it on the file; if that is damaged, once more on the one that follows.
+        """Do it on the file; if that is damaged, once more on its replacement.
 
-        A full disk gives what it has: only a write shows that it takes some again.
+        A full disk still allows reads: only a write shows that there is room again.
         """
         file = self._file
         if file is None:
@@ -316,7 +316,7 @@ class Spool:
         return result
 
     async def _replace(self, damaged: SpoolFile, reason: str) -> SpoolFile:
-        """The file that follows a damaged one."""
+        """The file that replaces a damaged one."""
 
         def following(folder: Path, file: SpoolFile) -> Opened:
             log.error("spool_damaged", extra={"slot": folder, "reason": reason})
@@ -327,13 +327,13 @@ class Spool:
     async def _follow(
         self, file: SpoolFile, make: Callable[[Path, SpoolFile], Opened | None]
     ) -> SpoolFile:
-        """The file that is in the place of another, which this makes unless somebody has."""
+        """The current replacement of a file, which this creates unless another call has."""
         async with self._replacing:
             if self._file is file and self.slot is not None:
                 try:
                     found = await self._in_thread(partial(make, self.slot.folder, file))
                 except DiskRefused as refused:
-                    # `open` goes on from there; what is put aside again and again is not.
+                    # `open` tries again later; a file is not put aside over and over.
                     await self._in_thread(file.close)
                     self._file, self._trouble = None, str(refused)
                     raise

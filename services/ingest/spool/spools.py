@@ -1,6 +1,6 @@
-"""The spools of this process: its own, and those that dead instances left and it has taken over.
+"""The spools of this process: its own, and those of dead instances that it has taken over.
 
-Rule: only its own takes records. The others give theirs, and go when they have none.
+Rule: only its own accepts records. The others are drained, and closed when empty.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ class Spools:
         self._taken_over: list[Spool] = []
 
     def __iter__(self) -> Iterator[Spool]:
-        """As they are now, for who waits in between."""
+        """A snapshot, for callers that await in between."""
         return iter((self.own, *self._taken_over))
 
     @property
@@ -31,14 +31,14 @@ class Spools:
         return sum(spool.bytes for spool in self)
 
     def holds(self, record: Record) -> bool:
-        """Something of the record's key may wait in one of them."""
+        """Something under the record's key may wait in one of them."""
         return any(spool.holds(record) for spool in self)
 
     def adopt(self, spool: Spool) -> None:
         self._taken_over.append(spool)
 
     async def let_go(self, spool: Spool) -> None:
-        """Of one that was taken over and is spent."""
+        """Close one that was taken over and is spent."""
         self._taken_over.remove(spool)
         await spool.close(leave_nothing=True)
 

@@ -1,6 +1,6 @@
-"""Sees to the spools, whether or not Kafka takes what waits in them.
+"""Looks after the spools, whether or not Kafka accepts what waits in them.
 
-Rule 1: what could not be opened is tried again, and so is a disk that took no more.
+Rule 1: opening is retried where it failed, and so is writing to a disk that was full.
 Rule 2: what a dead instance left on disk is taken over.
 Rule 3: what damaged files hold is moved in small parts, with everything else in between.
 """
@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 TEND_S: Final = 1.0
 ADOPT_S: Final = 5.0
 WITHHELD_S: Final = 5.0
-"""Between two tries at damaged files that the disk does not give, or not take the records of."""
+"""Between two tries at damaged files that the disk cannot read, or whose records it refuses."""
 MOVES: Final = 20
-"""Batches of a damaged file that are moved between two looks at all the rest."""
+"""Batches of a damaged file moved between two rounds of everything else."""
 
 
 class Tending:
@@ -55,7 +55,7 @@ class Tending:
 
     async def _open_closed(self) -> None:
         for spool in self._spools:
-            # One that was let go of meanwhile is closed for good.
+            # One that was released meanwhile is closed for good.
             if spool in self._spools and not spool.is_open:
                 await self._open(spool)
 
@@ -63,7 +63,7 @@ class Tending:
         try:
             await spool.open()
         except DiskRefused as refused:
-            if self._refused.get(spool) != str(refused):  # it is tried each second
+            if self._refused.get(spool) != str(refused):  # tried every second, logged once
                 log.error("spool_not_opened", extra={"reason": str(refused)})
             self._refused[spool] = str(refused)
         else:
@@ -76,7 +76,7 @@ class Tending:
                 try:
                     stored_at = await spool.oldest()
                 except DiskRefused:
-                    continue  # it says so itself
+                    continue  # the spool logs that itself
                 oldest += [] if stored_at is None else [stored_at]
         SPOOL_EVENTS.set(self._spools.events)
         SPOOL_BYTES.set(self._spools.bytes)
@@ -100,7 +100,7 @@ class Tending:
             log.warning("spool_adopted", extra={"slot": slot.folder, "records": spool.events})
 
     async def _rescue(self) -> bool:
-        """Whether there is more, and the disk gives and takes it."""
+        """Whether there is more, and the disk works."""
         if time.monotonic() - self._not_moved_at < WITHHELD_S:
             return False
         try:

@@ -1,11 +1,11 @@
 """What the sync's API answers, and how long a sync will still take.
 
-Rule 1: what is left is told from what has been done since the beginning, so a sync that waited for
-        tokens says more than it needs. Of a full sync that is rows, once the lists have been
-        measured; how many changed nobody knows beforehand, so of an incremental one it is lists.
-        Before a tenth of a second of work nothing is told.
-Rule 2: until it is finished it is never said to need no time, nor less than it waits for: when
-        all rows that were counted beforehand have been read, nobody knows how long the rest takes.
+Rule 1: time left is extrapolated from what has been done since the start, so a sync that waited
+        for tokens overestimates it. For a full sync the measure is rows, once the lists have been
+        counted; for an incremental one it is lists, since nobody knows beforehand how many rows
+        changed. There is no estimate before a tenth of a second of work.
+Rule 2: an unfinished sync never reports zero, nor less than its wait: when all rows counted
+        beforehand have been read, nobody knows how long the rest takes.
 """
 
 import math
@@ -162,7 +162,7 @@ def sync(row: Sync, now: datetime) -> dict[str, Any]:
 
 
 def share(row: Sync) -> float | None:
-    """Of what is to be read, how much has been; null while nobody knows."""
+    """The share of what is to be read that has been; null while unknown."""
     if row.finished_at is not None:
         return 1.0
     plan = steps.plan(row.reads, is_thorough=True)
@@ -189,7 +189,7 @@ def seconds_left(row: Sync, now: datetime) -> int | None:
 
 
 def _waits_s(row: Sync, now: datetime) -> int:
-    """Until it goes on."""
+    """Seconds until it resumes."""
     if row.state != "waiting":
         return 0
     return max(0, math.ceil((row.due_at - now).total_seconds()))

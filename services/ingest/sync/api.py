@@ -1,4 +1,4 @@
-"""What users ask of the sync, and admins of the connection to Pipedrive."""
+"""The endpoints of the sync and, for admins, of the connection to Pipedrive."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from shared.web import Refused, answer, body, identity, path_uuid, raw
 
 SHOWN: Final = 50
 REPORTED_S: Final = 300.0
-"""Pipedrive takes twelve tokens to say how the webhook is: not for every reload of a page."""
+"""Pipedrive charges twelve tokens for the webhook's state: too much for each page reload."""
 NOT_ADMIN: Final = "Only an admin may do this"
 NOT_CONNECTED: Final = "The tenants file has no API token for the company"
 RUNNING: Final = "A sync is unfinished: its id is in `data`; or the company is not connected"
@@ -164,7 +164,7 @@ class SyncApi:
         return answer(answers.connection(link, usage, last))
 
     async def _asked(self, company_id: int, hook_id: int) -> Link | None:
-        """The connection with what Pipedrive says of the webhook now, or why it does not."""
+        """The connection with the webhook's present state in Pipedrive, or why that is unknown."""
         report, trouble = None, ""
         try:
             report = await hooks.reported(self.connecting.parts.clients.of(company_id), hook_id)

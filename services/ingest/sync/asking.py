@@ -1,11 +1,11 @@
-"""What one run of a sync asks of Pipedrive, and what that costs.
+"""The calls that one run of a sync makes to Pipedrive, and what they cost.
 
-Rule 1: each call is made with the credential that the tenants file has by then; of a company that
-        it names no more nothing is read.
-Rule 2: a page that is shown is paid for, and so is a row that was asked for by itself, be it in
-        vain.
-Rule 3: after a page that was not answered fewer rows are asked for, so that a list whose rows are
-        too many for Pipedrive at a time is read all the same; after some pages more again, since
+Rule 1: each call uses the credential that the tenants file has by then; a company that it no
+        longer names is not read.
+Rule 2: a page that is returned is paid for, and so is a row that was requested individually, even
+        if it is not there.
+Rule 3: after a page that got no answer, pages get smaller, so that a list whose rows are too many
+        for Pipedrive at a time can be read all the same; after some pages they grow again, since
         each costs the same.
 """
 
@@ -32,14 +32,14 @@ from shared.pipedrive.errors import PipedriveRefused, Unanswered
 
 MOST_IDS: Final = 100
 FEWER: Final = (1, 5, 25)
-"""So many times fewer rows, the oftener a page was not answered."""
+"""Divisors of the page size, by how often pages got no answer."""
 EASED_PAGES: Final = 5
 NOTHING_WORKS: Final = frozenset({401, 402, 409})
-"""The token, the account or the connection is not accepted: no list will be read."""
+"""The token, the account or the connection is not accepted: no list can be read."""
 
 
 class Stopped(Exception):
-    """The process is to stop; the sync goes on from its mark."""
+    """The process is stopping; the sync resumes from its mark."""
 
 
 class Source(NamedTuple):
@@ -56,7 +56,7 @@ class Source(NamedTuple):
 
 @dataclass(slots=True)
 class Asking:
-    """`eased` is how often fewer rows have been asked for."""
+    """`eased` is how often the page size has been reduced."""
 
     source: Source
     progress: Progress
@@ -70,12 +70,12 @@ class Asking:
     @property
     def client(self) -> Pipedrive:
         """Raises:
-        NotConnected: the tenants file has no token of the company, or none any more.
+        NotConnected: the tenants file has no token of the company, or no longer has one.
         """
         return self.source.clients.of(self.company_id, Purpose.SYNC)
 
     def credential(self) -> Credential:
-        """What the next call is made with. Raises as `client`."""
+        """The one for the next call. Raises as `client`."""
         return self.source.clients.credential(self.company_id)
 
     async def page(self, of: List, params: lists.Params) -> Page:
@@ -92,9 +92,9 @@ class Asking:
         ahead: bool = True,
         place: Place | None = None,
     ) -> AsyncGenerator[tuple[Page, datetime], None]:
-        """Each page, and a moment before it was asked for: the next one may be asked for as soon
-        as one has come. A list by offset goes on at a `place`, which moves with each page; of
-        others `start` is a mark.
+        """Each page, and a moment before it was requested: the next one may be requested as soon
+        as one has arrived. A list by offset continues at a `place`, which moves with each page;
+        for others `start` is a mark.
         """
         asked_at = datetime.now(UTC)
         if of.kind is Kind.OFFSET:
@@ -107,13 +107,13 @@ class Asking:
                 came_at = datetime.now(UTC)
                 if self.source.stop.is_set():
                     raise Stopped
-                self.source.clients.of(self.company_id)  # unless the file names it no more
+                self.source.clients.of(self.company_id)  # raises if the file no longer names it
                 self._spend(of)
                 yield page, asked_at
                 asked_at = came_at
 
     async def by_ids(self, of: List, ids: Sequence[str]) -> list[Any]:
-        """Those of the rows that there are for us."""
+        """Those of the rows that exist and are visible to us."""
         if of.kind is Kind.NUMBERED:
             page = await self.page(of, {"ids": ids, "limit": MOST_IDS})
             return list(page.rows)
@@ -128,14 +128,14 @@ class Asking:
 
     async def one(self, path: str) -> Any:
         """Raises:
-        PipedriveRefused: there is none for us.
+        PipedriveRefused: it does not exist, or is not visible to us.
         """
         heart.beat()
         self.progress.spend(costs.call("GET", path).tokens)
         return await self.client.get(path)
 
     async def is_answered(self, of: List) -> bool:
-        """Whether Pipedrive says anything of the list, be it that it is not for us."""
+        """Whether Pipedrive answers for the list at all, even if only to refuse it."""
         heart.beat()
         try:
             await self.page(of, {"limit": 1})
@@ -146,13 +146,13 @@ class Asking:
         return True
 
     def ease(self) -> None:
-        """A page was not answered."""
+        """A page got no answer."""
         self.eased, self._pages = min(self.eased + 1, len(FEWER) - 1), 0
 
     async def _by_cursor(
         self, of: List, params: lists.Params, start: str | int | None, *, ahead: bool
     ) -> AsyncGenerator[Page, None]:
-        """While pages are small none is fetched ahead: the next may be larger."""
+        """While pages are small none is prefetched: the next may be larger."""
         while True:
             eased = self.eased
             asked = {**params, "limit": self._rows()} if eased else params

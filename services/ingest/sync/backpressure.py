@@ -1,12 +1,11 @@
-"""Holds a sync back while those who read the log are behind: what Pipedrive tells of meanwhile
-stands in the same partitions, behind all that a sync has put there.
+"""Holds a sync back while the log's consumers are behind: live changes queue in the same
+partitions, behind all that a sync has written.
 
-Rule 1: a sync is ahead of each of its readers by about as much as that one reads in AHEAD_S, and
-        by LEAST records in any case, so that nobody runs dry.
-Rule 2: what stands in a partition in which a reader does not get on for STILL_S is not waited for
-        until it does: neither a service that is taken out of use nor one instance of several that
-        stands still holds up a sync.
-Rule 3: nothing depends on it: where Kafka does not tell, the sync goes on.
+Rule 1: a sync is ahead of each consumer by about as much as that one reads in AHEAD_S, and by
+        LEAST records in any case, so that none runs dry.
+Rule 2: a partition in which a consumer makes no progress for STILL_S is not waited for until it
+        does: neither a service taken out of use nor one stuck instance of several holds up a sync.
+Rule 3: correctness does not depend on it: where Kafka does not answer, the sync goes on.
 """
 
 import asyncio
@@ -28,18 +27,18 @@ log = logging.getLogger(__name__)
 
 READERS: Final = ("orgs", "scoring", "query")
 AHEAD_S: Final = 3.0
-"""With half of it readers work in small batches, and a sync takes half as long again."""
+"""With half of it consumers work in small batches, and a sync takes half as long again."""
 LEAST: Final = 500
-"""A page. On a slow machine more would be seconds."""
+"""A page. On a slow machine more would mean seconds."""
 LOOK_S: Final = 0.5
 STILL_S: Final = 60.0
 TELL_S: Final = 10.0
 RATE_S: Final = 5.0
-"""How far back a reader's rate is measured."""
+"""Window in which a consumer's rate is measured."""
 
 
 class Sighting(NamedTuple):
-    """A partition as it was seen, and since when, in seconds, nothing of it has been read."""
+    """A partition's state, and since when, in seconds, nothing of it has been read."""
 
     lag: Lag
     since: float
@@ -47,8 +46,8 @@ class Sighting(NamedTuple):
 
 @dataclass(slots=True)
 class Reader:
-    """What was seen of one service: its partitions, and at what times, in seconds, how it stood in
-    those in which it gets on.
+    """One service as a consumer: its partitions, and the sampled positions, with times in seconds,
+    in those where it makes progress.
     """
 
     seen: deque[tuple[float, Lag]] = field(default_factory=deque)
@@ -74,18 +73,18 @@ class Reader:
         return before.since
 
     def rate(self) -> float:
-        """Records a second."""
+        """Records per second."""
         (began, first), (ended, last) = self.seen[0], self.seen[-1]
         return (last.done - first.done) / (ended - began) if ended > began else 0.0
 
     def is_waited_for(self, added: int) -> bool:
-        """Of `added` records it was not seen yet whether they were read."""
+        """`added` records have not been seen read yet."""
         _, lag = self.seen[-1]
         return self.gets_on and lag.behind + added > max(LEAST, AHEAD_S * self.rate())
 
 
 class Backpressure:
-    """Of all syncs of a process."""
+    """Shared by all syncs of a process."""
 
     def __init__(self, lags: GroupLags) -> None:
         self._lags = lags
@@ -96,7 +95,7 @@ class Backpressure:
         self._added = 0
 
     async def hold(self, records: int, stop: asyncio.Event) -> None:
-        """Until there is room for these, or the process is to stop."""
+        """Wait until there is room for so many, or the process is to stop."""
         told_at = time.monotonic() + TELL_S
         while not stop.is_set():
             heart.beat()

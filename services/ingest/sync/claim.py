@@ -1,7 +1,8 @@
-"""One at a time for a company, over all processes: who works on its sync, who sees to its webhook.
+"""One worker at a time per company, across processes: for its sync, and for its webhook.
 
 Rule: the claim is a lock of a Postgres session, and all that its holder writes goes through that
-session. Whoever dies or loses the connection loses the claim with it, and can write nothing more.
+session. A holder that dies or loses the connection loses the claim with it, and can no longer
+write.
 """
 
 import asyncio
@@ -24,8 +25,8 @@ SELECT objid::bigint
    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
-# A holder whose machine is gone must not hold on until the kernel gives up after two hours. What
-# it writes down is on disk before anything is made of it (see `written`).
+# The claim of a holder whose machine is gone must not last until the kernel gives up after two
+# hours. What it records is on disk before anything follows from it (see `written`).
 OF_A_HOLDER = """
 SET tcp_keepalives_idle = 10;
 SET tcp_keepalives_interval = 5;
@@ -35,7 +36,7 @@ SET synchronous_commit = on
 
 
 class Work(IntEnum):
-    """What is claimed of a company; each is a space of locks."""
+    """What is claimed of a company; each has its own namespace of locks."""
 
     SYNC = 0x5359
     WEBHOOK = 0x5748
@@ -45,7 +46,7 @@ class Work(IntEnum):
 async def claimed(
     dsn: str, company_id: int, work: Work = Work.SYNC, *, patience_s: float = 0.0
 ) -> AsyncIterator[db.Connection | None]:
-    """A connection that holds the company's work, or null if somebody else does for so long.
+    """A connection that holds the claim, or null if another holds it for so long.
 
     Raises:
         Unavailable: Postgres is away.
@@ -57,7 +58,7 @@ async def claimed(
             held = await _tried(conn, company_id, work, patience_s)
         yield conn if held else None
     finally:
-        conn.terminate()  # frees the lock even where Postgres no longer answers
+        conn.terminate()  # releases the lock even if Postgres no longer answers
 
 
 async def _tried(conn: db.Connection, company_id: int, work: Work, patience_s: float) -> bool:
@@ -72,11 +73,11 @@ async def _tried(conn: db.Connection, company_id: int, work: Work, patience_s: f
 async def held(
     conn: db.Connection, company_ids: Iterable[int], work: Work = Work.SYNC
 ) -> set[int]:
-    """Those whose work somebody holds at the moment."""
+    """Companies whose work is claimed at the moment."""
     numbers = {row["objid"] for row in await conn.fetch(HELD, work.value)}
     return {each for each in company_ids if _number(each) % 2**32 in numbers}
 
 
 def _number(company_id: int) -> int:
-    """A lock's number has 32 bits and a sign, which Postgres shows without it."""
+    """A lock's number is a signed 32-bit integer, which Postgres shows as unsigned."""
     return zlib.crc32(b"%d" % company_id) - 2**31

@@ -1,8 +1,7 @@
-"""`python -m services.ingest connect --company C [--url https://…]`: connect, and show the fill.
+"""`python -m services.ingest connect --company C [--url https://…]`: connect, and show the sync.
 
-Rule: the sync is done here unless a process of the sync role takes it first; either way its
-progress is shown, and ending this program ends nothing but what it does itself: the sync role goes
-on where it stopped.
+Rule: the sync runs here unless a process of the sync role takes it first; either way its progress
+is shown, and ending this program only ends its own part: the sync role resumes where it stopped.
 """
 
 import argparse
@@ -54,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
 async def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
     settings = told(IngestSettings)
-    configure_logs("WARNING")  # what is waited for is one
+    configure_logs("WARNING")  # waits are logged as warnings
     tenants = Tenants(settings.tenants_file)
     prepared = Prepared(settings)
     with lifecycle.stop_on_signal() as stop:
@@ -63,7 +62,7 @@ async def main(arguments: Sequence[str]) -> int:
             role.assembled(settings, tenants, budget, clients, prepared) as sync,
         ):
             try:
-                clients.of(given.company)  # who has no token need not wait for servers
+                clients.of(given.company)  # a missing token is reported before waiting for servers
                 await prepared.make(stop)
                 if stop.is_set():
                     _say("stopped; nothing was done")
@@ -77,7 +76,7 @@ async def main(arguments: Sequence[str]) -> int:
 async def _connected(
     sync: role.Sync, company_id: int, url: str | None, stop: asyncio.Event
 ) -> int:
-    """An incremental sync that was open is shown first, then the full one."""
+    """An unfinished incremental sync is shown first, then the full one."""
     while True:
         made = await sync.connecting.connect(company_id, url)
         what = DONE[made.registered_because]
@@ -97,7 +96,7 @@ async def _filled(
     sync: role.Sync, company_id: int, sync_id: UUID, stop: asyncio.Event
 ) -> Sync | None:
     """Raises:
-    Unavailable: Postgres is away, in which the progress stands.
+    Unavailable: Postgres, which has the progress, is away.
     """
     ended = asyncio.Event()
     row, outage = None, None
@@ -106,7 +105,7 @@ async def _filled(
         group.create_task(sync.tenants.watch(ended))
         try:
             row = await _shown_to_its_end(sync.pool, company_id, sync_id, stop)
-        except Unavailable as error:  # a group would make a group of it
+        except Unavailable as error:  # a task group would wrap it in an exception group
             outage = error
         ended.set()
     if outage is not None:

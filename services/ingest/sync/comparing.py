@@ -1,8 +1,8 @@
-"""Rows that were read against what we know: what is news, as records for the log.
+"""Compares rows that were read with what we know: what is new becomes records for the log.
 
-Rule 1: rows that cannot be read are counted and named, and stop nothing.
+Rule 1: rows that cannot be read are counted and listed, and stop nothing.
 Rule 2: a few rows at a time, so that webhooks in the same process do not wait for a page.
-Rule 3: the names of options are kept as the list that says them is read, and put into rows from
+Rule 3: option names are stored when the list that holds them is read, and put into rows from
         then on.
 """
 
@@ -28,8 +28,8 @@ AT_ONCE: Final = 50
 
 
 class Rows(NamedTuple):
-    """Rows of a list, and a moment at which they had not been asked for yet. `is_last_word`:
-    a row that may still change within its second is taken as it is, and not counted once more.
+    """Rows of a list, and a moment before they were requested. `is_last_word`: a row that may
+    still change within its second is taken as it is, and not counted again.
     """
 
     of: List
@@ -40,8 +40,8 @@ class Rows(NamedTuple):
 
 @dataclass(slots=True)
 class Compared:
-    """`places` of all rows that could be read, `unsettled` ids to be read again, and what follows
-    from the others.
+    """`places` of all readable rows, `unsettled` ids to read again, and what follows from the
+    others.
     """
 
     places: list[bytes] = field(default_factory=list)
@@ -81,7 +81,7 @@ def _readable(
             row = rows.read(read.of.entity, body)
             yield read.of.place(row.entity_id), row
         except Poison as why:
-            named = str(body.get("id"))[:40] or "''"  # no id at all stands for a whole list
+            named = str(body.get("id"))[:40] or "''"  # an empty id stands for a whole list
             found.failures.append({"list": read.of.name, "id": named, "error": str(why)})
 
 
@@ -110,7 +110,7 @@ def _where(of: List, row: Row, known: Known | None) -> str:
 
 
 def gone(company_id: int, of: List, known: dict[bytes, Known], began: datetime) -> Compared:
-    """What follows from these rows being there no more; `began` is when the walk did."""
+    """The deletions of these missing rows; `began` is when the walk did."""
     found = Compared()
     for place, held in known.items():
         news = deciding.vanished(held, began)

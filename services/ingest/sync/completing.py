@@ -1,14 +1,14 @@
 """Fetches what webhooks left out of rows that changed, a hundred rows a call.
 
-Rule 1: only rows that changed by a webhook without those fields are asked for.
-Rule 2: a company of which a hundred rows in a row have none of the fields in REST either is left
-        alone until the next day: job titles, for one, exist only with contact sync.
-Rule 3: a sync of the company that is under way reads them anyway; so does the next delta. To that
-        rows are left which cannot be fetched: those of a company that is not connected, a row to
-        which Pipedrive answers that it is asked wrongly, and where a list is refused all, without
-        asking until the next day or for another token.
-Rule 4: where a row has an option that nobody has named yet, the names are read first, but once an
-        hour at most: an option that was deleted has no name any more.
+Rule 1: only rows that changed by a webhook without those fields are fetched.
+Rule 2: a company whose REST rows have none of the fields either, for a hundred rows in succession,
+        is left alone until the next day: job titles, for one, exist only with contact sync.
+Rule 3: a sync of the company in progress reads them anyway; so does the next delta. Rows that
+        cannot be fetched are left to that: those of a company that is not connected, a row for
+        which Pipedrive answers "bad request", and, until the next day or another token, all of a
+        list that is refused.
+Rule 4: where a row has an option without a known name, the names are read first, but once an hour
+        at most: a deleted option no longer has one.
 """
 
 import asyncio
@@ -39,17 +39,17 @@ log = logging.getLogger(__name__)
 A_DAY_S: Final = 86_400.0
 AN_HOUR_S: Final = 3_600.0
 ENOUGH: Final = 100
-"""Rows without any of the fields, before we believe that there are none."""
+"""Rows without any of the fields until we believe that there are none."""
 ASKED_WRONGLY: Final = 400
-"""Of all rows that are asked for together, though one of them may be the cause."""
+"""Pipedrive's answer for all rows requested together, though only one may be the cause."""
 COMPANIES = "SELECT DISTINCT company_id, entity FROM incomplete ORDER BY company_id, entity"
 
 Whose = tuple[int, str, Credential]
-"""A company's rows of one entity, as they are shown to a token."""
+"""A company's rows of one entity, as one token sees them."""
 
 
 class Hope:
-    """Whether asking for more may bring any (rules 2 and 3). `now` is the steady clock's."""
+    """Whether fetching more is worth trying (rules 2 and 3). `now` is the monotonic clock's."""
 
     def __init__(self) -> None:
         self._in_vain: dict[Whose, int] = {}
@@ -111,7 +111,7 @@ class Completer:
     async def _asked(
         self, conn: db.Connection, company_id: int, of: List, places: list[bytes]
     ) -> set[bytes]:
-        """Which of them have to be read again; none of those that are left to the next delta."""
+        """The rows to be read again, without those that are left to the next delta."""
         whose = self._whose(company_id, of)
         if whose is None:
             return set()
@@ -126,7 +126,7 @@ class Completer:
             return set()
 
     def _whose(self, company_id: int, of: List) -> Whose | None:
-        """Null where the company is not connected."""
+        """Null if the company is not connected."""
         try:
             return company_id, of.entity, self._parts.clients.credential(company_id)
         except NotConnected:
@@ -135,7 +135,7 @@ class Completer:
     async def _fetch(
         self, conn: db.Connection, whose: Whose, of: List, places: list[bytes]
     ) -> set[bytes]:
-        """Which of them have to be read again. Where one cannot be asked for, the others are."""
+        """The rows to be read again. If one cannot be requested, the others still are."""
         heart.beat()
         if not self._hope.is_there(whose, now=time.monotonic()):
             return set()
@@ -154,7 +154,7 @@ class Completer:
     async def _read(
         self, conn: db.Connection, whose: Whose, of: List, places: list[bytes]
     ) -> set[bytes]:
-        """Which of them have to be read again: they may still change within their second."""
+        """The rows to be read again: they may still change within their second."""
         company_id = whose[0]
         client = self._parts.clients.of(company_id, Purpose.SYNC)
         ids = [lists.entity_id(place, is_number=True) for place in places]
@@ -183,7 +183,7 @@ class Completer:
             return
         try:
             await _read_names(conn, client, lists.FIELDS_OF[of.entity])
-        except PipedriveRefused as refused:  # the rest can be completed all the same
+        except PipedriveRefused as refused:  # the rest can still be completed
             log.info("completing_failed", extra={"reason": refused.sentence})
         self._names_read[whose] = time.monotonic()
 

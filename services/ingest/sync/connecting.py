@@ -19,14 +19,14 @@ from shared.pipedrive.client import Pipedrive
 from shared.tenants import Tenants
 
 Store = Callable[[], AbstractAsyncContextManager[db.Connection]]
-"""A connection to the store, whose trouble is `Unavailable`."""
+"""A connection to the store, with failures turned into `Unavailable`."""
 
 CAUSE: Final = "connect"
 PATIENCE_S: Final = 15.0
 
 
 class NoUrl(Exception):
-    """Nobody says where Pipedrive reaches us, or what is said is no address."""
+    """The public URL is not known, or is not a valid address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,10 @@ class Connecting:
     tenants: Tenants
 
     async def connect(self, company_id: int, public_url: str | None) -> Connected:
-        """May be done again at any time.
+        """Can be repeated at any time.
 
         Raises:
-            NoUrl, NotConnected, PipedriveRefused: it cannot be done as things are.
+            NoUrl, NotConnected, PipedriveRefused: the present setup does not allow it.
             Unavailable: Pipedrive or Postgres is away.
         """
         client = self.parts.clients.of(company_id)
@@ -55,7 +55,7 @@ class Connecting:
         )
 
     async def _registered(self, client: Pipedrive, url: str) -> Registered:
-        """Of those who connect at once, one makes the webhook and the others find it made."""
+        """Of concurrent callers one registers the webhook and the others find it."""
         company_id, dsn = client.company_id, self.parts.dsn
         async with claimed(dsn, company_id, Work.WEBHOOK, patience_s=PATIENCE_S) as alone:
             if alone is None:
@@ -64,8 +64,8 @@ class Connecting:
             return await hooks.ensure(client, alone, tenant, url, takes_over=True)
 
     async def _full_sync(self, conn: db.Connection, company_id: int) -> UUID:
-        """A full one that is open already serves: what it has passed, the webhook and the next
-        delta see to. After an incremental one the full one is due.
+        """An unfinished full one serves as well: what it has passed, the webhook and the next
+        delta cover. After an unfinished incremental one the full one is due.
         """
         sync_id, is_own = await sync_store.ask(conn, company_id, Mode.FULL, CAUSE)
         if not is_own:
@@ -74,10 +74,10 @@ class Connecting:
 
 
 def door_at(public_url: str | None) -> str:
-    """Where Pipedrive sends its webhooks.
+    """The URL to which Pipedrive sends its webhooks.
 
     Raises:
-        NoUrl: nobody can be reached there.
+        NoUrl: it is missing, or not a valid address.
     """
     if not public_url:
         raise NoUrl("Pipedrive needs this service's public URL: set PUBLIC_URL or give a url.")
@@ -87,7 +87,7 @@ def door_at(public_url: str | None) -> str:
 
 
 def _is_base(url: str) -> bool:
-    """Whether a path can be put behind it."""
+    """Whether a path can be appended to it."""
     try:
         parts = urlsplit(url)
         has_port = parts.port is None or parts.port > 0

@@ -16,7 +16,7 @@ SELECT company_id, since, incremental_due, full_due, hook_id, hook_url, hook_dig
 
 ANY = "SELECT EXISTS (SELECT FROM connections)"
 
-# Whoever gets the row looks; all others find that it has just been looked at.
+# Whoever gets the row checks; all others find that it has just been checked.
 TO_CHECK = """
 UPDATE connections AS held
    SET hook_checked_at = now()
@@ -36,7 +36,7 @@ VALUES ($1, $2, $3, $4, now())
        hook_digest = EXCLUDED.hook_digest, hook_checked_at = EXCLUDED.hook_checked_at
 """
 
-# Whoever gets the row asks Pipedrive; all others answer what was last said.
+# Whoever gets the row asks Pipedrive; all others answer with its last report.
 TO_ASK = """
 UPDATE connections
    SET hook_asked_at = now()
@@ -45,7 +45,7 @@ UPDATE connections
 RETURNING true
 """
 
-# Not of a webhook that has been replaced meanwhile.
+# Ignored for a webhook that has been replaced meanwhile.
 REPORT = """
 UPDATE connections
    SET hook_shown = $3, hook_problem = $4, hook_shown_at = now(), hook_asked_at = now()
@@ -54,7 +54,7 @@ UPDATE connections
 
 TROUBLE = "UPDATE connections SET hook_problem = $3 WHERE company_id = $1 AND hook_id = $2"
 
-# A company that was never read in full has nothing to make good for: all is read.
+# A company that was never read in full has no gap to fill: all is read.
 MENDED = """
 UPDATE connections
    SET mended_at = clock_timestamp(),
@@ -71,7 +71,7 @@ RETURNING told_version
 
 
 class Report(NamedTuple):
-    """What Pipedrive shows of our webhook, null where it is not there; and what is wrong."""
+    """Our webhook as Pipedrive shows it, null where it is missing; and what is wrong with it."""
 
     shown: dict[str, Any] | None
     problem: str | None
@@ -108,9 +108,9 @@ async def are_any(conn: Connection) -> bool:
 async def to_check(
     conn: Connection, every_s: float, digests: Mapping[int, bytes], *, differing_s: float
 ) -> list[int]:
-    """Companies whose webhook nobody has looked at for so long; they count as looked at.
-    `differing_s` is how long where the webhook was made with other credentials than the present
-    ones, of which `digests` are.
+    """Companies whose webhook has not been checked for so long; they count as checked now.
+    `differing_s` replaces that interval where the webhook was made with other credentials than the
+    present ones, whose digests are in `digests`.
     """
     given = list(digests), list(digests.values())
     rows = await conn.fetch(TO_CHECK, every_s, differing_s, *given)
@@ -133,18 +133,18 @@ async def keep_report(conn: Connection, company_id: int, hook_id: int, report: R
 
 
 async def keep_trouble(conn: Connection, company_id: int, hook_id: int, problem: str) -> None:
-    """Pipedrive did not say; what it said before is kept."""
+    """Pipedrive did not answer; its previous report is kept."""
     await conn.execute(TROUBLE, company_id, hook_id, problem)
 
 
 async def mended(conn: Connection, company_id: int) -> None:
-    """The webhook has been made anew: a delta that begins from now on is to make good for all
-    since the last event that came.
+    """The webhook has been registered again: the next delta covers all since the last event that
+    arrived.
     """
     await conn.execute(MENDED, company_id)
 
 
 async def next_version(conn: Connection, company_id: int, now_us: int) -> int:
-    """To tell the state of the company's sync under: now, or beyond the last one."""
+    """The version for the next published sync state: now, or above the last one."""
     found: int | None = await conn.fetchval(NEXT_VERSION, company_id, now_us)
     return now_us if found is None else found

@@ -1,15 +1,15 @@
-"""Whether a row that was read is news, and as what it is told. Pure.
+"""Whether a row that was read is news, and how it is published. Pure.
 
-Rule 1: a row that says what we told last is no news.
-Rule 2: contents that a row had under one `update_time` are told in the order in which they were
-        read, by their turn.
-Rule 3: a deletion is believed against a row read at about the same time; a row that still lives
-        a minute later has come back, and says so as of when it was read.
-Rule 4: so does another content come after all that was told a minute before it was read: a
-        webhook may name a moment after the second of the row's time, and what was written in that
-        second, and lost, would count as older. Until then nobody knows which came last: it is
-        told as older, once, is not taken to be what others hold, and the next delta compares it
-        again.
+Rule 1: a row equal to what we published last is not news.
+Rule 2: contents that a row had under one `update_time` are published in the order in which they
+        were read, by their turn.
+Rule 3: a deletion wins over a row read at about the same time; a row that still exists a minute
+        later has come back, and is published as of when it was read.
+Rule 4: likewise, a different content wins over all that was published a minute before it was read:
+        a webhook may name a moment after the second of the row's time, and what was written in
+        that second, and lost, would count as older. Until then the order is unknown: the content
+        is published as older, once, is not assumed to be what consumers hold, and the next delta
+        compares it again.
 """
 
 from datetime import datetime, timedelta
@@ -19,12 +19,12 @@ from services.ingest import values
 from services.ingest.rows import Row
 
 CONSISTENT_AFTER: Final = timedelta(minutes=1)
-"""A webhook may arrive before the lists show what it tells."""
+"""A webhook may arrive before the lists show the change."""
 
 
 class Known(NamedTuple):
-    """What we know of a row. `version` is the newest anybody told, `told` the one that we told
-    last, with `turn` and `digest`; null where we know of the row from the log alone.
+    """What we know of a row. `version` is the newest published by anybody, `told` the last one
+    published by us, with `turn` and `digest`; null where we know the row from the log alone.
     """
 
     list: str
@@ -53,12 +53,12 @@ def news(row: Row, known: Known | None, asked_at: datetime) -> News | None:
 
 
 def is_last(told: News, known: Known | None) -> bool:
-    """Whether others hold what was told, and nothing that came before it (rule 4)."""
+    """Whether consumers now hold this content and nothing else (rule 4)."""
     return known is None or told.version >= known.version
 
 
 def vanished(known: Known, walk_began: datetime) -> News | None:
-    """What a row says by being there no more, if nobody has told of it since the walk began."""
+    """The deletion of a missing row, unless somebody published it since the walk began."""
     began = values.micros(walk_began)
     if known.deleted or (known.version > began and known.version != known.told):
         return None
@@ -85,5 +85,5 @@ def _back_to_life(row: Row, known: Known, asked_at: datetime) -> News | None:
 
 
 def _consistent_us(asked_at: datetime) -> int:
-    """What was told before this the lists have shown since."""
+    """What was published before this has been visible in the lists since."""
     return values.micros(asked_at - CONSISTENT_AFTER)

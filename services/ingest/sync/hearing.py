@@ -1,13 +1,12 @@
-"""Hears in the log what was told of Pipedrive's rows, for the sync to know of it.
+"""Follows the log for the sync: what has been published about Pipedrive's rows.
 
-Rule 1: what the sync itself published is heard, too. The log is what others go by: a row that
-        stands there and is not known would never be missed when Pipedrive has it no more. Only
-        what this process wrote down itself is passed over (`written`): in a full sync that is
-        nearly all there is to hear.
-Rule 2: of a body only what is needed here is read.
-Rule 3: nobody waits for what is heard here: batches are large and rests between them long, since
-        the webhook door of the same process has the use of the time.
-Rule 4: webhooks of version 2 leave out fields that REST has; rows that changed so are remembered,
+Rule 1: the sync's own records are read, too. Consumers go by the log: a row that is in the log but
+        unknown here would never be missed when Pipedrive no longer has it. Only what this process
+        itself has recorded is skipped (`written`): in a full sync that is nearly everything.
+Rule 2: of a body only what is needed here is parsed.
+Rule 3: nobody waits for this: batches are large and pauses between them long, as the webhook door
+        of the same process needs the time.
+Rule 4: webhooks of version 2 leave out fields that REST has; rows changed by one are remembered,
         unless a sync has read them since.
 """
 
@@ -35,7 +34,7 @@ LEFT_OUT: Final = {
 
 
 class Carried(Fact):
-    """What is looked at in a body; of the others only whether they were in it counts."""
+    """The fields that are read from a body; of the others only their presence counts."""
 
     is_archived: bool | None = None
     job_title: object = None
@@ -45,7 +44,7 @@ class Carried(Fact):
 
 
 class Glimpse(Fact):
-    """A change, as far as the sync is concerned. Its times are looked at in the newest alone."""
+    """The part of a change that concerns the sync. Only the newest one's times are used."""
 
     company_id: Id
     entity: Literal["organization", "person", "deal", "activity", "lead"]
@@ -78,8 +77,8 @@ UPDATE connections
 """
 LARGEST_BATCH: Final = 500
 PACE: Final = Pace(times=4.0, least_s=0.25, most_s=1.0)
-"""Webhooks come first in a process that takes them, too: however much waits, most of the time is
-theirs.
+"""In a process that also accepts webhooks, those come first: however large the backlog, most of
+the time is theirs.
 """
 WEBHOOKS: Final = frozenset({Source.WEBHOOK_V1, Source.WEBHOOK_V2})
 
@@ -107,7 +106,7 @@ async def apply(conn: db.Connection, facts: Sequence[Received]) -> AfterCommit |
 
 def _heard(glimpse: Glimpse) -> tuple[Heard, ...]:
     """Raises:
-    Poison: Pipedrive gives no such id.
+    Poison: it is not an id of Pipedrive's.
     """
     is_archived = bool(glimpse.data and glimpse.data.is_archived)
     of = lists.holding(glimpse.entity, is_archived=is_archived)
@@ -150,7 +149,7 @@ def _told(newest: Glimpse) -> tuple[int, datetime, int]:
 
 
 def slowly(settings: IngestSettings) -> IngestSettings:
-    """How large batches may be: reading one must not keep a webhook waiting."""
+    """Batch limits: reading one must not keep a webhook waiting."""
     return settings.model_copy(
         update={"batch_records": min(settings.batch_records, LARGEST_BATCH)}
     )

@@ -1,15 +1,14 @@
 """Our webhook at Pipedrive: there must be exactly one, active, and with our credentials.
 
-Rule 1: the new one is made before an old one is deleted: events may come twice, never not at all.
-        Only where Pipedrive's limit for a user is reached, a stale one of ours makes room first:
-        else it could never be made. A stale one that cannot be deleted now is when somebody looks
-        again.
-Rule 2: ours is the one of our URL, or whose id we wrote down. Whoever connects anew also replaces
-        those of our name at another URL; the watcher does not: they may be another installation's.
-Rule 3: Pipedrive shows credentials encrypted, so which ones a webhook has is known only of the one
-        whose id we wrote down, by their digest, taken when it was made. Any other is stale.
-Rule 4: it belongs to the token's user: what the owner of a webhook cannot see it does not tell,
-        and one whose owner was deactivated tells nothing, while it is shown as active.
+Rule 1: the new one is made before an old one is deleted: events may come twice, but are never
+        lost. Only if Pipedrive's limit per user is reached, a stale one of ours makes room first.
+        A stale one that cannot be deleted now is left to the next check.
+Rule 2: ours is the one with our URL, or with the id we recorded. Connecting also replaces hooks of
+        our name at another URL; the watcher does not: they may be another installation's.
+Rule 3: Pipedrive shows credentials encrypted, so a webhook's credentials are known only for the
+        recorded id, by the digest taken when it was made. Any other is stale.
+Rule 4: it belongs to the token's user: a webhook does not report what its owner cannot see, and
+        that of a deactivated owner reports nothing, while it is shown as active.
 """
 
 import hashlib
@@ -49,7 +48,7 @@ SHOWN: Final = (
     "remove_time",
     "remove_reason",
 )
-"""What is kept of a webhook as Pipedrive shows it."""
+"""What we keep of a webhook as Pipedrive shows it."""
 
 Hook = dict[str, Any]
 
@@ -64,7 +63,7 @@ class WantedHook(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """`mended` is why it had to be made anew; null if it was as it should be."""
+    """`mended` is why it had to be registered; null if it was as it should be."""
 
     hook_id: int
     mended: Reason | None
@@ -93,7 +92,7 @@ async def reported(client: Pipedrive, hook_id: int | None) -> Report:
 
 
 def report(shown: Hook | None, owner: Owner) -> Report:
-    """With what is wrong, in words."""
+    """Also says what is wrong, in words."""
     if shown is None:
         return Report(None, "Pipedrive has deleted the webhook; it will be registered again.")
     problem = None
@@ -117,7 +116,7 @@ async def ensure(
     *,
     takes_over: bool = False,
 ) -> Registered:
-    """Make it be as it must. One at a time for a company.
+    """Bring it into the required state. One call at a time per company.
 
     Raises:
         PipedriveRefused: Pipedrive does not let us, in its own words.
@@ -156,7 +155,7 @@ def _is_ours(hook: Hook, link: Link | None, url: str, *, takes_over: bool) -> bo
 
 
 def _reason(known: Hook | None, link: Link | None, wanted: WantedHook) -> Reason | None:
-    """Why the webhook has to be made anew; null if the one that we know is as it should be."""
+    """Why the webhook must be registered again; null if the known one is as it should be."""
     if known is None or link is None:
         return Reason.MISSING
     if link.hook_url != wanted.url or not _listens(known):
@@ -167,7 +166,7 @@ def _reason(known: Hook | None, link: Link | None, wanted: WantedHook) -> Reason
 
 
 def _is_of(owner: Owner, hook: Hook) -> bool:
-    """Whether it is the user's, as far as both are known."""
+    """Whether it belongs to the user, as far as both are known."""
     user_id = values.reference(hook.get("user_id"))
     return user_id is None or owner.user_id is None or user_id == owner.user_id
 
@@ -177,7 +176,7 @@ def _is_on(hook: Hook) -> bool:
 
 
 def _listens(hook: Hook) -> bool:
-    """Where to is known: no webhook's URL can be changed, and Pipedrive may spell it its way."""
+    """The URL is not compared: it cannot change, and Pipedrive may normalize it."""
     return (
         _is_on(hook)
         and str(hook.get("version")) == VERSION
@@ -192,7 +191,7 @@ def _id(hook: Hook) -> int:
 
 
 async def _made(client: Pipedrive, tenant: Tenant, url: str, stale: Sequence[Hook]) -> Hook:
-    """Of the stale ones those that hear nothing anyway go first."""
+    """Stale ones that receive nothing anyway are deleted first."""
     room = sorted(stale, key=lambda hook: values.flag(hook.get("is_active")) is True)
     for hook in room:
         try:
@@ -206,7 +205,7 @@ async def _made(client: Pipedrive, tenant: Tenant, url: str, stale: Sequence[Hoo
 
 
 def _is_limit(refused: PipedriveRefused) -> bool:
-    """Whether it is that a user has no more than 40 ("Webhooks limit reached")."""
+    """Whether it is the limit of 40 per user ("Webhooks limit reached")."""
     return refused.status == UNPROCESSABLE and "limit" in refused.sentence.lower()
 
 
@@ -227,8 +226,8 @@ async def _register(client: Pipedrive, tenant: Tenant, url: str) -> Hook:
 
 
 async def _put_away(client: Pipedrive, hook_id: int) -> None:
-    """Trouble with it must not hide that ours has been made: what the other one still tells is
-    refused, or comes twice.
+    """A failure must not hide that ours has been made: what the other one still sends is refused,
+    or comes twice.
     """
     try:
         await _delete(client, hook_id)
@@ -240,7 +239,7 @@ async def _delete(client: Pipedrive, hook_id: int) -> None:
     try:
         await client.delete(f"{PATH}/{hook_id}")
     except PipedriveRefused as refused:
-        if refused.status == FORBIDDEN:  # another user's: what comes twice does no harm
+        if refused.status == FORBIDDEN:  # another user's: duplicates do no harm
             log.warning("hook_stays", extra={"hook_id": hook_id, "reason": refused.sentence})
-        elif refused.status != NOT_FOUND:  # gone already is what we want
+        elif refused.status != NOT_FOUND:  # already gone is fine
             raise

@@ -22,7 +22,7 @@ COUNT = """
 SELECT count(*) FROM known WHERE company_id = $1 AND entity = $2 AND list = $3 AND NOT deleted
 """
 
-# What a webhook told while we read counts by its version, as everywhere.
+# What a webhook reported while we read counts by its version, as everywhere.
 KEEP = """
 INSERT INTO known AS held (company_id, entity, place, list, version, deleted, told, turn, digest)
 SELECT $1, $2, *
@@ -36,8 +36,8 @@ SELECT $1, $2, *
        told = EXCLUDED.told, turn = EXCLUDED.turn, digest = EXCLUDED.digest
 """
 
-# The digest says what the newest body of all said, or nothing. What is known already, as nearly
-# all that the sync published is, is looked up and not locked.
+# The digest is that of the newest body of all, or null. What is known already, like nearly all
+# that the sync published, is looked up without a lock.
 HEAR = """
 INSERT INTO known AS held (company_id, entity, place, list, version, deleted, turn)
 SELECT heard.*, 0
@@ -52,8 +52,8 @@ SELECT heard.*, 0
  WHERE held.version < EXCLUDED.version
 """
 
-# What was told since the rows were asked for need not be among them. There may be 100,000:
-# `<> ALL` would compare each with each, and so might a join by a plan for fewer.
+# What was published since the rows were requested need not be among them. There may be 100,000:
+# `<> ALL` would compare each with each, and so might a join by a plan made for fewer.
 SUSPECT_ALL_BUT = """
 INSERT INTO suspects (sync_id, list, place)
 SELECT $1, $4::text, place
@@ -114,8 +114,8 @@ Whose = tuple[int, str, bytes]
 
 
 class Stretch(NamedTuple):
-    """Of the places after `after` up to `upto`, to the end where that is null, a page shows all
-    that are in the list.
+    """Of the places after `after` up to `upto` (null: to the end), a page shows all that are in
+    the list.
     """
 
     after: bytes
@@ -123,7 +123,7 @@ class Stretch(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What was told of a row."""
+    """What the log says about a row."""
 
     company_id: int
     entity: str
@@ -155,7 +155,7 @@ async def keep(
 
 
 async def hear(conn: Connection, told: Iterable[Heard]) -> None:
-    """Of each row at most one."""
+    """At most one per row."""
     rows = list(told)
     if rows:
         await conn.execute(HEAR, *columns(rows, 6))

@@ -1,11 +1,11 @@
 """Pipedrive's lists: what is read from each, in which order, and where a row stands in it. Pure.
 
-Rule 1: a full walk goes by id, which is safe against insertions: what comes meanwhile stands at
-        the end. Of the ids between two rows of a page none is left out, so a known one that is
-        not there is suspected to be gone.
-Rule 2: archived deals and leads stand in lists of their own, and move from one to the other.
-Rule 3: leads are numbered by UUIDs and paged by offset: there only the whole walk says what is
-        not there, so what it has shown is kept until its end.
+Rule 1: a full walk goes by id, which is safe against insertions: new rows come at the end. A page
+        has every id between its first and last, so a known one that is missing is suspected to be
+        gone.
+Rule 2: archived deals and leads are in lists of their own, and move from one to the other.
+Rule 3: lead ids are UUIDs, and their lists are paged by offset: there only a complete walk shows
+        what is missing, so what it has shown is kept until its end.
 """
 
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ Params = Mapping[str, Any]
 
 
 class Kind(StrEnum):
-    """How a list is walked: by number, by offset, or read whole without looking for what is
-    gone.
+    """How a list is walked: by number, by offset, or read whole without looking for missing
+    rows.
     """
 
     NUMBERED = "numbered"
@@ -57,7 +57,7 @@ class List:
             return {"updated_since": since, "sort_by": "update_time", "sort_direction": "asc"}
         if self is LEADS:
             return {"updated_since": since, "sort": "update_time ASC"}
-        return {"sort": "update_time DESC"}  # archived leads cannot be asked for by time
+        return {"sort": "update_time DESC"}  # archived leads cannot be filtered by time
 
     def newest(self) -> Params:
         return {"sort_by": "id", "sort_direction": "desc"}
@@ -90,13 +90,13 @@ WALKED: Final = (
 ALL: Final = {each.name: each for each in (USERS, LEAD_LABELS, *FIELDS, *WALKED)}
 ARCHIVES: Final = {"deal": (DEALS, ARCHIVED_DEALS), "lead": (LEADS, ARCHIVED_LEADS)}
 OF_ENTITY: Final = {each.entity: each for each in reversed(WALKED)}
-"""Where a living row of an entity stands, if it is not archived."""
+"""The list of an entity's rows that are not archived."""
 HAVE_NULL_UPDATE_TIMES: Final = (ORGANIZATIONS, PERSONS, DEALS)
-"""A row of these that was never edited has no `update_time`, and is left out of what changed."""
+"""Never edited rows of these have no `update_time`, and are missing from what changed."""
 
 
 def holding(entity: str, *, is_archived: bool) -> List:
-    """The list in which such a row stands."""
+    """The list that has such a row."""
     if entity in ARCHIVES:
         living, archived = ARCHIVES[entity]
         return archived if is_archived else living

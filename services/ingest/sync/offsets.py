@@ -1,14 +1,14 @@
-"""Pages by offset of a list that rows leave, or move in, while it is read. Pure.
+"""Pages by offset, of a list whose rows leave or move while it is read. Pure.
 
-Rule 1: what leaves moves all that stands behind it forward. So a page begins some rows before the
-        end of the one before it: as long as it shows a row that has been handed on, as it was
-        then, all that stand behind that row follow it, and none was passed over.
-Rule 2: of a page that shows none nothing is handed on, and the next one begins a page earlier; at
-        the beginning of the list nothing can have been passed over.
-Rule 3: a row is handed on once for each value of the field by which the list is sorted: with
-        another it stands in another place.
-Rule 4: a place is all that it goes by: whoever makes it again, of what was kept with the last
-        page, goes on as if the reading had not been broken off.
+Rule 1: a row that leaves moves all rows behind it forward. So each page overlaps the previous one:
+        as long as it shows an unchanged row that has been handed on, all rows behind that one
+        follow, and none was skipped.
+Rule 2: if a page shows none, nothing of it is handed on, and the next one begins a page earlier;
+        at the beginning of the list nothing can have been skipped.
+Rule 3: a row is handed on once per value of the sort field: with another value it is in another
+        place.
+Rule 4: a place is the whole state: rebuilt from what was kept with the last page, it continues as
+        if the walk had not been interrupted.
 """
 
 from collections.abc import Mapping
@@ -19,21 +19,21 @@ from shared.pipedrive.paging import Page
 
 Row = Mapping[str, Any]
 Key = tuple[str, str]
-"""A row's id, and its value of the field by which the list is sorted."""
+"""A row's id, and its value of the sort field."""
 
 OVERLAP: Final = 10
-"""Of so many rows of a page the last is asked for twice."""
+"""One in so many rows of a page is requested twice."""
 
 
 def sorted_by(params: Mapping[str, Any]) -> str:
-    """The field by which a list is sorted that is asked for so."""
+    """The field by which a request sorts the list."""
     return str(params["sort"]).split()[0]
 
 
 @dataclass(slots=True)
 class Place:
-    """`start` is where the next page begins, null at the end of the list; `page_rows` how many
-    rows the last one showed that was not in vain, `seen` what has been handed on.
+    """`start` is where the next page begins, null at the end of the list; `page_rows` is the size
+    of the last page that was not in vain, `seen` what has been handed on.
     """
 
     sorted_by: str
@@ -42,7 +42,7 @@ class Place:
     seen: set[Key] = field(default_factory=set)
 
     def handed_on(self, page: Page) -> Page:
-        """What is to be handed on of the page that began here."""
+        """The rows to hand on of the page that began here."""
         keys = [self.key(row) for row in page.rows]
         if self.start and self.seen.isdisjoint(keys):
             self.start = max(0, self.start - self.page_rows)

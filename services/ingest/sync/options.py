@@ -1,8 +1,8 @@
-"""The names of options: rows hold their ids, and only the lists of fields say what they are. Pure.
+"""Option names: rows hold option ids, and only the lists of fields name them. Pure.
 
-Rule 1: names are put in before a row is read; an id that has none by then is left out of what the
-        row says (`fields`, rule 4).
-Rule 2: an option that is listed no more keeps its name for the rows that still hold it.
+Rule 1: names are filled in before a row is read; an id without a known name is left out of what
+        the row says (`fields`, rule 4).
+Rule 2: an option that is no longer listed keeps its name for the rows that still hold it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ class Option(NamedTuple):
 
 
 def listed(of: List, rows: Iterable[Json]) -> Iterator[Option]:
-    """Those that rows of a list of fields name."""
+    """The options named by rows of a list of fields."""
     for entity, wanted in fields.OPTIONS.items():
         if of is lists.FIELDS_OF[entity]:
             for row in rows:
@@ -45,7 +45,7 @@ def _of_field(entity: str, field: str, found: Any) -> Iterator[Option]:
 
 
 def named(raw: Json, names: Names) -> Json:
-    """The row with names in the place of ids, as far as they are known."""
+    """The row with names in place of ids, as far as they are known."""
     known = {
         field: of_field[number]
         for field, of_field in names.items()

@@ -1,7 +1,7 @@
-"""How far a synchronisation has come, as its row keeps it.
+"""How far a synchronisation has come, as stored in its row.
 
-Rule: what was published is marked after Kafka has acked it. Whoever goes on from a mark may read
-again what was published already, and finds that it is no news.
+Rule: what was published is marked after Kafka has acked it. Resuming from a mark may read again
+what was already published, and finds that it is not news.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from services.ingest.sync.sync_store import Sync
 
 MOST_ERRORS: Final = 100
 OF_A_STEP: Final = frozenset({"step", "began", "rounds", "anew"})
-"""What a mark says of a step, however far it is."""
+"""The parts of a mark that do not depend on how far the step is."""
 WHOLE: Final = ""
 """In place of a row's id."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """`mark` is about the current step alone."""
+    """`mark` is about the current step only."""
 
     sync: Sync
 
@@ -31,7 +31,7 @@ class Progress:
         return self.sync.mark.get("step")
 
     def begin(self, step: Step, at: datetime) -> None:
-        """A step that is gone on with keeps its mark, and when it began."""
+        """A resumed step keeps its mark, and its start time."""
         if self.step != step.name:
             self._mark({"step": step.name, "began": at.isoformat()})
 
@@ -45,27 +45,27 @@ class Progress:
         self._mark({**self.sync.mark, **marks})
 
     def start_over(self, of: List) -> None:
-        """Read a list from its beginning, though some of it has been read."""
+        """Read a list from its beginning, though part of it has been read."""
         self._mark({name: self.sync.mark[name] for name in OF_A_STEP & self.sync.mark.keys()})
         self.count(of, read=-self.sync.counts.get(of.name, {}).get("read", 0))
 
     def in_vain(self, before: Mapping[str, Any]) -> None:
-        """A round of trying ends that began at this mark."""
+        """End a round of tries that began at this mark."""
         rounds = self.rounds if self.sync.mark == before else 0
         self.note(rounds=rounds + 1)
 
     @property
     def rounds(self) -> int:
-        """How many rounds in a row the step was tried in without getting on."""
+        """In how many successive rounds the step made no progress."""
         return int(self.mark("rounds") or 0)
 
     @property
     def gets_on(self) -> bool:
-        """Whether the step has come to a place from which it would go on."""
+        """Whether the step has reached a place from which it would resume."""
         return not self.sync.mark.keys() <= OF_A_STEP
 
     def hold(self) -> None:
-        """Where it is, for the next sync to go on (see `sync_store.take_over`)."""
+        """Keep the position for the next sync to resume from (see `sync_store.take_over`)."""
         if self.step is not None:
             self.note(held=True)
 
@@ -92,7 +92,7 @@ class Progress:
         self.sync = replace(self.sync, errors=kept)
 
     def refuse(self, of: List, sentence: str) -> None:
-        """The whole list. It is told before the rows, so that it is always kept."""
+        """The whole list. It is recorded before the rows, so that it is always kept."""
         error = {"list": of.name, "id": WHOLE, "error": sentence}
         self.sync = replace(self.sync, errors=[error, *self.sync.errors][:MOST_ERRORS])
         self.count(of, failed=1)
@@ -103,7 +103,7 @@ class Progress:
         return {error["list"] for error in self.sync.errors if error["id"] == WHOLE}
 
     def last_refusal(self) -> str:
-        """What was said of the last of them."""
+        """What was said of the last refused list."""
         return next(error["error"] for error in self.sync.errors if error["id"] == WHOLE)
 
     def changed(self) -> int:

@@ -1,13 +1,13 @@
 """Reads a company's lists from Pipedrive into the log: in full, what changed, and the newest.
 
-Rule 1: of a page, the news is published, then what we know, what seems to be missing and how far
-        we are is written in one transaction (see `progress`). That is on disk before `written`
-        says so to the hearing.
-Rule 2: a mark that Pipedrive no longer understands begins the list anew, once: a walk of days
-        whose marks are forgotten each night would never end. Then the list counts as refused, and
-        the next delta reads it by its times, which go on where they were.
+Rule 1: for each page, the news is published; then what we know, what seems to be missing and our
+        position are written in one transaction (see `progress`). That is on disk before `written`
+        tells the hearing so.
+Rule 2: if Pipedrive no longer understands a mark, the list is read from the start, once: a walk of
+        days whose marks expired each night would never end. After that the list counts as refused,
+        and the next delta reads it by its times, which continue where they were.
 Rule 3: rows that were read within the second of their last change are read again when it is over.
-Rule 4: a row that is read again, or asked for by its id, was counted when its list showed it.
+Rule 4: a row that is read again, or requested by its id, was counted when its list showed it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,9 +32,9 @@ from shared.observability import SYNC_ROWS
 from shared.pipedrive.errors import PipedriveRefused
 
 OVERLAP: Final = timedelta(minutes=10)
-"""What was being written while we read may show later, and our clock may be ahead of Pipedrive's:
-by more than this, changes would be missed until the night's walk. Reading them again costs no page
-more as a rule, and tells nobody anything.
+"""What was being written while we read may become visible later, and our clock may be ahead of
+Pipedrive's: beyond this, changes would be missed until the nightly walk. Reading them again rarely
+costs another page, and publishes nothing.
 """
 ODD_MARK: Final = 400
 Part: TypeAlias = Stretch | Walked
@@ -62,7 +62,7 @@ class Reader:
     # Steps
 
     async def whole(self, of: List, *, is_last_word: bool = False) -> None:
-        """A short list, which is read at once, and from its beginning if it was broken off."""
+        """A short list, read in one go, and from its beginning if interrupted."""
         if not is_last_word:
             self.progress.start_over(of)
         async with aclosing(self.asking.pages(of, {})) as pages:
@@ -71,8 +71,8 @@ class Reader:
         await self._finish(of)
 
     async def measure(self, of: List) -> None:
-        """How many rows there may be: as many as we know of, or at most as the newest's number
-        says. Numbers can be far apart, so where both are known the first is the better guess.
+        """Estimate the rows: as many as we know of, or at most as the newest one's number says.
+        Numbers can be far apart, so where both are known the first is the better guess.
         """
         page = await self.asking.page(of, {**of.newest(), "limit": 1})
         newest = values.reference(page.rows[0].get("id")) if page.rows else 0
@@ -99,13 +99,13 @@ class Reader:
                     marks["reached"] = max(times).isoformat()
                 await self.take(Rows(of, page.rows, asked_at), marks=marks)
                 if of is lists.ARCHIVED_LEADS and times and min(times) < since:
-                    break  # the others are older still
+                    break  # the rest are older still
         await self._finish(of)
 
     async def newest(self, of: List, since: datetime) -> None:
-        """What was added since then, be it without an update time. What another program brought
-        in may say that it was added years ago: as long as pages bring news, the next one is read.
-        As a rule the first brings none, so none is fetched ahead.
+        """What was added since then, even without an update time. An import may give rows an
+        add time years ago: as long as pages bring news, the next one is read. Usually the first
+        brings none, so none is prefetched.
         """
         since -= OVERLAP
         async with aclosing(self.asking.pages(of, of.newest(), ahead=False)) as pages:
@@ -118,8 +118,8 @@ class Reader:
         await self._finish(of)
 
     async def settle(self) -> None:
-        """Read again what was read within the second of its last change; of a list that is
-        refused by now the next delta does.
+        """Read again what was read within the second of its last change; if its list is refused
+        by now, the next delta does.
         """
         if any(self.unsettled.values()):
             await self.pause(SETTLED_S)
@@ -142,7 +142,7 @@ class Reader:
             await self.whole(of, is_last_word=True)
 
     async def ask(self, of: List, ids: Sequence[str]) -> set[str]:
-        """Read the rows of these ids, as they are; which of them are in the list."""
+        """Read the rows of these ids as they are; returns which of them are in the list."""
         shown: set[str] = set()
         for start in range(0, len(ids), MOST_IDS):
             asked_at = datetime.now(UTC)
@@ -189,7 +189,7 @@ class Reader:
                 await self.take(Rows(of, page.rows, asked_at), walked, marks)
 
     async def _place(self, of: List) -> Place:
-        """Where the walk goes on, be it another process that came so far."""
+        """Where the walk continues, even if another process came so far."""
         sync_id, start = self.progress.sync.id, self.progress.mark("next")
         sorted_by = offsets.sorted_by(of.in_full())
         with db.own(self.source.conn):
@@ -205,7 +205,7 @@ class Reader:
     async def take(
         self, read: Rows, part: Part | None = None, marks: lists.Params = NO_MARKS
     ) -> Compared:
-        """Compare rows with what we know, and keep what follows. Of a walk they are a part."""
+        """Compare rows with what we know, and keep the result; they are part of a walk."""
         heart.beat()
         with db.own(self.source.conn):
             found = await comparing.compare(self.source.conn, self.company_id, read)
@@ -222,7 +222,7 @@ class Reader:
         cleared: Iterable[bytes] = (),
         marks: lists.Params = NO_MARKS,
     ) -> None:
-        """Publish what is news, then write down that it was."""
+        """Publish what is news, then record that it was."""
         heart.beat()
         if found.records:
             await self.source.backpressure.hold(len(found.records), self.source.stop)

@@ -1,7 +1,7 @@
-"""The sync put together: what runs in a process of this role, and what every API process offers.
+"""Puts the sync together: what a process of this role runs, and what every API process offers.
 
-Rule: the webhook door in the same process waits for nothing of this: Postgres may be away from the
-start, and the sync begins when it is there.
+Rule: the webhook door in the same process waits for nothing here: Postgres may be away at start,
+and the sync begins when it is up.
 """
 
 import asyncio
@@ -36,12 +36,12 @@ from shared.tenants import Tenants
 ROLE: Final = "sync"
 LOOK_S: Final = 1.0
 PUBLISH_S: Final = 30.0
-"""A sync has time: it waits for Kafka rather than publish a page twice."""
+"""A sync has time: it rather waits for Kafka than publish a page twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """`hearing_pool` does not wait for the disk: what it loses is heard again."""
+    """`hearing_pool` does not wait for the disk: what it loses is read again."""
 
     parts: Parts
     pool: db.Pool
@@ -60,7 +60,7 @@ class Sync:
     @asynccontextmanager
     async def store(self) -> AsyncIterator[db.Connection]:
         """Raises:
-        Unavailable: Postgres is away, or its tables are not there even after a moment.
+        Unavailable: Postgres is away, or its tables do not exist even after a moment.
         """
         await self.prepared.has_tables("the sync")
         with db.errors():
@@ -71,7 +71,7 @@ class Sync:
         return {"postgres": partial(db.ping, self.pool)}
 
     def consumer(self) -> Consumer:
-        """Hears the log."""
+        """Follows the log."""
         return Consumer(
             hearing.slowly(self.parts.settings),
             service=SCHEMA,
@@ -86,8 +86,8 @@ class Sync:
     def _once_connected(
         self, loop: lifecycle.Loop
     ) -> Callable[[asyncio.Event], Coroutine[Any, Any, None]]:
-        """Hearing what was told costs as much as taking them, and is of use only where a
-        sync will compare with it; who begins later hears the log from its start.
+        """Following the log costs as much as accepting webhooks, and is of use only where a sync
+        will compare with it; a later start reads the log from its beginning.
         """
 
         async def run(stop: asyncio.Event) -> None:
@@ -106,7 +106,7 @@ class Sync:
             return False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Of a process that does the work, once there is somewhere to write to."""
+        """In a process that does the work, once the tables exist."""
         await self.prepared.has_all(stop)
         consumer = self.consumer()
         loops = (
@@ -130,7 +130,7 @@ async def assembled(
     async with (
         Publisher(settings, deadline_s=PUBLISH_S) as publisher,
         GroupLags(settings, READERS) as lags,
-        # Users wait for it, and all that works beside them asks it for little.
+        # Users wait for this one, and the background work needs little of it.
         db.pool(
             _dsn(settings), SCHEMA, size=settings.pool_size, answer_s=db.REQUEST_ANSWER_S
         ) as pool,

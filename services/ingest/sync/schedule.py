@@ -1,4 +1,4 @@
-"""When a company is synchronised by the clock. Pure."""
+"""When a company is due for a sync. Pure."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,8 +17,8 @@ def next_incremental(now: datetime, settings: IngestSettings) -> datetime:
 def next_full(
     now: datetime, settings: IngestSettings, *, took: timedelta = timedelta()
 ) -> datetime:
-    """The next of the nights, in UTC: of one that took days, as its tokens were used up, after as
-    many days of what changed, for which there would be none left otherwise.
+    """The next night, in UTC. A full sync that took days, as its tokens ran out, is followed by as
+    many days of incremental ones, for which there would be no tokens otherwise.
     """
     now += took
     tonight = now.replace(hour=settings.sync_full_hour, minute=0, second=0, microsecond=0)
@@ -26,8 +26,8 @@ def next_full(
 
 
 def is_thorough(sync: Sync, settings: IngestSettings) -> bool:
-    """Whether an incremental sync reads also what costs much and changes seldom: when somebody
-    asked for it, and else in the first of each hour.
+    """Whether an incremental sync also reads what is costly and changes rarely: if a user started
+    it, and else once an hour.
     """
     at = sync.started_at
     if sync.cause != BY_THE_CLOCK or at is None:

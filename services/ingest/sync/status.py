@@ -1,9 +1,9 @@
-"""Tells the other services how a company's synchronisation stands.
+"""Publishes the state of a company's synchronisation for the other services.
 
-Rule 1: whoever reads it shows it on every page of the company, so it is told when there is
-        something to tell: at the end, every few seconds while rows change, and how far it is as
-        a wait begins. A sync by the clock that finds nothing tells its end alone.
-Rule 2: versions grow from one telling to the next, whatever the clocks of those who tell say.
+Rule 1: it is shown on every page of the company, so it is published only when it matters: at the
+        end, every few seconds while rows change, and with its progress as a wait begins. A
+        scheduled sync that finds nothing publishes only its end.
+Rule 2: versions grow from one message to the next, whatever the publishers' clocks say.
 """
 
 import time
@@ -24,7 +24,7 @@ EVERY_S: Final = 5.0
 
 
 class Status:
-    """Of one run of a sync. `conn` is where it is written down."""
+    """Of one run of a sync. `conn` is where it is recorded."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Status:
         await self._tell(sync, SyncState.RUNNING, self._last_completed)
 
     async def waits(self, sync: Sync) -> None:
-        """Whatever was told a moment ago: until the wait is over nothing more will be.
+        """Published however recent the last one was: nothing follows until the wait is over.
 
         Raises:
             Unavailable: Kafka or Postgres is away.

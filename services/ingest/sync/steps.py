@@ -1,9 +1,9 @@
 """What a synchronisation does, step by step. Pure.
 
-Rule 1: steps are known by name, so that a sync that was begun by an older program goes on.
-Rule 2: organizations come before persons, persons before what is about them: who reads the log
-        as it grows finds what it refers to.
-Rule 3: what is gone is asked for last, when every list has been walked: what left one may stand in
+Rule 1: steps are known by name, so that a sync begun by an older program can be resumed.
+Rule 2: organizations come before persons, and persons before what refers to them: a consumer of
+        the growing log finds what it refers to.
+Rule 3: missing rows are looked up last, when every list has been walked: what left one may be in
         another.
 """
 

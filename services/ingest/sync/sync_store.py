@@ -37,7 +37,7 @@ UPDATE connections
  WHERE connections.company_id = $1 AND syncs.id = $2 AND syncs.mode = 'incremental'
 """
 
-# Companies whose time has come; a full sync brings all that an incremental one would.
+# Companies that are due; a full sync includes all that an incremental one would do.
 DUE = """
 SELECT company_id, coalesce(full_due <= now(), false), coalesce(incremental_due <= now(), false)
   FROM connections
@@ -59,7 +59,7 @@ ONE = f"SELECT {COLUMNS} FROM syncs WHERE company_id = $1 AND id = $2"  # noqa: 
 
 NEWEST = f"SELECT {COLUMNS} FROM syncs WHERE company_id = $1 ORDER BY created_at DESC LIMIT $2"  # noqa: S608  constant
 
-# Only the newest one counts: what was read since then would be told as of before.
+# Only the newest one counts: the rest would be published as of an earlier time.
 TAKE_OVER = """
 UPDATE syncs
    SET mark = held.mark - 'held', counts = held.counts, errors = held.errors,
@@ -106,8 +106,8 @@ UPDATE syncs SET state = $2, reason = $3, finished_at = clock_timestamp() WHERE 
 RETURNING finished_at
 """
 
-# The next delta begins where this sync did: what changed since then it may have missed. Where the
-# webhook was made anew meanwhile, it begins where what was lost did, and at once.
+# The next delta begins where this sync did: later changes may have been missed. Where the webhook
+# was registered again meanwhile, it begins at the start of that gap, and at once.
 COMPLETED = """
 UPDATE connections
    SET since = CASE WHEN connections.mended_at IS DISTINCT FROM syncs.mended_at
@@ -120,7 +120,7 @@ UPDATE connections
  WHERE connections.company_id = $1 AND syncs.id = $2
 """
 
-# Only a sync that read all in full was the night's.
+# Only a sync that read everything in full counts as the nightly one.
 POSTPONE = """
 UPDATE connections
    SET incremental_due = CASE WHEN syncs.started_at IS NOT NULL
@@ -132,7 +132,7 @@ UPDATE connections
  WHERE connections.company_id = $1 AND syncs.id = $2
 """
 
-# By the last sync that tried the list.
+# In the last sync that tried the list.
 WAS_REFUSED = """
 SELECT errors @> jsonb_build_array(jsonb_build_object('list', $2::text, 'id', ''))
   FROM syncs
@@ -145,8 +145,8 @@ LAST_COMPLETED = """
 SELECT max(finished_at) FROM syncs WHERE company_id = $1 AND state = 'done'
 """
 
-# Of the company's. The last that was done, and the last that failed, stay: when it was in step
-# last is told for as long as it no longer is. By when they were created, which is indexed.
+# The company's. The last successful and the last failed one stay, so that the time of the last
+# success can be shown for as long as syncs fail. By creation time, which is indexed.
 FORGET = """
 DELETE FROM syncs AS old
  WHERE company_id = (SELECT company_id FROM syncs WHERE id = $1)
@@ -160,7 +160,7 @@ DELETE FROM syncs AS old
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """As its row stands."""
+    """As stored in its row."""
 
     id: UUID
     company_id: int
@@ -181,12 +181,12 @@ class Sync:
 
     @property
     def reads(self) -> Mode:
-        """A company that was never read in full is, whatever was asked for."""
+        """A company that was never read in full is, whatever was requested."""
         return Mode.FULL if self.since is None else self.mode
 
 
 class Due(NamedTuple):
-    """A company, and whether all of it is to be read, and what changed."""
+    """A company, and whether it is due in full, and incrementally."""
 
     company_id: int
     in_full: bool
@@ -194,7 +194,7 @@ class Due(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """Of a sync only what tells who is next."""
+    """The fields of a sync that decide which is next."""
 
     company_id: int
     sync_id: UUID
@@ -206,24 +206,24 @@ def _sync(row: asyncpg.Record) -> Sync:
 
 
 def _plain(found: UUID) -> UUID:
-    """Not the driver's own kind, which is not written as JSON."""
+    """A standard UUID; the driver's own kind is not JSON-serializable."""
     return UUID(int=found.int)
 
 
 async def ask(conn: Connection, company_id: int, mode: Mode, cause: str) -> tuple[UUID, bool]:
-    """The sync that does it, and whether it is one of its own: at most one is unfinished."""
+    """The sync that does it, and whether it is a new one: at most one is unfinished."""
     await conn.execute(CONNECT, company_id)
     while True:
         made = await conn.fetchval(ASK, company_id, mode.value, cause)
         if made is not None:
             return _plain(made), True
         held = await conn.fetchval(UNFINISHED, company_id)
-        if held is not None:  # else it has ended in between
+        if held is not None:  # else it has just ended
             return _plain(held), False
 
 
 async def make_full_due(conn: Connection, company_id: int, open_id: UUID) -> None:
-    """A full sync is to follow the open one, unless that is full itself."""
+    """A full sync is to follow the unfinished one, unless that is full itself."""
     await conn.execute(FULL_DUE, company_id, open_id)
 
 
@@ -232,7 +232,7 @@ async def due(conn: Connection) -> list[Due]:
 
 
 async def waiting(conn: Connection) -> list[Waiting]:
-    """Unfinished syncs whose time has come, whoever may be at work on them."""
+    """Unfinished syncs that are due, whether or not a process works on them."""
     return [Waiting(*row) for row in await conn.fetch(WAITING)]
 
 
@@ -246,7 +246,7 @@ async def newest(conn: Connection, company_id: int, limit: int) -> list[Sync]:
 
 
 async def take_over(conn: Connection, sync_id: UUID) -> None:
-    """Go on, as the sync begins, where the full one before it was held (see `Progress.hold`)."""
+    """Resume, at the start, where the previous full sync was held (see `Progress.hold`)."""
     held = await conn.fetchval(TAKE_OVER, sync_id)
     if held is not None:
         await conn.execute(TAKE_SUSPECTS, sync_id, held)
@@ -254,7 +254,7 @@ async def take_over(conn: Connection, sync_id: UUID) -> None:
 
 
 async def start(conn: Connection, sync_id: UUID) -> Sync | None:
-    """The sync as it stands, running; null if it has been finished."""
+    """The sync as stored, now running; null if it is finished."""
     row = await conn.fetchrow(START, sync_id)
     return None if row is None else _sync(row)
 
@@ -288,8 +288,8 @@ async def completed(
 
 
 async def postpone(conn: Connection, company_id: int, failed_id: UUID, until: datetime) -> None:
-    """After a failure, which the next try by the clock need not repeat at once, unless the webhook
-    was made anew meanwhile.
+    """After a failure, which the next scheduled try need not repeat at once, unless the webhook
+    was registered again meanwhile.
     """
     await conn.execute(POSTPONE, company_id, failed_id, until)
 

@@ -1,13 +1,13 @@
-"""How long a step of a sync is tried.
+"""How long a step of a sync is retried.
 
-Rule 1: what passes by waiting is tried again, a round of tries at a time; a round that did not get
-        on is the caller's to wait out, longer each time.
-Rule 2: a list that stays without an answer for some rounds, while others are answered, is given up
-        for this time, as one that is refused: it would hold up all others, and use up their
-        tokens. The next sync tries it less often. Where no list is answered it is Pipedrive that
-        is away, and that passes.
-Rule 3: a credential that is not accepted any more is looked up in the tenants file: with another
-        one the step goes on from its mark.
+Rule 1: what passes by waiting is retried in rounds; after a round without progress the caller
+        waits, longer each time.
+Rule 2: a list that gets no answer for some rounds, while others do, is given up for this time, as
+        if it were refused: it would hold up all others, and use up their tokens. The next sync
+        retries it less often. Where no list is answered, Pipedrive itself is away, and that
+        passes.
+Rule 3: a credential that is no longer accepted is looked up in the tenants file: with another one
+        the step resumes from its mark.
 """
 
 import logging
@@ -29,11 +29,11 @@ log = logging.getLogger(__name__)
 TRIES: Final = 8
 ROUNDS: Final = 5
 TRIES_AGAIN: Final = 2
-"""Of a list of which the last sync could read nothing, in one round; and after so many rounds."""
+"""For a list of which the last sync could read nothing: tries per round, and rounds."""
 RETRY_AFTER: Final = timedelta(seconds=10)
 LONGEST_WAIT: Final = timedelta(minutes=10)
-"""From one round to the next; those before it double. Tries cost tokens: those of a whole day of
-an outage are half of the share that sync has of the smallest plan.
+"""Longest wait between rounds; waits double up to it. Tries cost tokens: those of a whole day of
+outage are half of the sync's share of the smallest plan.
 """
 ASKED_BESIDES: Final = (lists.ORGANIZATIONS, lists.PERSONS, lists.ACTIVITIES)
 UNAUTHORIZED: Final = 401
@@ -43,11 +43,11 @@ Attempt = Callable[[], Awaitable[None]]
 
 
 async def through(reader: Reader, step: Step, attempt: Attempt) -> None:
-    """The step, unless its list is refused to us, or given up.
+    """Do the step, unless its list is refused or given up.
 
     Raises:
         Unavailable: not now.
-        PipedriveRefused: nothing at all is accepted.
+        PipedriveRefused: no call at all is accepted.
     """
     progress, before = reader.progress, reader.progress.sync.mark
     is_doubted = await _is_doubted(reader, step.of)
@@ -61,7 +61,7 @@ async def through(reader: Reader, step: Step, attempt: Attempt) -> None:
         progress.refuse(step.of, refused.sentence)
     except Unanswered as silence:
         if step.act is Act.MEASURE:
-            return  # it tells only how much there may be
+            return  # it is only an estimate
         progress.in_vain(before)
         rounds = 1 if is_doubted and not progress.gets_on else ROUNDS
         if progress.rounds < rounds or not await _is_alone(reader, step.of):
@@ -71,7 +71,7 @@ async def through(reader: Reader, step: Step, attempt: Attempt) -> None:
 
 
 async def again(reader: Reader, attempt: Attempt, tries: int = TRIES) -> None:
-    """Whatever stops it for a moment: as long as it gets on in between."""
+    """Retry after temporary failures, as long as there is progress in between."""
     left, mark = tries, reader.progress.sync.mark
     for wait in lifecycle.waits():
         heart.beat()
@@ -104,7 +104,7 @@ def rest(outage: Unavailable, rounds: int) -> timedelta:
 
 
 async def note_wait(reader: Reader, reason: str, until: datetime) -> None:
-    """Write down that it waits, and tell."""
+    """Record that it waits, and publish it."""
     heart.beat()
     conn, sync = reader.source.conn, reader.progress.sync
     with db.own(conn):
@@ -112,7 +112,7 @@ async def note_wait(reader: Reader, reason: str, until: datetime) -> None:
         await sync_store.wait(conn, sync.id, reason, until)
     try:
         await reader.source.status.waits(sync)
-    except Unavailable as outage:  # it waits all the same, and tells when it goes on
+    except Unavailable as outage:  # it waits all the same, and publishes when it resumes
         log.info("sync_wait_untold", extra={"reason": str(outage)})
     heart.beat()
 
@@ -134,7 +134,7 @@ async def _is_alone(reader: Reader, of: List) -> bool:
 
 
 async def _pause(reader: Reader, outage: Unavailable, wait_s: float) -> None:
-    """A burst is waited for as the day's tokens are, and it is said so meanwhile."""
+    """A burst limit is waited for like the daily one, and the wait is published."""
     if isinstance(outage, Unanswered):
         reader.asking.ease()
     if not isinstance(outage, BurstSpent):

@@ -1,11 +1,11 @@
-"""Known rows that a walk did not show: whether they are gone, archived, or not for our eyes.
+"""Known rows that a walk did not show: whether they are deleted, archived, or not visible to us.
 
-Rule 1: a row is gone when Pipedrive says so of that row: by 404, or by showing it as deleted. That
-        it is not in a list says nothing: it may have been archived, or hidden from our user.
-Rule 2: it counts as gone since the walk began, so that whatever a webhook tells later wins.
-Rule 3: where the token or the account is not accepted, nothing has been said of any row.
-Rule 4: where one row after another is hidden, the token's user sees less than before. Each costs a
-        call, every night, so the rest of the list is left as it is, and the sync says so.
+Rule 1: a row is gone when Pipedrive says so of that row: by 404, or by showing it as deleted. Its
+        absence from a list proves nothing: it may have been archived, or hidden from our user.
+Rule 2: it counts as gone since the walk began, so that any later webhook wins.
+Rule 3: if the token or the account is not accepted, that says nothing about any row.
+Rule 4: if one row after another is hidden, the token's user sees less than before. Each costs a
+        call, every night, so the rest of the list is skipped, and the sync reports it.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ SENTENCE: Final = (
 
 @dataclass(slots=True)
 class Seen:
-    """What looking at rows one by one came to."""
+    """The result of looking up rows one by one."""
 
     hidden: int = 0
     living: list[Any] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Seen:
 
 
 async def settle(reader: Reader, of: List) -> None:
-    """Ask for all suspects of a list, as long as that tells anything."""
+    """Look up all suspects of a list, as long as that tells anything."""
     conn, sync_id = reader.source.conn, reader.progress.sync.id
     hidden = 0
     while True:
@@ -100,13 +100,13 @@ async def _settle(reader: Reader, of: List, places: Sequence[bytes]) -> Seen:
 
 
 async def _walk_began(reader: Reader) -> datetime:
-    """The sync's own beginning: no later than that of any of its walks."""
+    """The sync's own start: no later than that of any of its walks."""
     started = reader.progress.sync.started_at
     return started if started is not None else reader.progress.began()
 
 
 async def _not_listed(reader: Reader, of: List, ids: Sequence[str]) -> list[str]:
-    """Those that neither the list nor the other one of its entity shows."""
+    """Those that neither the list nor its archive counterpart shows."""
     missing = list(ids)
     for place in lists.ARCHIVES.get(of.entity, (of,)):
         if missing:

@@ -1,7 +1,7 @@
 """SQL of what walks by offset have handed on. Every function takes the caller's connection.
 
-Rule: a page is added in the transaction that moves the mark past it, so that whoever goes on from
-the mark knows of all that was handed on.
+Rule: a page is added in the transaction that moves the mark past it, so that resuming from the
+mark knows all that was handed on.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class Walked(NamedTuple):
 
 
 async def add(conn: Connection, sync_id: UUID, in_list: str, keys: Sequence[Key]) -> None:
-    """As bytes, as places are: no text of Postgres takes all that JSON may say."""
+    """As bytes, as places are: Postgres' text cannot hold all that JSON can."""
     if keys:
         ids, sorts = zip(*keys, strict=True)
         columns = [[one.encode() for one in column] for column in (ids, sorts)]
@@ -40,7 +40,7 @@ async def add(conn: Connection, sync_id: UUID, in_list: str, keys: Sequence[Key]
 
 
 async def keys(conn: Connection, sync_id: UUID, in_list: str) -> set[Key]:
-    """Of all pages so far, a page at a time: webhooks in the same process do not wait for all."""
+    """Of all pages so far, read page by page: webhooks in the same process do not wait for all."""
     found: set[Key] = set()
     for ids, sorts in await conn.fetch(KEYS, sync_id, in_list):
         pairs = zip(ids, sorts, strict=True)

@@ -1,11 +1,11 @@
-"""Looks after our webhooks: one that was deleted or switched off is made anew.
+"""Watches our webhooks: one that was deleted or switched off is registered again.
 
-Rule 1: what was lost meanwhile is read by a delta that begins at the last event that came: at
-        once, or where a sync is open, right after it.
-Rule 2: looking and mending take a few calls and go on beyond sync's share of the day: a webhook
-        that is gone until midnight loses more than the share saves. The delta waits for its share.
-Rule 3: credentials that were changed in the tenants file are brought to Pipedrive at once: until
-        then what it sends is refused. What fails is tried again after some minutes.
+Rule 1: what was lost meanwhile is read by a delta that begins at the last event that arrived: at
+        once or, if a sync is unfinished, right after it.
+Rule 2: checking and repairing take a few calls and may exceed sync's share of the day: a webhook
+        that is missing until midnight loses more than the share saves. The delta keeps to it.
+Rule 3: credentials changed in the tenants file are sent to Pipedrive at once: until then what it
+        sends is refused. A failure is retried after some minutes.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class Watcher:
                 )
 
     async def _due(self, conn: db.Connection) -> list[int]:
-        """Once after each change of the tenants file, credentials that differ do not wait."""
+        """Differing credentials do not wait, once after each change of the tenants file."""
         tenants, every_s = self._tenants.all(), self._parts.settings.hook_check_seconds
         is_news = tenants is not self._seen
         if is_news:
@@ -69,7 +69,7 @@ class Watcher:
         return found
 
     async def _check(self, company_id: int) -> None:
-        """A sync that holds the company does not keep the webhook from being looked at: both only
+        """A sync that holds the company does not keep the webhook from being checked: both only
         add to what is there.
         """
         client = self._parts.clients.of(company_id)

@@ -1,10 +1,10 @@
-"""From which moment on what changed in each list is read. Pure.
+"""From which moment on changes in each list are read. Pure.
 
-Rule 1: it is the beginning of the last sync that read the list to its end: what changed since then
-        that one may have missed.
-Rule 2: for most lists that was the last sync. One that was refused to us then, or gave no answer,
-        or is not read every time, is behind; its moment stays, and holds up no other. Where no
-        sync has read it yet, it is read whole.
+Rule 1: it is the start of the last sync that read the list to its end: that one may have missed
+        later changes.
+Rule 2: for most lists that was the last sync. A list that was refused then, or gave no answer, or
+        is not read every time, is behind; its moment stays, and holds up no other. Where no sync
+        has read it yet, it is read whole.
 """
 
 from collections.abc import Collection, Mapping
@@ -21,7 +21,7 @@ BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Older than anything in Pipedrive."""
 
 Behind = Mapping[str, str]
-"""Moments by the names of the lists, as they are stored."""
+"""Moments by list name, as stored."""
 
 
 def begins(of: List, since: datetime, behind: Behind) -> datetime:
@@ -37,8 +37,8 @@ def are_read(steps: Collection[Step], refused: Collection[str]) -> set[str]:
 def left_behind(
     steps: Collection[Step], refused: Collection[str], since: datetime | None, behind: Behind
 ) -> dict[str, str]:
-    """The lists that a sync of these steps did not read to their end, and where each is. Null is
-    the `since` of a company that was never read in full.
+    """The lists that a sync of these steps did not read to their end, and where each is. `since`
+    is null for a company that was never read in full.
     """
     read = are_read(steps, refused)
     usual = BEGINNING if since is None else since

@@ -1,8 +1,8 @@
-"""What a sync of this process published, and then wrote down: the log has no more to tell of it.
+"""What a sync of this process published and has recorded: reading it from the log adds nothing.
 
-Rule 1: a record is noted once the transaction that made its row known is on disk. Whose process
-        died before, or what another process published, is heard like all that others told.
-Rule 2: what is noted is held until it is met, and not for ever: what was forgotten is heard, which
+Rule 1: a record is noted once the transaction that made its row known is on disk. Everything else
+        in the log is read, also what this process published before it died.
+Rule 2: a note is kept until its record is met, but not for ever: a forgotten record is read, which
         costs more and changes nothing.
 """
 
@@ -12,7 +12,7 @@ from typing import Final
 from shared.kafka.rounds import Record
 
 MOST: Final = 50_000
-"""Some 5 MB; the hearing is a few hundred records behind, as a rule."""
+"""Some 5 MB; the hearing is usually a few hundred records behind."""
 
 
 class Written:
@@ -25,7 +25,7 @@ class Written:
         self._held.update(hash(record.value) for record in records)
 
     def has(self, value: bytes) -> bool:
-        """Says so once: each record is met once, unless its batch is taken back."""
+        """Reports it once: each record is met once, unless its batch is retried."""
         number = hash(value)
         is_held = number in self._held
         self._held.discard(number)
