@@ -1,6 +1,6 @@
 """`python -m services.orgs [api] [worker]`: all roles when none is named.
 
-`python -m services.orgs rebuild --help` says how the store is built anew.
+`python -m services.orgs rebuild --help` tells how to rebuild the store.
 """
 
 from shared import program

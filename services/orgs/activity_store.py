@@ -1,4 +1,4 @@
-"""SQL of the activities, and of the newest moments that rest on them. None commits."""
+"""SQL of the activities, and of the newest moments derived from them. None commits."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ SELECT *
        occurred_at = EXCLUDED.occurred_at, moment = EXCLUDED.moment
 """
 
-# One step down an index per contact and per person merged into it, however many activities.
+# One index step per contact and per person merged into it, however many activities there are.
 CONTACT_MOMENTS = """
 UPDATE contacts c
    SET last_moment = fresh.moment
@@ -110,12 +110,12 @@ async def save(conn: db.Connection, activities: Iterable[Activity]) -> None:
 
 
 async def refresh_contacts(conn: db.Connection, persons: Collection[Key]) -> set[OrgKey]:
-    """Bring contacts' newest moments up to date; return the organizations that may show it."""
+    """Update contacts' newest moments; return the organizations whose display that may change."""
     return await _refresh(conn, CONTACT_MOMENTS, persons)
 
 
 async def refresh_records(conn: db.Connection, numbers: Collection[Key]) -> set[OrgKey]:
-    """The same for the records that activities name by their Pipedrive id."""
+    """The same for the records that activities name by Pipedrive id."""
     return await _refresh(conn, RECORD_MOMENTS, numbers)
 
 

@@ -1,7 +1,7 @@
-"""SQL of the names and web domains that records were ever told to have. None commits.
+"""SQL of the names and web domains that records have ever had. None commits.
 
-Rule: what is told is kept from whichever body told it, also from one that came too late to count,
-so the order of arrival does not show.
+Rule: each is kept from whichever body named it, even from one that arrived too late to count, so
+the order of arrival does not matter.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -71,8 +71,8 @@ SELECT k.record_id AS asked, a.*
  ORDER BY a.first_version, a.record_id, a.name_key
 """
 
-# Of a record that is not stored yet, the name it comes with. What Pipedrive merged into another
-# gave it its names, and stands for nobody any more.
+# For a record that is not stored yet, the name it arrives with. A record that Pipedrive merged
+# into another passed its names on, and no longer counts itself.
 NAMESAKES = """
 SELECT k.company_id, k.record_id, coalesce(became.record_id, held.record_id)
   FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[])
@@ -121,8 +121,8 @@ class Domain(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A name (by its key) or a domain of which something was not known yet. `earlier`: that it
-    was told before all that were known to tell it.
+    """A name (by its key) or a domain about which something is new. `earlier`: it was named before
+    all bodies known to name it.
     """
 
     record: OrgKey
@@ -131,7 +131,7 @@ class Kept(NamedTuple):
 
 
 def told(writes: Mapping[RecordKey, Iterable[Write]]) -> list[Alias]:
-    """Every name that is told, once for each record."""
+    """Every name in the writes, once per record."""
     found: dict[tuple[int, UUID, UUID], Alias] = {}
     for row, said in writes.items():
         for write in said:
@@ -151,7 +151,7 @@ def _joined(one: Alias, other: Alias) -> Alias:
 
 
 def domains_told(writes: Mapping[RecordKey, Iterable[Write]]) -> list[Domain]:
-    """Every domain that is told, once for each record."""
+    """Every domain in the writes, once per record."""
     found: dict[tuple[int, UUID, str], Domain] = {}
     for row, said in writes.items():
         for write in said:
@@ -214,9 +214,9 @@ async def _names(
 async def namesakes(
     conn: db.Connection, named: Sequence[tuple[int, UUID, UUID | None, int | None]], limit: int
 ) -> list[tuple[int, UUID, UUID]]:
-    """(tenant, record, other) of those that have or had a name that a record has or had, some of
-    each name; the record itself among them. `named` are records with the key of their name and
-    their Pipedrive id.
+    """(tenant, record, other) for others that have or had a name that the record has or had, a
+    limited number per name; includes the record itself. `named` are records with the key of their
+    name and their Pipedrive id.
     """
     found = await conn.fetch(NAMESAKES, *db.columns(named, 4), limit)
     return [(company_id, record_id, other) for company_id, record_id, other in found]

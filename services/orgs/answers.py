@@ -1,4 +1,4 @@
-"""What the orgs API takes and answers."""
+"""The orgs API's request and response bodies."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -79,7 +79,7 @@ class Match(Json):
 
 
 class MatchedOrganization(OrganizationAnswer):
-    """The organization that has the name, found or made."""
+    """The organization that has the name, found or created."""
 
     match: Match
 

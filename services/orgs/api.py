@@ -1,4 +1,4 @@
-"""The orgs endpoints: find or make an organization, and show one."""
+"""The orgs endpoints: find or create an organization, and show one."""
 
 from collections.abc import Sequence
 

@@ -1,10 +1,9 @@
-"""SQL that finds whom a record may be the same organization as: its candidates. None commits.
+"""SQL that finds a record's candidates: those that may be the same organization. None commits.
 
-Rule 1: by name, former names among them, by core key, by domain, by the words that few have, then
-        the nearest by trigram. A word that nobody else has is taken for those that it may
-        be a misspelling or the beginning of, and every word for its own beginnings: names are
-        abbreviated so.
-Rule 2: one record stands for all of its organization that are spelled alike.
+Rule 1: by name, former names included, by core key, by domain, by rare words, then the nearest by
+        trigram. A word that nobody else has also stands for those it may be a misspelling or the
+        beginning of, and every word for its own beginnings: names are abbreviated that way.
+Rule 2: of an organization's records with the same spelling, one stands for all.
 Rule 3: every look-up has a limit, however many records share a key.
 """
 
@@ -25,12 +24,12 @@ from shared import db
 NEAREST = 50
 OF_A_KEY = 20
 OF_A_WORD = 200
-"""A word that more organizations have tells nothing about any two of them."""
+"""A word that more organizations have says nothing about any two of them."""
 OF_RARE_WORDS = 50
 WORDS_READ = 500
 WORDS_MEANT = 20
 
-# Of the tenant that follows one, as if they stood in a circle: each step is one down the index.
+# Of the next tenant, as if tenants stood in a circle: each step is one down the index.
 UNASKED = """
 SELECT xmin::text::bigint AS written, *
   FROM records
@@ -50,7 +49,7 @@ SELECT xmin::text::bigint AS written, *
  LIMIT $2
 """
 
-# Also those that are unasked already: who looks at one just now is to see that it was written.
+# Also those already unasked: a look-up in progress must notice that they were written.
 ASK_ANEW = """
 UPDATE records r
    SET unasked = true
@@ -58,7 +57,7 @@ UPDATE records r
  WHERE r.company_id = k.company_id AND r.record_id = k.record_id
 """
 
-# A record that was written meanwhile stays unasked, be it that a body told only what was before.
+# A record written meanwhile stays unasked, even if the body only reported an earlier state.
 ASKED = """
 UPDATE records r
    SET unasked = false
@@ -67,7 +66,7 @@ UPDATE records r
    AND r.xmin::text::bigint = k.written
 """
 
-# Each look-up by one key, of those who have that key.
+# Each look-up by one key.
 BY_KEYS = """
 SELECT k.company_id, k.asker, r.record_id
   FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[])
@@ -88,7 +87,7 @@ SELECT k.company_id, k.asker, r.record_id
          LIMIT $6)) AS r
 """
 
-# Words of the tenant's that may be meant by one that no other organization has.
+# The tenant's words that a word which no other organization has may be meant as.
 NEAR_WORDS = """
 SELECT k.company_id, k.asker, k.home, k.word, near.words
   FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[])
@@ -107,7 +106,7 @@ SELECT k.company_id, k.asker, k.home, k.word, near.words
                       AND organization_id IS DISTINCT FROM k.home)
 """
 
-# Those that share most, each word counting the less the more have it.
+# Those that share most; a word counts less the more organizations have it.
 BY_WORDS = """
 WITH held AS MATERIALIZED (
     SELECT k.company_id, k.asker, k.home, met.organizations
@@ -140,7 +139,7 @@ SELECT s.company_id, s.asker, r.record_id
  WHERE s.place <= $6
 """
 
-# How alike they are at least is a setting: read with each row, it stands before any is looked up.
+# The similarity threshold is a setting that is read per row, so it is set before any row is.
 ALIKE = """
 WITH asked AS MATERIALIZED (
     SELECT k.*, set_config('pg_trgm.similarity_threshold', $6, true)
@@ -158,7 +157,7 @@ SELECT k.company_id, k.asker, r.record_id
         LIMIT $5) AS r
 """
 
-# The living, and the names that each had, of which that of now is one.
+# The living, and all names that each has had, the present one included.
 SEEN = """
 SELECT r.company_id, r.record_id, r.organization_id, r.pipedrive_org_id, had.names,
        r.name, r.website, r.country, r.postcode, r.city
@@ -180,18 +179,18 @@ SELECT r.company_id, r.record_id, r.organization_id, r.pipedrive_org_id, had.nam
 
 
 Asked = tuple[int, UUID, UUID | None, str]
-"""Company, who asks, its organization, a word."""
+"""Company, asking record, its organization, a word."""
 
 
 class Unasked(NamedTuple):
-    """A record whose turn it is; `written` tells whether it was written since."""
+    """A record whose turn it is; `written` shows whether it has been written since."""
 
     record: Record
     written: int
 
 
 async def unasked(conn: db.Connection, after: int, limit: int) -> list[Unasked]:
-    """Some of the tenant's whose turn it is after another's."""
+    """Some records of the tenant whose turn comes after another's."""
     found = await conn.fetch(UNASKED, after, limit)
     return [Unasked(record_store.read(row), row["written"]) for row in found]
 
@@ -209,9 +208,9 @@ async def asked(conn: db.Connection, records: Iterable[Unasked]) -> None:
 async def near(
     conn: db.Connection, records: Sequence[Record], known: Collection[tuple[OrgKey, OrgKey]] = ()
 ) -> dict[OrgKey, list[Profile]]:
-    """Candidates of living records, as they are compared: living ones in other organizations, with
-    all names they had, those of what Pipedrive merged into them too. `known` are some by other
-    means. In a transaction of the caller's.
+    """Candidates for living records, as they are compared: living ones in other organizations,
+    with all names they have had, including those of what Pipedrive merged into them. `known` are
+    some found by other means. Needs the caller's transaction.
     """
     pairs: set[tuple[OrgKey, OrgKey]] = set(known)
     pairs |= await _by_keys(conn, records)
@@ -223,14 +222,14 @@ async def near(
     found: dict[OrgKey, list[Profile]] = {}
     for asker, other in sorted(pairs, key=_in_order):
         profile = seen.get(other)
-        # Who moved since it was read stands elsewhere than it did, and is no other for that.
+        # A record that moved since it was read now has another home; that alone is no difference.
         if asker != other and profile is not None and profile.organization != homes[asker]:
             found.setdefault(asker, []).append(profile)
     return found
 
 
 async def _seen(conn: db.Connection, wanted: Collection[OrgKey]) -> dict[OrgKey, Profile]:
-    """The living ones of them."""
+    """Those of them that are living."""
     found: dict[OrgKey, Profile] = {}
     for row in await conn.fetch(SEEN, *db.columns(list(wanted), 2)):
         company_id, record_id, home, number, former, *stated = row
@@ -249,7 +248,7 @@ def _home(organization_id: UUID | None) -> str:
 
 
 def _in_order(pair: tuple[OrgKey, OrgKey]) -> tuple[int, bytes, int, bytes]:
-    """As the pairs themselves are: the driver's ids take long to compare."""
+    """Sorted by bytes, as pairs are: the driver's ids are slow to compare."""
     (company_id, asker), (other_company, other) = pair
     return company_id, asker.bytes, other_company, other.bytes
 
@@ -277,7 +276,7 @@ async def _alike(conn: db.Connection, records: Sequence[Record]) -> set[tuple[Or
 
 
 def _pairs(rows: Iterable[Any]) -> set[tuple[OrgKey, OrgKey]]:
-    """Of rows that name a company, who asks, and who may be meant."""
+    """From rows of a company, an asking record, and a candidate."""
     return {((company_id, asker), (company_id, other)) for company_id, asker, other in rows}
 
 
@@ -305,7 +304,7 @@ async def _by_words(conn: db.Connection, records: Sequence[Record]) -> set[tuple
 
 
 async def _meant(conn: db.Connection, cells: Sequence[Asked]) -> list[Asked]:
-    """The same with the likeliest words that may be meant, where no other organization has it."""
+    """The cells, with words unique to one organization replaced by the likeliest meant ones."""
     with_tokens = [
         (*cell, db.array(tokens))
         for cell in cells
@@ -320,12 +319,12 @@ async def _meant(conn: db.Connection, cells: Sequence[Asked]) -> list[Asked]:
 
 
 def likeliest(word: str, near: Iterable[str]) -> list[str]:
-    """Of words that are near, those by which the word is looked up."""
+    """Of similar words, those by which the word is looked up."""
     meant = searching_terms.meant(word, near)
     return sorted(meant, key=lambda each: (meant[each], len(each)))[:WORDS_MEANT]
 
 
 async def _by_names(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
-    """Who has or had a name that the record has or had."""
+    """Records that have or had a name that the record has or had."""
     named = [(*record.key, record.name_key, record.pipedrive_org_id) for record in records]
     return _pairs(await alias_store.namesakes(conn, named, OF_A_KEY))

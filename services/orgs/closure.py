@@ -1,10 +1,10 @@
-"""Loads all records that a change can unite or part: a block, closed under what links records.
+"""Loads all records that a change can unite or separate: a block, closed under what links records.
 
-Rule 1: from the changed records, as they were and as they are, everything is followed that could
-        link living records: names, core keys borne out, likeness within a crowd, what people said.
-        Whether the link holds is not asked here.
-Rule 2: where a crowd becomes too large to tell anything, or small enough, all of it is loaded.
-Rule 3: dead records of a name come along, as their ids lead to whoever has it.
+Rule 1: from the changed records, before and after, everything is followed that could link living
+        records: names, corroborated core keys, similarity within a crowd, verdicts. Whether a link
+        holds is not decided here.
+Rule 2: where a crowd becomes too large to mean anything, or small enough, all of it is loaded.
+Rule 3: dead records of a name are included, as their ids lead to whoever has it.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -26,7 +26,7 @@ Crowd = tuple[int, meeting.Key]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`before` are the stored records of the block, `after` all of it with what changed."""
+    """`before` are the block's stored records, `after` the whole block with the changes."""
 
     before: Mapping[OrgKey, Record]
     after: Mapping[OrgKey, Record]
@@ -40,7 +40,7 @@ async def block(
     changed: Mapping[OrgKey, Record],
     others: Collection[OrgKey] = (),
 ) -> Block:
-    """`changed` as they are and `stored` as they were; `others` may belong elsewhere too."""
+    """`changed` are the new versions, `stored` the old; `others` may also have moved."""
     closing = _Closing(conn, dict(stored), changed)
     return await closing.run(others)
 
@@ -141,7 +141,7 @@ class _Closing:
                 self.overturned.add(crowd)
 
     async def _spoken_of(self, frontier: Iterable[Record]) -> set[OrgKey]:
-        """All records that people named together with these, and those they became."""
+        """All records in the same verdicts as these, and those they became."""
         heard = {r.key: r for r in frontier if r.company_id not in self.silent}
         unsaved = {
             (record.company_id, record.pipedrive_org_id)
@@ -170,8 +170,8 @@ class _Closing:
 
 
 class Parts:
-    """A block, and what of it can't be united with the rest: what people called apart is not
-    united by that. Else all that the answers of some years name would hang together.
+    """The parts of a block that can be united. Records only linked by being called distinct are in
+    separate parts: else all that years of answers mention would form one.
     """
 
     def __init__(self, block: Block) -> None:
@@ -208,7 +208,7 @@ def _crowds(records: Iterable[Record]) -> dict[Crowd, list[Record]]:
 
 
 class _Meeting:
-    """Who of the records in sight meets whom."""
+    """Which of the records in sight share keys."""
 
     def __init__(
         self, view: Collection[Record], crowded: Collection[Crowd], overturned: Collection[Crowd]

@@ -42,7 +42,7 @@ RETURNING c.company_id, c.person_id, old.organization_id AS left_id, new.organiz
           joined_id, c.published
 """
 
-# Also what names what was merged into the records in Pipedrive.
+# Also contacts that name what was merged into the records in Pipedrive.
 THEIRS = """
 WITH named AS (
     SELECT k.number FROM unnest($3::bigint[]) AS k (number)
@@ -80,7 +80,7 @@ SELECT named.place, count(*)
 
 
 class Contact(NamedTuple):
-    """`organization_id` is null while there is none; `published` is the link's last version."""
+    """`organization_id` is null while there is none; `published` is its last published version."""
 
     company_id: int
     person_id: int
@@ -90,8 +90,8 @@ class Contact(NamedTuple):
 
 
 class Theirs(NamedTuple):
-    """How many living contacts belong where they do through some records, and the newest moment
-    of these contacts and records.
+    """How many living contacts some records bring to their organization, and the newest moment of
+    these contacts and records.
     """
 
     contacts: int
@@ -130,7 +130,7 @@ async def save(conn: db.Connection, contacts: Iterable[Contact]) -> None:
 async def relink(
     conn: db.Connection, homes: Sequence[tuple[int, int, UUID | None]], *, now_us: int
 ) -> list[Move]:
-    """Take the living contacts of records (tenant, Pipedrive id) along to where these belong."""
+    """Move the living contacts of records (tenant, Pipedrive id) to the records' organizations."""
     if not homes:
         return []
     found = await conn.fetch(RELINK, *db.columns(homes, 3), now_us)
@@ -140,7 +140,7 @@ async def relink(
 async def counted(
     conn: db.Connection, company_id: int, groups: Sequence[Collection[Record]]
 ) -> list[int]:
-    """How many living contacts belong where they do through each group's records."""
+    """How many living contacts each group's records bring."""
     told = [
         (place, record.pipedrive_org_id)
         for place, records in enumerate(groups)
@@ -153,7 +153,7 @@ async def counted(
 
 
 async def theirs(conn: db.Connection, records: Collection[Record]) -> Theirs:
-    """Of records of one tenant."""
+    """For records of one tenant."""
     numbers = [r.pipedrive_org_id for r in records if r.pipedrive_org_id is not None]
     if not numbers:
         return Theirs(0, None)

@@ -1,6 +1,6 @@
-"""Everything about one organization: its names of all times, its records, its history. Reads only.
+"""Everything about one organization: all names it has had, its records, its history. Reads only.
 
-Rule: it all hangs on the records, so it follows them through merges and comes back with them.
+Rule: everything belongs to the records, so it follows them through merges and back.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,8 +34,8 @@ from services.orgs.rows import plain
 from shared import db
 
 MOST = 200
-"""Of each list: an organization of thousands of records must still be shown. Of the sources there
-are as many as a separation may name.
+"""Per list: an organization of thousands of records must still be shown. The list of sources is
+as long as what a separation may name.
 """
 MOST_NAMED = 20
 
@@ -75,7 +75,7 @@ def _details(
 
 
 def _once(newest_first: Iterable[Alias], shown: str) -> list[Alias]:
-    """Each name once, but for the one that is shown."""
+    """Each name once, except the one that is shown."""
     found: dict[UUID, Alias] = {}
     for alias in newest_first:
         if names.normalized(alias.name) != shown:
@@ -112,7 +112,7 @@ def _sources(records: Sequence[Record]) -> list[SourceAnswer]:
 def _renamed(
     records: Iterable[Record], aliases: Mapping[OrgKey, Sequence[Alias]]
 ) -> list[Happening]:
-    """Each further name that a record was given, when it was first told."""
+    """Each later name of a record, with the time it was first reported."""
     return [
         Happening(
             kind="renamed",

@@ -1,4 +1,4 @@
-"""What the endpoint of one organization answers beyond what an organization shows."""
+"""What the endpoint of one organization answers beyond the organization's own fields."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,8 +20,8 @@ class AliasAnswer(Json):
 
 
 class SourceAnswer(RecordAnswer):
-    """A record of the organization. `fields` are those that show what it says; `living` is false
-    for one that was merged into another in Pipedrive.
+    """A record of the organization. `fields` are those shown from it; `living` is false for one
+    that was merged into another in Pipedrive.
     """
 
     living: bool
@@ -52,9 +52,7 @@ class Happening(Json):
 
 
 class OrganizationDetails(OrganizationAnswer):
-    """An organization with its names of all times, the records it is made of, and its history,
-    the newest first.
-    """
+    """An organization with all names it has had, its records, and its history, newest first."""
 
     aliases: Sequence[AliasAnswer]
     sources: Sequence[SourceAnswer]

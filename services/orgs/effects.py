@@ -1,4 +1,4 @@
-"""What one batch changes beyond the rows it names, gathered so that each is settled once. Pure."""
+"""What one batch changes beyond its own rows, collected so that each is settled once. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -25,8 +25,8 @@ class Move(NamedTuple):
 
 @dataclass(slots=True)
 class Effects:
-    """`now_us` is the least version that this batch publishes; `vacant` are ids that no living
-    organization has, and where they lead, if that follows from the batch alone.
+    """`now_us` is the lowest version that this batch publishes; `vacant` are ids that no living
+    organization has, with where they lead, if the batch alone determines it.
     """
 
     now_us: int
@@ -50,5 +50,5 @@ class Effects:
                 self.counts[move.company_id, move.joined] += 1
 
     def concerned(self) -> set[OrgKey]:
-        """Every id whose organization may show something else now."""
+        """Every id whose organization may look different now."""
         return {*self.counts, *self.touched, *self.shown, *self.vacant}

@@ -1,14 +1,14 @@
-"""Finds the organization that a user means, or makes it.
+"""Finds the organization that a user means, or creates it.
 
-Rule 1: what a user describes is matched as if it were a record that arrives: the same partition
-        decides, so what is made here would not have been united by the worker.
+Rule 1: what a user describes is matched like an arriving record: the same partition decides, so
+        the worker would not have united what is created here with another organization.
 Rule 2: creators of one name, one core key or one domain wait for one another across instances, so
-        one of them makes it and the others find it.
-Rule 3: what a user made is in the log before it is in the store, so a rebuild has it; the worker
-        that meets it there again changes nothing.
-Rule 4: one record a user made for each name. Who states another domain or country than it was
-        made with, or none, means it only if it stands with those who may have these: else there
-        is another record for them.
+        one of them creates it and the others find it.
+Rule 3: what a user created is in the log before it is in the store, so a rebuild has it; when the
+        worker reads it there, nothing changes.
+Rule 4: there is one user-made record per name. A request with another domain or country than the
+        record's, or with one where it has none, means that record only if its organization may
+        have these: else another record is created.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Finder:
         self, asker: Identity, wanted: WantedOrganization
     ) -> tuple[Organization, Match]:
         """Raises:
-        Unavailable: Postgres or Kafka is away; asking again is safe.
+        Unavailable: Postgres or Kafka is away; retrying is safe.
         """
         with db.errors():
             async with asyncio.timeout(DEADLINE_S):
@@ -72,7 +72,7 @@ class Finder:
         core = names.core_id(company_id, first.profile.name.core)
         assert core is not None, "a name that may be made has a key"  # noqa: S101
         meeting = {first.name_key, core, first.profile.domain or core}
-        # One connection per name, not one per creator: the others wait here.
+        # One connection per name, not per creator: the others wait here.
         creator = self._creators.setdefault(core, asyncio.Lock())
         async with creator, self._pool.acquire() as conn, conn.transaction():
             await locks.hold(conn, CREATOR_LOCK_SPACE, meeting)
@@ -94,7 +94,7 @@ class Finder:
 
 
 async def _sought(conn: db.Connection, company_id: int, wanted: WantedOrganization) -> Held:
-    """What is wanted as a record: one that was made for the like, if there is one."""
+    """The request as a record: an existing one that was made for the same, if there is one."""
     normalized = names.normalized(wanted.name)
     by_name = _described(company_id, normalized, wanted)
     by_facts = _described(company_id, f"{normalized}\n{_facts(by_name)}", wanted)
@@ -111,7 +111,7 @@ def _facts(described: Held) -> str:
 
 
 async def _is_taken(conn: db.Connection, sought: Held) -> bool:
-    """Whether others have the name, though what is sought is none of them."""
+    """Whether other organizations have the name."""
     if sought.name_key is None:
         return False
     named = await meeting_store.block(conn, [(sought.company_id, sought.name_key)])

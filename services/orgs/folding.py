@@ -1,6 +1,6 @@
-"""What facts say about the rows of this store: writes per row, in this store's names. Pure.
+"""Turns facts into writes per row, under this store's names. Pure.
 
-Rule: only fields that a body carried are written; ids that cannot be ids are poison.
+Rule: only fields that a body carried are written; invalid ids are poison.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,7 +54,7 @@ _ACTIVITY_BODY = frozenset(ACTIVITY_FIELDS) - {"occurred_at"}
 
 
 class RecordKey(NamedTuple):
-    """`number` is Pipedrive's id; none for a record that a user made."""
+    """`number` is Pipedrive's id; null for a record that a user made."""
 
     company_id: int
     record_id: UUID
@@ -68,7 +68,7 @@ def folded(row: Register, said: Iterable[Write]) -> Register:
 
 
 def records(changes: Iterable[OrganizationChange]) -> Mapping[RecordKey, Sequence[Write]]:
-    """Writes per record of Pipedrive."""
+    """Writes per Pipedrive record."""
     found: dict[RecordKey, list[Write]] = {}
     for change in changes:
         for entity_id, write in writes(change, _carried(change.data, _RECORD_FIELDS)):
@@ -80,7 +80,7 @@ def records(changes: Iterable[OrganizationChange]) -> Mapping[RecordKey, Sequenc
 
 
 def made_records(changes: Iterable[OrganizationChange]) -> Mapping[RecordKey, Sequence[Write]]:
-    """Writes per record that a user made."""
+    """Writes per user-made record."""
     found: dict[RecordKey, list[Write]] = {}
     for change in changes:
         row = RecordKey(change.company_id, _uuid(change.entity_id), None)

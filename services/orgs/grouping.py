@@ -1,12 +1,12 @@
 """Which records form one organization, and what it shows. Pure.
 
-Rule 1: which living records of a tenant belong together is said by `matching.partition`, of a
-        block as a whole, so order of arrival cannot show.
+Rule 1: which living records of a tenant belong together is decided by `matching.partition`, for a
+        block as a whole, so the order of arrival does not matter.
 Rule 2: the organization's id is that of the lowest Pipedrive id among them, else of the record a
         user made; where people merged, among those that should keep it (`matching.claiming`).
-Rule 3: each field comes from what a user of ours typed, else from the newest record that has it,
-        of equally new ones from the one that says most; empty never overwrites. The name is the
-        newest, in the spelling of who typed it: a renaming shows, whatever a record was made as.
+Rule 3: each field comes from what our users typed, else from the newest record that has it, among
+        equally new ones from the most informative; empty never overwrites. The name is the newest,
+        in the spelling of a user who typed it: renames show, whatever a record was created as.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from services.orgs.matching.statement import Statement
 from shared.register import Register
 
 Crowds = Collection[tuple[int, meeting.Key]]
-"""Tenant, and a key in it under which too many records meet."""
+"""Tenant, and a key in it that too many records share."""
 
 FIELDS = (
     "name",
@@ -42,8 +42,8 @@ SHOWN_FIELDS = ("name", "industry", "size", "website", "address", "country", "ci
 
 
 class Record(NamedTuple):
-    """One organization of Pipedrive's, or one that a user made. `home` is where what names it
-    belongs, `profile` what it is compared by.
+    """A Pipedrive organization, or one that a user made. `home` is the organization of whatever
+    names the record, `profile` what it is compared by.
     """
 
     company_id: int
@@ -68,7 +68,7 @@ class Record(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What an organization shows of its records."""
+    """What an organization shows, from its records."""
 
     name: str | None = None
     pipedrive_org_id: int | None = None
@@ -82,8 +82,8 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The records of one organization. `gone` are those that live no more, and that people called
-    the same as some of them.
+    """The records of one organization. `gone` are dead ones that people called the same as some of
+    them.
     """
 
     company_id: int
@@ -100,8 +100,8 @@ def named(
     home: UUID | None = None,
     name_key: UUID | None = None,
 ) -> Record:
-    """The record with what others are compared with it by. A key of its name that is known spares
-    the hashing, which is a third of the work.
+    """The record with what it is compared by. Passing a known name key saves hashing, which is a
+    third of the work.
     """
     held = register.fields
     stated = Stated(
@@ -147,13 +147,13 @@ def _group(company_id: int, found: partition.Together, of: Mapping[UUID, Record]
 
 
 def shown(records: Sequence[Record], organization_id: UUID | None = None) -> Shown:
-    """What the records show as the organization of an id."""
+    """What the records show, as the organization with this id."""
     fields = {name: held.register.fields[name] for name, held in _holders(records).items()}
     return Shown(pipedrive_org_id=_number(records, organization_id), **fields)
 
 
 def sources(records: Sequence[Record]) -> dict[str, UUID]:
-    """The record that each field that is shown comes from."""
+    """The record that each shown field comes from."""
     return {name: held.record_id for name, held in _holders(records).items()}
 
 

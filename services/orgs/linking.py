@@ -1,6 +1,6 @@
-"""Keeps contacts, what they did, and whom they became, with the organization each belongs to.
+"""Keeps contacts, their activities and their merges, with the organization each belongs to.
 
-Rule 1: a living contact belongs where the Pipedrive organization that it names belongs.
+Rule 1: a living contact belongs to the organization of the Pipedrive record that it names.
 Rule 2: an activity counts for the contact at the end of its person's chain of merges.
 """
 
@@ -30,7 +30,7 @@ NEW_ACTIVITY = register.empty(ACTIVITY_FIELDS)
 async def link(
     conn: db.Connection, writes: Mapping[Key, Sequence[Write]], effects: Effects
 ) -> None:
-    """Apply what was said about persons."""
+    """Apply facts about persons."""
     stored = await contact_store.load(conn, writes.keys())
     changed: dict[Key, Register] = {}
     for key, said in writes.items():
@@ -52,7 +52,7 @@ async def link(
 async def record_activities(
     conn: db.Connection, writes: Mapping[Key, Sequence[Write]], effects: Effects
 ) -> None:
-    """Apply what was said about activities."""
+    """Apply facts about activities."""
     stored = await activity_store.load(conn, writes.keys())
     changed: list[Activity] = []
     for key, said in writes.items():
@@ -66,7 +66,7 @@ async def record_activities(
 
 
 async def refresh_moments(conn: db.Connection, effects: Effects) -> None:
-    """Bring newest moments up to date wherever this batch may have changed them."""
+    """Update newest moments wherever this batch may have changed them."""
     roots = await merge_store.roots(conn, "person", effects.stale_contacts)
     persons = effects.stale_contacts | {(key[0], root) for key, root in roots.items()}
     effects.touched |= await activity_store.refresh_contacts(conn, persons)
@@ -111,7 +111,7 @@ def _changed_edges(
 
 
 def _note_stale(activity: Activity, before: Activity | None, effects: Effects) -> None:
-    """Whom the activity counted for, and counts for now, where that makes a difference."""
+    """Mark whom the activity counted for, and now counts for, where that makes a difference."""
     counted = (
         [(before.register.fields, before.moment)] if before and before.moment is not None else []
     )

@@ -27,8 +27,8 @@ ROLES = ("api", "worker")
 MIGRATIONS = Path(__file__).parent / "migrations"
 PUBLISH_DEADLINE_S = 5.0
 LEISURELY = PACE._replace(times=3.0, least_s=0.02, most_s=0.25)
-"""Fewer and larger batches than others have: what organizations a page shows may follow a moment
-later, and the processor time that this leaves is what makes names and scores quick."""
+"""Fewer and larger batches than other services: what pages show of organizations may come a moment
+later, and the CPU time that this frees is what makes names and scores quick."""
 
 CONSUMED = (
     topics.ORGANIZATIONS,

@@ -1,4 +1,4 @@
-"""SQL that finds whom a record meets: by name, core key borne out, crowd. None commits."""
+"""SQL that finds whom a record meets: by name, corroborated core key, crowd. None commits."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -15,7 +15,7 @@ SELECT r.*
   JOIN records r USING (company_id, name_key)
 """
 
-# A name without its legal form is common; what bears it out is looked for along with it.
+# A name without its legal form is common, so it is looked up together with what corroborates it.
 BORNE_OUT = """
 SELECT r.*
   FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[])
@@ -25,7 +25,7 @@ SELECT r.*
    AND (r.domain = k.domain OR r.postcode_key = k.postcode_key)
 """
 
-# More than the limit is as good as all: then they are too many to tell anything.
+# More than the limit counts as all: then they are too many to mean anything.
 OF_DOMAINS = """
 SELECT k.domain AS met, r.*
   FROM unnest($1::bigint[], $2::text[]) AS k (company_id, domain)
@@ -65,7 +65,7 @@ async def borne_out(
 async def crowds(
     conn: db.Connection, keys: Collection[tuple[int, meeting.Key]], limit: int
 ) -> dict[tuple[int, meeting.Key], list[Record]]:
-    """Of each key the living records that have it, not more than the limit."""
+    """The living records that have each key, no more than the limit."""
     found: dict[tuple[int, meeting.Key], list[Record]] = {key: [] for key in keys}
     for kind, statement in (("domain", OF_DOMAINS), ("place", OF_PLACES)):
         looked = [(company_id, key[1]) for company_id, key in keys if key[0] == kind]

@@ -1,6 +1,6 @@
 """SQL of Pipedrive's merges: who was merged away, and where each chain ends.
 
-Rule: `root` is right for every loser after each `settle`; whoever is no loser is its own root.
+Rule: `root` is right for every loser after each `settle`; a non-loser is its own root.
 """
 
 from collections.abc import Collection, Mapping

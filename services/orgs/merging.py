@@ -10,7 +10,7 @@ from shared.register import Register
 
 
 def survivor(number: int, register: Register) -> int | None:
-    """Into whom an entity was merged; nobody while it lives."""
+    """What an entity was merged into; null while it lives."""
     into: int | None = register.fields["merged_into"] if register.deleted else None
     return None if into == number else into
 

@@ -11,7 +11,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def of_version(version: int) -> datetime:
-    """The instant that a version stands for, as far as there are instants."""
+    """The instant that a version stands for, within the range of datetime."""
     try:
         return _EPOCH + timedelta(microseconds=version)
     except OverflowError:
@@ -19,7 +19,7 @@ def of_version(version: int) -> datetime:
 
 
 def moment(activity: Register) -> datetime | None:
-    """None while it is not done, or deleted."""
+    """Null while it is not done, or deleted."""
     if activity.deleted or not activity.fields["done"]:
         return None
     return _done_at(activity.fields)

@@ -3,8 +3,8 @@
 Rule 1: lower-case; drop everything but word characters and white space; fold white space.
 Rule 2: word characters are those of every alphabet: Unicode's letters, digits and underscore, and
         the marks that belong to a letter, without which Indic words lose their vowels.
-Rule 3: a letter is the same letter composed or decomposed (NFC). Look-alikes (full-width letters,
-        ligatures) and accents stay apart: folding them is a judgement, this is an identity.
+Rule 3: a letter is the same composed or decomposed (NFC). Look-alikes (full-width letters,
+        ligatures) and accents stay distinct: folding them is a judgement, this is an identity.
 Rule 4: normalizing twice is normalizing once. An empty key matches nothing.
 """
 
@@ -18,7 +18,7 @@ from shared import ids
 _DROPPED_IN_ASCII = re.compile(r"[^\w\s]+")
 _MARKS = frozenset({"Mn", "Mc"})
 _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
-"""They choose how an emoji is drawn, and would outlive the emoji that is dropped."""
+"""They select an emoji's presentation, and would outlive the emoji that is dropped."""
 
 
 def normalized(name: str | None) -> str:
@@ -54,8 +54,8 @@ def pair_id(company_id: int, one: UUID, other: UUID) -> UUID:
 
 
 def renamed_id(company_id: int, record_id: UUID, domain: str, version: int) -> UUID:
-    """The question whether a record is still what it was when it was last told a domain: who is
-    back there and leaves once more is asked about once more.
+    """The question whether a record is still the same as when it last had a domain: a record that
+    returns there and leaves again is asked about again.
     """
     told = f"{record_id.hex}:{domain}:{version}"
     return uuid5(NAMESPACE_URL, f"{company_id}:org:renamed:{told}")

@@ -10,7 +10,7 @@ from services.orgs.effects import OrgKey
 from services.orgs.grouping import Shown
 from shared import db
 
-# Beside each row, the newest moment of its contacts and records, each one step down an index.
+# Beside each row, the newest moment of its contacts and records, one index step each.
 LOAD = """
 SELECT k.company_id, k.organization_id, o.name, o.pipedrive_org_id, o.industry, o.size, o.website,
        o.address, o.country, o.city, o.contact_count, o.last_activity, o.deleted, o.merged_into,
@@ -47,7 +47,7 @@ SELECT *
        published = EXCLUDED.published
 """
 
-# Most changes are a contact more or less: narrow, and no indexed column among them.
+# Most changes are one contact more or less: a narrow update without indexed columns.
 RECOUNT = """
 UPDATE organizations o
    SET contact_count = k.contact_count, last_activity = k.last_activity, published = k.published
@@ -87,7 +87,7 @@ class Organization(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """An organization's row, if there is one yet, and what its contacts and records say now."""
+    """An organization's row, if any, and the current totals of its contacts and records."""
 
     row: Organization | None
     newest_moment: datetime | None
@@ -128,7 +128,7 @@ async def save(conn: db.Connection, organizations: Iterable[Organization]) -> No
 
 
 async def recount(conn: db.Connection, organizations: Iterable[Organization]) -> None:
-    """Save rows of which nothing but their contacts' number and last activity changed."""
+    """Save rows of which only the contact count and last activity changed."""
     cells = [
         (o.company_id, o.organization_id, o.contact_count, o.last_activity, o.published)
         for o in organizations
@@ -140,7 +140,7 @@ async def recount(conn: db.Connection, organizations: Iterable[Organization]) ->
 async def by_any_id(
     conn: db.Connection, company_id: int, organization_id: UUID
 ) -> Organization | None:
-    """The organization that an id of one of its records, past or present, leads to."""
+    """The organization that a present or former id of one of its records leads to."""
     row = await conn.fetchrow(LIVING, company_id, organization_id)
     if row is None:
         key = (company_id, organization_id)

@@ -1,4 +1,4 @@
-"""Numbered pages of lists: which is asked for, and where it stands. Pure."""
+"""Numbered pages of lists: the request, and the page's position. Pure."""
 
 from pydantic import Field
 

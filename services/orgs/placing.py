@@ -1,7 +1,7 @@
-"""Puts records where they belong after they or people's verdicts changed, contacts along.
+"""Puts records where they belong after they or people's verdicts changed, with their contacts.
 
-Rule 1: the whole block that a change can unite or part is partitioned anew; what is written is
-        the difference.
+Rule 1: the whole block that a change can unite or separate is partitioned again; the difference is
+        written.
 Rule 2: a record that was merged away belongs where the end of its chain belongs, if that lives.
 """
 
@@ -38,7 +38,7 @@ NEW_VERDICT = register.empty(folding.VERDICT_FIELDS)
 async def place(
     conn: db.Connection, writes: Mapping[RecordKey, Sequence[Write]], effects: Effects
 ) -> None:
-    """Apply what was said about records."""
+    """Apply facts about records."""
     stored = await record_store.load(conn, {(w.company_id, w.record_id) for w in writes})
     told = alias_store.told(writes), alias_store.domains_told(writes)
     kept = await alias_store.keep(conn, *told)
@@ -49,7 +49,7 @@ async def place(
         return
     roots = await merge_store.settle(conn, "organization", _changed_edges(changed, stored))
     others = {(company_id, ids.organization(company_id, root)) for company_id, root in roots}
-    # With what is merged into it, or no more, it has other names.
+    # Whatever is merged into it, or no longer is, changes its names.
     await candidate_store.ask_anew(conn, others)
     block = await closure.block(conn, stored, changed, others)
     await settle(conn, block, effects, roots)
@@ -60,7 +60,7 @@ async def judge(
     writes: Mapping[tuple[int, UUID], Sequence[Write]],
     effects: Effects,
 ) -> None:
-    """Apply what people said about records."""
+    """Apply people's verdicts about records."""
     stored = await verdict_store.load(conn, writes.keys())
     changed: list[Verdict] = []
     for key, said in writes.items():
@@ -72,13 +72,13 @@ async def judge(
         return
     await verdict_store.save(conn, changed)
     named = {(verdict.company_id, ref) for verdict in changed for ref in verdict.refs}
-    # What was answered makes room for the questions that were one too many.
+    # An answer makes room for questions that were beyond the limit.
     await candidate_store.ask_anew(conn, named)
     await rearrange(conn, named, effects)
 
 
 async def rearrange(conn: db.Connection, named: Iterable[OrgKey], effects: Effects) -> None:
-    """Partition anew around records that did not change themselves."""
+    """Partition again around records that did not change themselves."""
     held = await record_store.load(conn, set(named))
     block = await closure.block(conn, {}, {}, held.keys() | await _became(conn, held.values()))
     await settle(conn, block, effects)
@@ -87,7 +87,7 @@ async def rearrange(conn: db.Connection, named: Iterable[OrgKey], effects: Effec
 async def settle(
     conn: db.Connection, block: Block, effects: Effects, roots: Iterable[Key] = ()
 ) -> None:
-    """Write where the block's records belong, with all that follows from it."""
+    """Write where the block's records belong, with all consequences."""
     before = block.before
     placed = _placed(block, effects)
     await _save(conn, placed, before)
@@ -110,14 +110,14 @@ async def _save(conn: db.Connection, placed: Records, before: Mapping[OrgKey, Re
 
 
 def _is_compared_otherwise(after: Record, before: Record | None) -> bool:
-    """What it is, or among whom it stands: those of its own organization are not asked about."""
+    """Its content or its organization changed: within an organization nothing is asked."""
     if before is None or before.home != after.home:
         return True
     return (before.profile, before.lives) != (after.profile, after.lives)
 
 
 def _told_late(kept: Iterable[Kept], held: Mapping[OrgKey, Record]) -> Records:
-    """Of which a body told what was before, though what they are did not change by it."""
+    """Records that got a late body about the past, without a change to what they are now."""
     found: Records = {}
     for record_key, key, earlier in kept:
         record = held[record_key]
@@ -127,7 +127,7 @@ def _told_late(kept: Iterable[Kept], held: Mapping[OrgKey, Record]) -> Records:
 
 
 async def _became(conn: db.Connection, records: Iterable[Record]) -> set[OrgKey]:
-    """What those of them that Pipedrive merged away are now."""
+    """The present records of those that Pipedrive merged away."""
     roots = await merge_store.roots(conn, "organization", _numbers(records))
     return {(company, ids.organization(company, root)) for (company, _), root in roots.items()}
 
@@ -168,7 +168,7 @@ def _survivor(record: Record | None) -> int | None:
 
 
 def _placed(block: Block, effects: Effects) -> Records:
-    """The block's records at home, but for the merged-away ones, which keep theirs for now."""
+    """The block's records with their homes; merged-away ones keep theirs for now."""
     records = block.after
     placed = {
         key: record

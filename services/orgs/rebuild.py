@@ -1,7 +1,7 @@
 """How the organization store is rebuilt: `python -m services.orgs rebuild`.
 
-What the live store has told and the one that takes its place would tell again is not told again:
-else every reader would hear of every organization and every contact.
+What the live store has published and its replacement would publish again is not repeated: else
+every consumer would get every organization and every contact.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from shared.rebuild.plan import Plan
 from shared.rebuild.versions import Versions
 from shared.settings import told
 
-# A state that changes while this runs has another place by then, and stays.
+# A state that changes while this runs has moved by then, and stays.
 SAME_ORGANIZATIONS: Final = """
 DELETE FROM orgs_next.outbox AS told
  USING (SELECT waiting.place
@@ -51,8 +51,8 @@ VERSIONS: Final = (
     Versions(SERVICE, "organizations", "organization_id", "uuid", topics.ORG_STATES),
     Versions(SERVICE, "contacts", "person_id", "bigint", topics.CONTACT_LINKS),
 )
-# Other code may group otherwise. What has no row where all was read lives no more, and leads
-# nowhere: that is told, once its row says so, too.
+# Other code may group differently. An organization without a row after all has been read no longer
+# exists, and leads nowhere: that is published, once its row says so, too.
 END_OTHERS: Final = """
 WITH ended AS (
     INSERT INTO orgs_next.organizations (company_id, organization_id, contact_count, deleted,
@@ -72,8 +72,8 @@ SELECT 'orgs.organizations', convert_to(company_id || ':' || organization_id, 'U
                   'UTF8')
   FROM ended
 """
-# Ids that were an organization's for a while, between two batches, and lead nowhere. Which they
-# are follows from when batches were cut, not from the log. They may come back: versions go on.
+# Ids that were an organization's for a while, between two batches, and lead nowhere. They depend
+# on where batches were cut, not on the log alone. They may come back: versions continue.
 KEEP_FORMER_IDS: Final = """
 INSERT INTO orgs_next.organizations
 SELECT held.*
@@ -82,7 +82,7 @@ SELECT held.*
     ON CONFLICT DO NOTHING
 """
 
-# People go on with the questions they have, while the worker looks through all records once more.
+# People keep their present questions while the worker goes through all records again.
 KEEP_QUESTIONS: Final = (
     "INSERT INTO orgs_next.reviews SELECT * FROM orgs.reviews ON CONFLICT DO NOTHING"
 )

@@ -14,7 +14,7 @@ from services.orgs.matching.weights import MATCHER_VERSION
 from shared import db
 
 DERIVED_BY = KEYS_VERSION * 1_000 + MATCHER_VERSION
-"""What stored keys and links rest on; rows of another number are derived anew."""
+"""What stored keys and links depend on; rows with another number are derived again."""
 
 LOAD = """
 SELECT r.*
@@ -22,7 +22,7 @@ SELECT r.*
   JOIN records r USING (company_id, record_id)
 """
 
-# Takes those whose chain of merges ends at one of the given ids along to where that end belongs.
+# Moves those whose chain of merges ends at one of the given ids to that end's organization.
 TAKE_ALONG = """
 UPDATE records r
    SET organization_id = fresh.home
@@ -73,7 +73,7 @@ SELECT company_id, record_id, pipedrive_org_id, version, rank, event_id, deleted
        unasked = records.unasked OR EXCLUDED.unasked
 """
 
-# Those that only moved: among other companions they may be asked about.
+# Those that only moved: among other companions they may raise other questions.
 REHOME = """
 UPDATE records r
    SET organization_id = k.home, unasked = true
@@ -94,8 +94,8 @@ SELECT r.company_id, r.record_id, r.organization_id, r.name_key, r.domain, r.cou
   JOIN records r USING (company_id, record_id)
 """
 
-# The one organization that has a name, with all that its records say it is. Looked up once for
-# each name: of one that says nothing ("Private") thousands may be gone, and thousands be there.
+# The only organization that has a name, with all that its records state. Looked up once per name:
+# of an uninformative one ("Private") thousands may be gone, and thousands exist.
 SOLE = """
 SELECT k.company_id, k.name_key, sole.organization_id, facts.domains, facts.countries
   FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, name_key)
@@ -140,7 +140,7 @@ SELECT *
 
 
 class Rehomed(NamedTuple):
-    """A record that belongs elsewhere than before."""
+    """A record that now belongs elsewhere."""
 
     company_id: int
     record_id: UUID
@@ -150,7 +150,7 @@ class Rehomed(NamedTuple):
 
 
 class Successors(NamedTuple):
-    """Where a record belongs, and, if it belongs nowhere, who alone has its name."""
+    """Where a record belongs, and, if nowhere, the only organization that has its name."""
 
     home: UUID | None
     named: UUID | None
@@ -169,7 +169,7 @@ def read(row: Any) -> Record:
 
 
 def derived(record: Record) -> tuple[Any, ...]:
-    """What a record is looked up by, in the order of the columns."""
+    """The keys by which a record is looked up, in column order."""
     found = record.profile
     name = found.name
     return (
@@ -194,7 +194,7 @@ async def load(conn: db.Connection | db.Pool, keys: Collection[OrgKey]) -> dict[
 
 
 async def derived_otherwise(conn: db.Connection, after: OrgKey, limit: int) -> list[OrgKey]:
-    """The next records whose stored keys other code derived."""
+    """The next records whose stored keys were derived by other code."""
     found = await conn.fetch(DERIVED_OTHERWISE, DERIVED_BY, *after, limit)
     return [(row["company_id"], row["record_id"]) for row in found]
 
@@ -212,7 +212,7 @@ async def living_in(
 async def of_organization(
     conn: db.Connection | db.Pool, company_id: int, organization_id: UUID
 ) -> list[Record]:
-    """All that belong to it, those among them that were merged away in Pipedrive."""
+    """All that belong to it, including those that were merged away in Pipedrive."""
     found = await conn.fetch(OF_ORGANIZATION, company_id, organization_id)
     return [read(row) for row in found]
 
@@ -227,7 +227,7 @@ async def take_along(conn: db.Connection, roots: Collection[Key]) -> list[Rehome
 async def save(
     conn: db.Connection, records: Iterable[Record], unasked: Collection[OrgKey] = ()
 ) -> None:
-    """`unasked` are those of which it has to be looked anew whom they resemble."""
+    """`unasked` are those whose likenesses have to be searched again."""
     cells = [
         (
             r.company_id,
@@ -244,14 +244,14 @@ async def save(
 
 
 async def rehome(conn: db.Connection, records: Iterable[Record]) -> None:
-    """Save where records belong of which nothing else changed."""
+    """Save the organizations of records of which nothing else changed."""
     cells = [(r.company_id, r.record_id, r.home) for r in records]
     if cells:
         await conn.execute(REHOME, *db.columns(cells, 3))
 
 
 async def homes(conn: db.Connection, numbers: Collection[Key]) -> dict[Key, UUID]:
-    """Where what names each of these Pipedrive organizations belongs, if anywhere."""
+    """The organization of each of these Pipedrive ids, if any."""
     if not numbers:
         return {}
     found = await conn.fetch(HOMES, *db.columns(list(numbers), 2))
@@ -261,7 +261,7 @@ async def homes(conn: db.Connection, numbers: Collection[Key]) -> dict[Key, UUID
 async def successors(
     conn: db.Connection | db.Pool, ids: Sequence[OrgKey]
 ) -> dict[OrgKey, Successors]:
-    """Where records belong, else the one organization that has their name, if its facts agree."""
+    """Where records belong, else the only organization with their name, if its facts agree."""
     if not ids:
         return {}
     found = await conn.fetch(WHERE_THEY_BELONG, *db.columns(ids, 2))
@@ -276,7 +276,7 @@ async def successors(
 
 
 class _Sole(NamedTuple):
-    """The one organization that has a name, and what its records say of it."""
+    """The only organization that has a name, and what its records state."""
 
     organization_id: UUID
     domains: frozenset[str]
@@ -296,5 +296,5 @@ def _named(row: Any, having: Mapping[tuple[int, UUID | None], _Sole]) -> UUID | 
 
 
 def _may_be(fact: str | None, told: frozenset[str]) -> bool:
-    """Whether it is among what is told, or one of both says nothing."""
+    """Whether it is among the stated facts, or either side states nothing."""
     return fact is None or not told or fact in told

@@ -1,7 +1,7 @@
-"""Derives the stored keys anew where other code derived them, and places their records again.
+"""Derives stored keys again where other code derived them, and places their records again.
 
-Rule: runs beside the worker from its start, tenant by tenant under the tenant's lock; what is not
-derived anew yet is found by its old keys only.
+Rule: runs beside the worker from its start, tenant by tenant under the tenant's lock; until then a
+record is found by its old keys only.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ BEFORE_ALL: OrgKey = (-1, UUID(int=0))
 
 
 async def rederive(pool: db.Pool, stop: asyncio.Event) -> int:
-    """Bring all records up to date, unless stopped first; return how many were not."""
+    """Update all outdated records, unless stopped first; return how many there were."""
     total = 0
     after: OrgKey | None = BEFORE_ALL
     while after is not None and not stop.is_set():

@@ -1,6 +1,6 @@
-"""How a register lies in a row: its stamp, whether it lives, its lag, then its fields. Pure.
+"""How a register is stored in a row: its stamp, whether it lives, its lag, then its fields. Pure.
 
-Ids come from there as the driver's.
+Ids read from a row are of the driver's type.
 """
 
 from collections.abc import Sequence
@@ -25,5 +25,5 @@ def cells(of: Register, names: Sequence[str]) -> tuple[Any, ...]:
 
 
 def plain(driver_uuid: UUID) -> UUID:
-    """The JSON writer takes the standard library's UUID, not the driver's subclass of it."""
+    """The JSON writer accepts the standard library's UUID, not the driver's subclass of it."""
     return UUID(bytes=driver_uuid.bytes)

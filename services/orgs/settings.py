@@ -1,4 +1,4 @@
-"""What the orgs service is told by its environment."""
+"""The orgs service's settings."""
 
 from pydantic import AliasChoices, Field, SecretStr
 

@@ -1,12 +1,12 @@
-"""Reads of the store that are all of one moment, whatever the worker writes between them."""
+"""Reads the store in one snapshot, whatever the worker writes meanwhile."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from shared import db
 
-# Between its reads a page is reckoned, for seconds where thousands of records hang together: that
-# is no client that was frozen, and a reader is in nobody's way but a rebuild's, which tries again.
+# Between its reads a page is computed, for seconds where thousands of records are connected: that
+# is not a frozen client, and a reader blocks nobody but a rebuild's switch, which is retried.
 PATIENT = f"SET LOCAL idle_in_transaction_session_timeout = {db.STATEMENT_TIMEOUT_MS}"
 
 

@@ -1,9 +1,9 @@
-"""Where an id that is no living organization's leads.
+"""Where an id leads that is not a living organization's.
 
-Rule 1: where its record belongs; if that belongs nowhere, to those whom people called the same as
-        it; else to the organization that has its name, if only one has it.
-Rule 2: by its name never to one that it could not have been united with: a person called them not
-        the same, or their domains or countries contradict.
+Rule 1: to its record's organization; if there is none, to the records that people called the same;
+        else to the organization that has its name, if only one has it.
+Rule 2: by name never to one that it could not have been united with: a person called them
+        distinct, or their domains or countries contradict.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -38,7 +38,7 @@ async def of(conn: db.Connection, records: Sequence[OrgKey]) -> dict[OrgKey, UUI
 async def _called_the_same(
     conn: db.Connection, homeless: Collection[OrgKey], said: Sequence[Verdict]
 ) -> dict[OrgKey, UUID | None]:
-    """Where those are whom a merge that holds names beside it, or beside what it became."""
+    """The organizations of records that a valid merge names together with these or their heirs."""
     merges = [v for v in said if v.statement is not None and v.statement.same]
     asked = {(v.company_id, ref) for v in merges for ref in v.refs} & set(homeless)
     if not asked:
@@ -56,11 +56,11 @@ async def _called_the_same(
 async def _called_apart(
     conn: db.Connection, named: Mapping[OrgKey, UUID], said: Sequence[Verdict]
 ) -> set[OrgKey]:
-    """Those of which a person said that they are none of the organization's records."""
+    """Those that a person called distinct from the organization's records."""
     if not named or not said:
         return set()
     keys = {(verdict.company_id, ref) for verdict in said for ref in verdict.refs}
-    # What outweighs a verdict names records of both its sides, not always the one that is gone.
+    # A verdict that overrides another names records of both its sides, not always the gone one.
     said = await verdict_store.naming(conn, keys | named.keys())
     keys = {(verdict.company_id, ref) for verdict in said for ref in verdict.refs}
     records = await record_store.load(conn, keys)
@@ -78,7 +78,7 @@ async def _called_apart(
 
 
 class _Apart:
-    """What people called apart in a company: as it was said, and of whom it speaks now."""
+    """A company's "distinct" verdicts: as decided, and mapped to present records."""
 
     def __init__(
         self, said: Collection[Verdict], company_id: int, heirs: Mapping[UUID, UUID]
@@ -104,7 +104,7 @@ class _Apart:
 def _walls(
     said: Collection[Verdict], company_id: int, heirs: Mapping[UUID, UUID]
 ) -> list[tuple[Statement, Statement]]:
-    """What keeps records apart, as it was said, and of whom it speaks now."""
+    """The walls, as decided and mapped to present records."""
     told = {
         each.verdict_id: each.statement
         for each in said
@@ -116,7 +116,7 @@ def _walls(
 
 
 async def _heirs(conn: db.Connection, records: Collection[Record]) -> dict[int, dict[UUID, UUID]]:
-    """By tenant, who the records that Pipedrive merged away became."""
+    """Per tenant, what the records that Pipedrive merged away became."""
     gone = {
         (r.company_id, r.pipedrive_org_id): r.record_id
         for r in records

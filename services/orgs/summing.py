@@ -1,8 +1,8 @@
-"""Settles what organizations show after a batch, and queues what others are told.
+"""Settles what organizations show after a batch, and queues what is published.
 
 Rule 1: an organization is published when anything that it shows changed, and only then.
-Rule 2: an id that is no living organization's is published as deleted, with where it leads. One
-        that leads nowhere is published only to take back what was published of it.
+Rule 2: an id that is not a living organization's is published as deleted, with where it leads. One
+        that leads nowhere is published only to revoke what was published of it.
 """
 
 from collections.abc import Mapping, Sequence

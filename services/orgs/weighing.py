@@ -1,11 +1,11 @@
-"""What a verdict about two organizations speaks of, and what a merge of them would bring.
+"""Which records a verdict about two organizations names, and what a merge of them would do.
 
-Rule 1: a verdict speaks of records, so it lasts whatever becomes of organizations: of the one that
-        gives its organization the id (or is asked about), and of those that the rules unite with
-        it. What is there by another merge goes along by that merge, and leaves when it is undone.
-Rule 2: a merge outweighs what was said against it, by naming those records too.
-Rule 3: what is shown before a merge comes from the partition that the merge would bring.
-Rule 4: the worker does not wait for who judges: what it deletes meanwhile is judged no more.
+Rule 1: a verdict names records, so it survives whatever happens to organizations: the record that
+        gives its organization the id (or is asked about), and those that the rules unite with it.
+        What is there by another merge moves along by that merge, and leaves when it is undone.
+Rule 2: a merge overrides contrary verdicts, by naming their records too.
+Rule 3: the preview comes from the partition that the merge would produce.
+Rule 4: the worker does not wait for people's decisions: what it deletes meanwhile is not merged.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from shared import db
 from shared.web import Refused
 
 MOST_RECORDS = 10_000
-"""A verdict names each record, and must fit a message."""
+"""A verdict names each record, and must fit into a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Sides:
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """What a merge would bring: the survivor, its records, and what would come to it."""
+    """What a merge would do: the survivor, its records, and what would move to it."""
 
     survivor: Organization
     records: Sequence[Record]
@@ -49,7 +49,7 @@ class Prospect:
 
 
 def standing(organization: Organization) -> tuple[int, bool, int, bytes]:
-    """By contacts, then by id: the least would win."""
+    """By contacts, then by id: the lowest wins."""
     number = organization.shown.pipedrive_org_id
     return (
         -organization.contact_count,
@@ -65,7 +65,7 @@ async def sides(
     """Each side with the record that stands for it.
 
     Raises:
-        Refused: 409, they are one already, too large to name, or not what they were any more.
+        Refused: 409, they are already one, too large, or have changed.
     """
     company_id = winner[0].company_id
     homes = (winner[0].organization_id, loser[0].organization_id)
@@ -108,8 +108,8 @@ Pair = tuple[tuple[Organization, UUID], tuple[Organization, UUID]]
 async def moving(
     conn: db.Connection, company_id: int, pairs: Sequence[Pair]
 ) -> list[tuple[int, int]]:
-    """How many contacts and records a merge of each pair would bring to the winner. Takes pairs
-    as the connection's snapshot has them.
+    """How many contacts and records a merge of each pair would bring to the winner. Pairs must be
+    those of the connection's snapshot.
     """
     homes = {(company_id, side[0].organization_id) for pair in pairs for side in pair}
     found = await record_store.living_in(conn, homes)
@@ -118,7 +118,7 @@ async def moving(
     coming: list[Sequence[Record]] = []
     for pair in pairs:
         coming.append(_coming(pair, found, parts))
-        await asyncio.sleep(0)  # what hangs together by many answers takes long: let others in
+        await asyncio.sleep(0)  # many connected answers take long: let others run
     counts = await contact_store.counted(conn, company_id, coming)
     return [(contacts, len(records)) for records, contacts in zip(coming, counts, strict=True)]
 
@@ -135,8 +135,8 @@ def _coming(
 
 
 def _by_rule(block: closure.Block, said: Sequence[Statement]) -> dict[UUID, frozenset[UUID]]:
-    """Of each living record, the records that would be together with it if nobody had merged
-    anything.
+    """For each living record, the records that would be together with it without any merges by
+    people.
     """
     distinct = [each for each in said if not each.same]
     companies = {record.company_id for record in block.after.values()}
@@ -152,7 +152,7 @@ def _by_rule(block: closure.Block, said: Sequence[Statement]) -> dict[UUID, froz
 
 def _with(ref: UUID, by_rule: Mapping[UUID, frozenset[UUID]]) -> frozenset[UUID]:
     """Raises:
-    Refused: 409, it lives no more.
+    Refused: 409, it no longer lives.
     """
     if ref not in by_rule:
         raise _changed_meanwhile()
@@ -167,7 +167,7 @@ def _changed_meanwhile() -> Refused:
 async def held(
     conn: db.Connection, home: Organization, ref: UUID
 ) -> tuple[closure.Block, frozenset[UUID]]:
-    """What of an organization is together with one of its records by what people said alone."""
+    """The records of an organization that only verdicts hold together with one of its records."""
     records = await _living(conn, home, ref)
     block = await closure.block(conn, {}, {}, {(home.company_id, each) for each in records})
     said = block.said.get(home.company_id, [])
@@ -220,7 +220,7 @@ async def living(conn: db.Connection, home: Organization) -> frozenset[UUID]:
 
 
 async def prospect(conn: db.Connection, of: Sides) -> Prospect:
-    """The partition as it would be if both sides had been called the same just now."""
+    """The partition as it would be if both sides were called the same now."""
     said = of.block.said.get(of.winner.company_id, [])
     whole = _whole(of)
     moving = _moving(of, whole)
@@ -237,7 +237,7 @@ async def prospect(conn: db.Connection, of: Sides) -> Prospect:
 
 
 def _whole(of: Sides) -> grouping.Group:
-    """The organization that would come out."""
+    """The resulting organization."""
     company_id, block = of.winner.company_id, of.block
     said = block.said.get(company_id, [])
     merged = Statement(
@@ -256,7 +256,7 @@ def _whole(of: Sides) -> grouping.Group:
 
 
 def following(said: Iterable[Statement]) -> int:
-    """The version of what is said after all that."""
+    """The version for a statement that follows all these."""
     return max([time.time_ns() // 1000, *(each.version + 1 for each in said)])
 
 

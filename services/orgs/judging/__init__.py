@@ -1,1 +1,1 @@
-"""What people say about organizations, and what they are asked: reviews, verdicts, merges."""
+"""What people decide about organizations, and what they are asked: reviews, verdicts, merges."""

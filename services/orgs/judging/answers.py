@@ -1,4 +1,4 @@
-"""What the endpoints of reviews and merges take and answer."""
+"""The request and response bodies of reviews and merges."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -23,9 +23,9 @@ from shared.json_model import Json
 
 LONGEST_REASON = 500
 MOST_PARTED = 1_000
-"""Records that a separation may name."""
+"""Most records that a separation may name."""
 MOST_FIRST = 100
-"""Records that are shown of those that a merge moves, or of a part that a separation leaves."""
+"""Most records listed of those that a merge moves, or of a part that a separation leaves."""
 
 Reason = Annotated[str, Field(max_length=LONGEST_REASON), AfterValidator(free_of_nul)]
 
@@ -215,13 +215,13 @@ def record(found: Record) -> RecordAnswer:
 
 
 def former(was: Was, now: RecordAnswer) -> RecordAnswer:
-    """A record as it was when it had another name and another domain."""
+    """A record as it was under its former name and domain."""
     told = {"name": was.name, "website": was.domain, "address": None, "country": None}
     return now.model_copy(update={**told, "city": None})
 
 
 def features(review: Review) -> list[FeatureAnswer]:
-    """As far as this version weighs them: another may have told of others."""
+    """Those that this version weighs: the question may come from another version."""
     told = {name: value for name, value in review.features.items() if name in NAMES}
     return [
         FeatureAnswer(name=one.feature, value=round(one.value, 4), points=round(one.points, 4))

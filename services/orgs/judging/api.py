@@ -1,4 +1,4 @@
-"""The endpoints of reviews and merges. Any user of a company may decide; who did is kept."""
+"""The endpoints of reviews and merges. Any user of a company may decide; who did is recorded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,13 +1,13 @@
-"""Looks whom changed records resemble, beside the worker, and keeps the questions to people.
+"""Finds what changed records resemble, beside the worker, and stores the questions to people.
 
 Rule 1: the worker only marks a record as unasked, since finding its nearest by trigram takes
         longer than placing it.
-Rule 2: one at a time in a store, in short pieces, and most of the time at rest: an import has the
-        processor first, and a change on its way to its page is not held up.
-Rule 3: tenants take turns, a piece each, so that the import of one leaves the others' questions
-        where they are.
-Rule 4: what is found is written under the tenant's lock; a record that changed meanwhile stays
-        unasked and has its turn again.
+Rule 2: one at a time per store, in short pieces, and mostly pausing: imports have priority for the
+        CPU, and a change on its way to its page is not delayed.
+Rule 3: tenants take turns, a piece each, so that one tenant's import does not stop the others'
+        questions.
+Rule 4: results are written under the tenant's lock; a record that changed meanwhile stays unasked
+        and gets another turn.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ from shared.lifecycle import Works
 BATCH = 20
 IDLE_S = 0.5
 PIECE_S = 0.05
-"""As many records are looked at together as take no longer: where all names of a tenant are alike,
-one takes as long as fifty others.
+"""Target duration of a batch: where all names of a tenant are alike, one record takes as long as
+fifty others.
 """
 REST = 4.0
-"""Rests so many times as long as it worked."""
+"""Pauses for so many times as long as it worked."""
 ASKER_LOCK_SPACE = 0x4F03
 
 TRY_LOCK = "SELECT pg_try_advisory_xact_lock($1, hashtext(current_schema()))"
@@ -73,14 +73,14 @@ class Asker:
 
 
 def following(limit: int, took_s: float) -> int:
-    """How many records to look at next, after so many took so long."""
+    """How many records to look at next, given how long the last ones took."""
     if took_s > PIECE_S:
         return max(1, limit // 2)
     return min(BATCH, limit * 2) if took_s < PIECE_S / 2 else limit
 
 
 async def ask(pool: db.Pool, limit: int = BATCH, turn: Turn | None = None) -> int:
-    """Look at some records of a tenant's that changed; return how many."""
+    """Process some of a tenant's changed records; return how many."""
     turn = turn or Turn()
     async with pool.acquire() as conn, conn.transaction():
         if not await conn.fetchval(TRY_LOCK, ASKER_LOCK_SPACE):
@@ -112,7 +112,7 @@ async def ask(pool: db.Pool, limit: int = BATCH, turn: Turn | None = None) -> in
             asked += [(record.key, each) for each in found]
             renamed = _renamed(record, told, domains)
             asked += [(record.key, renamed)] if renamed else []
-            await asyncio.sleep(0)  # comparing takes milliseconds: let requests in between
+            await asyncio.sleep(0)  # comparing takes milliseconds: let requests run in between
         await locks.hold(conn, TENANT_LOCK_SPACE, [turn.company_id])
         await review_store.replace(conn, [record.key for record in records], asked)
         await candidate_store.asked(conn, unasked)
@@ -122,7 +122,7 @@ async def ask(pool: db.Pool, limit: int = BATCH, turn: Turn | None = None) -> in
 async def _domains(
     conn: db.Connection, records: Sequence[Record], of_all_times: Mapping[OrgKey, Sequence[Alias]]
 ) -> dict[OrgKey, list[Domain]]:
-    """Where those that had other names were and are."""
+    """Former and present domains of records that had other names."""
     renamed = [
         record.key
         for record in records

@@ -1,10 +1,10 @@
-"""What it takes and brings to part records that were united though they are not one. Reads only.
+"""What it takes to separate records that were wrongly united, and what results. Reads only.
 
-Rule 1: those that a user names are called none of the others of their organization. It is the
-        newest word, so whatever held them together yields to it.
-Rule 2: to the rules, one record that contradicts parts all of a name. So each side that would
-        fall apart with it is called one by itself.
-Rule 3: what is shown before comes from the partition that it would bring.
+Rule 1: the records that a user names are called distinct from all others of their organization.
+        That is the newest verdict, so whatever held them together yields to it.
+Rule 2: under the rules, one contradicting record separates all of a name. So each side that would
+        fall apart with it is called the same.
+Rule 3: the preview comes from the partition that the separation would produce.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from shared.web import Refused
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An organization that would come out, and how many living contacts would be its own."""
+    """A resulting organization, and how many living contacts would be its own."""
 
     group: Group
     contacts: int
@@ -29,7 +29,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Parting:
-    """`held` are the sides that have to be called one. The part that keeps the id comes first."""
+    """`held` are the sides to be called the same. The part that keeps the id comes first."""
 
     home: Organization
     named: frozenset[UUID]
@@ -41,7 +41,7 @@ class Parting:
 
 async def of(conn: db.Connection, home: Organization, named: frozenset[UUID]) -> Parting:
     """Raises:
-    Refused: one is no living record of it, nothing would be left, or it is too large to name.
+    Refused: one is not a living record of it, nothing would be left, or it is too large.
     """
     living = await weighing.living(conn, home)
     rest = living - named

@@ -1,10 +1,10 @@
 """SQL of the questions to people. Every function takes the caller's connection; none commits.
 
 Rule 1: a question is open while both records live in different organizations, and nobody said
-        that they, or records of the same name in the same organizations, are not the same. Who
-        became the other side, merged into it in Pipedrive, was not said to be another than it.
+        that they, or records of the same name in the same organizations, are distinct. A record
+        that Pipedrive merged into the other side is not covered by such a verdict.
 Rule 2: of the questions about two organizations the best is shown.
-Rule 3: a question about one record, whether it is what it was, is open until it is answered.
+Rule 3: a question about one record, whether it is still the same, is open until it is answered.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -37,13 +37,13 @@ SELECT *
    SET score = EXCLUDED.score, told = EXCLUDED.told
 """
 
-# What is closed is found from the verdicts, once: looked up for each question, all of them would
-# be read as often as there are questions. And nothing is left to Postgres' choice that could
-# compare all with all, as of one tenant among many it expects a row or two: a record is looked up
-# by its id (LIMIT), the sides of a verdict unnest beside one another, and NOT IN has a hash.
+# Closed questions are found from the verdicts, once: looked up for each question, all verdicts
+# would be read as often as there are questions. And Postgres gets no choice to compare all with
+# all, since for one tenant among many it expects a row or two: a record is looked up by its id
+# (LIMIT), the sides of a verdict unnest beside one another, and NOT IN has a hash.
 #
-# Who is gone speaks for every name of where it went (that place stands for the name), but not
-# where the other side is as well, nor does that side there.
+# A dead record stands for every name of the place it went to (that place stands for the name), but
+# not where the other side is as well, nor does that side there.
 _SAID = """
 WITH said AS (
     SELECT DISTINCT v.verdict_id, told.is_left, r.organization_id AS home, r.deleted AS gone,
@@ -129,7 +129,7 @@ open AS (
             END)
 """
 
-# What is told of a question is read of those on the page alone: it is as long as twenty others.
+# A question's details are read only for those on the page: they are as long as twenty others.
 PAGE = f"""
 {_SAID} {_ASKED} {_OPEN},
 best AS (
@@ -173,7 +173,7 @@ EXISTS = "SELECT EXISTS (SELECT FROM verdicts WHERE company_id = $1 AND review_i
 
 
 class Review(NamedTuple):
-    """Two records, and the organizations that they belong to now; or one, and what it was."""
+    """Two records, and their organizations now; or one, and what it was."""
 
     review_id: UUID
     one: UUID
@@ -198,7 +198,7 @@ class Review(NamedTuple):
 
 
 async def standing(conn: db.Connection, records: Collection[OrgKey]) -> dict[OrgKey, set[OrgKey]]:
-    """Beside whom each record is asked about already."""
+    """The records that each record is already paired with in questions."""
     found: dict[OrgKey, set[OrgKey]] = {}
     for company_id, record_id, other in await conn.fetch(STANDING, *db.columns(list(records), 2)):
         found.setdefault((company_id, record_id), set()).add((company_id, other))
@@ -210,7 +210,7 @@ async def replace(
     records: Collection[OrgKey],
     asked: Iterable[tuple[OrgKey, Asked]],
 ) -> None:
-    """All questions about the records are these."""
+    """Replace all questions about the records with these."""
     await conn.execute(FORGET, *db.columns(list(records), 2))
     rows: dict[UUID, tuple[Any, ...]] = {}
     for (company_id, record_id), each in asked:
@@ -236,7 +236,7 @@ async def replace(
 async def page(
     conn: db.Connection | db.Pool, company_id: int, limit: int, offset: int
 ) -> tuple[Sequence[Review], int]:
-    """Open questions, the best first, and how many there are."""
+    """Open questions, best first, and how many there are."""
     found = await conn.fetch(PAGE, company_id, limit, offset)
     total = found[0]["total"] if found else await conn.fetchval(COUNT, company_id)
     return [Review(*row[:7]) for row in found], total

@@ -1,6 +1,6 @@
-"""Puts the pages of questions and of past merges together. Reads only.
+"""Assembles the pages of questions and of past merges. Reads only.
 
-Rule: a page is read in one snapshot, so what it counts and what it shows are of one moment.
+Rule: a page is read in one snapshot, so its counts and its contents agree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ async def reviews(pool: db.Pool, company_id: int, asked: paging.PageQuery) -> Re
 
 
 async def merges(pool: db.Pool, company_id: int, asked: paging.PageQuery) -> MergePage:
-    """What people merged, the newest first, undone ones among them."""
+    """Merges that people made, newest first, undone ones included."""
     async with snapshot.of(pool) as conn:
         found, total = await verdict_store.newest_merges(
             conn, company_id, asked.limit, asked.offset

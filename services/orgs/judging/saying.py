@@ -1,8 +1,8 @@
-"""What people say about organizations: merged, not the same, taken back.
+"""People's verdicts about organizations: merged, not the same, undone.
 
 Rule 1: a verdict is in the log before it is in the store; verdicts of a tenant are taken one at a
-        time, so each sees what the ones before it did, and is newer, whatever the clocks say.
-Rule 2: who said it, when, why, and what the matcher held of it is kept with it.
+        time, so each sees the effect of the previous ones and is newer, whatever the clocks say.
+Rule 2: who decided, when, why, and the matcher's opinion are kept with it.
 """
 
 import asyncio
@@ -31,13 +31,13 @@ from shared.kafka.publisher import Publisher, Record
 from shared.web import Refused
 
 JUDGE_LOCK_SPACE = 0x4F04
-STAYING = "They stay together where others were parted from them."
+STAYING = "They stay together where others were separated from them."
 DEADLINE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """`merge_id` is none for a merge that was only looked at."""
+    """`merge_id` is null for a dry run."""
 
     merge_id: UUID | None
     sides: Sides
@@ -47,7 +47,7 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """`sides` are the organizations that what is left of each side belongs to."""
+    """`sides` are the present organizations of what is left of each side."""
 
     verdict: Verdict
     sides: Sequence[frozenset[UUID]]
@@ -73,8 +73,8 @@ class Judge:
         reason: str | None,
     ) -> Merged:
         """Raises:
-        Refused: one of the organizations is not there, or they are one already.
-        Unavailable: a dependency is away; asking again is safe.
+        Refused: one of the organizations does not exist, or they are already one.
+        Unavailable: a dependency is away; retrying is safe.
         """
         async with self._turn(asker) as conn:
             winner = await weighing.organization(conn, asker.company_id, winner_id)
@@ -92,8 +92,8 @@ class Judge:
         self, asker: Identity, review_id: UUID, decision: Literal["merge", "separate"]
     ) -> Merged:
         """Raises:
-        Refused: there is no such question, or no longer.
-        Unavailable: a dependency is away; asking again is safe.
+        Refused: there is no such question, or it is no longer open.
+        Unavailable: a dependency is away; retrying is safe.
         """
         async with self._turn(asker) as conn:
             review = await _open_review(conn, asker.company_id, review_id)
@@ -109,8 +109,8 @@ class Judge:
     async def _settle_renamed(
         self, conn: db.Connection, asker: Identity, review: Review, decision: str
     ) -> Merged:
-        """It is what it was: nothing moves. It is another: it leaves those whom only people's
-        word about what it was holds it with.
+        """If it is still the same, nothing moves. If it is another, it leaves those with which
+        only verdicts about what it was hold it together.
         """
         home = await weighing.organization(conn, asker.company_id, review.one_home)
         block, by_word = await weighing.held(conn, home, review.one)
@@ -129,11 +129,11 @@ class Judge:
         dry_run: bool,
         reason: str | None,
     ) -> tuple[UUID | None, Parting]:
-        """Part records from the rest of their organization; without an id if only looked at.
+        """Separate records from the rest of their organization; a dry run has no id.
 
         Raises:
-            Refused: they can't be parted.
-            Unavailable: a dependency is away; asking again is safe.
+            Refused: they can't be separated.
+            Unavailable: a dependency is away; retrying is safe.
         """
         async with self._turn(asker) as conn:
             home = await weighing.organization(conn, asker.company_id, organization_id)
@@ -148,11 +148,11 @@ class Judge:
             return await self._tell(conn, asker, said), found
 
     async def undo(self, asker: Identity, merge_id: UUID) -> Undone:
-        """Take a merge back.
+        """Undo a merge.
 
         Raises:
-            Refused: there is no such merge, or it is undone already.
-            Unavailable: a dependency is away; asking again is safe.
+            Refused: there is no such merge, or it is already undone.
+            Unavailable: a dependency is away; retrying is safe.
         """
         company_id = asker.company_id
         async with self._turn(asker) as conn:
@@ -173,8 +173,8 @@ class Judge:
 
     @asynccontextmanager
     async def _turn(self, asker: Identity) -> AsyncIterator[db.Connection]:
-        """A transaction in which no one else of the company judges."""
-        # One connection a company: the others wait here, and leave the rest to everybody else.
+        """A transaction in which nobody else of the company records a verdict."""
+        # One connection per company: the others wait here, and leave the rest to everybody else.
         turn = self._turns.setdefault(asker.company_id, asyncio.Lock())
         with db.errors():
             async with (

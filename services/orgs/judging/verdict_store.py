@@ -1,6 +1,6 @@
-"""SQL of what people said about records. None of the functions commits.
+"""SQL of people's verdicts about records. None of the functions commits.
 
-Rule: a verdict whose decision has not been told yet, or that was withdrawn, says nothing.
+Rule: a verdict whose decision has not arrived yet, or that was withdrawn, has no effect.
 """
 
 from collections.abc import Collection, Sequence
@@ -64,8 +64,8 @@ SELECT k.company_id
  WHERE EXISTS (SELECT FROM verdicts v WHERE v.company_id = k.company_id)
 """
 
-# A record is also spoken of by the names of those that were merged into it in Pipedrive, be it
-# before it was heard of itself.
+# A record is also covered by verdicts on those that Pipedrive merged into it, even before it has
+# arrived itself.
 NAMING = """
 WITH asked AS (
     SELECT * FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, record_id)),
@@ -95,7 +95,7 @@ SELECT *
  WHERE company_id = $1 AND verdict_id = $2
 """
 
-# By when it was said: to take it back is a newer version of the row.
+# By decision time: withdrawing makes a newer version of the row.
 NEWEST = """
 SELECT *
   FROM verdicts
@@ -135,13 +135,13 @@ class Verdict(NamedTuple):
 
     @property
     def sides(self) -> list[list[UUID]]:
-        """What it speaks of as one or as two; where nothing stands against it, each by itself."""
+        """What it unites or separates; where nothing stands against it, each record by itself."""
         left, right = self.field("left_records") or [], self.field("right_records") or []
         return [left, right] if right else [[ref] for ref in left]
 
     @property
     def is_about_one(self) -> bool:
-        """Whether it says of one record that it is, or is not, what it was."""
+        """Whether it says of one record that it is still the same, or is not."""
         return (
             bool(self.field("review_id"))
             and len(self.field("left_records") or ()) == 1
@@ -154,12 +154,12 @@ class Verdict(NamedTuple):
 
     @property
     def decided(self) -> Stamp:
-        """When it was said; withdrawing it later does not move it."""
+        """When it was decided; withdrawing it later does not change that."""
         return self.register.lag.get("decision", self.register.stamp)
 
     @property
     def withdrawn(self) -> Stamp:
-        """When it was taken back, if it was."""
+        """When it was withdrawn, if it was."""
         return self.register.lag.get("withdrawn", self.register.stamp)
 
     @property
@@ -199,15 +199,15 @@ async def save(conn: db.Connection, verdicts: Sequence[Verdict]) -> None:
 
 
 async def spoken_of_in(conn: db.Connection, companies: Collection[int]) -> set[int]:
-    """The tenants in which anything was said."""
+    """The tenants that have verdicts."""
     return {row[0] for row in await conn.fetch(SPOKEN_OF_IN, list(companies))}
 
 
 async def naming(
     conn: db.Connection | db.Pool, records: Collection[OrgKey], unsaved: Collection[Key] = ()
 ) -> list[Verdict]:
-    """All that was said about records, and about what was merged into them in Pipedrive. `unsaved`
-    are the Pipedrive ids of those among them that have no row yet.
+    """All verdicts on records, and on what was merged into them in Pipedrive. `unsaved` are the
+    Pipedrive ids of those among them that have no row yet.
     """
     if not records:
         return []
@@ -221,7 +221,7 @@ async def one(conn: db.Connection | db.Pool, company_id: int, verdict_id: UUID) 
 
 
 async def newest_version(conn: db.Connection, company_id: int) -> int:
-    """Of all that was said or taken back; 0 if nothing was."""
+    """Of all decisions and withdrawals; 0 if there are none."""
     found: int = await conn.fetchval(NEWEST_VERSION, company_id)
     return found
 
@@ -229,7 +229,7 @@ async def newest_version(conn: db.Connection, company_id: int) -> int:
 async def newest_merges(
     conn: db.Connection, company_id: int, limit: int, offset: int
 ) -> tuple[list[Verdict], int]:
-    """Newest first, withdrawn ones among them, and how many there are."""
+    """Newest first, withdrawn ones included, and how many there are."""
     found = await conn.fetch(NEWEST, company_id, limit, offset)
     return [_verdict(row) for row in found], await conn.fetchval(COUNT, company_id)
 

@@ -1,10 +1,10 @@
-"""Which word of one name stands for which of another. Pure.
+"""Which word of one name corresponds to which of another. Pure.
 
 Rule 1: equal words first, then words that one side writes apart ("coca cola", "cocacola") or by
-        their initials ("tu", "technical university"), then the likest pairs of what is left:
+        their initials ("tu", "technical university"), then the most similar pairs of the rest:
         misspelt, cut short, abbreviated, translated, an initial.
-Rule 2: no word stands for two, and the order of the two names does not matter. A word that a name
-        repeats counts once.
+Rule 2: no word stands for two, and the order of the two names does not matter. A repeated word
+        counts once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,34 +19,34 @@ from services.orgs.matching import meanings, sounds
 from services.orgs.matching.rarity import CONNECTING, Rarity
 
 _LEAST = 0.5
-"""Pairs that are less alike than this stand for nothing."""
+"""Pairs less similar than this do not match."""
 _TRANSLATED = 0.9
-"""Words of one meaning: "Universität" may stand for "University", and need not."""
+"""Words of one meaning: "Universität" may stand for "University", but need not."""
 _LEAST_LENGTH = 0.6
-"""What a misspelt word has of the other's letters at least."""
+"""Share of the other's letters that a misspelt word has at least."""
 _HEARD = 0.1
-"""What words that sound alike are less alike than those that are spelled so."""
+"""How much less alike words are that only sound alike."""
 _VOWELS = frozenset("aeiouy")
 _BY_INITIALS = {2: 0.6, 3: 0.8, 4: 0.9, 5: 0.9, 6: 0.9}
-"""How sure so many initials stand for their words: two letters are soon met by chance."""
+"""How sure so many initials stand for their words: two letters often match by chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Weights of the matched part of the two names and of all, and the heaviest word that is
-    missing, the left name's first.
+    """Weights of the matched part of the two names and of all, and the heaviest missing words,
+    the left name's first.
     """
 
     matched: tuple[float, float]
     total: tuple[float, float]
     missing: tuple[float, float]
     rarest: float
-    """The weight of the heaviest pair, as far as it is alike."""
+    """The weight of the heaviest pair, times its similarity."""
 
 
 @dataclass(slots=True)
 class _Side:
-    """The words of one name, each once. `open` are the places of those that stand for none yet."""
+    """The words of one name, each once. `open` are the places of the unmatched ones."""
 
     words: list[str]
     weights: list[float]
@@ -58,7 +58,7 @@ class _Side:
         self.open.remove(place)
 
     def weighed(self) -> tuple[float, float, float, float]:
-        """Weights: of what is matched, of all, and of the heaviest word missing and matched."""
+        """Weights: matched, total, and of the heaviest word missing and matched."""
         found = list(map(mul, self.weights, self.likeness))
         missing = max(map(sub, self.weights, found), default=0.0)
         return sum(found), sum(self.weights), missing, max(found, default=0.0)
@@ -93,7 +93,7 @@ def likeness(one: str, other: str) -> float:
 
 
 def _heard(short: str, long: str) -> float:
-    """Words in one spelling of their sounds; those that begin alike, as others hardly are."""
+    """Compares how words sound, if they begin alike; few others do."""
     one, other = sounds.of(short), sounds.of(long)
     return _misspelt(one, other) - _HEARD if one[0] == other[0] else 0.0
 
@@ -108,7 +108,7 @@ def _misspelt(short: str, long: str) -> float:
 
 
 def _abbreviated(short: str, long: str) -> float:
-    """`intl` for international: its letters in order, beginning alike, hardly a vowel."""
+    """`intl` for international: its letters in order, the same beginning, hardly a vowel."""
     if short[0] != long[0] or len(short) < len("ab") or len(short) + 1 >= len(long):
         return 0.0
     if len(short) <= len("abcd") and not _VOWELS.isdisjoint(short[1:-1]):
@@ -133,7 +133,7 @@ def _match_equal(a: _Side, b: _Side) -> None:
 
 
 def _match_joined(a: _Side, b: _Side) -> None:
-    """Neighbours of one side that the other side writes as one word."""
+    """Adjacent words of one side that the other side writes as one."""
     neighbours = [i for i, following in pairwise(a.open) if following == i + 1]
     whole = {b.words[j]: j for j in b.open} if neighbours else {}
     for i in neighbours:
@@ -145,7 +145,7 @@ def _match_joined(a: _Side, b: _Side) -> None:
 
 
 def _match_initials(a: _Side, b: _Side) -> None:
-    """Neighbours of one side that the other side writes as their initials."""
+    """Adjacent words of one side that the other side writes as their initials."""
     short = [i for i in a.open if len(a.words[i]) in _BY_INITIALS]
     if not short:
         return

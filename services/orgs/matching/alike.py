@@ -1,8 +1,8 @@
-"""Which pairs of records are alike over the automatic threshold, borne out by another fact. Pure.
+"""Which pairs of records score over the automatic threshold, corroborated by another fact. Pure.
 
-Rule 1: a third record as like to one of the two as the other is tears them apart, unless it is
-        like both.
-Rule 2: a crowd's key bears nothing out.
+Rule 1: a third record as similar to one of the two as the other is breaks the pair, unless it is
+        similar to both.
+Rule 2: a crowd's key corroborates nothing.
 """
 
 from collections.abc import Collection, Mapping

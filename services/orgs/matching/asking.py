@@ -1,8 +1,8 @@
-"""Which records a person should look at beside each other, and what they see. Pure.
+"""Which records a person should compare, and what they see. Pure.
 
-Rule 1: what is asked is said by the decision table's rule e, one question for each organization.
-Rule 2: by what is common in business everywhere, so a question does not come and go with what
-        else a tenant has.
+Rule 1: rule e of the decision table says what is asked, one question per organization.
+Rule 2: words are weighed by how common they are in business everywhere, so a question does not
+        come and go with the tenant's other names.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from services.orgs.matching.statement import Statement
 
 
 class Was(NamedTuple):
-    """What a record was told to be before, and the version that told it last."""
+    """A former name or domain of a record, and the last version that had it."""
 
     name: str
     domain: str
@@ -25,8 +25,8 @@ class Was(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`ref` is the record beside which the asking one is shown: the asking one itself, as it was,
-    where it is asked whether it still is that.
+    """`ref` is the record that the asking one is compared with: itself, as it was, if the question
+    is whether it still is the same.
     """
 
     ref: str
@@ -63,7 +63,7 @@ def asked(
 
 
 def seen(found: Profile, organization: str, former: Iterable[str]) -> Profile:
-    """The profile as part of an organization, with the normalized names it had."""
+    """The profile as part of an organization, with its former normalized names."""
     names = frozenset(former) - {found.name.normalized}
     return replace(found, organization=organization, former=names)
 

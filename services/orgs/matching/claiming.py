@@ -1,11 +1,11 @@
 """Which of an organization's records may give it its id. Pure.
 
-Rule 1: who merges says whose id stays: it is a winner's of the newest merge that has one who lost
-        to nobody; of several, theirs of whom older merges say so too. What comes by the rules, or
-        with a loser, changes nothing. Who gave the winner its id is one of the winners as long as
-        it is there, though others of its records were asked about and the merge speaks of them.
-Rule 2: a merge that a newer one turned round is lost by nobody, nor is one whose winners are gone.
-Rule 3: where no merge says it, it is anyone's who did not lose; where all lost, anyone's.
+Rule 1: whoever merges decides whose id stays: a winner's of the newest merge that has a winner who
+        lost to nobody; of several, one whom older merges favour too. What joined by the rules, or
+        with a loser, changes nothing. The record that gave the winner its id counts as a winner as
+        long as it exists, even if the question was about others of its records.
+Rule 2: a merge that a newer one reversed makes no losers, nor does one whose winners are gone.
+Rule 3: where no merge decides, any record that did not lose may give the id; if all lost, any.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from services.orgs.matching.statement import Ref, Statement
 
 
 def among(refs: frozenset[Ref], merges: Sequence[Statement]) -> frozenset[Ref]:
-    """`merges`, newest first, are those that hold among the records and who was one of them."""
+    """`merges`, newest first, are those that hold among the present and former records."""
     lost = _lost(refs, merges)
     found: frozenset[Ref] = frozenset()
     for each in merges:
@@ -46,7 +46,7 @@ def _winners(merge: Statement, refs: frozenset[Ref]) -> frozenset[Ref]:
 
 
 def _above(left: frozenset[Ref], over: Mapping[Ref, Sequence[frozenset[Ref]]]) -> set[Ref]:
-    """Who won over one of them, or over who did."""
+    """All winners over one of them, directly or through other winners."""
     found: set[Ref] = set()
     looking = list(left)
     while looking:

@@ -1,4 +1,4 @@
-"""By which rule records are one, and the verdicts of people that bind it. Values only. Pure."""
+"""The rules that link records, and the verdicts that bind them. Values only. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Rule(StrEnum):
-    """The letters of the decision table by which records are linked; a verdict stands above it."""
+    """The letters of the decision table by which records are linked; a verdict outranks them."""
 
     VERDICT = "verdict"
     KEY_AND_EVIDENCE = "b"
@@ -19,7 +19,7 @@ Pair = frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Pairs of records that a person called the same, or not the same. They last."""
+    """Pairs of records that a person called the same, or distinct. They are permanent."""
 
     same: frozenset[Pair] = field(default_factory=frozenset)
     distinct: frozenset[Pair] = field(default_factory=frozenset)

@@ -1,14 +1,14 @@
-"""Which web domain speaks for an organization. Pure.
+"""Which web domain identifies an organization. Pure.
 
 Rule 1: the registrable domain counts (shop.acme.co.uk → acme.co.uk), by the public suffix list
-        that comes with its package; the network is never asked.
-Rule 2: mail providers, social networks and hosts of other people's pages speak for nobody, under
-        whichever suffix they have a house.
-Rule 3: what can't be a domain (an IP address, "localhost") is none. Names reserved for trials and
-        for networks of one's own (acme.example, acme.local) are domains like others.
-Rule 4: of several hosts in a row the first that speaks for somebody counts. A text that begins
+        that comes with its package; the network is never used.
+Rule 2: mail providers, social networks and website hosts identify nobody, under any suffix that
+        they use.
+Rule 3: what can't be a domain (an IP address, "localhost") is none. Names reserved for tests and
+        private networks (acme.example, acme.local) are domains like others.
+Rule 4: of several hosts in a row the first that identifies somebody counts. A text that begins
         with another word ("none, see acme.com") may name anybody's: it is none.
-Rule 5: in a name, what ends as a legal form does ("Co.KG", "Acme.Inc") is no address.
+Rule 5: in a name, what ends like a legal form ("Co.KG", "Acme.Inc") is not an address.
 """
 
 import re
@@ -18,8 +18,8 @@ from publicsuffixlist import PublicSuffixList
 
 from services.orgs.matching import legal_forms
 
-# ruff: noqa: SIM905  a quote and a comma around each word would treble the page
-# ruff: noqa: RUF001  the commas of other scripts divide, too
+# ruff: noqa: SIM905  quotes and commas around each word would triple the length
+# ruff: noqa: RUF001  the commas of other scripts separate, too
 
 _SHARED = frozenset(
     # mail
@@ -54,7 +54,7 @@ _SHARED_EVERYWHERE = frozenset(
     "wix wixsite wordpress blogspot blogger weebly squarespace jimdo strikingly tumblr webnode "
     "myshopify shopify".split()
 )
-"""Whose name before any public suffix is theirs: yahoo.fr, hotmail.co.uk, facebook.de."""
+"""Names that are theirs under any public suffix: yahoo.fr, hotmail.co.uk, facebook.de."""
 
 _HOST = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|mailto:|//)?(?:[^/@?#]*@)?([^/:?#]+)", re.IGNORECASE)
 _ADDRESS = re.compile(
@@ -66,11 +66,11 @@ _LONGEST_HOST = 253
 _RESERVED = frozenset({"example", "test", "invalid", "local", "internal"})
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _BETWEEN = re.compile(r"(?<!:)(?<!:/)(?<!://)[\s,;|<>()\[\]\"'、，；]+")
-"""What divides hosts from one another; a blank after "https://" or "mailto:" does not."""
+"""What separates hosts; a blank after "https://" or "mailto:" does not."""
 
 
 def of(website_or_mail: str | None) -> str | None:
-    """The registrable domain of a website or of a mail address, if it can speak for somebody."""
+    """The registrable domain of a website or mail address, if it can identify somebody."""
     if not website_or_mail:
         return None
     for text in _BETWEEN.split(website_or_mail):
@@ -90,7 +90,7 @@ def named(name: str) -> str | None:
 
 
 def without_suffixes(name: str) -> str:
-    """The name with the addresses in it cut down to what is one's own: "acme" of "acme.com"."""
+    """The name with the addresses in it reduced to their own part: "acme" of "acme.com"."""
     own = None if _BETWEEN.search(name.strip()) else _label(name.strip())
     return own or _ADDRESS.sub(lambda found: _label(found.group()) or found.group(), name)
 

@@ -1,4 +1,4 @@
-"""Why an arriving record belongs where the partition put it, in a rule and sentences. Pure."""
+"""Why an arriving record belongs where the partition put it, as a rule and sentences. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """What two records have in common and what sets them apart, by name. Pure.
 
 Rule 1: every feature lies between 0 and 1, and does not depend on which record comes first.
-Rule 2: a fact that either record lacks gives 0 to what compares it, for and against.
+Rule 2: a fact that either record lacks gives 0 to every feature that compares it.
 Rule 3: an empty key equals nothing.
-Rule 4: names of the same letters are of the same words, however they are divided.
+Rule 4: names with the same letters have the same words, however they are divided.
 """
 
 from typing import NamedTuple
@@ -16,9 +16,9 @@ from services.orgs.matching.profile import Profile
 from services.orgs.matching.rarity import Rarity
 
 _ENOUGH = 3.0
-"""Matched weight that leaves no doubt by itself: three words that no other name has."""
+"""Matched weight that suffices by itself: three words that no other name has."""
 _A_WORD = 0.3
-"""Weight that is missing where a word is: less is a slip of the pen, or a word that connects."""
+"""Missing weight of at least a word: less is a typo, or a connecting word."""
 
 
 class Features(NamedTuple):
@@ -105,7 +105,7 @@ def _agree(one: object | None, other: object | None) -> tuple[float, float]:
 
 
 def _are_full(left: NameKeys, right: NameKeys) -> bool:
-    """Whether both are names as registers have them, of which nothing is left out at will."""
+    """Whether both are full names as in registers, from which nothing is left out at will."""
     return bool(left.form.kinds and right.form.kinds)
 
 

@@ -1,13 +1,13 @@
-"""What of an organization is compared beside its normalized name. Pure.
+"""What of an organization is compared besides its normalized name. Pure.
 
 Rule 1: the core key is the name in plain Latin words without its legal forms; normalizing it again
         changes nothing, and it is empty only where the normalized name is.
 Rule 2: an empty key matches nothing.
-Rule 3: a name that is longer than any real one is told from others as a whole, by no part of it.
-Rule 4: an address counts as the name that it is made of ("acme.com"), and what people note beside
-        a name ("Acme (old)", "DUPLICATE: Acme") is no part of it.
-Rule 5: whoever stores a derived key stores KEYS_VERSION with it. It rises whenever a name, a
-        website or a place would give another key than before.
+Rule 3: a name longer than any real one is compared only as a whole.
+Rule 4: an address counts as the name that it consists of ("acme.com"), and notes beside a name
+        ("Acme (old)", "DUPLICATE: Acme") are not part of it.
+Rule 5: whoever stores a derived key stores KEYS_VERSION with it. It must be raised whenever a
+        name, a website or a place would give a different key.
 """
 
 import re
@@ -19,8 +19,8 @@ from services.orgs.matching.legal_forms import NO_FORM, LegalForm
 
 KEYS_VERSION = 7
 LONGEST_COMPARED = 500
-"""Characters of a normalized name that is taken apart. Pipedrive and registers end at about 250;
-comparing takes time by the product of two names' words, while a tenant's lock is held.
+"""Most characters of a normalized name that is split into words. Pipedrive and registers stop at
+about 250; comparing costs the product of two names' words, while a tenant's lock is held.
 """
 
 _DIGITS = re.compile(r"\d{1,18}")
@@ -31,7 +31,7 @@ _ROMAN = {
     for unit, units in enumerate(_ROMAN_UNITS)
     if tens + len(units) > 1
 }
-"""II to XXXIX; the next ones begin with letters that are as often a size or initials ("XL")."""
+"""II to XXXIX; the next ones begin with letters that are as often sizes or initials ("XL")."""
 _ROMAN_AT_THE_END = {"i": 1, "v": 5, "x": 10}
 """Single letters are numerals only as a name's last word: "Fund V", not "V Hotels"."""
 
@@ -44,10 +44,10 @@ class NameKeys:
     form: LegalForm = NO_FORM
     numbers: frozenset[int] = frozenset()
     inner: LegalForm = NO_FORM
-    """A form that stands inside the name, and so is one of its words."""
+    """A form inside the name, which counts as one of its words."""
 
     def forms_contradict(self, other: "NameKeys") -> bool:
-        """A form inside counts where none is at the ends, and where it is not in both names."""
+        """A form inside counts if there is none at the ends, and it is not in both names."""
         if self.form.kinds and other.form.kinds:
             return self.form.contradicts(other.form)
         if self.inner == other.inner:
@@ -91,7 +91,7 @@ def numbers(name_words: tuple[str, ...]) -> frozenset[int]:
 
 
 def _meant(name: str) -> str:
-    """The name without what people note in it, and without what makes it an address."""
+    """The name without notes, and without what makes it an address."""
     text = domain.without_suffixes(name) if "." in name else name
     kept = notes.taken_off(text)
     return kept if kept == name or names.normalized(kept) else name

@@ -1,11 +1,11 @@
-"""Takes the legal forms off a name's ends. Pure.
+"""Strips legal forms from a name's ends. Pure.
 
-Rule 1: the longest form at the end goes first, then those that may stand before a name, until no
+Rule 1: the longest form at the end goes first, then those that may precede a name, until neither
         end is a form. The last word always stays: "Limited" alone is a name.
 Rule 2: the class is that of the last form of a known kind; kinds that can't be the same company
-        contradict each other, an unsaid one contradicts none.
-Rule 3: a form inside a name ("Acme GmbH Berlin") is part of the name; of which kind it is counts
-        all the same.
+        contradict each other, a missing one contradicts none.
+Rule 3: a form inside a name ("Acme GmbH Berlin") is part of the name; its kind counts all the
+        same.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,20 +18,20 @@ from services.orgs.matching import words
 from services.orgs.matching.form_table import FORMS, UNSAID, UNSPACED
 
 _SHORTEST_BORROWED = 3
-"""Of cleanco's terms, those of two letters ("et", "da", "co") are too often words of a name."""
+"""Two-letter terms of cleanco's ("et", "da", "co") are too often ordinary words."""
 
 _CUT_SHORT = """
 ad ae as bm bt ee eu hb hf ip is kb ks lc oe ou pc ps rt sci spc tas too uc
 """
 _RATHER_WORDS = frozenset((word,) for word in _CUT_SHORT.split())
-"""Inside a name these are oftener initials, or words cut short, than forms."""
+"""Inside a name these are more often initials, or words cut short, than forms."""
 
 _ARTICLE = "the"
 
 
 @dataclass(frozen=True, slots=True)
 class LegalForm:
-    """`spelling` is the one that stands for all of the form's spellings; empty: none was said."""
+    """`spelling` stands for all of the form's spellings; empty if the name has no form."""
 
     spelling: str = ""
     kinds: frozenset[str] = UNSAID
@@ -45,8 +45,8 @@ NO_FORM = LegalForm()
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """Forms by their words: at the end of a name, before it, and inside of it. `last`, `leading`
-    and `first` are the words with which these end, begin and begin: most names have none of them.
+    """Forms by their words: at the end of a name, before it, and inside. `last`, `leading` and
+    `first` are the words that these end, begin and begin with: most names have none of them.
     """
 
     after: dict[tuple[str, ...], LegalForm]
@@ -119,7 +119,7 @@ def taken_off(name_words: Sequence[str]) -> tuple[tuple[str, ...], LegalForm]:
 
 
 def inside(rest: tuple[str, ...]) -> LegalForm:
-    """The first form of a known kind within what is left of a name; of some in a row the last."""
+    """The first form of a known kind within what is left of a name; of adjacent ones the last."""
     forms = known()
     found = NO_FORM
     start = 1
@@ -133,7 +133,7 @@ def inside(rest: tuple[str, ...]) -> LegalForm:
 
 
 def spaced(text: str) -> str:
-    """The text with the forms that its script glues to a name set apart, in Latin letters."""
+    """The text in Latin letters, with spaces around forms that its script glues to a name."""
     text = text.strip()
     apart: list[str] = []
     again = True

@@ -1,8 +1,8 @@
 """Under which keys two records meet before they are compared. Pure.
 
-Rule 1: who is linked without a person shares a key: a name, a core key with a fact that bears it
-        out, or a key of a crowd (domain, place), within which names are compared one by one.
-Rule 2: a crowd of more than CROWD living records tells nothing about any two of them.
+Rule 1: records that are linked without a person share a key: a name, a core key with a fact that
+        corroborates it, or a crowd's key (domain, place), within which names are compared.
+Rule 2: a crowd of more than CROWD living records says nothing about any two of them.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -15,21 +15,21 @@ from services.orgs.matching.statement import Ref
 
 CROWD = 20
 LONGEST = 200
-"""Characters of a key that is stored as text: an index entry has an end."""
+"""Most characters of a key stored as text: index entries are limited."""
 
 ALIKE_FROM = 0.5
 """Postgres' own 0.3 reads thousands of names that share common words, and misses one in eight that
 a person should see, most of which share a rare word.
 """
 FEW_TRIGRAMS, FEW_ALIKE_FROM = 6, 0.57
-"""By half of them a word of four letters meets every name that begins with two of these."""
+"""With half of the trigrams, a four-letter word would match every name that shares two letters."""
 MANY_TRIGRAMS, MANY_ALIKE_FROM = 24, 0.65
 
 Key = tuple[str, ...]
 
 
 def borne_out(found: Profile) -> tuple[Key, ...]:
-    """Core key and legal form with what bears them out, the country in and out of it."""
+    """Core key and legal form with what corroborates them, with and without the country."""
     name = found.name
     if not name.core:
         return ()
@@ -52,15 +52,15 @@ def crowds(found: Profile) -> tuple[Key, ...]:
 
 
 def place(found: Profile) -> str | None:
-    """The postcode with the name's first word, as a postcode alone is half a town."""
+    """The postcode with the name's first word, as a postcode alone covers half a town."""
     if not found.postcode or not found.name.words:
         return None
     return f"{found.postcode} {found.name.words[0]}"[:LONGEST]
 
 
 def telling(found: Profile) -> str | None:
-    """The words that are neither common in business everywhere nor a legal form; all, if there are
-    no others. Those that people translate stand in one language, and all as they sound.
+    """The words that are neither common in business everywhere nor a legal form; all words, if
+    there are no others. Translatable words are put into one language; all are spelled by sound.
     """
     words = [meanings.in_one_language(word) for word in found.name.words]
     kept = [word for word in words if not _tells_nothing(word)] or words
@@ -72,9 +72,9 @@ def _tells_nothing(word: str) -> bool:
 
 
 def alike_from(telling: str) -> float:
-    """What share of the trigrams of both names another must have in common with these words to be
-    looked at. The fewer they are, the more of them one slip of the pen spoils; of a very few one
-    slip leaves less than half, and only names that begin alike would be read.
+    """The share of both names' trigrams that another name must have in common with these words to
+    be looked at. The fewer they are, the more of them a single typo spoils; with very few, one
+    typo leaves less than half, and only names that begin alike would be read.
     """
     trigrams = sum(len(word) + 1 for word in telling.split())
     if trigrams <= FEW_TRIGRAMS:
@@ -84,7 +84,7 @@ def alike_from(telling: str) -> float:
 
 @lru_cache(maxsize=65_536)
 def likeness(one: Profile, other: Profile) -> float | None:
-    """The score of two that share a crowd's key, if it may link them or stand in the way.
+    """The score of two that share a crowd's key, if it may link them or prevent a link.
 
     By what is common in business everywhere, not by the tenant's names: it must not change with
     what else arrives.

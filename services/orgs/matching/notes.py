@@ -1,7 +1,7 @@
-"""Takes off what people note beside a name: that a record is old, double or not to be used. Pure.
+"""Strips notes from a name: that a record is old, a duplicate or not to be used. Pure.
 
-Rule 1: a note is all that stands between brackets or after a dash ("Acme (old)"), or, if it can
-        be no name, also before a dash or a colon ("DUPLICATE: Acme"). "Old Mill" is a name.
+Rule 1: a note fills brackets or follows a dash ("Acme (old)"), or, if it can't be a name, precedes
+        a dash or a colon ("DUPLICATE: Acme"). "Old Mill" is a name.
 Rule 2: a name that is nothing but a note stays.
 """
 

@@ -1,17 +1,17 @@
-"""Which records are one organization: all of a block at once, so no order of arrival shows. Pure.
+"""Which records are one organization: for a whole block, whatever the order of arrival. Pure.
 
-In this order, each stage on top of what the ones before it united:
-  verdicts  what people said, newest first, as far as it does not break a wall ("distinct");
+In this order, each stage building on the previous ones:
+  verdicts  people's "same", newest first, unless it breaks a wall ("distinct");
   rule b    core key and legal form equal, borne out by a domain, or a postcode with its city;
   rule c    normalized name equal, the country in and out of it;
-  rule d    alike over the automatic threshold, borne out, and no other is as like.
-Rule 1: records unite only if nothing in the whole they would form contradicts: no two domains, no
-        two countries, no wall between them. Where something does, all that the stage would have
-        united there stays apart: there is no telling who belongs to which side.
-Rule 2: what people called the same does not contradict itself any more: of domains or countries
-        that meet in it, each speaks for the whole.
-Rule 3: what they called the same stays so through a record that is gone, or is not what it was:
-        something without a fact stands for it, which walls part as they part the record.
+  rule d    score over the automatic threshold, corroborated, and no other is as similar.
+Rule 1: records unite only if nothing in the resulting whole contradicts: no two domains, no two
+        countries, no wall between them. Where something does, all that the stage would have united
+        there stays apart, since it is unknown who belongs to which side.
+Rule 2: records that people called the same no longer contradict each other: of the domains or
+        countries that meet there, each counts for the whole.
+Rule 3: records called the same stay so even if linked through one that is gone, or has become
+        another: a placeholder without facts stands for it, which walls separate like the record.
 """
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
@@ -37,7 +37,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """The records of one organization, those that may give it its id, and what of it is gone."""
+    """The records of one organization, those that may give it its id, and its gone records."""
 
     refs: frozenset[Ref]
     claiming: frozenset[Ref]
@@ -56,7 +56,7 @@ def partition(
     crowded: Collection[meeting.Key] = frozenset(),
     gone: frozenset[Ref] = frozenset(),
 ) -> Partition:
-    """`gone` are records that were there."""
+    """`gone` are former records."""
     newest = statement.newest_first(said)
     was = frozenset(each.verdict_id for each in newest if not each.same)
     walls = statement.by_ref(statement.walls(newest))
@@ -81,8 +81,8 @@ class _Unit:
 
 @dataclass(slots=True)
 class _Forming:
-    """Units that grow; `home` names each record's, also where something stands for what is `gone`.
-    `walls` are by whom they name, `obeyed` the merges that hold, newest first.
+    """Units that grow; `home` maps each record to its unit, also placeholders for what is `gone`.
+    `walls` are by the records they name, `obeyed` the merges that hold, newest first.
     """
 
     members: Mapping[Ref, Profile]
@@ -137,7 +137,7 @@ class _Forming:
         return frozenset(ref for ref in refs if ref in self.members)
 
     def join(self, links: Sequence[Link]) -> None:
-        """Unite by links of one stage, all or none of those that would form one whole."""
+        """Unite by links of one stage: all or none of those that would form one whole."""
         sound = [link for link in links if self._is_sound(self._homes(link))]
         for homes, joining in _wholes([(self._homes(link), link) for link in sound]):
             if len(homes) == 1:
@@ -185,7 +185,7 @@ def _known(fact: str | None) -> frozenset[str]:
 
 
 def _agree(facts: Iterable[frozenset[str]]) -> bool:
-    """Whether all that know something know the same, be it by way of one that knows several."""
+    """Whether all that know the fact agree, possibly through one that knows several values."""
     apart = {known for known in facts if known}
     if not apart:
         return True
@@ -197,7 +197,7 @@ def _agree(facts: Iterable[frozenset[str]]) -> bool:
 
 
 def _name(found: Profile) -> tuple[Hashable, ...]:
-    """Where a name's countries contradict one another, each may still be a side of its own."""
+    """Where a name's countries contradict one another, each may still be a separate side."""
     name = found.name.normalized
     if not name:
         return ()
@@ -207,7 +207,7 @@ def _name(found: Profile) -> tuple[Hashable, ...]:
 def _wholes(
     links: Sequence[tuple[set[Ref], Link]],
 ) -> list[tuple[set[Ref], list[Link]]]:
-    """What hangs together by the links, and by which."""
+    """The connected components of the links, each with its links."""
     wholes: list[tuple[set[Ref], list[Link]]] = []
     at: dict[Ref, int] = {}
     for homes, link in links:

@@ -3,7 +3,7 @@
 Rule 1: a country may come as a code of two or three letters, as a number or as a name in one of
         many languages; a name that means two countries in two languages means none.
 Rule 2: a country that is not understood is None, and contradicts nothing.
-Rule 3: letters set apart ("N/A", "s/d") are no code, unless people say a country so ("U.S.").
+Rule 3: separated letters ("N/A", "s/d") are not a code, unless a country is written so ("U.S.").
 """
 
 import re
@@ -39,9 +39,8 @@ def country(text: str | None) -> str | None:
 
 
 def postcode(text: str | None) -> str | None:
-    """Letters and digits only, without the country's letters, the four digits by which the United
-    States tell addresses apart within one, and leading zeros, which spreadsheets lose; three at
-    least.
+    """Letters and digits only, at least three, without a country prefix, without the four-digit
+    suffix of US ZIP+4 codes, and without leading zeros, which spreadsheets drop.
     """
     if not text:
         return None

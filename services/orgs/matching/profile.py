@@ -1,8 +1,8 @@
 """A record as matching sees it. Pure.
 
 Rule 1: an unknown fact is None and is neither evidence nor contradiction.
-Rule 2: a name that is an address is also the website, where no other is stated.
-Rule 3: a former name is an alias: it finds candidates for a person to look at, nothing more.
+Rule 2: a name that is an address is also the website, if no other is stated.
+Rule 3: a former name is an alias: it only finds candidates for a person to look at.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ _COMPARED_DIGITS = 9
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """What a record says of an organization, as it arrived."""
+    """What a record states about an organization, as it arrived."""
 
     name: str | None
     website: str | None = None
@@ -32,7 +32,7 @@ class Stated:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """`ref` names the record, `organization` the one that it belongs to, empty if to none yet."""
+    """`ref` names the record, `organization` the one it belongs to; empty if to none yet."""
 
     ref: str
     organization: str

@@ -1,8 +1,8 @@
-"""Rule e: about which organizations a person is asked for a record that stands as it does. Pure.
+"""Rule e: about which organizations a person is asked for a record, given its state. Pure.
 
 A score over the review threshold, the same domain under another name, a former name, the same key,
-or "the same" that could not be done. "Not the same" is not asked again; where it stands in the way
-of a third record, the question says so.
+or a "same" that could not be applied. What was called distinct is not asked again; if that blocks
+a third record, the question says so.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Question:
 def about(
     asking: Profile, candidates: Sequence[Scored], verdicts: Verdicts = NO_VERDICTS
 ) -> tuple[Question, ...]:
-    """The best question for each organization, the best first."""
+    """The best question for each organization, best first."""
     distinct = [c for c in candidates if verdicts.are_distinct(asking.ref, c.other.ref)]
     closed = {each.other.organization for each in distinct}
     best: dict[str, Question] = {}

@@ -1,7 +1,7 @@
-"""How much a word of a name tells: the rarer among the tenant's names, the more. Pure.
+"""How informative a word of a name is: the rarer among the tenant's names, the more. Pure.
 
-Rule 1: weights lie above 0 and at most 1; a word that no name has weighs the most.
-Rule 2: a tenant with few names leans on what is common in business everywhere.
+Rule 1: weights are above 0 and at most 1; a word that no name has weighs the most.
+Rule 2: a tenant with few names relies on what is common in business everywhere.
 """
 
 import math
@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from services.orgs.matching import legal_forms, meanings
 
 _PRIOR_NAMES = 2_000
-"""As many names stand behind COMMON as if the tenant had them itself."""
+"""COMMON counts like so many names of the tenant's own."""
 
 _OF_A_FORM = 0.15
-"""A form in the middle of a name ("Acme GmbH Berlin") tells as little as one at its end."""
+"""A form inside a name ("Acme GmbH Berlin") is as uninformative as one at its end."""
 _CONNECTING = 0.1
-"""Hardly anything: "Univ. of Oxford" is as often "Oxford University"."""
+"""Hardly any: "Univ. of Oxford" is as often "Oxford University"."""
 
 _JOINING_WORDS = """
 and of the for in at on by de des du di del della dei degli da do dos das la le les el los las il
 lo et und y e der die den dem zu zur zum am im von vom van het en och og al
 """
 CONNECTING = frozenset(_JOINING_WORDS.split())
-"""Words that join others: written, left out and translated at will."""
+"""Connecting words: written, left out and translated at will."""
 
 _COMMON_WORDS = (
     (240, """and"""),
@@ -43,8 +43,8 @@ _COMMON_WORDS = (
             london new york paris berlin studio agency labs lab tech web online store shop"""),
 )  # fmt: skip
 _OF_A_KIND = 20
-"""How many of the names, where it is not counted above: "school" is written, left out, translated
-and exchanged for "college" at will.
+"""How many of the names have such a word, unless counted above: "school" is written, left out,
+translated and exchanged for "college" at will.
 """
 COMMON: Mapping[str, int] = dict.fromkeys(meanings.of_kinds(), _OF_A_KIND) | {
     meanings.in_one_language(word): count

@@ -1,13 +1,13 @@
 """Why two records may be one organization and why not, in sentences. Pure.
 
-Rule 1: a contradiction is a fact that both state and that differs: a domain or a country.
+Rule 1: a contradiction is a fact that both state differently: a domain or a country.
 Rule 2: a veto forbids linking without a person: a contradiction, legal forms of different kinds,
-        numbers that differ or stand on one side only, or, where both names have a legal form, a
-        word that only one has: so members of one group are told apart.
-Rule 3: evidence is a fact beside the name that both state alike: a domain, a phone, a postcode.
-        A domain is a whole group's, its funds' and its branches': it bears out only names of which
-        neither has a word more than the other. A postcode is half a town's: it bears out only
-        names that have the very same words.
+        numbers that differ or are on one side only, or, where both names have a legal form, a
+        word that only one has: this tells members of one group apart.
+Rule 3: evidence is a fact besides the name that both state alike: a domain, a phone, a postcode.
+        A domain may be a whole group's, its funds' and its branches': it corroborates only names
+        of which neither has an extra word. A postcode covers half a town: it corroborates only
+        names that have exactly the same words.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from services.orgs.matching.features import Features
 from services.orgs.matching.profile import Profile
 
 _NO_WORD_MORE = 0.3
-"""Weight that a misspelt or shortened word may lack: less than any word that tells anything."""
+"""Weight that a misspelt or shortened word may lack: less than any informative word."""
 _SAME_WORDS = 0.1
-"""Weight that translated words may lack, or a word that only connects."""
+"""Weight that translated or connecting words may lack."""
 
 _VETOES: Mapping[str, str] = {
     "domain_differs": "Their web domains differ.",
@@ -48,7 +48,7 @@ def evidence(found: Features) -> tuple[str, ...]:
 
 
 def are_borne_out(found: Features) -> bool:
-    """Whether evidence is enough to link names that are alike."""
+    """Whether the evidence is enough to link similar names."""
     return bool(
         found.same_phone
         or (found.same_domain and found.missing_from_one < _NO_WORD_MORE)

@@ -1,10 +1,10 @@
 """Whether a record may have become another organization: renamed, or was its id reused? Pure.
 
-Rule 1: it is asked where a name and a domain that the record has no more were both last told
-        before what it has now in the place of the other was first told: nothing ever bore the one
-        change out. A new name under the old domain, or the old name at a new domain, does.
-Rule 2: another spelling of the same core key is no other name.
-Rule 3: it hangs on all that the record was ever told to have, in whatever order that came.
+Rule 1: the question is asked if a former name and a former domain were both last seen before the
+        present ones that replaced the other were first seen: nothing ever corroborated one change.
+        A new name under the old domain, or the old name at a new domain, does.
+Rule 2: another spelling of the same core key is not another name.
+Rule 3: it depends on all that the record has ever had, in whatever order that arrived.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ RENAMED = "Renamed, or was its id reused? Name and domain both changed."
 
 
 class Told(NamedTuple):
-    """A name or a domain, and the versions of the first and the last body that told it."""
+    """A name or a domain, with the first and the last version that had it."""
 
     text: str
     first: int

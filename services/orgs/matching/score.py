@@ -1,8 +1,8 @@
-"""How sure it is that two records mean one organization, from 0 to 1. Pure.
+"""How likely two records are to mean one organization, from 0 to 1. Pure.
 
 Rule 1: the score is a logistic sum of named features; the coefficients are data (weights.py).
-Rule 2: each feature's share of the sum can be shown, so a reviewer sees why.
-Rule 3: without a key on either side nothing is said: the score is 0.
+Rule 2: each feature's share of the sum is available, so a reviewer sees why.
+Rule 3: if either side has no key, the score is 0.
 """
 
 import math
@@ -51,7 +51,7 @@ def compared(arriving: Profile, stored: Profile, rarity: Rarity) -> Scored:
 
 
 def shares(found: Features) -> Sequence[Share]:
-    """The features that count, the weightiest first."""
+    """The features that count, heaviest first."""
     counted = [
         Share(name, value, coefficient * value)
         for name, value, coefficient in zip(NAMES, found, _COEFFICIENTS, strict=True)

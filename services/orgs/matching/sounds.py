@@ -1,5 +1,5 @@
-"""A word in one of the spellings that it is given when another script is written in Latin letters,
-or another language takes it over. Pure.
+"""Normalizes a word that was transliterated from another script, or adopted by another language,
+to one spelling by sound. Pure.
 
 Rule 1: what sounds alike is spelled alike: Kredo and Credo, Halyk and Khalyk, Phoenix and Foeniks.
 Rule 2: no word becomes empty; what holds a digit stays as it is.
@@ -8,7 +8,7 @@ Rule 2: no word becomes empty; what holds a digit stays as it is.
 import re
 from functools import lru_cache
 
-# In this order: what one makes of letters, the next may join.
+# In this order: the output of one may be input of the next.
 _LETTERS = (
     (re.compile("ph"), "f"),
     (re.compile("(?<=[bcdgkprstz])h"), ""),

@@ -1,12 +1,12 @@
-"""What people said about records, and which of it holds. Pure.
+"""People's statements about records, and which of them hold. Pure.
 
-Rule 1: what was said last comes first; of two that can't both hold, the newer holds.
-Rule 2: "distinct" falls only to a newer "same" that names a record of either side: that "A is B"
-        and "B is C" were said does not make A the same as C against "A is not C".
-Rule 3: where a newer "distinct" takes one record out of those that a "same" names, the others
-        stay one, with what that record was; who is called the same as it then, is so anew.
-Rule 4: a record that was merged away in Pipedrive is spoken of as the one it became. Nothing is
-        distinct from itself: what came to stand on both sides stands on neither.
+Rule 1: the newest come first; of two that can't both hold, the newer holds.
+Rule 2: "distinct" yields only to a newer "same" that names a record of either side: "A is B" and
+        "B is C" do not make A the same as C against "A is not C".
+Rule 3: where a newer "distinct" takes one record out of a "same", the others stay one, together
+        with what that record was; calling a record the same as it later starts afresh.
+Rule 4: a statement about a record that was merged away in Pipedrive is about the one it became.
+        Nothing is distinct from itself: what ends up on both sides counts for neither.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,8 +17,8 @@ Ref = UUID
 
 
 class Statement(NamedTuple):
-    """`left` won, if it is "same": its organization's id stays. `keeper` is the record that gave
-    it that id, who need not be among them. Orders by when it was said.
+    """For "same", `left` won: its organization's id stays. `keeper` is the record that gave it
+    that id, which need not be among them. Sorts by time of decision.
     """
 
     version: int
@@ -35,8 +35,8 @@ class Statement(NamedTuple):
 
 
 def resolved(said: Iterable[Statement], heirs: Mapping[Ref, Ref]) -> list[Statement]:
-    """The statements about the records that stand for those named, without those that part
-    nothing any more.
+    """The statements mapped to the records that those named became, without those that no longer
+    separate anything.
     """
     found: list[Statement] = []
     for told in said:
@@ -74,8 +74,8 @@ def walls(newest: Sequence[Statement]) -> list[Statement]:
 
 
 def merges(newest: Sequence[Statement], known: Collection[Ref]) -> list[Statement]:
-    """What is "same", as far as what was said later leaves it. Takes and gives the newest first.
-    The verdict that a known record is another than it was stands for what it was.
+    """The "same" statements, as far as later ones leave them. Takes and returns newest first. The
+    verdict that a known record became another refers to what it was.
     """
     later: dict[Ref, list[Statement]] = {}
     found: list[Statement] = []
@@ -96,8 +96,8 @@ def merges(newest: Sequence[Statement], known: Collection[Ref]) -> list[Statemen
 
 
 def by_ref(said: Iterable[Statement]) -> dict[Ref, list[Statement]]:
-    """All that was said of each record. Compared each with each, the answers of some years would
-    take longer than anybody waits.
+    """All statements about each record. Comparing each with each would take too long after some
+    years of answers.
     """
     found: dict[Ref, list[Statement]] = {}
     for each in said:
@@ -106,7 +106,7 @@ def by_ref(said: Iterable[Statement]) -> dict[Ref, list[Statement]]:
 
 
 def naming(refs: Iterable[Ref], said: Mapping[Ref, Sequence[Statement]]) -> list[Statement]:
-    """What was said of any of the records, each once."""
+    """The statements about any of the records, each once."""
     found = {each.verdict_id: each for ref in refs for each in said.get(ref, ())}
     return list(found.values())
 

@@ -1,9 +1,9 @@
 """A name as words of plain Latin letters and digits. Pure.
 
-Rule 1: look-alikes fold (NFKC), letters of every alphabet are transliterated, case goes.
+Rule 1: look-alikes are folded (NFKC), all alphabets transliterated, case removed.
 Rule 2: `&` and `+` mean "and"; dotted or slashed initials are one word (S.p.A., A/S); an
-        apostrophe joins, any other mark divides.
-Rule 3: a word that has no transliteration stays as it is: no letter or digit is ever lost to "".
+        apostrophe joins, any other mark separates.
+Rule 3: a word without a transliteration stays as it is: no letter or digit is ever lost.
 """
 
 import re
@@ -36,7 +36,7 @@ def split(name: str) -> tuple[str, ...]:
 
 
 def folded(name: str) -> str:
-    """Folding case before and after makes the folding of the folded a no-op."""
+    """Case is folded before and after, so that folding twice changes nothing."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 

@@ -1,1 +1,1 @@
-"""Organizations as somebody types their names: the index of words, and what reads and keeps it."""
+"""Autocomplete of organization names: the index of words, with what reads and maintains it."""

@@ -1,4 +1,4 @@
-"""What autocomplete takes and answers."""
+"""Autocomplete's request and response bodies."""
 
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal, NamedTuple

@@ -26,7 +26,7 @@ from shared.openapi import Endpoint
 from shared.web import answer, identity, query
 
 ENOUGH = 5
-"""Pipedrive is asked where fewer of ours are as they were typed: a search costs tokens."""
+"""Pipedrive is searched if fewer of ours match as typed: each search costs tokens."""
 
 
 def endpoints(pools: Pools, fallback: Fallback) -> Sequence[Endpoint]:
@@ -63,7 +63,7 @@ async def search(
     if as_typed < min(ENOUGH, wanted.limit):
         asked, remote = await fallback.find(company_id, wanted.q)
         more = await _others(pools.other, company_id, terms, found_ids(hits), remote)
-        # Ours that are nearly what was typed give way to those that Pipedrive has as typed.
+        # Near matches of ours give way to what Pipedrive has exactly as typed.
         hits = hits[:as_typed] + more + hits[as_typed:]
     return SearchAnswer(
         organizations=hits[: wanted.limit], sources=Sources(store="ok", pipedrive=asked)
@@ -73,8 +73,8 @@ async def search(
 async def _ours(
     pools: Pools, company_id: int, terms: Sequence[str], wanted: SearchQuery
 ) -> list[Found]:
-    """First, where no name that is shown was typed in full, who has a record that is called so:
-    several that were merged show one name, and are known by each.
+    """If no displayed name was typed in full, an organization with a record of that name comes
+    first: merged records show one name, but are known by each.
     """
     found = await typeahead.ours(pools, company_id, terms, wanted.limit)
     key = names.key(company_id, names.normalized(wanted.q))
@@ -98,7 +98,7 @@ async def _others(
     shown: set[UUID],
     remote: Sequence[Remote],
 ) -> list[Hit]:
-    """Pipedrive's, each organization once, without those shown; known ones as we know them."""
+    """Pipedrive's, each organization once, without those shown; known ones as in our store."""
     keys = {r.pipedrive_org_id: names.key(company_id, names.normalized(r.name)) for r in remote}
     with db.errors():
         known = await searching_store.known(pool, company_id, keys)

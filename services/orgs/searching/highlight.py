@@ -1,4 +1,4 @@
-"""Which parts of a name a query met. Pure.
+"""Which parts of a name a query matched. Pure.
 
 Rule: the parts of a name, put together, are the name, character by character.
 """
@@ -47,7 +47,7 @@ def _matches(name: str, terms: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _run(words: Sequence[str], term: str) -> range:
-    """The places of words, two or more, that were typed as one, the last perhaps in part."""
+    """The places of two or more words that were typed as one, the last perhaps in part."""
     for first, word in enumerate(words):
         rest = term.removeprefix(word)
         if not rest or rest == term:
@@ -62,7 +62,7 @@ def _run(words: Sequence[str], term: str) -> range:
 
 
 def _met(word: str, terms: Sequence[str]) -> tuple[int, int] | None:
-    """Where in the folded word the longest term that it meets stands."""
+    """Position in the folded word of the longest term that matches it."""
     for term in sorted(terms, key=len, reverse=True):
         at = word.find(term)
         if at == 0 or (at > 0 and len(term) >= searching_terms.SHORTEST_INSIDE):

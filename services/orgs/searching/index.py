@@ -1,4 +1,4 @@
-"""SQL that keeps what autocomplete looks in. Every function takes the caller's connection.
+"""SQL that maintains the autocomplete index. Every function takes the caller's connection.
 
 Rule: what can be found is a function of the organizations' names and numbers of contacts: a word
       that no name has any more is in no table.
@@ -73,8 +73,8 @@ UPDATE search_names n
    AND n.popularity <> k.popularity
 """
 
-# So many are looked at, however many of them can be found: of millions a statement that looked
-# for the next that can't be would end with its time.
+# A fixed number is examined, however many are findable: among millions, a statement that searched
+# for the next unfindable one would time out.
 FINDABLE = """
 WITH looked AS MATERIALIZED (
     SELECT company_id, organization_id, NOT deleted AND name IS NOT NULL AS is_to_be
@@ -102,7 +102,7 @@ SELECT o.company_id, o.organization_id, o.name, o.contact_count
 
 
 class Name(NamedTuple):
-    """A living organization's name as it is to be found; null once it is to be found no more."""
+    """The name under which a living organization is findable; null once it no longer is."""
 
     company_id: int
     organization_id: UUID
@@ -111,7 +111,7 @@ class Name(NamedTuple):
 
 
 async def keep(conn: db.Connection, names: Collection[Name], *, before: Iterable[OrgKey]) -> None:
-    """Make the names what is found; `before` are those that were found under another one."""
+    """Make exactly these names findable; `before` are those that had another one."""
     forgotten = await conn.fetch(FORGET_WORDS, *db.columns(list(before), 2))
     gone = [(n.company_id, n.organization_id) for n in names if n.name is None]
     if gone:
@@ -148,7 +148,7 @@ async def _learn(conn: db.Connection, words: Collection[tuple[int, str]]) -> Non
 
 
 async def rerank(conn: db.Connection, names: Iterable[Name]) -> None:
-    """Let popularity follow the number of contacts."""
+    """Update popularity from the number of contacts."""
     rows = [
         (n.company_id, n.organization_id, searching_terms.popularity(n.contacts)) for n in names
     ]
@@ -157,8 +157,8 @@ async def rerank(conn: db.Connection, names: Iterable[Name]) -> None:
 
 
 async def findable(conn: db.Connection, behind: OrgKey, limit: int) -> dict[OrgKey, bool]:
-    """Of the next organizations, in order, whether each is found as this version folds its name,
-    if it is to be found.
+    """For each of the next organizations, in order, whether it is findable as this version folds
+    its name, or need not be.
     """
     rows = await conn.fetch(FINDABLE, *behind, searching_terms.FOLD_VERSION, limit)
     return {(row[0], row[1]): row[2] for row in rows}

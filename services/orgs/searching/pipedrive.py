@@ -1,8 +1,8 @@
-"""Asks Pipedrive's own search for organizations that our store has not (yet).
+"""Uses Pipedrive's own search for organizations that our store does not have (yet).
 
-Rule 1: it is asked within a deadline and the company's tokens, and may always fail: the answer
-        then says why, and has what our store found.
-Rule 2: an answer is kept for a minute: people type, delete and type again, and each search costs
+Rule 1: it is limited by a deadline and the company's tokens, and may always fail: the answer then
+        says why, and has what our store found.
+Rule 2: an answer is cached for a minute: people type, delete and type again, and each search costs
         twenty tokens.
 """
 
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
 
 
 class Fallback:
-    """Pipedrive's searches of all companies. Close it by leaving the context."""
+    """Pipedrive's searches for all companies. Leave the context to close it."""
 
     def __init__(self, settings: OrgsSettings) -> None:
         self.tenants = Tenants(settings.tenants_file)
@@ -59,7 +59,7 @@ class Fallback:
         await self._open.aclose()
 
     async def find(self, company_id: int, text: str) -> Answer:
-        """What Pipedrive has for the text; never raises for its trouble."""
+        """What Pipedrive finds for the text; its failures are never raised."""
         if len(text) < SHORTEST_TERM or self._deadline_s == 0:
             return Answer("not_needed")
         key = (company_id, searching_terms.folded(searching_terms.of_query(text)))
@@ -104,7 +104,7 @@ def _failed(asked: Asked, error: Exception) -> Answer:
 
 
 def _remote(row: dict[str, Any]) -> Remote | None:
-    """One row of the search; null where it is not what it should be."""
+    """One row of the search; null if it is malformed."""
     item = row.get("item")
     if not isinstance(item, dict):
         return None

@@ -1,7 +1,7 @@
 """SQL by which autocomplete finds. Every function takes the caller's pools.
 
 Rule: no statement reads more rows than its bounds say, however common the words are. Rare words
-      are looked up; where a word is common, walking the organizations by popularity meets enough.
+      are looked up; for a common word, walking organizations by popularity finds enough.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ SELECT (SELECT count(*)
 
 
 def _ranked(candidates: str, operator: str) -> str:
-    """The best of the candidates: by how they match, then by popularity, then by contacts."""
+    """The best of the candidates: by kind of match, then by popularity, then by contacts."""
     return f"""
 WITH {candidates},
 matching AS (
@@ -57,8 +57,8 @@ SELECT o.organization_id, o.name, o.pipedrive_org_id, o.country, o.city, o.conta
 """  # noqa: S608  constants
 
 
-# Before Postgres has counted a table's rows it reads and sorts whole ranges that it takes for
-# short, and the bounds bound nothing.
+# Before Postgres has statistics of a table it reads and sorts whole ranges that it takes for
+# short, so that the bounds have no effect.
 IN_ORDER = {"enable_bitmapscan": "off", "enable_sort": "off"}
 
 # OFFSET 0 keeps the planner from reading all names of the tenant to join them in another way.
@@ -95,7 +95,7 @@ candidates AS (
       ORDER BY popularity DESC, organization_id
       LIMIT {WALKED}))"""  # noqa: S608  constants
 
-# And those that have the two rarest of several words. Sets, so that no plan is made of loops.
+# And those that have the two rarest of several words. Sets rule out nested-loop plans.
 _OF_COMMON_WORDS = f"""
 both_words AS MATERIALIZED (
     ((SELECT organization_id
@@ -157,7 +157,7 @@ SELECT term.place, near.word
 """  # noqa: S608  constants
 
 
-# Records of ours that have one of the numbers or, living, one of the names.
+# Our records that have one of the numbers or, if living, one of the names.
 KNOWN = """
 SELECT r.pipedrive_org_id AS number, r.name_key, r.deleted,
        o.organization_id, o.name, o.pipedrive_org_id, o.country, o.city, o.contact_count
@@ -175,7 +175,7 @@ SELECT r.pipedrive_org_id AS number, r.name_key, r.deleted,
 """
 
 
-# Of those that have a living record of the name, whatever they show, that with the most contacts.
+# Of those that have a living record with the name, whatever they show, the one with most contacts.
 CALLED = f"""
 SELECT o.organization_id, o.name, o.pipedrive_org_id, o.country, o.city, o.contact_count,
        0 AS closeness, r.name AS alias
@@ -193,7 +193,7 @@ SELECT o.organization_id, o.name, o.pipedrive_org_id, o.country, o.city, o.conta
 
 class Found(NamedTuple):
     """`closeness` 0: the whole name; 1: its beginning; 2: words begin so; 3: something inside.
-    `alias` is the name that was meant, if another is shown.
+    `alias` is the name that matched, if another is shown.
     """
 
     organization_id: UUID
@@ -217,8 +217,8 @@ class Known(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What a name must be like. `beginning` is what was typed as one text; `words` match a name
-    whose words begin so; all `patterns` must match, as LIKE takes them or as regular expressions.
+    """What a name must match. `beginning` is the typed text as a whole; `words` match a name whose
+    words begin so; all `patterns` must match, as LIKE patterns or as regular expressions.
     """
 
     beginning: str
@@ -231,7 +231,7 @@ class Wanted(NamedTuple):
 
 
 class Pools(NamedTuple):
-    """Connections that read ranges as far as asked, in the order of an index, and others."""
+    """Connections whose planner walks an index in order and stops at the limit, and others."""
 
     in_order: db.Pool
     other: db.Pool
@@ -239,7 +239,7 @@ class Pools(NamedTuple):
 
 @asynccontextmanager
 async def pools(dsn: str, schema: str, other: db.Pool, *, size: int) -> AsyncIterator[Pools]:
-    """The planner is told by connection: told in each transaction, it cost three round trips."""
+    """Planner settings are per connection: set in each transaction they cost three round trips."""
     async with db.pool(
         dsn, schema, size=size, answer_s=db.REQUEST_ANSWER_S, planner=IN_ORDER
     ) as in_order:
@@ -303,14 +303,14 @@ async def _best(
 
 
 async def words_with(pools: Pools, company_id: int, term: str) -> list[str]:
-    """Words of the tenant's that have the term inside, the shortest first."""
+    """The tenant's words that contain the term, shortest first."""
     tokens = searching_terms.inside(company_id, term)
     rows = await pools.other.fetch(INSIDE, company_id, tokens, term) if tokens else []
     return [row[0] for row in rows]
 
 
 async def words_near(pools: Pools, company_id: int, terms: Sequence[str]) -> list[list[str]]:
-    """For each term the tenant's words that it may be a misspelling of."""
+    """For each term, the tenant's words that it may be a misspelling of."""
     tokens = [searching_terms.beginnings(company_id, term) for term in terms]
     near: list[list[str]] = [[] for _ in terms]
     if any(tokens):
@@ -334,11 +334,11 @@ async def known(pool: db.Pool, company_id: int, keys: Mapping[int, UUID | None])
 
 
 def _found(row: Any) -> Found:
-    """Of a row of KNOWN, which says nothing of how close the name is."""
+    """From a row of KNOWN, which has no closeness."""
     return Found._make([*(row[name] for name in Found._fields[:-2]), 0, None])
 
 
 async def called(pool: db.Pool, company_id: int, name_key: UUID) -> Found | None:
-    """The organization that has a name among those of its records."""
+    """The organization that has a record with this name."""
     row = await pool.fetchrow(CALLED, company_id, name_key)
     return Found(*row) if row else None

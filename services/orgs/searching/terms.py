@@ -1,14 +1,14 @@
-"""How names and what is typed are cut into words that meet, misspelt ones too. Pure.
+"""Cuts names and queries into words that match, misspelt ones too. Pure.
 
-Rule 1: a name and a query are folded alike: letters of every alphabet become plain ones, accents
-        and case go, any mark divides.
-Rule 2: a word of 4 to 7 letters may have one mistake (a letter too many, too few, another, or two
-        in the wrong order), a longer one two. The last letters may not have been typed yet.
-        Numbers have none: the next number is another organization's.
+Rule 1: a name and a query are folded alike: all alphabets become plain letters, accents and case
+        go, any mark separates.
+Rule 2: a word of 4 to 7 letters may have one mistake (a letter too many, too few, wrong, or two
+        swapped), a longer one two. The last letters may not have been typed yet. Numbers may have
+        none: the next number is another organization's.
 Rule 3: a mistake of one letter among a word's first five letters, and any beyond them, is found
         by a token that both spellings share: each begins with five letters that differ by one.
-Rule 4: FOLD_VERSION rises whenever a name would be cut otherwise than before; names that were cut
-        under another version are cut anew when a worker starts.
+Rule 4: FOLD_VERSION must be raised whenever a name would be cut differently; names cut under
+        another version are cut again when a worker starts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,11 +29,11 @@ FEWEST_INITIALS, MOST_INITIALS = 3, 8
 
 SHORTEST_INSIDE = 3
 SHORTEST_RUN = 5
-"""Letters and digits that may have been typed for several words."""
+"""Least letters and digits that may be several words typed as one."""
 SHORTEST_MISSPELT = 4
 TWO_MISTAKES_FROM = 8
 BEGINNINGS = (4, 5)
-"""Lengths of the beginnings that are compared: four for words of which no more was typed."""
+"""Lengths of the compared beginnings: four for words of which no more was typed."""
 
 
 def of_name(name: str | None) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ def of_name(name: str | None) -> tuple[str, ...]:
 
 
 def initials(name_words: Sequence[str]) -> tuple[str, ...]:
-    """What a name of some words may be called elsewhere, if anything: a word or none."""
+    """Initials by which a name of several words may be known: a word or none."""
     named, _ = legal_forms.taken_off(name_words)
     said = [word for word in named if word not in CONNECTING]
     if not FEWEST_INITIALS <= len(said) <= MOST_INITIALS:
@@ -56,7 +56,7 @@ def of_query(text: str) -> tuple[str, ...]:
 
 
 def folded(name_words: Iterable[str]) -> str:
-    """Words as one text, a blank before each."""
+    """Words as one text, each preceded by a blank."""
     return "".join(f" {word}" for word in name_words)[:LONGEST_FOLDED]
 
 
@@ -65,12 +65,12 @@ def popularity(contacts: int) -> int:
 
 
 def after(beginning: str) -> str:
-    """The end of the range of texts that begin so: behind all of them, before all others."""
+    """The end of the range of texts with this beginning: after all of them, before all others."""
     return beginning + "\U0010ffff"
 
 
 def next_to(word: str) -> str:
-    """The end of the range that has the word alone."""
+    """The end of the range that holds this word only."""
     return word + "\x01"
 
 
@@ -89,7 +89,7 @@ def inside(company_id: int, term: str) -> list[int]:
 
 
 def beginnings(company_id: int, term: str) -> list[int]:
-    """Tokens of which every word that the term may be a misspelling of has one."""
+    """Tokens, one of which every word has that the term may be a misspelling of."""
     if not _may_be_misspelt(term):
         return []
     variants = _variants(term[: max(BEGINNINGS)])
@@ -102,8 +102,8 @@ def cut(word: str) -> tuple[str, ...]:
 
 
 def run_together(term: str) -> tuple[str, ...]:
-    """The words that a name begins with whose first words were typed as one; none if it is too
-    short for that. A letter alone begins too many names.
+    """The words that begin a name whose first words were typed as one; none if the term is too
+    short for that. A single letter begins too many names.
     """
     if len(term) < SHORTEST_RUN:
         return ()
@@ -113,14 +113,12 @@ def run_together(term: str) -> tuple[str, ...]:
 
 
 def mistakes(term: str, word: str) -> int | None:
-    """Mistakes by which the term was meant to be the word or its beginning; null if too many."""
+    """Mistakes between the term and the word or its beginning; null if too many."""
     return _mistakes(term, word) if _may_be_misspelt(term) else None
 
 
 def meant(term: str, words: Iterable[str]) -> dict[str, int]:
-    """Those of the words that the term may be meant for, the nearest first, and by how many
-    mistakes.
-    """
+    """The words that the term may be meant as, nearest first, with the number of mistakes."""
     if not _may_be_misspelt(term):
         return {}
     counted = ((_mistakes(term, word), word) for word in words)
@@ -146,7 +144,7 @@ def _grams(word: str) -> set[str]:
 
 
 def _variants(beginning: str) -> set[str]:
-    """The beginning, and the beginning less each of its letters."""
+    """The beginning, and each form of it with one letter removed."""
     return {beginning} | {beginning[:at] + beginning[at + 1 :] for at in range(len(beginning))}
 
 

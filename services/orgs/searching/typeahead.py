@@ -1,11 +1,10 @@
-"""Finds the organizations that somebody is typing the name of, in the company's own store.
+"""Autocomplete over the company's own store.
 
 Rule 1: names that begin with what was typed come first, then those whose words begin with its
-        words, in whatever order; then those that have them inside, for several words only where
-        nothing began with them; then, where nothing was found, those whose words were typed as
-        one; misspelt ones come last, and only where hardly anything was found as it was typed.
-        Equals go by number of contacts.
-Rule 2: each step reads a bounded number of rows, and none is taken that an earlier one spared.
+        words, in any order; then those that contain them, for several words only if nothing began
+        with them; then, if nothing was found, those whose words were typed as one; misspelt ones
+        come last, and only if hardly anything matched as typed. Equals go by number of contacts.
+Rule 2: each step reads a bounded number of rows, and is skipped if earlier ones found enough.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -25,12 +24,12 @@ from shared import db
 
 EXACT = 0
 MISSPELT = 4
-"""Of `Found.closeness`: the whole name was typed; something in it is nearly what was typed."""
+"""Values of `Found.closeness`: the whole name was typed; something in it nearly matches."""
 FEW = 3
 """With fewer hits than this, what was typed may have been misspelt."""
 SIMILAR = 50
 MISSPELT_TERMS = 3
-"""Of several misspelt terms, the rarest ones are looked up, each by itself."""
+"""Of several misspelt terms, the rarest ones are looked up, each separately."""
 NEAR_WORDS = 40
 
 
@@ -42,7 +41,7 @@ class _Search(NamedTuple):
 
 
 async def ours(pools: Pools, company_id: int, terms: Sequence[str], limit: int) -> list[Found]:
-    """The best `limit` of the company's organizations; `terms` are those of a query, not none.
+    """The company's best `limit` organizations; `terms` are those of a query, at least one.
 
     Raises:
         Unavailable: Postgres is away.
@@ -64,7 +63,7 @@ async def keep(
     changed: Collection[Organization],
     loaded: Mapping[OrgKey, Loaded],
 ) -> None:
-    """Let organizations that changed be found as they are. Their tenants are locked."""
+    """Update changed organizations in the index. Their tenants are locked."""
     renamed: list[Name] = []
     recounted: list[Name] = []
     before: list[OrgKey] = []
@@ -111,7 +110,7 @@ async def _as_typed(search: _Search) -> list[Found]:
 
 
 async def _inside(search: _Search) -> list[Found]:
-    """Every term stands in a word of the name; those too short for that begin one."""
+    """Every term is contained in a word of the name; those too short for that begin one."""
     longest = max(search.terms, key=len)
     words = await searching_store.words_with(search.pools, search.company_id, longest)
     if not words:
@@ -123,7 +122,7 @@ async def _inside(search: _Search) -> list[Found]:
 
 
 async def _run_together(search: _Search) -> list[Found]:
-    """Words of the name that follow one another were typed as one: cocacola, 7eleven."""
+    """Adjacent words of the name were typed as one: cocacola, 7eleven."""
     beginnings = searching_terms.run_together(max(search.terms, key=len))
     if not beginnings:
         return []
@@ -132,7 +131,7 @@ async def _run_together(search: _Search) -> list[Found]:
 
 
 async def _misspelt(search: _Search) -> list[Found]:
-    """Some terms are nearly words of the name; the others stand in it."""
+    """Some terms are nearly words of the name; the others are contained in it."""
     terms = sorted(set(search.terms), key=len, reverse=True)
     words = await searching_store.words_near(search.pools, search.company_id, terms)
     meant = {
@@ -153,8 +152,8 @@ async def _misspelt(search: _Search) -> list[Found]:
 async def _rarest(
     search: _Search, meant: Sequence[Mapping[str, int]]
 ) -> Sequence[Mapping[str, int]]:
-    """Words of which the fewest names have one, first: a name has some of each. Of those that are
-    common only a part can be looked at, so they are left to a query of nothing else.
+    """Sets of words, those that fewest names have first: a name has some of each. Common words can
+    only be examined in part, so they are used only if the query has no others.
     """
     if len(meant) <= 1:
         return meant

@@ -1,4 +1,4 @@
-"""Makes organizations findable that were stored before this version's way of cutting names.
+"""Indexes organizations that were stored before this version's way of cutting names.
 
 Rule: it takes the tenant's lock, as every writer does, a short batch at a time.
 """
@@ -21,7 +21,7 @@ FIRST: OrgKey = (-1, UUID(int=0))
 
 
 class Looked(NamedTuple):
-    """At which organization last, if there was any, and how many could not be found."""
+    """The last organization examined, if any, and how many could not be found."""
 
     last: OrgKey | None
     missing: int
@@ -46,7 +46,7 @@ def upkeep(pool: db.Pool) -> lifecycle.Loop:
 
 
 async def _batch(pool: db.Pool, behind: OrgKey) -> Looked:
-    """Make the next organizations findable that are not."""
+    """Index those of the next organizations that are not."""
     with db.errors():
         async with pool.acquire() as conn, conn.transaction():
             looked = await searching_index.findable(conn, behind, BATCH)
