@@ -1,6 +1,6 @@
 """`python -m services.query [api] [projector]`: both roles when none is named.
 
-`python -m services.query rebuild --help` says how the store is built anew.
+`python -m services.query rebuild --help` tells how to rebuild the store.
 """
 
 from shared import program

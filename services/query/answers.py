@@ -1,6 +1,6 @@
 """What the API answers: from rows to the JSON of the contract. Pure.
 
-Rule: keys come in the order in which they are written here; `Model.model_fields` documents them.
+Rule: keys are in the order in which they are written here; `Model.model_fields` documents them.
 """
 
 import math
@@ -20,14 +20,14 @@ from shared.json_model import Json
 
 
 class Row(Protocol):
-    """A row as the driver gives it."""
+    """A row as the driver returns it."""
 
     def __getitem__(self, name: str, /) -> Any: ...
 
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_INSTANT_US: Final = 253_402_300_799_999_999
-"""The end of the year 9999, the last that a date here can say."""
+"""The end of the year 9999, the last that a date can hold."""
 
 NEVER_SYNCED: Final = {"state": "never", "lastSyncAt": None, "processed": 0, "failed": 0}
 
@@ -246,5 +246,7 @@ def sync_status(row: Row | None) -> dict[str, Any]:
 
 
 def _instant(version: int) -> datetime:
-    """Its second: a sync's version is the end of one, and is to look as the webhook's in it."""
+    """Truncated to the second: a sync's version is the end of one, and must look like the
+    webhook's.
+    """
     return EPOCH + timedelta(seconds=min(version, LAST_INSTANT_US) // SECOND)

@@ -1,4 +1,4 @@
-"""The addresses of the query service: what users read."""
+"""The query service's endpoints: what users read."""
 
 from collections.abc import Mapping
 from typing import Final

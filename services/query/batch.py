@@ -1,10 +1,10 @@
 """What a batch of facts does to the read model, worked out before anything is written. Pure.
 
-Rule 1: a batch is sorted by what it speaks of; within a contact or an activity each fact is one
-        more write, and their order does not matter.
-Rule 2: counters move by what the contacts' states were and are, never by what the facts say.
-Rule 3: a user is affected when a row on the user's pages is not what it was; known facts told
-        again affect nobody.
+Rule 1: a batch is sorted by subject; within a contact or an activity each fact is one more write,
+        and their order does not matter.
+Rule 2: counters move by the contacts' states before and after, never by what the facts say.
+Rule 3: a user is affected when a row on the user's pages has changed; repeated facts affect
+        nobody.
 """
 
 from collections import Counter
@@ -36,7 +36,7 @@ class Organization(NamedTuple):
 
 
 class Count(NamedTuple):
-    """What `user_counts` counts by."""
+    """The key of `user_counts`."""
 
     company_id: int
     owner_id: int
@@ -45,7 +45,7 @@ class Count(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What `user_organizations` counts by."""
+    """The key of `user_organizations`."""
 
     company_id: int
     organization_id: UUID
@@ -54,7 +54,7 @@ class Share(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """Facts, by what they speak of."""
+    """Facts, by subject."""
 
     persons: list[tuple[Key, Write]] = field(default_factory=list)
     activities: list[tuple[Key, Write]] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Batch:
         return {Key(key.company_id, person) for key, person in told if person is not None}
 
     def contacts(self) -> set[Key]:
-        """The persons the facts speak of, those they were merged into among them."""
+        """The persons that the facts are about, including those they were merged into."""
         keys = {key for key, _ in self.persons}
         keys |= {key for key, _ in self.campaigns}
         keys |= {Key(said.company_id, said.person_id) for said in self.links}
@@ -85,7 +85,7 @@ class Batch:
         return keys
 
     def changed_organizations(self) -> set[Organization]:
-        """The organizations the facts speak of, those that their ids lead to among them."""
+        """The organizations that the facts are about, including those that their ids lead to."""
         led = {
             Organization(said.company_id, said.merged_into)
             for said in self.organizations.values()
@@ -158,7 +158,7 @@ _ADD: Mapping[str, Callable[[Batch, Any, CustomFieldsOf], None]] = {
 
 
 def activities_after(batch: Batch, before: Mapping[Key, Register]) -> dict[Key, Register]:
-    """The activities that are not what they were."""
+    """The activities that have changed."""
     rows: dict[Key, Register] = {}
     for key, write in batch.activities:
         rows[key] = register.apply(rows.get(key) or before.get(key, NO_ACTIVITY), write)
@@ -176,14 +176,14 @@ def persons_of(rows: Iterable[Mapping[Key, Register]]) -> set[Key]:
 
 
 def look_different(before: Mapping[Key, Contact], after: Mapping[Key, Contact]) -> set[Key]:
-    """Those of which a page would show it."""
+    """The contacts that look different on a page."""
     return {key for key, row in after.items() if row.looks != before.get(key, UNKNOWN).looks}
 
 
 def persons_of_different(
     before: Mapping[Key, Register], after: Mapping[Key, Register]
 ) -> set[Key]:
-    """Whose activities, then or now, those are of which more than the stamp is another."""
+    """Persons of activities, before or after, that changed in more than the stamp."""
     found = {key for key, row in after.items() if not _is_same(before.get(key), row)}
     sides = [{key: rows[key] for key in found & rows.keys()} for rows in (before, after)]
     return persons_of(sides)
@@ -194,7 +194,7 @@ def _is_same(was: Register | None, row: Register) -> bool:
 
 
 def contacts_after(batch: Batch, before: Mapping[Key, Contact]) -> dict[Key, Contact]:
-    """The contacts that are not what they were."""
+    """The contacts that have changed."""
     rows: dict[Key, Contact] = {}
 
     def held(key: Key) -> Contact:
@@ -215,7 +215,7 @@ def contacts_after(batch: Batch, before: Mapping[Key, Contact]) -> dict[Key, Con
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """How the counters move; entries that stay are left out."""
+    """How the counters move; unchanged entries are left out."""
 
     counts: Mapping[Count, int]
     shares: Mapping[Share, int]
@@ -260,14 +260,14 @@ def shown_as(rows: Mapping[Key, Contact], key: Key) -> Iterator[Key]:
 
 
 class Shown(NamedTuple):
-    """A contact on the list of one user."""
+    """A contact in one user's list."""
 
     user: User
     contact: Key
 
 
 def shown(keys: Iterable[Key], rows: Mapping[Key, Contact]) -> set[Shown]:
-    """Where these persons, or those they were merged into, stand."""
+    """In whose lists these persons, or those they were merged into, are."""
     found = set()
     for key in keys:
         at = key
@@ -281,5 +281,5 @@ def shown(keys: Iterable[Key], rows: Mapping[Key, Contact]) -> set[Shown]:
 
 
 def sorted_moves(counter: Mapping[Any, int]) -> Sequence[tuple[Any, ...]]:
-    """In one order everywhere, so that two batches wait for one another and never deadlock."""
+    """In one order everywhere, so that two batches wait for each other and never deadlock."""
     return sorted((*key, by) for key, by in counter.items())

@@ -1,20 +1,21 @@
 """The API's side of the cache: a page is served from it only if none newer could be read.
 
 Rule 1: every request asks Redis for the current generations, in one round trip; a page is served
-        only if it was read under exactly these. So it may as well lie in this process.
+        only if it was read under exactly these. So it may also come from this process's memory.
 Rule 2: the generations a page is kept under were seen before its snapshot was taken.
-Rule 3: who meets a dirty generation reads Postgres and keeps nothing. So does who cannot ask, or
-        was told a moment ago that generations cannot be marked; after that moment, who was told
-        makes all pages invalid before it believes any: who told it may have died.
-Rule 4: of those who miss the same page under the same generations, one reads, in whatever
-        process: the others wait for what it keeps. A claim that its reader does not live to
-        redeem ends by itself, and another reads.
-Rule 5: while Postgres is away nothing newer can be read: the last page kept, until its time is
-        up, is served marked stale.
-Rule 6: what a page tells of its company is right under the company's own generation: where that
-        has moved on, who serves the page looks it up.
-Rule 7: a page's time is counted by Redis and, in a process, by a clock that nobody sets: however
-        far the machines' clocks are apart, it ends when it was to end where it was kept first.
+Rule 3: a request that meets a dirty generation reads Postgres and caches nothing. So does one that
+        cannot ask Redis, or whose process was told a moment ago that generations cannot be marked;
+        after that moment, such a process makes all pages invalid before it trusts any: the process
+        that told it may have died.
+Rule 4: of requests that miss the same page under the same generations, one reads, in whatever
+        process: the others wait for what it caches. If that reader dies, its claim expires, and
+        another reads.
+Rule 5: while Postgres is away nothing newer can be read: the last cached page, until it expires,
+        is served marked stale.
+Rule 6: the company's part of a page is right under the company's own generation: where that has
+        moved on, it is looked up when the page is served.
+Rule 7: a page's lifetime is measured by Redis and, in a process, by the monotonic clock: however
+        far the machines' clocks differ, it ends as set when it was first cached.
 """
 
 import asyncio
@@ -52,17 +53,17 @@ from shared.observability import CACHE_ERRORS
 
 MEMORY_BYTES: Final = 64 * 1024 * 1024
 BESIDE_BYTES: Final = 1_600
-"""What a page takes beside its bytes: its names, and what it was read under. Where nothing is
-found the bytes are a hundred.
+"""Overhead per page in memory: its names, and what it was read under. An empty result is a hundred
+bytes.
 """
 REMEMBERED_PARTS: Final = 20_000
 DOUBT_S: Final = 5.0
-"""How long Redis is not believed once somebody could not mark there; it is told four times a
-second while that lasts.
+"""How long Redis is not trusted after a process reported that it cannot mark there; it repeats the
+report four times a second while that lasts.
 """
 SEPARATOR: Final = b"\n"
 LOOKS_S: Final = (0.004, 0.008, 0.016)
-"""Between looks for a page that another process reads; the last again and again."""
+"""Between looks for a page that another process reads; the last one repeats."""
 WAIT_S: Final = 2 * CLAIM_MS / 1000
 
 
@@ -75,9 +76,9 @@ class Origin(StrEnum):
 
 
 class Served(NamedTuple):
-    """`tag` names the generations it was read under; `kept_at` is a second of `time.monotonic`.
-    `status` is what it tells of its company, as it was read; unless `is_told`, that may be over by
-    now, and what is found instead may be kept under `status_tag`, if there is one.
+    """`tag` names the generations it was read under; `kept_at` is in seconds of `time.monotonic`.
+    `status` is the company's, as read; unless `is_told`, it may be outdated by now, and what is
+    found instead may be cached under `status_tag`, if there is one.
     """
 
     content: Content
@@ -100,8 +101,8 @@ def _read(read: Read, origin: Origin) -> Served:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """As it is served from the cache. `now` are the generations it was read under, clean, or null
-    where they are not known; without the company's, where that was not clean.
+    """As served from the cache. `now` are the clean generations it was read under, or null where
+    they are unknown; without the company's, if that was not clean.
     """
 
     now: Now | None
@@ -112,7 +113,7 @@ class Page:
         return self.now == now or self.served.tag == now.tag
 
     def told(self, now: Now) -> Served:
-        """As it may be: with what it tells of the company where that stands yet."""
+        """As it may be served, with the company's status if that is still current."""
         if self.now == now and now.company is not None:
             return self.served
         return self.served._replace(is_told=False, status_tag=now.company_tag)
@@ -123,7 +124,7 @@ class Page:
 
 
 class Flight(NamedTuple):
-    """A page that somebody reads, or looks for, under clean generations, which `tag` names."""
+    """A page being read, or looked for, under clean generations, which `tag` names."""
 
     part: Part
     name: str
@@ -142,18 +143,18 @@ class Cache:
         self._looks: dict[Part, tuple[str, ...]] = {}
         self._reads = Flights[Flight, Served]()
         self._doubted_until = 0.0
-        """0: not at all."""
+        """0: Redis is trusted."""
 
     def hear(self, payload: str) -> None:
         if payload == UNMARKED:
             self._doubted_until = time.monotonic() + DOUBT_S
 
     def missed(self) -> None:
-        """It is told again while it lasts."""
+        """It is repeated while it lasts."""
 
     async def page(self, part: Part, name: str, read: ReadPage) -> Served:
         """Raises:
-        Unavailable: no page is kept, and Postgres is away.
+        Unavailable: no page is cached, and Postgres is away.
         """
         try:
             return await self._page(part, name, read)
@@ -167,7 +168,7 @@ class Cache:
         """Whether the page may still be served from the cache.
 
         Raises:
-            Unavailable: Redis is away, or not to be believed.
+            Unavailable: Redis is away, or not trusted.
         """
         now = await self._look(part)
         return served.tag is not None and now.tag == served.tag
@@ -199,8 +200,8 @@ class Cache:
         return Now(run, *answer)
 
     async def _pass_doubt(self) -> None:
-        """Who told of changes that could not be marked may have died before it could make the
-        pages of then invalid: whoever was told does, too.
+        """The process that reported changes which could not be marked may have died before it
+        invalidated the pages of that time: each process that got the report does so, too.
 
         Raises:
             Unavailable: it is too early, or Redis is away.
@@ -223,8 +224,8 @@ class Cache:
         return page.told(flight.now)
 
     async def _fetch(self, flight: Flight) -> Page | None:
-        """The page that Redis holds, if it was read under these generations; null when it is to be
-        read here. While another process reads it, it is waited for.
+        """The page in Redis, if it was read under these generations; null if it is to be read
+        here. While another process reads it, waits for that.
         """
         part, name, now, tag = flight
         claim = self._keys.claiming(part.user, name, tag, SEPARATOR)
@@ -240,7 +241,7 @@ class Cache:
         return None
 
     async def _last(self, part: Part, name: str) -> Served | None:
-        """The page kept last, whatever has changed since."""
+        """The last cached page, whatever has changed since."""
         page = self._memory.get((part, name))
         with contextlib.suppress(Unavailable):
             key = self._keys.page(part.user, name)
@@ -261,7 +262,7 @@ class Cache:
         return look
 
     async def _begin(self, part: Part) -> None:
-        """Give what has no generation a first one; a mark set meanwhile stays."""
+        """Set a first generation where there is none; a mark set meanwhile stays."""
         _, epoch, company, own = self._remember(part)
         await self._wire.call_all(
             [
@@ -279,12 +280,12 @@ class Cache:
         except BaseException:
             await self._tell(("DEL", claim))
             raise
-        if not result.lasts:  # and so each who asks reads it, none after the other
+        if not result.lasts:  # so each request reads it, at the same time
             await self._tell(("SET", claim, tag + DIRTY, "PX", CLAIM_MS))
             return _read(result, Origin.STORE)
         told = tag + name.encode() + result.status
         mark = hashlib.blake2b(told, digest_size=12).hexdigest()
-        # Weak: what ends an answer tells of its request, so no two are the same in every byte.
+        # Weak, since each answer ends with figures of its own request.
         etag = f'W/"{mark}"'
         kept_at = time.monotonic()
         served = Served(Content(result.body), Origin.CACHE, etag, tag, kept_at, result.status)
@@ -292,18 +293,18 @@ class Cache:
         self._memory.put((part, name), Page(now._replace(company=company), served))
         parts = (tag, etag.encode(), company or b"", result.status, result.body)
         value = SEPARATOR.join(parts)
-        # Whoever asked need not wait for it: those who ask elsewhere meanwhile find the claim.
+        # The request need not wait for it: requests elsewhere find the claim meanwhile.
         page = self._keys.page(part.user, name)
         background.start(self._tell(("SET", page, value, "EX", PAGE_S), ("DEL", claim)))
         return served._replace(origin=Origin.STORE)
 
     async def _tell(self, *commands: tuple[Any, ...]) -> None:
-        with contextlib.suppress(Unavailable):  # the next who asks finds out
+        with contextlib.suppress(Unavailable):  # the next request finds out
             await self._wire.call_all(list(commands))
 
 
 def _unpacked(value: bytes, left_ms: int, now: Now | None) -> Page:
-    """A page as it lies in Redis, for so long yet, seen under the generations `now`."""
+    """A page as stored in Redis, valid for so long, seen under the generations `now`."""
     tag, etag, company, status, body = value.split(SEPARATOR, 4)
     kept_at = time.monotonic() + left_ms / 1000 - PAGE_S
     served = Served(Content(body), Origin.CACHE, etag.decode(), tag, kept_at, status)
@@ -311,7 +312,7 @@ def _unpacked(value: bytes, left_ms: int, now: Now | None) -> Page:
 
 
 class Memory:
-    """The pages used last, up to so many bytes."""
+    """The most recently used pages, up to so many bytes."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes

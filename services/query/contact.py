@@ -2,8 +2,8 @@
 
 Rule 1: the person's fields, the link, the score and the campaign are written by different topics
         and never touch one another.
-Rule 2: the person and the activity are registers; a link and a score are the newest version of
-        what their only sender said.
+Rule 2: the person and the activity are registers; a link and a score are the newest version from
+        their only producer.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ PERSON_FIELDS: Final = (
 ACTIVITY_FIELDS: Final = ("person_id", "type", "subject", "done", "due_date", "add_time")
 
 SECOND: Final = 1_000_000
-"""In the unit of versions."""
+"""In units of versions."""
 
 SAME_NAME: Final = frozenset({"owner_id", "name", "job_title", "add_time", "update_time"})
 
@@ -68,20 +68,20 @@ class Contact:
 
     @property
     def owner(self) -> int | None:
-        """Whose list the contact is on; null when it is on none."""
+        """Whose list the contact is on; null if on none."""
         owner: int | None = None if self.person.deleted else self.person.fields["owner_id"]
         return owner
 
     @property
     def merged_into(self) -> int | None:
-        """The person that counts in this one's place."""
+        """The person that counts in place of this one."""
         into: int | None = self.person.fields["merged_into"] if self.person.deleted else None
         return into
 
     @property
     def looks(self) -> tuple[Any, ...]:
-        """Equal where pages show the same: they show seconds, and a sync that tells again what a
-        webhook told knows no more of the moment.
+        """Equal if pages look the same: pages show seconds, and a sync that repeats a webhook's
+        change has no finer time.
         """
         said = self.person.stamp.version
         newest = max(said, self.link.version, self.score.version, self.campaign.stamp.version)

@@ -1,9 +1,9 @@
-"""Where a contact stands in the list, and the opaque form of that. Pure.
+"""A contact's position in the list, and its opaque form. Pure.
 
-Rule 1: keys compare as the list is ordered: in the campaign first, then the coldest, then the one
-        contacted longest ago (never contacted last), then the youngest, then by id.
-Rule 2: a cursor says one key and nothing else; what is not a cursor of ours is refused, and so is
-        one of another list.
+Rule 1: keys compare in list order: in the campaign first, then the coldest, then the one contacted
+        longest ago (never contacted last), then the youngest, then by id.
+Rule 2: a cursor holds one key and nothing else; anything but a cursor of ours is refused, also one
+        of another list.
 """
 
 import base64
@@ -24,7 +24,7 @@ _ORGANIZATION_SALT = zlib.crc32(b"my500 organizations 2")
 
 
 class OrganizationKey(NamedTuple):
-    """`fewest` is the negated number of the organization's contacts: the most come first."""
+    """`fewest` is the negated number of the organization's contacts: the largest come first."""
 
     fewest: int
     sort_name: str
@@ -42,7 +42,7 @@ class Key(NamedTuple):
 
 
 class BadCursor(ValueError):
-    """The text is no cursor that was handed out here."""
+    """The text is not a cursor issued here."""
 
 
 def encode(key: Key) -> str:
@@ -51,7 +51,7 @@ def encode(key: Key) -> str:
 
 def decode(text: str) -> Key:
     """Raises:
-    BadCursor: not one of ours, or not as it was handed out.
+    BadCursor: not one of ours, or altered.
     """
     packed = _packed(text, _SALT)
     if len(packed) != _KEY.size:
@@ -70,7 +70,7 @@ def encode_organization(key: OrganizationKey) -> str:
 
 def decode_organization(text: str) -> OrganizationKey:
     """Raises:
-    BadCursor: not one of ours, or not as it was handed out.
+    BadCursor: not one of ours, or altered.
     """
     packed = _packed(text, _ORGANIZATION_SALT)
     if len(packed) < _ORGANIZATION.size:

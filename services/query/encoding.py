@@ -1,8 +1,8 @@
-"""A page's bytes compressed once, though each answer ends with words of its own. Pure.
+"""A page is compressed once, though each answer ends with a tail of its own. Pure.
 
 Rule 1: what is sent is one gzip member: the page deflated up to a byte boundary, then the tail as
-        a stored block, then the sum over both. So a hit compresses nothing.
-Rule 2: who does not say that gzip is welcome gets plain bytes; so does a page too small to gain.
+        a stored block, then the checksum over both. So a hit compresses nothing.
+Rule 2: clients that do not accept gzip get plain bytes; so do pages too small to gain from it.
 """
 
 import struct
@@ -12,17 +12,17 @@ from typing import Final
 
 LEAST_BYTES: Final = 1_000
 LEVEL: Final = 1
-"""A page is JSON that repeats itself: level 6 takes four times as long to save a third more."""
+"""A page is repetitive JSON: level 6 takes four times as long to save a third more."""
 
 _HEAD: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _STORED: Final = struct.Struct("<BHH")
 _SUMS: Final = struct.Struct("<II")
 _NO_MORE: Final = 0xFFFF
-"""The longest stored block."""
+"""The longest possible stored block."""
 
 
 class Content:
-    """A page up to its tail; deflated when first asked for so."""
+    """A page without its tail; deflated on first use."""
 
     __slots__ = ("_deflated", "_sum", "plain")
 
@@ -32,7 +32,7 @@ class Content:
         self._sum = 0
 
     def gzip(self) -> bytes:
-        """All of the gzip member that comes before the tail."""
+        """The gzip member up to the tail."""
         if self._deflated is None:
             packer = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
             deflated = packer.compress(self.plain) + packer.flush(zlib.Z_SYNC_FLUSH)
@@ -57,7 +57,7 @@ class Content:
 
 @lru_cache(maxsize=256)
 def takes_gzip(accepted: str) -> bool:
-    """What an Accept-Encoding header says of gzip; a coding with q=0 is refused."""
+    """Whether an Accept-Encoding header accepts gzip; a coding with q=0 is refused."""
     weights = dict(_coding(part) for part in accepted.split(","))
     return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0
 
@@ -74,7 +74,7 @@ def _coding(part: str) -> tuple[str, float]:
 
 
 def matches(condition: str, etag: str) -> bool:
-    """Whether an If-None-Match header names the tag; strong and weak count alike."""
+    """Whether an If-None-Match header names the tag; the comparison is weak."""
     if condition == etag:
         return True
     opaque = etag.removeprefix("W/")

@@ -1,6 +1,6 @@
 """Work that is done once for all who want it at the same time.
 
-Rule: it goes on though whoever began it is gone: others may wait for it.
+Rule: it continues even if its initiator is gone: others may wait for it.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ class Flights(Generic[KeyT, ResultT]):
         self._tasks: dict[KeyT, asyncio.Task[ResultT]] = {}
 
     async def join(self, key: KeyT, work: Callable[[], Coroutine[Any, Any, ResultT]]) -> ResultT:
-        """What the work under way comes to, or this, if none is."""
+        """The result of the work in progress under this key, or of this work, if there is none."""
         task = self._tasks.get(key)
         if task is None:
             task = asyncio.get_running_loop().create_task(work())
@@ -27,4 +27,4 @@ class Flights(Generic[KeyT, ResultT]):
     def _landed(self, key: KeyT, task: asyncio.Task[ResultT]) -> None:
         del self._tasks[key]
         if not task.cancelled():
-            task.exception()  # read here: whoever asked may be gone
+            task.exception()  # retrieved here: the callers may be gone

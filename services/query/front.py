@@ -1,7 +1,7 @@
 """The page that shows a user's list, what it may load, and where it finds ingest.
 
-Rule: of scripts only the page's own runs, and no other page shows it in a frame of its own, where
-users could be made to press its buttons unseen.
+Rule: only the page's own script runs, and no other site may frame it, where users could be made to
+press its buttons unseen (clickjacking).
 """
 
 import base64
@@ -24,11 +24,11 @@ POLICY: Final = (
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'; connect-src 'self' {}"
 )
 HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-"""A Host header that may stand in a policy; whoever asks chooses it."""
+"""A Host header that may go into a policy; the client chooses it."""
 
 
 class Ingest(NamedTuple):
-    """Where browsers find it: at the URL, else at the port of the host asked for this service."""
+    """Where browsers find it: at the URL, else at its port on the host of this service's URL."""
 
     url: str | None
     port: int
@@ -38,18 +38,18 @@ AS_USUAL: Final = Ingest(None, 8081)
 
 
 def pages(ingest: Ingest) -> Mapping[str, Handler]:
-    """By their addresses."""
+    """By path."""
     return {"/": _page(ingest), "/front.json": _settings(ingest)}
 
 
 def _page(ingest: Ingest) -> Handler:
-    """The page at `/`. It may speak to ingest, too, where what users do is asked for."""
+    """The page at `/`. It may also call ingest, which takes users' commands."""
 
     async def page(request: web.Request) -> web.StreamResponse:
         origin = _origin(_found(request, ingest) or "")
         headers = FOR_PEOPLE | {
             "Content-Security-Policy": POLICY.format(_digest(PAGE.read_bytes()), origin),
-            # Else browsers go by its age, and keep it for days after a deployment.
+            # Else browsers use its age, and keep it for days after a deployment.
             hdrs.CACHE_CONTROL: "no-cache",
         }
         return web.FileResponse(PAGE, headers=headers)
@@ -58,7 +58,7 @@ def _page(ingest: Ingest) -> Handler:
 
 
 def _digest(page: bytes) -> str:
-    """Of the script in it, as a policy names it."""
+    """Of the script in it, in the form of a policy."""
     script = SCRIPT.search(page)
     content = script[1] if script is not None else b""
     return base64.b64encode(hashlib.sha256(content).digest()).decode()
@@ -82,6 +82,6 @@ def _found(request: web.Request, ingest: Ingest) -> str | None:
 
 
 def _origin(url: str) -> str:
-    """A path in a policy would stand for that address alone, and for none below it."""
+    """A URL with a path would allow that address only, and nothing below it."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if url else ""

@@ -1,16 +1,16 @@
 """Which cached pages may be served: the keys in Redis, and the scripts that move them.
 
-Each user has a generation for each view, and each company one for what all its users see: how its
-synchronisation stands. A page is served while the generations of its user and of the whole store
-it was read under are still the current ones, and they are clean. What it tells of the company is
-looked up apart from it, so a sync that finds nothing new makes no page invalid.
+Each user has a generation for each view, and each company one for what all its users see: the
+state of its synchronisation. A page is served while the generations of its user and of the whole
+store that it was read under are still current, and clean. The company's part is looked up
+separately, so a sync that finds nothing new invalidates no page.
 
 Rule 1: a generation is random and never comes back.
 Rule 2: before a transaction commits, whoever it affects is marked: the generation is dirty until
-        the last of those who marked it says that the transaction has ended. Then it is fresh.
+        the last marker reports that its transaction has ended. Then there is a new one.
 Rule 3: a marker that died is forgotten after the longest time a transaction can take.
-Rule 4: what makes pages invalid begins with a deletion. A Redis without room for more refuses a
-        script only at a first write that takes room: one that deletes first is carried out whole
+Rule 4: scripts that invalidate pages begin with a deletion. A full Redis refuses a script only at
+        its first write that takes memory: one that deletes first is carried out completely
         (https://redis.io/docs/latest/develop/programmability/eval-intro, "low memory conditions").
 """
 
@@ -29,9 +29,9 @@ MARK_S: Final = 360
 CLEAN_S: Final = 86_400
 PAGE_S: Final = 300
 CLAIM_MS: Final = 1000
-"""How long one who reads a page keeps others from reading it; longer than nearly any read."""
+"""How long the reader of a page keeps others from reading it; longer than nearly any read."""
 
-# KEYS: generation, markers. ARGV: marker, fresh generation, seconds a mark holds.
+# KEYS: generation, markers. ARGV: marker, fresh generation, seconds a mark lasts.
 MARK: Final = """
 local now = tonumber(redis.call('TIME')[1])
 redis.call('DEL', KEYS[1])
@@ -40,7 +40,8 @@ redis.call('EXPIRE', KEYS[2], ARGV[3])
 redis.call('SET', KEYS[1], '~' .. ARGV[2], 'EX', ARGV[3])
 """
 
-# KEYS: generation, markers. ARGV: marker, fresh generation, seconds a mark and a clean one hold.
+# KEYS: generation, markers. ARGV: marker, fresh generation, seconds that a mark and a clean
+# generation last.
 UNMARK: Final = """
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
@@ -52,13 +53,14 @@ else
 end
 """
 
-# KEYS: epoch. ARGV: fresh epoch, seconds it holds.
+# KEYS: epoch. ARGV: fresh epoch, seconds it lasts.
 CLOSE: Final = """
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], '~' .. ARGV[1], 'EX', ARGV[2])
 """
 
-# KEYS: page, claim. ARGV: tag, what divides it from the rest of a page, milliseconds of a claim.
+# KEYS: page, claim. ARGV: tag, the separator between it and the rest of a page, milliseconds of a
+# claim.
 CLAIM: Final = """
 local head = ARGV[1] .. ARGV[2]
 local page = redis.call('GET', KEYS[1])
@@ -77,8 +79,8 @@ return 'read'
 
 
 class View(StrEnum):
-    """Pages that the same changes make invalid: those that show contacts, and those that show
-    their organizations and numbers, which a renamed contact leaves as they are.
+    """Pages that the same changes invalidate: those that show contacts, and those that show their
+    organizations and statistics, which a renamed contact does not affect.
     """
 
     CONTACTS = "c"
@@ -86,7 +88,7 @@ class View(StrEnum):
 
 
 class Part(NamedTuple):
-    """A view of a user's pages; without one, all that the company's users see."""
+    """A view of a user's pages; without one, all pages of the company's users."""
 
     user: User
     view: View | None = None
@@ -103,13 +105,13 @@ def fresh() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The names in Redis, of one read model."""
+    """The key names in Redis, for one read model."""
 
     store_id: UUID
 
     @property
     def epoch(self) -> str:
-        """Changes when every page there is may be wrong."""
+        """Changes when any page there may be wrong."""
         return f"my500:{self.store_id}:epoch"
 
     def generation(self, part: Part) -> str:
@@ -122,31 +124,31 @@ class Keys:
         return f"my500:{self.store_id}:p:{{{_name(user)}}}:{name}"
 
     def claim(self, user: User, name: str) -> str:
-        """By whoever reads the page, of the generations it will be kept under."""
+        """The reader's claim, which holds the generations that the page will be kept under."""
         return f"my500:{self.store_id}:r:{{{_name(user)}}}:{name}"
 
     def user(self, user: User) -> str:
-        """The record of the user, as Pipedrive knows it; of no generation."""
+        """The user's record from Pipedrive; it has no generation."""
         return f"my500:{self.store_id}:u:{{{_name(user)}}}"
 
     @property
     def users(self) -> str:
-        """A pattern that the names of all records of users match."""
+        """A pattern that matches the keys of all user records."""
         return f"my500:{self.store_id}:u:*"
 
     def claiming(self, user: User, name: str, tag: bytes, separator: bytes) -> tuple[Any, ...]:
-        """Answers the page kept under the tag and the milliseconds it has left; else `READ`: it is
-        claimed; `WAIT`: by another.
+        """Returns the page kept under the tag and its remaining milliseconds; else `READ`: it is
+        claimed for the caller; `WAIT`: another has claimed it.
         """
         keys = (self.page(user, name), self.claim(user, name))
         return ("EVAL", CLAIM, 2, *keys, tag, separator, CLAIM_MS)
 
     def close(self) -> tuple[Any, ...]:
-        """No page is served until the epoch is raised, or a mark's time is over."""
+        """No page is served until the epoch is raised, or the longest mark expires."""
         return ("EVAL", CLOSE, 1, self.epoch, fresh(), MARK_S)
 
     def raise_epoch(self) -> tuple[Any, ...]:
-        """None of the pages there are is served again: whoever asks next begins an epoch."""
+        """Invalidates all pages: the next request starts a new epoch."""
         return ("DEL", self.epoch)
 
     def mark(self, part: Part, marker: bytes) -> tuple[Any, ...]:
@@ -159,7 +161,7 @@ class Keys:
 
 
 def user_named(name: str) -> User:
-    """Whose record in Redis has this name."""
+    """The user whose record in Redis has this key."""
     company_id, user_id = name.rpartition("{")[2].rstrip("}").split(":")
     return User(int(company_id), int(user_id))
 
@@ -169,7 +171,7 @@ def _name(user: User) -> str:
 
 
 class Now(NamedTuple):
-    """The generations as one look at Redis found them."""
+    """The generations as read from Redis at one time."""
 
     run: bytes
     epoch: bytes | None
@@ -182,12 +184,12 @@ class Now(NamedTuple):
 
     @property
     def tag(self) -> bytes | None:
-        """What a page must have been read under to be served now; null while none may be."""
+        """The tag a page must have been read under to be served now; null while none may be."""
         return self._tag(self.part)
 
     @property
     def company_tag(self) -> bytes | None:
-        """The same of what is told of the company."""
+        """The same for the company's part."""
         return self._tag(self.company)
 
     def _tag(self, generation: bytes | None) -> bytes | None:

@@ -2,10 +2,10 @@
 
 Rule 1: marked means that no page of the part is served from the cache until the transaction has
         ended; freed means that none is served that was read before it ended.
-Rule 2: where marking fails for longer than a moment, the commit goes on, and no page is served as
-        soon as Redis can be told so; once all transactions have ended, every page that was there
-        is invalid. Until then those who may reach a Redis that this cannot mark are told through
-        Postgres, again and again, not to believe it.
+Rule 2: if marking fails for longer than a moment, the commit goes on, and no page is served as
+        soon as Redis can be told so; once all these transactions have ended, every page of that
+        time is invalid. Until then processes that may still reach Redis are told through Postgres,
+        again and again, not to trust it.
 Rule 3: nothing is freed while the outcome of the transaction is unknown.
 """
 
@@ -28,13 +28,13 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 0.25
 MOMENT_S = 1.5
-"""Enough for two attempts to reach Redis again."""
+"""Enough for two attempts to reconnect to Redis."""
 ATTEMPT_S = 0.05
 SETTLE_S = 2.0
 
 
 class Invalidation:
-    """One per process: its marker names it in Redis."""
+    """One per process: its marker identifies it in Redis."""
 
     def __init__(self, wire: Wire, keys: Keys, pool: db.Pool) -> None:
         self._wire = wire
@@ -45,12 +45,12 @@ class Invalidation:
         self._marked: set[Part] = set()
         self._open: set[str] = set()
         self._unmarked = False
-        self._lost = True  # whoever ran before may have died before telling of a loss
+        self._lost = True  # a previous process may have died before reporting a loss
 
     async def mark(self, parts: Iterable[Part], last: Callable[[], Awaitable[str]]) -> str:
         """Call at the end of the transaction; `settle` must follow once it has ended. `last` is
-        its last statement, which tells its number: Redis and Postgres are asked together. Returns
-        the number.
+        its last statement, which returns its transaction id: Redis and Postgres are called
+        concurrently. Returns that id.
         """
         affected = set(parts)
         async with self._turn:
@@ -89,7 +89,7 @@ class Invalidation:
     async def settle(self, ended: str | None = None) -> None:
         """Free the parts if their transactions have ended; otherwise `run` does, once they have.
 
-        Postgres is asked, but for the one of which the caller knows.
+        Postgres is asked for the outcome, except that of `ended`.
         """
         async with self._turn:
             if ended is not None:
@@ -100,7 +100,7 @@ class Invalidation:
                 self._tell("unmark", outage)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Make up for what failed, as soon as Redis and Postgres are back."""
+        """Catch up on what failed, as soon as Redis and Postgres are back."""
         while True:
             async with self._turn:
                 try:
@@ -111,22 +111,22 @@ class Invalidation:
                 return
 
     def _tell(self, call: str, outage: Unavailable) -> None:
-        """Log the first failure; those that follow until Redis is back are counted only."""
+        """Log the first failure; those that follow until Redis is back are only counted."""
         CACHE_ERRORS.labels(call).inc()
         if not (self._lost or self._unmarked):
             log.warning("invalidation_failed", extra={"call": call, "reason": str(outage)})
 
     async def _warn(self) -> None:
-        """Tell those who read pages, while Redis cannot be told."""
+        """Warn the processes that read pages, while Redis cannot be told."""
         if not (self._lost or self._unmarked):
             return
-        with contextlib.suppress(Unavailable), db.errors():  # the next turn tells them
+        with contextlib.suppress(Unavailable), db.errors():  # the next turn warns them
             async with db.leased(self._pool, seconds=SETTLE_S) as conn:
                 await live_store.notify(conn, [live_store.UNMARKED])
 
     async def _settle(self) -> None:
         if self._unmarked:
-            # Nobody knows which pages are wrong by now: none is served until it is known.
+            # It is unknown which pages are wrong by now: none is served until it is known.
             await self._wire.call(*self._keys.close())
         if self._open:
             with db.errors():
@@ -144,7 +144,7 @@ class Invalidation:
 
     async def _tell_loss(self) -> None:
         """Raises:
-        Unavailable: a loss is still to be told, and Redis is away.
+        Unavailable: a loss is still to be reported, and Redis is away.
         """
         if self._lost:
             await self._wire.call(*self._keys.raise_epoch())

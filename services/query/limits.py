@@ -1,11 +1,12 @@
-"""How much one user, and how much all users together, may ask of Postgres.
+"""How much one user, and all users together, may ask of Postgres.
 
 Rule 1: what the cache answers is not counted: it costs nobody else anything.
-Rule 2: of the rest each user has so many a second, saved up to a burst; more is 429.
-Rule 3: so many reads run at once, so many wait, and none waits long; more is 503, before the
-        queue grows longer than the patience of those who stand in it.
+Rule 2: beyond that each user has a number of reads a second, saved up to a burst; more is 429.
+Rule 3: a limited number of reads run at once, a limited number wait, and none waits long; more is
+        503, before waiting takes longer than clients would.
 
-Both count in the process, not in Redis: they must hold, and cost nothing, while Redis is away.
+Both are counted in the process, not in Redis: they must work, and cost nothing, while Redis is
+away.
 """
 
 import asyncio
@@ -27,14 +28,14 @@ PATIENCE_S: Final = 2.0
 
 
 class Bucket(NamedTuple):
-    """What was left at an instant."""
+    """What was left at a given time."""
 
     left: float
     at: float
 
 
 class Rate:
-    """So many a second for each user. Takes the time, keeps the users seen last."""
+    """A token bucket per user. Takes the time as an argument, and keeps the most recent users."""
 
     def __init__(self, per_second: float, burst: int) -> None:
         self._per_second = per_second
@@ -57,7 +58,7 @@ class Rate:
 
 
 class Gate:
-    """Lets so many through at once."""
+    """Lets a limited number through at once."""
 
     def __init__(
         self, running: int = RUNNING, waiting: int = WAITING, patience_s: float = PATIENCE_S
@@ -74,7 +75,7 @@ class Gate:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Raises:
-        Refused: 503, too many stand before, or it took too long.
+        Refused: 503, too many are waiting, or it took too long.
         """
         if self._places.locked():
             await self._queue()
@@ -101,7 +102,7 @@ class Gate:
 
 
 class Limits:
-    """Both together, as a request meets them."""
+    """Both together, as applied to a request."""
 
     def __init__(self, rate: Rate | None = None, gate: Gate | None = None) -> None:
         self._rate = rate or Rate(0, 1)
@@ -109,7 +110,7 @@ class Limits:
 
     def admit(self, user: User) -> None:
         """Raises:
-        Refused: 429, the user has asked too much lately.
+        Refused: 429, the user has reached the rate limit.
         """
         wait = self._rate.wait(user, time.monotonic())
         if wait:

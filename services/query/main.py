@@ -1,6 +1,6 @@
-"""Builds the query service and runs it: `api` answers users, `projector` keeps the read model.
+"""Puts the query service together: `api` answers users, `projector` maintains the read model.
 
-Redis is no reason for not being ready: without it pages come from Postgres.
+Readiness does not depend on Redis: without it pages come from Postgres.
 """
 
 from collections.abc import Sequence
@@ -55,9 +55,9 @@ CONSUMED = (
 )
 PUBLISH_S = 10.0
 BRISK = PACE._replace(times=0.3)
-"""A page waits for all that comes before the projector, and then for it: it rests the least."""
+"""A page waits for all that comes before the projector, and then for it: it pauses the least."""
 KEPT_FREE = 2
-"""Connections of the pool that reads leave to the watch and to everything that is no read."""
+"""Connections of the pool that are kept for the watch and for everything that is not a read."""
 
 
 async def main(arguments: Sequence[str]) -> None:
@@ -145,7 +145,7 @@ def _live(settings: QuerySettings, people: People, parts: Parts, publisher: Publ
 
 
 def _watching(settings: QuerySettings, parts: Parts) -> list[lifecycle.Loop]:
-    """The loops that look after the API."""
+    """The API's maintenance loops."""
     per_second = settings.stale_samples_per_second
     loops: list[lifecycle.Loop] = [parts.watch.run]
     if per_second:

@@ -1,10 +1,10 @@
 """Read SQL of a user's organizations. Every function takes a connection, and reads one user's.
 
-Rule 1: the list is read from the index that has its order; what comes before a page is passed
-        over there, from the nearer end.
-Rule 2: a part of a name is looked for in that index alone, up to the end of the page; if there
-        are more, another pass counts them all, which is cheaper than to gather them. The index
-        holds the folded names of one user's organizations, a few megabytes at 50,000.
+Rule 1: the list is read from the index that has its order; rows before a page are skipped in the
+        index, from the nearer end.
+Rule 2: part of a name is searched in that index alone, up to the end of the page; if there is
+        more, another pass counts all hits, which is cheaper than collecting them. The index holds
+        the folded names of one user's organizations, a few megabytes at 50,000.
 """
 
 from collections.abc import Sequence
@@ -81,8 +81,8 @@ SELECT fewest, sort_name, organization_id
 OFFSET $3 LIMIT 1
 """
 
-# The text is folded once, in a subquery of its own: as a part of the condition it would be folded
-# for each name that it is looked for in.
+# The text is folded once, in a subquery of its own: within the condition it would be folded for
+# each name.
 SEARCH = """
 SELECT organization_id
   FROM user_organizations
@@ -93,7 +93,7 @@ SELECT organization_id
 OFFSET $7 LIMIT $8
 """
 
-# The order has the planner take the index that holds the names.
+# The order makes the planner take the index that holds the names.
 COUNT = """
 SELECT count(*)
   FROM (SELECT
@@ -118,14 +118,14 @@ SELECT o.organization_id, o.name AS organization_name, o.pipedrive_org_id, o.ind
 
 
 class Hits(NamedTuple):
-    """How many there are, and those that were asked for, in order."""
+    """How many there are, and the requested ones, in order."""
 
     total: int
     wanted: Sequence[UUID]
 
 
 class Slice(NamedTuple):
-    """So many hits, of those that follow the key, after so many that are passed over."""
+    """So many hits, of those that follow the key, after skipping so many."""
 
     after: OrganizationKey
     passed: int
@@ -144,12 +144,12 @@ async def page(
 
 
 async def top(conn: Connection, user: User, *, limit: int) -> list[asyncpg.Record]:
-    """Those that have most of the user's own contacts."""
+    """Those with most of the user's own contacts."""
     return await conn.fetch(TOP, *user, limit)
 
 
 async def key_at(conn: Connection, user: User, place: int, total: int) -> OrganizationKey:
-    """The key of the organization that `place` others come before."""
+    """The key of the organization that comes after `place` others."""
     if place <= total // 2:
         row = await conn.fetchrow(SEEK, *user, place)
     else:
@@ -175,5 +175,5 @@ async def search(conn: Connection, user: User, text: str, part: Slice) -> Hits:
 async def named(
     conn: Connection, user: User, organizations: Sequence[UUID]
 ) -> list[asyncpg.Record]:
-    """In the order in which they are named."""
+    """In the given order."""
     return await conn.fetch(NAMED, *user, organizations)

@@ -1,7 +1,6 @@
-"""Answers from the cache: one handler for every list whose pages are kept.
+"""Answers from the cache: one handler for every list whose pages are cached.
 
-Rule: a page kept in the cache is answered byte for byte, plain or deflated once, with a tail that
-speaks of the request.
+Rule: a cached page is sent byte for byte, plain or deflated once, with a tail about the request.
 """
 
 import time
@@ -29,13 +28,13 @@ from shared.web import JSON_TYPE, Refused, identity
 
 REMEMBERED: Final = 4096
 REMEMBERED_CHARS: Final = 500
-"""Of a query string: one that asks for the same may be of any length, as of signs between its
-parameters or zeros before its numbers.
+"""Of a query string: strings of any length may ask for the same, with extra separators or leading
+zeros.
 """
 
 
 class Asked(Protocol):
-    """What a request asks for; requests that ask for the same page have the same name."""
+    """A parsed request; requests for the same page have the same name."""
 
     @property
     def name(self) -> str: ...
@@ -47,7 +46,7 @@ Reader = Callable[[db.Connection, User, AskedT], Awaitable[Read]]
 
 
 def remembering(parse: Callable[[web.Request], AskedT]) -> Ask[AskedT]:
-    """Reads a query string once: to read one costs more than a hit."""
+    """Parses a query string once: parsing costs more than a cache hit."""
     remembered: OrderedDict[str, tuple[AskedT, str]] = OrderedDict()
 
     def ask(request: web.Request) -> tuple[AskedT, str]:
@@ -75,12 +74,12 @@ def cached(
     *,
     tell_status: TellStatus | None = None,
 ) -> Handler:
-    """A handler that answers a user's page from the cache, or reads it. `tell_status` where the
-    page tells of the company's synchronisation.
+    """A handler that answers a user's page from the cache, or reads it. `tell_status` is for pages
+    that show the company's sync status.
     """
     counted = {origin: PAGES.labels(route, origin.value) for origin in Origin}
     reads = PAGE_READS.labels(route)
-    STALE_PAGES.labels(route)  # there from the start: a rate of what never was is nothing at all
+    STALE_PAGES.labels(route)  # exists from the start, so that its rate is 0 and not missing
 
     async def page(request: web.Request) -> web.StreamResponse:
         began = time.perf_counter()
@@ -112,7 +111,7 @@ def cached(
 
 
 async def _status(parts: Parts, key: StatusKey, served: Served) -> bytes:
-    """What is told of the company now; where there is no room to look, as far as it is known.
+    """The company's present status; the last known one where there is no room for a read.
 
     Raises:
         Unavailable: Postgres is away.
@@ -128,7 +127,7 @@ def user_of(request: web.Request) -> User:
     return User(who.company_id, who.user_id)
 
 
-# Kept by the browser alone, and asked about each time: the answer then is 304, or fresh.
+# Cached by the browser alone, and revalidated each time: the answer is 304, or fresh.
 _COMMON: Final = {
     "Cache-Control": "private, no-cache",
     "Vary": "Accept-Encoding, Authorization",

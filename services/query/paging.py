@@ -1,9 +1,9 @@
 """Finds the page with a number without counting its way there. Pure.
 
-Rule 1: the list is a row of buckets, one for each campaign side and score, whose sizes are known;
-        a page's first row lies in one of them, at a known place.
-Rule 2: inside a bucket the row is sought from the nearer end.
-Rule 3: from that row on, a page by number is read as a page by cursor is.
+Rule 1: the list is a sequence of buckets, one per campaign side and score, whose sizes are known;
+        a page's first row is in one of them, at a known place.
+Rule 2: inside a bucket the row is searched from the nearer end.
+Rule 3: from that row on, a page by number is read like a page by cursor.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ class Place:
 
 
 class Bounds(NamedTuple):
-    """What to read of one side of the campaign: rows after the four, if enabled."""
+    """What to read on one side of the campaign, if enabled: rows after the other four values."""
 
     enabled: bool
     score: int
@@ -59,7 +59,7 @@ def wanted(buckets: Iterable[Bucket], filters: Filters) -> list[Bucket]:
 
 
 def place(buckets: Iterable[Bucket], offset: int) -> Place | None:
-    """Where the row lies that `offset` rows come before; null past the end."""
+    """The place of the row that comes after `offset` others; null past the end."""
     for bucket in buckets:
         if offset < bucket.contacts:
             return Place(bucket, offset)
@@ -68,7 +68,7 @@ def place(buckets: Iterable[Bucket], offset: int) -> Place | None:
 
 
 def start_of(bucket: Bucket) -> Key:
-    """Before every row of the bucket, after every row of those before it."""
+    """A key before every row of the bucket, and after every row of the previous ones."""
     return Key(bucket.not_in_campaign, bucket.score, LOWEST, LOWEST, NOBODY)
 
 

@@ -1,6 +1,6 @@
-"""What the API's handlers work with, and the one way in which they read Postgres.
+"""What the API's handlers use, and the one way in which they read Postgres.
 
-Rule: no read is begun that is known to fail, or that the user or the process has no room for.
+Rule: no read is started that is known to fail, or for which user or process have no capacity left.
 """
 
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ NO_ROOM: Final = {
     429: "The user's request limit is reached; Retry-After says when to retry",
     503: "Postgres is unavailable and the page not cached, or the service is overloaded",
 }
-"""What whoever reads Postgres may hear instead of an answer."""
+"""What reading Postgres may answer instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ SELECT company_id, person_id, version, rank, event_id, deleted, lag,
  WHERE contact_id = ANY($1::uuid[])
 """
 
-# All of a row, whichever topic spoke of it: one statement for all that a batch holds, and one new
-# version of a row of which several spoke. The rows were locked, and read after that.
+# All columns of a row, whichever topic they come from: one statement for the whole batch, and one
+# new version of a row that several topics changed. The rows were locked, and read after that.
 WRITE_CONTACTS = """
 INSERT INTO contacts (contact_id, company_id, person_id, version, rank, event_id, deleted, lag,
                       owner_id, name, email, phone, job_title, custom_job_title,
@@ -67,8 +67,8 @@ SELECT *
        added_to_campaign = EXCLUDED.added_to_campaign
 """
 
-# OFFSET 0: a new store's plan takes the table to be empty, and would look through all of it for
-# each that is wanted.
+# OFFSET 0: a new store's plan assumes an empty table, and would scan all of it for each wanted
+# row.
 ACTIVITIES = """
 SELECT own.*
   FROM unnest($1::bigint[], $2::bigint[]) AS wanted (company_id, activity_id)
@@ -93,7 +93,7 @@ SELECT *
        due_date = EXCLUDED.due_date, add_time = EXCLUDED.add_time
 """
 
-# Answers the organizations that show differently now; the version itself is not shown.
+# Returns the organizations that look different now; the version itself is not shown.
 WRITE_ORGANIZATIONS = """
 INSERT INTO organizations AS held
 SELECT *
@@ -140,8 +140,8 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], 
 RETURNING new.company_id
 """
 
-# A crash takes numbers back that were given out and not yet on disk: such a transaction has ended,
-# and Postgres refuses to say anything of a number that it has yet to give out.
+# A crash revokes ids that were assigned and not yet on disk: such a transaction has ended, and
+# Postgres raises an error for an id that it has yet to assign.
 SETTLED = """
 SELECT number
   FROM unnest($1::text[]) AS opened (number)
@@ -152,8 +152,8 @@ SELECT number
 
 
 class MovedOrganization(NamedTuple):
-    """`appears`: it did not show before. `is_renamed`: nor did it under this name. `led_to` and
-    `leads_to` are the organizations that its id stood and stands for, if it is none itself.
+    """`appears`: it was not shown before. `is_renamed`: nor was it under this name. `led_to` and
+    `leads_to` are the organizations that its id stood and stands for, if it is not one itself.
     """
 
     company_id: int
@@ -169,7 +169,7 @@ async def lock_persons(conn: Connection, keys: Iterable[Key]) -> None:
 
 
 async def try_lock_persons(conn: Connection, keys: Iterable[Key]) -> bool:
-    """Without waiting; false when another holds one of them."""
+    """Without waiting; false if another transaction holds one of them."""
     return await locks.try_hold(conn, PERSON_LOCKS, keys)
 
 
@@ -180,7 +180,9 @@ async def lock_named(conn: Connection, activities: Iterable[Key], persons: Itera
 async def lock_organizations(
     conn: Connection, changed: Iterable[Organization], joined: Iterable[Organization]
 ) -> None:
-    """`changed` are told of; `joined` only gain or lose contacts, which many may do at once."""
+    """`changed` have facts; `joined` only gain or lose contacts, as others may at the same
+    time.
+    """
     await locks.hold(conn, ORGANIZATION_LOCKS, changed, shared=joined)
 
 
@@ -223,7 +225,7 @@ def _contact_columns(key: Key, row: Contact) -> tuple[Any, ...]:
 
 async def _write(conn: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:
     if rows:
-        await asyncio.sleep(0)  # the driver takes as long again to write them down
+        await asyncio.sleep(0)  # the driver takes as long again to encode them
         await conn.execute(statement, *columns(rows, len(rows[0])))
 
 
@@ -247,7 +249,7 @@ async def write_activities(conn: Connection, after: Mapping[Key, Register]) -> N
 async def write_organizations(
     conn: Connection, states: Mapping[Organization, states.OrganizationState]
 ) -> list[MovedOrganization]:
-    """Returns those that show differently now."""
+    """Returns those that look different now."""
     rows = [
         (
             said.company_id,
@@ -284,8 +286,8 @@ async def write_organizations(
 
 
 async def seen_by(conn: Connection, organizations: Sequence[MovedOrganization]) -> list[Seen]:
-    """By whom these organizations are seen, or those that their ids stand for: who asks for the
-    contacts of such an id is shown theirs.
+    """The users who see these organizations, or those that their ids stand for: a request for the
+    contacts of such an id shows theirs.
     """
     moved = [(o.company_id, o.organization_id, o.appears) for o in organizations]
     moved += [
@@ -302,7 +304,7 @@ async def seen_by(conn: Connection, organizations: Sequence[MovedOrganization]) 
 
 
 async def write_statuses(conn: Connection, statuses: Iterable[states.SyncStatus]) -> set[User]:
-    """Returns those who see another status now: everyone in the company."""
+    """Returns those who now see another status: everyone in the company."""
     rows = sorted(
         (s.company_id, s.version, s.state.value, s.last_sync_at, s.processed, s.failed)
         for s in statuses
@@ -314,13 +316,13 @@ async def write_statuses(conn: Connection, statuses: Iterable[states.SyncStatus]
 
 
 async def settled(conn: Connection, numbers: Sequence[str]) -> set[str]:
-    """Those of the transactions that have ended, one way or the other."""
+    """Those of the transactions that have ended, committed or not."""
     rows = await conn.fetch(SETTLED, numbers)
     return {row["number"] for row in rows}
 
 
 async def store_id(pool: db.Pool) -> UUID:
-    """Names this read model among all.
+    """Identifies this read model among all.
 
     Raises:
         Unavailable: Postgres is away.

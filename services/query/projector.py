@@ -1,13 +1,13 @@
 """Applies batches of facts to the read model, in the consumer's transaction.
 
-The order of locks, the same everywhere: the stored offsets, activities, persons, organizations,
+The order of locks is the same everywhere: the stored offsets, activities, persons, organizations,
 rows. Persons are locked with all they were merged into, and organizations with every change of who
-sees them, so that whoever a change affects is found and marked whatever else is under way. Who
-changes who sees an organization keeps out those who change it, and not one another.
+sees them, so that everyone whom a change affects is found and marked whatever runs concurrently.
+Changes of who sees an organization exclude changes of the organization, but not one another.
 
-Some persons are found only once others were read: the one an activity left, the one somebody was
-merged into. To wait for them then would be out of order, and end in a deadlock at times. They are
-taken if they are free; if not, the batch is given up and tried again with all of them in order.
+Some persons are found only after others were read: the one an activity left, the one somebody was
+merged into. Waiting for them then would violate the order, and sometimes deadlock. They are taken
+if they are free; if not, the batch is rolled back and retried with all of them in order.
 """
 
 import asyncio
@@ -36,7 +36,9 @@ from shared.tenants import CustomFields, Tenants
 
 
 class Crossed(Unavailable):
-    """Others hold persons that a batch found it needs. `persons` are all it is known to need."""
+    """Other batches hold persons that this one turned out to need. `persons` are all it is
+    known to need.
+    """
 
     def __init__(self, persons: Collection[Key]) -> None:
         super().__init__("other batches hold persons found late")
@@ -51,7 +53,7 @@ class Projector:
 
     async def apply(self, conn: db.Connection, facts: Sequence[Received]) -> AfterCommit:
         """Raises:
-        Crossed: given up to another batch; the next call waits for it where this one could not.
+        Crossed: rolled back in favour of another batch, which the next call waits for.
         Poison: some fact can never be applied.
         """
         sorted_facts = batch.sort(facts, self._custom_fields)
@@ -78,7 +80,7 @@ class Projector:
 
 
 class Told(NamedTuple):
-    """Whose pages show a difference once the transaction has committed, and what is told of it."""
+    """Whose pages differ once the transaction has committed, and what is published about it."""
 
     parts: set[Part]
     names: Mapping[User, Names]
@@ -88,8 +90,8 @@ class Told(NamedTuple):
 async def project(
     conn: db.Connection, facts: Batch, also: Collection[Key] = frozenset()
 ) -> Told | None:
-    """Write what the facts make true, and tell of it at the commit; returns who sees a difference,
-    null if nobody does. Persons in `also` are held from the start.
+    """Write what the facts make true, and announce it at the commit; returns who sees a
+    difference, null if nobody does. Persons in `also` are locked from the start.
 
     Raises:
         Crossed: roll back, and try again with its persons as `also`.
@@ -101,18 +103,18 @@ async def project(
 
 
 async def _tell(conn: db.Connection, told: Told) -> str:
-    """The transaction's number."""
+    """Returns the transaction's id."""
     return await live_store.append(conn, told.names, told.companies)
 
 
 async def _write(conn: db.Connection, facts: Batch, also: Collection[Key]) -> Told | None:
-    """As `project`, but that nobody is told yet."""
+    """As `project`, without announcing it yet."""
     locked = facts.contacts() | facts.named_by_activities() | set(also)
     were, activities = await _activities(conn, facts, locked)
     spoken_of = batch.persons_of([activities, were])
     before = await _locked_contacts(conn, facts.contacts() | spoken_of, locked)
     after = batch.contacts_after(facts, before)
-    await asyncio.sleep(0)  # whoever asks for a page meanwhile need not wait for a large batch
+    await asyncio.sleep(0)  # requests for pages need not wait for a large batch
     moves = batch.moves(before, after)
     joined = {Organization(s.company_id, s.organization_id) for s in moves.shares}
     await projection.lock_organizations(conn, facts.changed_organizations(), joined)
@@ -131,7 +133,7 @@ async def _write(conn: db.Connection, facts: Batch, also: Collection[Key]) -> To
         shares += await tally_store.sync_shares(conn, facts.organizations)
     await recording.record(conn, before, after, moved)
     companies = await projection.write_statuses(conn, facts.statuses.values())
-    # Last, as users' counters are what most batches have in common: they wait for one another.
+    # Last, since most batches have users' counters in common: they wait for one another.
     await tally_store.move(conn, moves.counts, tallied, shares)
     await access_store.project(conn, facts)
     names = touched.by_user(contacts, organizations_seen)
@@ -144,7 +146,7 @@ async def _write(conn: db.Connection, facts: Batch, also: Collection[Key]) -> To
 async def _activities(
     conn: db.Connection, facts: Batch, persons: set[Key]
 ) -> tuple[Mapping[Key, Register], Mapping[Key, Register]]:
-    """The activities that change, as they were and as they are; the persons are locked along."""
+    """The changed activities, before and after; their persons are locked along with them."""
     keys = {key for key, _ in facts.activities}
     await projection.lock_named(conn, keys, persons)
     before = await projection.activities(conn, keys) if keys else {}
@@ -158,7 +160,7 @@ async def _locked_contacts(
     """The contacts, and those they were merged into, each locked before it is read.
 
     Raises:
-        Crossed: one that is not `locked` is another's.
+        Crossed: one that is not `locked` is held by another batch.
     """
     held: dict[Key, Contact] = {}
     missing = set(wanted)
@@ -173,7 +175,7 @@ async def _locked_contacts(
 
 
 def _merged_into(rows: Mapping[Key, Contact], key: Key) -> Key | None:
-    """Also of a person that lives again: a later delete would make it count once more."""
+    """Also for a person that lives again: a later delete would make it count once more."""
     row = rows.get(key)
     into = row.person.fields["merged_into"] if row is not None else None
     return Key(key.company_id, into) if into is not None else None
@@ -182,7 +184,7 @@ def _merged_into(rows: Mapping[Key, Contact], key: Key) -> Key | None:
 def _counted(
     moves: Moves, activities: Mapping[Tally, int], shares: Iterable[ShareMove]
 ) -> set[User]:
-    """Whose numbers move; a contact of theirs shows differently then, too."""
+    """Users whose numbers move; one of their contacts looks different then, too."""
     counted = {User(count.company_id, count.owner_id) for count in moves.counts}
     counted |= {User(share.company_id, share.owner_id) for share in moves.shares}
     counted |= {User(tally.company_id, tally.owner_id) for tally, by in activities.items() if by}

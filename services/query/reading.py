@@ -1,6 +1,6 @@
 """Reads what a page shows, all of it from one snapshot of the read model.
 
-Rule: a page says what was true at one instant: its rows, their activities, the total, the status.
+Rule: a page is consistent as of one instant: its rows, their activities, the total, the status.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -35,11 +35,11 @@ async def snapshot(pool: db.Pool) -> AsyncIterator[db.Connection]:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A page's JSON, up to what is said about the request itself, and about how the company's
-    synchronisation stands, if anything is: that is `status`.
+    """A page's JSON, without the request's own figures, and without the company's sync status, if
+    the page has one: that is `status`.
 
-    `lasts` unless a change could show on it that does not count as one to the user: what is asked
-    of an organization in which the user has no contact may change by that organization's end.
+    `lasts` unless the page could change without a change counted for the user: what is asked of an
+    organization in which the user has no contact may change when that organization ends.
     """
 
     body: bytes
@@ -48,7 +48,7 @@ class Read:
 
 
 def open_ended(data: dict[str, Any], status: dict[str, Any], *, lasts: bool = True) -> Read:
-    """A page that ends in how the synchronisation stands."""
+    """A page that ends with the sync status."""
     body = answers.dump({"success": True, "data": data})[: -len(b"}}")]
     return Read(body, lasts, told_status(status))
 
@@ -105,7 +105,7 @@ async def _key_before(
     buckets: list[Bucket],
     organization_id: UUID | None,
 ) -> Key | None:
-    """What the page with the number asked for follows; null when it lies past the end."""
+    """The key before the page with the requested number; null if it is past the end."""
     first = paging.place(buckets, (asked.page - 1) * asked.limit)
     if first is None:
         return None
@@ -150,7 +150,7 @@ async def organizations(conn: db.Connection, user: User, asked: OrganizationsReq
 async def _organizations_listed(
     conn: db.Connection, user: User, asked: OrganizationsRequest, total: int
 ) -> Sequence[Any]:
-    """The page's, and one more if there is one."""
+    """The page's organizations, and one more if there is one."""
     before = (asked.page - 1) * asked.limit
     after = asked.after
     if after is None and before >= total:
@@ -175,7 +175,7 @@ async def _organizations_named(
 async def contact(
     conn: db.Connection, user: User, contact_id: UUID, *, of_anyone: bool
 ) -> dict[str, Any] | None:
-    """A contact of the user's own, or, for an admin, of anyone in the company."""
+    """A contact of the user's own or, for an admin, of anyone in the company."""
     row = await store.contact(conn, user.company_id, contact_id)
     if row is None or not (of_anyone or row["owner_id"] == user.user_id):
         return None

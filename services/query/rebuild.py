@@ -1,8 +1,8 @@
 """How the read model is rebuilt: `python -m services.query rebuild`.
 
-The store that takes the place has the name of the one that was: in Redis it is the same, and what
-processes know of it stays true. Pages are another matter: they are none to be believed from right
-before the switch until right after it, and whatever was kept before is not believed after.
+The new store takes over the name of the old one: in Redis it is the same, and what processes know
+of it stays true. Pages are different: none is trusted from right before the switch until right
+after it, and nothing cached before is trusted after.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ from shared.tenants import CustomFields, Tenants
 
 CARRY: Final = (
     "UPDATE query_next.store SET store_id = live.store_id FROM query.store AS live",
-    # Who is signed in where is in no log.
+    # Sessions are in no log.
     "INSERT INTO query_next.sessions SELECT * FROM query.sessions ON CONFLICT DO NOTHING",
-    # What was revoked a moment ago is in force, though nobody may have read it in the log yet.
+    # A recent revocation is in force, though perhaps not read from the log yet.
     "INSERT INTO query_next.revocations AS held SELECT * FROM query.revocations" + LATEST_HOLDS,  # noqa: S608  constants
-    # Streams begin anew, by the epoch of the store that was built: what it told is told to nobody.
+    # Streams start afresh, by the new store's epoch: its own entries are for nobody.
     "TRUNCATE query_next.live_changes",
 )
 MOST_QUEUED: Final = 1000
@@ -93,7 +93,7 @@ async def _is_indexed(pool: db.Pool) -> bool:
 
 
 async def _told(wire: Wire, keys: Keys) -> None:
-    """While Redis is away nobody is served from it; afterwards, the mark runs out by itself."""
+    """While Redis is away nobody is served from it; afterwards, the mark expires by itself."""
     waits = lifecycle.waits()
     for _ in range(int(TELL_S)):
         try:

@@ -1,8 +1,8 @@
 """What may be asked of the lists, typed and bounded. Pure.
 
-Rule 1: a parameter that is not known, or out of its bounds, is refused with a sentence.
-Rule 2: requests that ask for the same page have the same `name`.
-Rule 3: a filter or a cursor that is blank is not given: forms send what nobody filled in.
+Rule 1: a parameter that is unknown, or out of bounds, is refused with a sentence.
+Rule 2: requests for the same page have the same `name`.
+Rule 3: a blank filter or cursor counts as missing: forms send empty fields.
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ Given = Annotated[GivenT | None, BeforeValidator(_given)]
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Scores are bounds, both included."""
+    """Scores are inclusive bounds."""
 
     organization_id: UUID | None = None
     scores: tuple[int, int] = WARMNESS[None]
@@ -56,7 +56,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class ListRequest:
-    """One page of a user's contacts: the one after a key, or else the one with the number."""
+    """One page of a user's contacts: the one after a key, or else by number."""
 
     filters: Filters
     page: int

@@ -1,9 +1,9 @@
-"""Checks pages that were served from the cache against Postgres, all the time.
+"""Continuously checks pages that were served from the cache against Postgres.
 
-Rule 1: a page is compared with what Postgres holds under the generations it was kept under: if
-        they changed, or are dirty, before or after Postgres was read, nothing can be said.
-Rule 2: a difference is a stale page. There must be none: that is what the bar says, and the alarm.
-Rule 3: samples wait for nobody: where reads queue, none is taken.
+Rule 1: a page is compared with what Postgres holds under the generations it was cached under: if
+        they changed, or are dirty, before or after Postgres was read, there is no result.
+Rule 2: a difference is a stale page. There must be none; any raises the alarm.
+Rule 3: samples never compete: where reads queue, none is taken.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Sample(NamedTuple):
-    """A page as it was served, and how Postgres is asked for it."""
+    """A page as it was served, and how to read it from Postgres."""
 
     part: Part
     route: str
@@ -36,7 +36,7 @@ class Sample(NamedTuple):
 
 
 class Samples:
-    """Where requests leave the sample that was asked for; at most one at a time."""
+    """Where requests leave the sample that was asked for; one at a time."""
 
     def __init__(self) -> None:
         self.wanted = False
@@ -47,14 +47,14 @@ class Samples:
         self._taken = sample
 
     def take(self) -> Sample | None:
-        """The sample since the last call, if there was a request; asks for the next."""
+        """The sample since the last call, if there was a request; requests the next one."""
         taken, self._taken = self._taken, None
         self.wanted = True
         return taken
 
 
 class Sampler:
-    """Takes `per_second` samples a second, as far as there are hits."""
+    """Takes `per_second` samples a second, if there are enough hits."""
 
     def __init__(
         self, samples: Samples, cache: Cache, pool: db.Pool, gate: Gate, per_second: float
@@ -72,7 +72,7 @@ class Sampler:
                 SAMPLED_PAGES.labels(await self.check(sample)).inc()
 
     async def check(self, sample: Sample) -> str:
-        """What came of it: fresh, stale, or why nothing can be said."""
+        """The result: fresh, stale, or why there is none."""
         if self._gate.busy:
             return "busy"
         try:
@@ -89,7 +89,7 @@ class Sampler:
         return "stale"
 
     async def _read(self, sample: Sample) -> Read | None:
-        """The page as Postgres has it; null where the generations it was kept under are over."""
+        """The page from Postgres; null if the generations it was cached under are over."""
         if not await self._cache.is_current(sample.part, sample.served):
             return None
         async with self._gate.turn(), reading.snapshot(self._pool) as conn:

@@ -1,4 +1,4 @@
-"""What the query service is told by its environment."""
+"""The query service's settings."""
 
 from pydantic import AliasChoices, Field, SecretStr
 

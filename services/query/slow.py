@@ -1,10 +1,10 @@
-"""Tells of statements that took long, with the plan Postgres has for them.
+"""Logs slow statements with their plans.
 
-Rule 1: nothing is asked of Postgres in the request's time: plans are fetched afterwards, one by
-        one, and for each statement at most once a minute.
-Rule 2: the plan is estimated, not run: a slow statement is not repeated to be looked at.
-Rule 3: it is the plan by which the statement runs, made for whatever parameters (see `db.pool`),
-        not the one that Postgres would make for those it was asked with.
+Rule 1: nothing is asked of Postgres during the request: plans are fetched afterwards, one by one,
+        and for each statement at most once a minute.
+Rule 2: the plan is estimated, not run: a slow statement is not repeated to examine it.
+Rule 3: it is the generic plan that the statement runs with (see `db.pool`), not the one that
+        Postgres would make for its parameters.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ PREPARE: Final = "PREPARE looked_at AS "
 EXPLAIN: Final = "EXPLAIN EXECUTE looked_at"
 FORGET: Final = "DEALLOCATE looked_at"
 UNPLANNED: Final = ("BEGIN", "COMMIT", "ROLLBACK")
-"""How statements begin that have no plan: what is slow of them is the server, or the way."""
+"""How statements begin that have no plan: if slow, that is due to the server or the network."""
 NOT_OURS: Final = (PREPARE, EXPLAIN, FORGET, "WITH RECURSIVE typeinfo_tree")
-"""How our own questions about plans begin, and the driver's about types."""
+"""How our own statements about plans begin, and the driver's about types."""
 
 
 class Slow(NamedTuple):
@@ -42,8 +42,8 @@ class Slow(NamedTuple):
 
 
 class SlowStatements:
-    """Listens to a pool's connections (`heard`), and tells (`teller`). Statements are constants,
-    so what is remembered of them is bounded.
+    """Listens to a pool's connections (`heard`), and logs (`teller`). Statements are constants, so
+    the memory is bounded.
     """
 
     def __init__(self, longer_than_s: float) -> None:
@@ -63,7 +63,7 @@ class SlowStatements:
         self._waiting.append(Slow(record.query, len(record.args), record.elapsed))
 
     def teller(self, pool: db.Pool) -> lifecycle.Loop:
-        """A loop that tells of what was heard."""
+        """A loop that logs what was heard."""
 
         async def tell_slow_statements(stop: asyncio.Event) -> None:
             while not await lifecycle.wait_or_stop(LOOK_S, stop):
@@ -87,9 +87,9 @@ async def _tell(pool: db.Pool, slow: Slow) -> None:
 
 async def plan(pool: db.Pool, slow: Slow) -> str:
     """The plan, or why there is none."""
-    if slow.statement.startswith(UNPLANNED):  # Postgres would log that we asked, as an error
+    if slow.statement.startswith(UNPLANNED):  # Postgres would log the request as an error
         return "it has none"
-    values = ", ".join(["null"] * slow.parameters)  # any will do: the plan is for all
+    values = ", ".join(["null"] * slow.parameters)  # any values will do: the plan is generic
     try:
         with db.errors():
             async with db.leased(pool, seconds=EXPLAIN_S) as conn:

@@ -1,6 +1,7 @@
-"""A user's numbers: read from counters that the projector keeps, so that none is counted here.
+"""A user's statistics, read from counters that the projector maintains, so nothing is counted
+here.
 
-Rule: the weeks are those of the day on which they are asked for, in UTC; the current one is last.
+Rule: the weeks are relative to the day of the request, in UTC; the current one is last.
 """
 
 from collections.abc import Iterable, Sequence

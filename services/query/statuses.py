@@ -1,7 +1,7 @@
-"""How the companies' synchronisations stand, as the pages of this process tell of them.
+"""The companies' sync statuses, as shown on the pages of this process.
 
-Rule 1: what was read under a clean generation of the company holds while that is the current one.
-Rule 2: one reads at a time, for all who ask before its read begins. Who comes later may know of a
+Rule 1: what was read under a clean generation of the company holds while that is current.
+Rule 2: one reads at a time, for all who ask before its read begins. A later request may know of a
         change that this read misses, and shares the next.
 """
 
@@ -19,19 +19,19 @@ from services.query.flights import Flights
 from shared.db import Connection
 
 TellStatus = Callable[[asyncpg.Record | None], dict[str, Any]]
-"""How a kind of page tells of the company's synchronisation."""
+"""How a kind of page presents the company's sync status."""
 
 
 class StatusKey(NamedTuple):
-    """A company, and a kind of page that tells of it."""
+    """A company, and a kind of page that shows its status."""
 
     company_id: int
     tell: TellStatus
 
 
 class Told(NamedTuple):
-    """`tag` names the generation it was read under, null where that was not clean; `read_at` is a
-    second of `time.monotonic`.
+    """`tag` names the generation it was read under, null if that was not clean; `read_at` is in
+    seconds of `time.monotonic`.
     """
 
     tag: bytes | None
@@ -50,7 +50,7 @@ class Statuses:
         self._turns = defaultdict[StatusKey, asyncio.Lock](asyncio.Lock)
 
     async def now(self, key: StatusKey, tag: bytes | None, snapshot: Snapshot) -> bytes:
-        """As it is under the clean generation that `tag` names, or now, where none is.
+        """The status under the clean generation that `tag` names or, without one, now.
 
         Raises:
             Unavailable: Postgres is away.
@@ -63,7 +63,7 @@ class Statuses:
         return await self._flights.join(flight, lambda: self._read(key, tag, snapshot))
 
     def last(self, key: StatusKey, *, since: float) -> bytes | None:
-        """As it was told last, if that was read after this second."""
+        """The last known status, if it was read after this time."""
         told = self._told.get(key)
         return told.status if told is not None and told.read_at > since else None
 

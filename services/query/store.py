@@ -1,7 +1,7 @@
 """Read SQL of the API. Every function takes a connection, and reads one company only.
 
 Rule 1: the number of statements for a page does not depend on how many rows it has.
-Rule 2: rows that come before a page are passed over in an index, never read.
+Rule 2: rows before a page are skipped in an index, never read.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from shared.db import Connection
 NEWEST: Final = 5
 """Activities shown with a contact."""
 
-# And how the company's synchronisation stands, which every such page tells, on each row: asked
-# for apart, it cost a round trip more.
+# Each row also has the company's sync status, which every such page shows: fetched separately, it
+# would cost another round trip.
 COUNTS = """
 SELECT own.not_in_campaign, own.score, own.contacts,
        status.state, status.last_sync_at, status.processed, status.failed
@@ -37,7 +37,7 @@ SELECT not_in_campaign, score, count(*) AS contacts
  GROUP BY not_in_campaign, score
 """
 
-# An organization that went into another is found there; one without records is not found.
+# A merged organization is found under its survivor's id; one without records is not found.
 LIVING_ORGANIZATION = """
 WITH RECURSIVE chain AS (
     SELECT organization_id, deleted, merged_into
@@ -53,8 +53,8 @@ SELECT organization_id FROM chain WHERE NOT deleted
 """
 
 # The two sides of the campaign are two ranges of one index, read one after the other: a single
-# range with both sides could not begin at a score. The score's lower bound is in the row
-# comparison alone, since the scan starts where the first condition on a column lets it.
+# range over both sides could not start at a score. The score's lower bound is only in the row
+# comparison, since the scan starts at the first condition on a column.
 PAGE = """
 WITH keys AS (
     (SELECT contact_id
@@ -134,7 +134,7 @@ OFFSET $5 LIMIT 1
 """
 
 # A person's own activities and those of the persons merged into it, through chains; UNION ends
-# chains that bite their tail.
+# cycles.
 ACTIVITIES = """
 WITH RECURSIVE member (contact, person_id) AS (
     SELECT person_id, person_id FROM unnest($2::bigint[]) AS shown (person_id)
@@ -171,7 +171,7 @@ SELECT * FROM shown_contacts WHERE contact_id = $1 AND company_id = $2 AND liste
 
 
 async def counts(conn: Connection, user: User) -> tuple[list[Bucket], asyncpg.Record | None]:
-    """How many contacts the user has of each score, and the row of the sync's status."""
+    """How many contacts the user has with each score, and the row of the sync's status."""
     rows = await conn.fetch(COUNTS, *user)
     buckets = [Bucket(*row[:3]) for row in rows if row["contacts"] is not None]
     return buckets, rows[0] if rows[0]["state"] is not None else None

@@ -1,8 +1,8 @@
 """How a batch moves the counters of activities and organizations. Pure.
 
-Rule 1: an activity counts for whose contact shows it: the owner of its person, or of the one the
-        person was merged into; for nobody while that one is on no list.
-Rule 2: whoever's contact it becomes gets all its activities, told in this batch or long before.
+Rule 1: an activity counts for the user whose contact shows it: the owner of its person, or of the
+        one the person was merged into; for nobody if that one is on no list.
+Rule 2: whoever becomes a contact's owner gets all its activities, from this batch or older.
 Rule 3: an activity belongs to the week of its due date, else of the day it was added.
 """
 
@@ -17,13 +17,13 @@ from services.query.contact import UNKNOWN, Contact, Key
 from shared.register import Register
 
 NO_WEEK: Final = date.min
-"""Of an activity without any date; the driver writes it as -infinity."""
+"""For an activity without any date; the driver writes it as -infinity."""
 
 LONGEST_TYPE: Final = 100
 
 
 class Tally(NamedTuple):
-    """What `user_activities` counts by. `week` is a Monday."""
+    """The key of `user_activities`. `week` is a Monday."""
 
     company_id: int
     owner_id: int
@@ -33,7 +33,7 @@ class Tally(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What of an activity decides where it counts."""
+    """The properties of an activity that decide where it counts."""
 
     due_date: date | None
     add_time: datetime | None
@@ -57,7 +57,7 @@ def monday(day: date) -> date:
 
 
 class Held(NamedTuple):
-    """An activity as the store has it; `root` is the moved person whose owner it goes by."""
+    """An activity as stored; `root` is the moved person whose owner it counts for."""
 
     root: Key
     kind: Kind
@@ -65,8 +65,8 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """`roots` are the persons whose activities change hands; `touched` those that they, or others,
-    were merged into or out of: a chain of merges is followed up to the first of these.
+    """`roots` are the persons whose activities change owners; `touched` those that they, or
+    others, were merged into or out of: a chain of merges is followed up to the first of these.
     """
 
     roots: Mapping[Key, tuple[int | None, int | None]]
@@ -96,7 +96,7 @@ def _place(row: Contact) -> tuple[int | None, int | None]:
 
 
 def handed_over(transfer: Transfer, held: Iterable[Held]) -> Counter[Tally]:
-    """What was known of the transferred persons goes from one owner to the other."""
+    """Stored activities of the transferred persons move from one owner to the other."""
     moves: Counter[Tally] = Counter()
     for root, kind in held:
         was, now = transfer.roots[root]
@@ -112,7 +112,7 @@ def told(
     before: Mapping[Key, Register],
     after: Mapping[Key, Register],
 ) -> Counter[Tally]:
-    """What the activities of the batch move, `contacts` being as they are after it."""
+    """The moves for the batch's activities; `contacts` are in their state after it."""
     moves: Counter[Tally] = Counter()
     for key, row in after.items():
         was = before.get(key)
@@ -137,14 +137,14 @@ def _count(
 
 @dataclass(slots=True)
 class Totals:
-    """How far a user's totals move."""
+    """Changes to a user's totals."""
 
     organizations: int = 0
     linked: int = 0
 
 
 class ShareMove(NamedTuple):
-    """A row of `user_organizations`, as it was and is."""
+    """A row of `user_organizations`, before and after."""
 
     user: User
     had: int

@@ -1,8 +1,8 @@
 """SQL that moves the counters of users, in the projector's transaction.
 
-Rule 1: what is moved was read after its persons and organizations were locked, and before the
-        batch is written.
-Rule 2: counters of users are moved in one order everywhere, as all that two batches share.
+Rule 1: the moves are computed from what was read after its persons and organizations were locked,
+        and before the batch is written.
+Rule 2: users' counters are moved in one order everywhere, as they are all that two batches share.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from services.query.tallies import Held, Kind, ShareMove, Tally, Totals, Transfe
 from shared.db import Connection, columns
 from shared.register import Register
 
-# The activities of the roots ($1, $2), and of all who were merged into them, but for those whom
+# The activities of the roots ($1, $2), and of all who were merged into them, except persons that
 # the batch touches ($3, $4): they are roots themselves, or their activities stay.
 HELD = """
 WITH RECURSIVE touched AS MATERIALIZED (
@@ -57,8 +57,7 @@ RETURNING new.company_id, new.owner_id, coalesce(old.contacts, 0), new.contacts,
           new.living, new.living
 """
 
-# The organization's name, how many contacts it has and whether it lives, told to each user's share
-# of it.
+# The organization's name, number of contacts and existence, copied to each user's share of it.
 SYNC_SHARES = """
 UPDATE user_organizations AS share
    SET living = NOT o.deleted, sort_name = o.sort_name, fewest = -o.contact_count
@@ -97,7 +96,7 @@ async def activity_moves(
     contacts: tuple[Mapping[Key, Contact], Mapping[Key, Contact]],
     activities: tuple[Mapping[Key, Register], Mapping[Key, Register]],
 ) -> Counter[Tally]:
-    """Of rows as they were, and are after the batch. Call before anything is written."""
+    """For rows before and after the batch. Call before anything is written."""
     before, after = contacts
     transfer = tallies.transfer(before, after)
     moves = tallies.told({**before, **after}, *activities)

@@ -1,4 +1,4 @@
-"""Knows whether Postgres answers, for those who serve without asking it."""
+"""Knows whether Postgres is reachable, for requests that are served without it."""
 
 import asyncio
 from typing import Final

@@ -1,18 +1,18 @@
 """One connection to Redis on which many requests share each round trip.
 
-Rule 1: commands of one turn of the event loop leave in one write; answers come back in order.
-        Whoever asks the same in the same turn shares the command: it leaves after all have asked.
-Rule 2: an answer that takes longer than the deadline ends the connection: every command that
-        waits on it is `Unavailable`. From then on nobody waits: a server that does not answer is
-        tried again each moment, beside the commands, which are `Unavailable` at once until one
-        attempt has succeeded. The time counts from when a command leaves: a busy process, which
-        may take long until then, is no reason to give a server up, nor not to reach it again.
+Rule 1: commands of one turn of the event loop are sent in one write; answers come back in order.
+        Equal commands in the same turn are sent once, after all have been collected.
+Rule 2: an answer that takes longer than the deadline ends the connection: every command that waits
+        on it is `Unavailable`. From then on nobody waits: reconnecting is tried each moment in the
+        background, and commands are `Unavailable` at once until one attempt has succeeded. The
+        time counts from when a command is sent: a busy process, which may take long until then, is
+        no reason to give a server up, or not to reconnect.
 Rule 3: a connection knows which run of the server it reached, and since which promotion. What
-        another run held may be older than what this one would have held, and so may what a server
-        held before others took its place for a while: nothing is believed across either.
+        another run held may be older than what this one would have held, and so may the data of a
+        server after others took its place for a while: nothing is trusted across either.
 
-The usual client spends several times as much processor time on a command as this does, and the
-client's processor time is what limits how many cached pages a process serves.
+The usual client needs several times as much CPU time per command, and the client's CPU time limits
+how many cached pages a process serves.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ from shared.errors import Unavailable
 
 DEADLINE_S: Final = 0.25
 OPENING_S: Final = 1.0
-"""Of an attempt to connect, which takes half a dozen turns of the event loop. Nobody waits for it
-longer than for an answer.
+"""Timeout of a connection attempt, which takes half a dozen turns of the event loop. Nobody waits
+for it longer than for an answer.
 """
 BREAKER_S: Final = 1.0
-"""From one attempt to the next."""
+"""Interval of connection attempts."""
 
 Answer = Any
 Waiting = tuple[float, asyncio.Future[Answer]]
@@ -68,7 +68,7 @@ class _Line(asyncio.Protocol):
         return future
 
     def share(self, command: tuple[Any, ...]) -> asyncio.Future[Answer]:
-        """Of a command that only reads. Cancelling one who waits cancels all: they wait for one
+        """For a command that only reads. Cancelling one waiter cancels all: they wait for one
         future, unshielded, because a shield costs more than the rest of a hit.
         """
         future = self._shared.get(command)
@@ -103,7 +103,7 @@ class _Line(asyncio.Protocol):
         try:
             while (answer := self._reader.gets()) is not False:
                 _, future = self._waiting.popleft()
-                if future.done():  # whoever asked was cancelled
+                if future.done():  # the caller was cancelled
                     continue
                 if isinstance(answer, hiredis.ReplyError):
                     _fail(future, f"refuses: {answer}")
@@ -132,11 +132,11 @@ class _Line(asyncio.Protocol):
 
 def _fail(future: asyncio.Future[Answer], reason: str) -> None:
     future.set_exception(Unavailable(f"Redis: {reason}"))
-    future.exception()  # read here: whoever asked may be gone
+    future.exception()  # retrieved here: the caller may be gone
 
 
 class Wire:
-    """A connection that is opened when needed, and again after it broke."""
+    """A connection that is opened on demand, and again after it broke."""
 
     def __init__(self, url: str) -> None:
         self._to: dict[str, Any] = dict(parse_url(url))
@@ -179,7 +179,7 @@ class Wire:
         return line.run, await line.share(command)
 
     async def call_all(self, commands: list[tuple[Any, ...]]) -> list[Answer]:
-        """In one round trip.
+        """Send all in one round trip.
 
         Raises:
             Unavailable: some command was not answered; any may have been carried out.
@@ -197,7 +197,7 @@ class Wire:
         await self.call("PING")
 
     async def _connected(self) -> _Line:
-        if self._is_closed:  # a page that is still being kept, when the process ends
+        if self._is_closed:  # a page is still being cached when the process ends
             raise Unavailable("Redis: the connection is closed")
         if self._line is not None and self._line.was_silent:
             self._is_away = True
@@ -209,7 +209,7 @@ class Wire:
             raise Unavailable("Redis: unavailable a moment ago")
         try:
             async with asyncio.timeout(DEADLINE_S):
-                return await asyncio.shield(self._opening)  # many may wait for the one attempt
+                return await asyncio.shield(self._opening)  # many may wait for the same attempt
         except TimeoutError as error:
             self._is_away |= self._opening is not None
             raise Unavailable("Redis: not reached in time") from error
@@ -255,7 +255,7 @@ class Wire:
         return line
 
     def _tls(self) -> ssl.SSLContext:
-        """By the server's name; `ssl_ca_certs` in the URL names who signs for it."""
+        """Verifies the server's name; `ssl_ca_certs` in the URL names the CA."""
         return ssl.create_default_context(cafile=self._to.get("ssl_ca_certs"))
 
     async def _introduce(self, line: _Line) -> None:

@@ -1,1 +1,1 @@
-"""What is told as it happens: the log of changes, the streams that follow it, readers who wait."""
+"""Live updates: the log of changes, the streams that follow it, readers who wait for a change."""

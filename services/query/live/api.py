@@ -1,7 +1,7 @@
 """`GET /api/my-500/stream`: server-sent events of what changes in the user's list.
 
 Rule 1: a stream lasts as long as its token: it ends when that expires or is revoked.
-Rule 2: a client that goes on from a place is told all that it missed, or to read all anew.
+Rule 2: a client that resumes gets all that it missed, or is told to read everything again.
 """
 
 import random
@@ -25,17 +25,17 @@ from shared.web import Refused, query, session
 PATH: Final = "/api/my-500/stream"
 BEAT_S: Final = 15.0
 RETRY_MS: Final = (500, 2_000)
-"""When clients come back: not all at once after a restart."""
+"""Reconnect delay of clients: random, so that not all come at once after a restart."""
 KERNEL_BYTES: Final = 64 * 1024
-"""By itself the kernel would keep megabytes for a reader that does not read."""
+"""By default the kernel would buffer megabytes for a client that does not read."""
 GONE_S: Final = 45.0
-"""How long a client's network may say nothing of what it was sent, each beat at least: by itself
-the kernel would go on for a quarter of an hour, and ten of them are all that the user may have.
+"""How long a client's network may leave what was sent unacknowledged; at least a beat. By default
+the kernel would wait for a quarter of an hour, and a user may have only ten streams.
 """
 HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store, no-transform",
-    "X-Accel-Buffering": "no",  # nginx and its kin pass it on as it comes
+    "X-Accel-Buffering": "no",  # tells nginx and similar proxies not to buffer
 }
 
 

@@ -1,8 +1,8 @@
-"""Lets a reader wait until what it wrote is applied: `?after=`.
+"""Lets a reader wait until its own write is applied: `?after=`.
 
-Rule 1: a reader waits for the topics that are read here, and 2 seconds at most; then it is
-        answered from what there is, and told whether that shows its change.
-Rule 2: all who wait share one look at the store.
+Rule 1: a reader waits for the topics that are consumed here, and 2 seconds at most; then it gets
+        what there is, and is told whether that includes its change.
+Rule 2: all waiting readers share one look at the store.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ WAITING: Final = 5_000
 AWAY_S: Final = 0.25
 
 STATE: Final = web.RequestKey("after", str)
-"""Where a request carries which of the two."""
+"""Where a request keeps which of the two it is."""
 
 OFFSETS: Final = """
 SELECT topic, partition, next_offset
@@ -60,7 +60,7 @@ class Contact(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What those who wait ask about, as far as it is there."""
+    """The present values of what waiting readers ask about."""
 
     offsets: Mapping[Partition, int]
     linked: frozenset[Contact]
@@ -70,9 +70,9 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waiter:
-    """`places` are the offsets that must be behind the store, `linked` the contacts that must
-    stand in an organization that is known, `scored` those that must have a score, and since when
-    it must know them to have been contacted.
+    """`places` are the offsets that the store must have passed, `linked` the contacts that must
+    belong to a known organization, `scored` those that must have a score, based on their having
+    been contacted at the given time or later.
     """
 
     places: Mapping[Partition, int]
@@ -92,7 +92,9 @@ class Waiter:
 
 
 class Arrivals:
-    """`topics` are those read here, by their name in the contract; `prefix` is the cluster's."""
+    """`topics` are those consumed here, by their name in the contract; `prefix` is the
+    cluster's.
+    """
 
     def __init__(self, pool: db.Pool, topics: Collection[str], prefix: str) -> None:
         self._pool = pool
@@ -107,10 +109,10 @@ class Arrivals:
         self._wake.set()
 
     def missed(self) -> None:
-        """Looks go on by themselves."""
+        """Nothing to do: looks go on by themselves."""
 
     async def is_applied(self, company_id: int, wanted: Token) -> bool:
-        """True once it is; false when it is not in time."""
+        """True once it is; false if it is not in time."""
         places = {
             Partition(self._prefix + topic, partition): offset
             for topic, partition, offset in wanted.positions
@@ -138,7 +140,7 @@ class Arrivals:
         return True
 
     async def answer_after(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """What the handler answers once what `after` names is applied, or 2 seconds are over."""
+        """The handler's answer once what `after` names is applied, or after 2 seconds."""
         company_id = identity(request).company_id
         state = SHOWN if await self.is_applied(company_id, _wanted(request)) else PENDING
         AFTER.labels(state).inc()
@@ -153,7 +155,7 @@ class Arrivals:
         return response
 
     async def _look(self) -> None:
-        """As long as someone waits."""
+        """Runs as long as someone waits."""
         try:
             while self._waiting:
                 self._wake.clear()

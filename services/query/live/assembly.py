@@ -1,5 +1,5 @@
-"""What of the API hears of changes as they are committed: streams, readers who wait, sessions, and
-the cache, where Redis is not told of them.
+"""Connects the API to committed changes: the streams, waiting readers, the sessions, and, where
+Redis cannot be told of them, the cache.
 """
 
 import functools
@@ -34,7 +34,7 @@ class Live:
     api: SessionsApi
 
     def attended(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint, with its callers noted, and `after` understood where it takes one."""
+        """The endpoint, with its callers recorded, and `after` supported where it takes one."""
         handler = endpoint.handler
         takes_after = endpoint.query is not None and "after" in endpoint.query.model_fields
 

@@ -1,9 +1,9 @@
 """What a stream says, and the ids by which it is resumed. Pure.
 
-Rule 1: of what is told together only the last event carries an id: a connection that breaks in
-        between is resumed before all of it.
-Rule 2: an id is a place in the log of changes. What is no id of ours is no place.
-Rule 3: what would be too long is a wish to read all anew.
+Rule 1: of the events of one frame only the last carries an id: a connection that breaks in between
+        resumes before all of them.
+Rule 2: an id is a place in the log of changes. An id that is not ours is no place.
+Rule 3: a frame that would be too long becomes a request to read everything again.
 """
 
 import re
@@ -18,25 +18,25 @@ from services.query import answers
 RETRY: Final = b"retry: %d\n\n"
 MOST_ID_CHARS: Final = 4_000
 MOST_FRAME_BYTES: Final = 1024 * 1024
-"""Twice what a hundred contacts take whose subjects are as long as Pipedrive lets them be."""
+"""Twice what a hundred contacts take whose subjects are as long as Pipedrive allows."""
 TOLD: Final = timedelta(minutes=10)
-"""How old a place may be to go on from it."""
+"""The maximum age of a place from which a client can resume."""
 _ID: Final = re.compile(
     r"([0-9a-f]{32})-(\d{1,11})-(\d{1,20}:\d{1,20}:(?:\d{1,20}(?:,\d{1,20})*)?)",
-    re.ASCII,  # Postgres knows no other digits
+    re.ASCII,  # Postgres accepts no other digits
 )
 _BIGGEST_XID: Final = 2**63
 
 
 class Place(NamedTuple):
-    """Where a reader stands: under which snapshot, taken when, since which crash."""
+    """A reader's position: the snapshot, when it was taken, and the epoch since the last crash."""
 
     epoch: UUID
     at: datetime
     snapshot: str
 
     def leads_to(self, later: Self) -> bool:
-        """Whether all that came in between is still known at the later one."""
+        """Whether everything between them is still known at the later one."""
         return (
             self.epoch == later.epoch
             and later.at - self.at <= TOLD
@@ -63,7 +63,7 @@ def _last(snapshot: str) -> int:
 
 
 def _is_snapshot(text: str) -> bool:
-    """Whether Postgres takes it: the numbers in order, those still open in between."""
+    """Whether Postgres accepts it: the numbers in order, those still running in between."""
     first, last, between = text.split(":")
     xmin, xmax = int(first), int(last)
     still_open = [int(each) for each in between.split(",") if each]
@@ -76,7 +76,9 @@ def _is_snapshot(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """How that is now which changed for one user. All may differ where `contacts` is null."""
+    """The present state of what changed for one user. If `contacts` is null, anything may
+    differ.
+    """
 
     total: int = 0
     contacts: Sequence[dict[str, Any]] | None = ()
@@ -89,7 +91,7 @@ RESET: Final = News(contacts=None)
 
 
 def frame(news: News, place: Place) -> bytes:
-    """What is sent; null news are an empty frame."""
+    """What is sent; null news make an empty frame."""
     said = list(_said(news))
     if not said:
         return b""
@@ -100,7 +102,7 @@ def frame(news: News, place: Place) -> bytes:
 
 
 def beat(place: Place | None) -> bytes:
-    """Keeps a quiet connection open. The id alone is no event, yet the client remembers it."""
+    """Keeps a quiet connection open. An id alone is no event, yet the client remembers it."""
     known = b"id: %b\n" % encode(place).encode() if place is not None else b""
     return b": beat\n%b\n" % known
 

@@ -1,10 +1,10 @@
-"""All open streams of a process, and the one loop that reads what they are told.
+"""All open streams of a process, and the one loop that reads what they send.
 
-Rule 1: one look at Postgres tells all: what changed since the last look, and how it is now, from
-        one snapshot. What a look costs does not depend on how many streams are open.
+Rule 1: one look at Postgres serves all: what changed since the last look, and its present state,
+        from one snapshot. Its cost does not depend on how many streams are open.
 Rule 2: a stream joins within a look, so nothing falls between what it missed and what follows.
-Rule 3: while Postgres is away streams stay open, and the next look begins where the last ended.
-        Where that is too long ago, or Postgres crashed, all are told to read their pages anew.
+Rule 3: while Postgres is away streams stay open, and the next look starts where the last ended. If
+        that is too long ago, or Postgres crashed, all clients are told to read their pages again.
 """
 
 import asyncio
@@ -32,10 +32,9 @@ log = logging.getLogger(__name__)
 
 LOOK_S: Final = 5.0
 BUSY_LOOK_S: Final = 1.0
-"""How long others' changes alone may pile up: a look passes over them."""
+"""How long changes of other users alone may pile up: a look has to skip them."""
 RESET_S: Final = 1.0
-"""Least time between two times that a user is told to read all anew: an import says so at once
-for every few records.
+"""Least time between two resets of a user: an import would cause one for every few records.
 """
 JOINING: Final = 500
 PACE: Final = Pace(times=1.0, least_s=0.010, most_s=0.1)
@@ -58,7 +57,7 @@ class Hub:
 
     @property
     def is_full(self) -> bool:
-        """Also of a process that ends: nobody would tell a stream anything, nor end it."""
+        """Also true in a process that is stopping: nobody would serve a stream, or end it."""
         return self._is_over or self.open >= MOST
 
     def has_room(self, user: User) -> bool:
@@ -76,7 +75,7 @@ class Hub:
         self._wake.set()
 
     def leave(self, stream: Stream) -> None:
-        """Also of one that has left already."""
+        """Also accepts a stream that has left already."""
         stream.close()
         streams = self._streams.get(stream.user, set())
         if stream not in streams:
@@ -91,12 +90,12 @@ class Hub:
             self._owed.discard(stream.user)
 
     def beat(self, stream: Stream) -> bytes:
-        """For a stream that is told nothing now: where it stands all the same."""
+        """The current place, for a stream that has nothing else to send."""
         is_told_all = stream.joined and stream.user not in self._owed
         return live_events.beat(self._place if is_told_all else None)
 
     def end_denied(self, why: Callable[[Session], str | None]) -> None:
-        """End the streams whose sessions are refused."""
+        """End the streams whose sessions are revoked."""
         self._close([s for s in self._all() if why(s.session) is not None], "revoked")
 
     def _all(self) -> list[Stream]:
@@ -142,7 +141,7 @@ class Hub:
 
     async def _look(self) -> None:
         """Raises:
-        Unavailable: Postgres is away; nobody was told anything.
+        Unavailable: Postgres is away; nothing was sent.
         """
         self._looked_at = asyncio.get_running_loop().time()
         joining = list(itertools.islice(self._joining, JOINING))
@@ -173,7 +172,7 @@ class Hub:
                 await live_store.begin(conn)
 
     async def _changed(self, conn: db.Connection, place: Place) -> dict[User, Names]:
-        """What the streams that have joined are to be told since the last look."""
+        """What the joined streams are to send since the last look."""
         joined = {user for user, of_user in self._streams.items() if _any_joined(of_user)}
         if self._place is None or not joined:
             return {}
@@ -186,7 +185,7 @@ class Hub:
         return _of(joined, ((row["company_id"], row["user_id"], row["entry"]) for row in rows))
 
     def _defer_resets(self, changed: dict[User, Names]) -> None:
-        """Whoever was told to read all anew a moment ago is told nothing until that is over."""
+        """A user who was reset a moment ago gets nothing until that interval is over."""
         now = asyncio.get_running_loop().time()
         for user in [*changed]:
             is_too_soon = self._resets.get(user, 0.0) > now
@@ -231,7 +230,7 @@ def _any_joined(streams: Iterable[Stream]) -> bool:
 
 
 def _of(joined: set[User], rows: Iterable[tuple[int, int, str]]) -> dict[User, Names]:
-    """What the entries say to those who have joined."""
+    """The entries' names, for those who have joined."""
     found: defaultdict[User, Names] = defaultdict(Names)
     companies = set()
     for company_id, user_id, entry in rows:
@@ -249,7 +248,7 @@ def _of(joined: set[User], rows: Iterable[tuple[int, int, str]]) -> dict[User, N
 async def _missed_by(
     conn: db.Connection, place: Place, joining: Sequence[Stream]
 ) -> dict[Stream, Names]:
-    """What each missed since it was told last; nothing is known of those that begin."""
+    """What each missed since its last event; nothing for streams that start afresh."""
     known: list[Stream] = []
     asked = []
     for stream in joining:

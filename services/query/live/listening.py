@@ -1,7 +1,7 @@
-"""One connection to Postgres on which a process hears of what was committed.
+"""One connection to Postgres on which a process receives notifications of commits.
 
-Rule: what is said while the connection is away is not heard. Whoever listens is told whenever it
-is there again, and looks by itself.
+Rule: notifications are lost while the connection is down. Subscribers are told whenever it is
+back, and check for themselves.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ ANSWER_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """`hear` takes each payload; `missed` says that there may have been others."""
+    """`hear` takes each payload; `missed` says that some may have been lost."""
 
     hear: Callable[[str], None]
     missed: Callable[[], None]
@@ -56,7 +56,7 @@ class Ear:
             await lifecycle.first_of(CHECK_S, stop, ended)
             if ended.is_set():
                 raise Unavailable("Postgres: the listening connection ended")
-            # A connection whose other end has vanished says nothing by itself.
+            # A connection whose other end has vanished reports nothing by itself.
             await conn.fetchval("SELECT 1", timeout=ANSWER_S)
 
     def _heard(self, *said: Any) -> None:

@@ -1,4 +1,4 @@
-"""Forgets what nobody can ask for any more: changes long told, tokens long expired."""
+"""Deletes what nobody can ask for any more: old changes, expired tokens."""
 
 import asyncio
 from typing import Final
@@ -27,7 +27,7 @@ class Pruner:
         with db.errors():
             async with self._pool.acquire() as conn:
                 pruned = live_store.PRUNED
-                while pruned == live_store.PRUNED:  # in parts: none holds up what others read
+                while pruned == live_store.PRUNED:  # in parts, so that none blocks others' reads
                     heart.beat()
                     pruned = await live_store.prune(conn)
                 await access_store.prune(conn)

@@ -1,9 +1,9 @@
-"""Reads how that is now which changed, for many users at once.
+"""Reads the present state of what changed, for many users at once.
 
-Rule 1: the changes and what they changed are read in one snapshot, which is the place that the
-        stream is at afterwards; so its events and a page read under the same snapshot agree.
-Rule 2: what is read at once is bounded, however many users a change concerns. Whoever would make
-        it too much reads all anew instead.
+Rule 1: the changes and their subjects are read in one snapshot, which is the stream's place
+        afterwards; so its events and a page read under the same snapshot agree.
+Rule 2: what is read at once is bounded, however many users a change affects. Users who would
+        exceed the bound are told to read everything again.
 """
 
 from collections import defaultdict
@@ -26,9 +26,9 @@ SELECT * FROM shown_contacts WHERE contact_id = ANY($1::uuid[]) AND listed
 """
 
 MOST_READ: Final = 3_000
-"""Contacts and organizations that are read at once."""
+"""Most contacts and organizations read at once."""
 
-# The persons of a user's contacts in an organization.
+# The persons behind a user's contacts in an organization.
 CONTACTS_IN: Final = """
 SELECT asked.place, contact.person_id
   FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::uuid[])
@@ -42,7 +42,7 @@ SELECT asked.place, contact.person_id
  LIMIT $6
 """
 
-# As the page reads them, for contacts of any companies.
+# As for the page, but for contacts of any companies.
 ACTIVITIES: Final = """
 WITH RECURSIVE member (company_id, contact, person_id) AS (
     SELECT company_id, person_id, person_id
@@ -96,7 +96,9 @@ SELECT company_id, state, last_sync_at, processed, failed
 
 
 async def news(conn: Connection, changed: Mapping[User, Names]) -> dict[User, News]:
-    """Of each user, how that is now which the names name. Adds to the names what they imply."""
+    """For each user, the present state of what the names name. Adds what they imply to the names,
+    such as contacts.
+    """
     await _add_contacts_in(conn, changed)
     _bound(changed)
     named = {user: names for user, names in changed.items() if not names.is_too_much}
@@ -132,7 +134,7 @@ async def _add_contacts_in(conn: Connection, changed: Mapping[User, Names]) -> N
     if not asked:
         return
     rows = await conn.fetch(CONTACTS_IN, *columns(asked, 4), MOST_NAMES + 1, MOST_READ + 1)
-    if len(rows) > MOST_READ:  # and of whom there are more is not known
+    if len(rows) > MOST_READ:  # it is unknown which users have more
         for user in users:
             changed[user].everything = True
         return
@@ -152,7 +154,7 @@ Told = tuple[list[dict[str, Any]], list[UUID]]
 
 
 async def _contacts(conn: Connection, named: Mapping[User, Names]) -> dict[User, Told]:
-    """The contacts of each user's that are on the list, and the ids of those that are not."""
+    """Each user's contacts that are on the list, and the ids of those that are not."""
     asked = {
         ids.contact(user.company_id, number)
         for user, names in named.items()

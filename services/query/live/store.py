@@ -1,8 +1,8 @@
-"""SQL of the live stream: what the projector appends, and what is told from it.
+"""SQL of the live stream: what the projector appends, and what streams read.
 
-Rule: who has read under a snapshot goes on with exactly the transactions that it did not show.
-Numbers handed out in order would not do: transactions do not commit in the order of numbers, so
-"all after the last I saw" would pass over those that were given a lower one and commit later.
+Rule: a reader that has read under a snapshot continues with exactly the transactions that it did
+not show. Sequence numbers would not do: transactions do not commit in their order, so "all after
+the last I saw" would skip those that got a lower number and committed later.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,25 +17,25 @@ from services.query.live.touched import STATUS, Names
 from shared.db import Connection, columns
 
 KEPT: Final = timedelta(minutes=15)
-"""Longer than a place may be old, by more than the longest transaction takes: an entry is as old
-as its transaction's beginning, and shows up at its end.
+"""Longer than the maximum age of a place by more than the longest transaction takes: an entry is
+as old as its transaction's start, and becomes visible at its end.
 """
 PRUNED: Final = 5_000
 MOST_ENTRIES: Final = 20_000
-"""Entries read at once; who is further behind reads the pages anew."""
+"""Entries read at once; a reader that is further behind reads the pages again."""
 MOST_ENTRIES_OF_USER: Final = 300
 PAYLOAD_CHARS: Final = 7_500
-"""Postgres takes less than 8,000 bytes."""
+"""Postgres accepts less than 8,000 bytes."""
 
 ALL: Final = -1
 EVERYONE: Final = "*"
 USERS: Final = "users "
-"""Begins a notification of another kind: the users themselves are not who they were."""
+"""Prefix of a second kind of notification: users or their permissions have changed."""
 UNMARKED: Final = "unmarked"
 """A third kind: Redis cannot be told which pages are wrong."""
 
-# One round trip: the entries, the notifications, which Postgres sends at the commit, and what the
-# transaction is called.
+# One round trip: the entries, the notifications, which Postgres sends at the commit, and the
+# transaction's id.
 APPEND = """
 WITH appended AS (
     INSERT INTO live_changes (company_id, user_id, entry)
@@ -56,7 +56,7 @@ PLACE = """
 SELECT epoch, now() AS at, pg_current_snapshot()::text AS snapshot FROM live_epoch
 """
 
-# The range lets the index begin at the oldest transaction that the snapshot left open.
+# The range lets the index scan start at the oldest transaction that the snapshot left open.
 ENTRIES = """
 SELECT company_id, user_id, entry
   FROM live_changes
@@ -90,9 +90,9 @@ DELETE FROM live_changes
 async def append(
     conn: Connection, touched: Mapping[User, Names], companies: Iterable[User]
 ) -> str:
-    """Tell at the commit what the caller's transaction changes, and to whom; returns its number.
+    """Announce at the commit what the caller's transaction changes, and for whom; returns its id.
 
-    `companies` stand for all their users, whose pages show another status. Somebody there must be.
+    `companies` stand for all their users, whose pages show another status. One must not be empty.
     """
     statuses = list(companies)
     rows = [(user.company_id, user.user_id, names.dump()) for user, names in touched.items()]
@@ -103,7 +103,7 @@ async def append(
 
 
 def is_of_changes(payload: str) -> bool:
-    """Whether the notification names those whose pages changed."""
+    """Whether the notification names users whose pages changed."""
     return not payload.startswith((USERS, UNMARKED))
 
 
@@ -112,7 +112,7 @@ async def notify(conn: Connection, told: Sequence[str]) -> None:
 
 
 def payloads(users: Iterable[User]) -> list[str]:
-    """Notifications that name the users, each as long as it may be."""
+    """Notifications that name the users, each as long as allowed."""
     found: list[str] = []
     line = ""
     for company_id, user_id in users:
@@ -125,25 +125,25 @@ def payloads(users: Iterable[User]) -> list[str]:
 
 
 def told(payload: str) -> Iterator[User]:
-    """The users that a notification names, of whichever kind it is."""
+    """The users that a notification names, of any kind."""
     for name in payload.removeprefix(USERS).split():
         company_id, _, user_id = name.partition(":")
         yield User(int(company_id), None if user_id == EVERYONE else int(user_id))
 
 
 async def begin(conn: Connection) -> None:
-    """Call before the first place is asked for."""
+    """Call before the first place is requested."""
     await conn.execute(EPOCH)
 
 
 async def place(conn: Connection) -> Place | None:
-    """Where the caller's transaction stands; null after a crash, until the next `begin`."""
+    """The place of the caller's transaction; null after a crash, until the next `begin`."""
     row = await conn.fetchrow(PLACE)
     return Place(*row) if row is not None else None
 
 
 async def entries(conn: Connection, snapshot: str) -> list[asyncpg.Record]:
-    """What came after a snapshot; one more than may be told says that it is too much."""
+    """What came after a snapshot; one more than the limit means that it is too much."""
     return await conn.fetch(ENTRIES, snapshot, MOST_ENTRIES + 1)
 
 
@@ -155,6 +155,6 @@ async def entries_of(
 
 
 async def prune(conn: Connection) -> int:
-    """Forget what is older than it is kept; how much that was."""
+    """Delete what is older than the retention; returns how much that was."""
     status: str = await conn.execute(PRUNE, KEPT, PRUNED)
     return int(status.rpartition(" ")[2])

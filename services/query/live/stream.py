@@ -1,9 +1,9 @@
-"""One open stream: what waits to be sent on it, and whether it still may.
+"""One open stream: what is waiting to be sent, and whether it is still open.
 
-Rule 1: a reader that does not keep up is cut off; it comes back with the last id it saw. Whoever
-        has taken all that was pushed before keeps up, however much comes at once.
-Rule 2: nothing is taken for quiet while something waits on it: a place is told after what leads
-        to it.
+Rule 1: a client that does not keep up is cut off; it comes back with the last id it saw. A client
+        that has taken all that was pushed before keeps up, however much comes at once.
+Rule 2: a stream does not count as quiet while something is waiting: a place is sent after the
+        events that lead to it.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from services.query.live.events import Place
 from shared.auth import Session
 
 MOST_WAITING_BYTES: Final = 256 * 1024
-"""Of more than one frame."""
+"""Applies to more than one frame."""
 
 
 class Stream:
-    """`resume_at` is where the client says it stands; null when it begins."""
+    """`resume_at` is the place that the client resumes from; null if it starts afresh."""
 
     __slots__ = (
         "_cut_off",
@@ -56,11 +56,11 @@ class Stream:
 
     @property
     def is_gone(self) -> bool:
-        """The client has left, which the handler learns only when it next sends."""
+        """The client has left, which the handler only notices when it next sends."""
         return self.closed or self._is_gone()
 
     def push(self, frame: bytes) -> bool:
-        """False when the stream was cut off instead: too much waits on it already."""
+        """False if the stream was cut off instead: too much is waiting already."""
         if self.closed or not frame:
             return True
         if self._waiting and self._waiting_bytes + len(frame) > MOST_WAITING_BYTES:
@@ -73,15 +73,15 @@ class Stream:
         return True
 
     def close(self) -> None:
-        """What waits is not sent: the client resumes before it."""
+        """What is waiting is not sent: the client resumes before it."""
         self.closed = True
         self._waiting.clear()
         self._ready.set()
 
     async def next(self, seconds: float) -> bytes:
-        """What waits; nothing once the stream is closed, or the time is over."""
+        """What is waiting; empty once the stream is closed, or the time is over."""
         if not self._waiting and not self.closed:
-            # A push in the turn in which the time ends is among what waits all the same.
+            # A push in the very turn in which the time ends is still included.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._ready.wait()

@@ -1,7 +1,7 @@
 """What a transaction changes on whose pages, by name. Pure.
 
-Rule 1: a name is all that is kept: whoever is told reads how the contact or organization is.
-Rule 2: so many names in one entry; beyond that the entry says no more than that all may differ.
+Rule 1: only names are kept: whoever sends them reads the present state of the contact.
+Rule 2: an entry holds a limited number of names; beyond that it says only that all may differ.
 """
 
 from collections import defaultdict
@@ -16,11 +16,11 @@ from services.query.batch import Shown, User
 
 MOST_NAMES: Final = 100
 STATUS: Final = '{"s":1}'
-"""The entry of a company whose synchronisation stands elsewhere."""
+"""The entry of a company whose sync status has changed."""
 
 
 class Seen(NamedTuple):
-    """An organization that contacts of the user's belong to."""
+    """An organization that some of the user's contacts belong to."""
 
     user: User
     organization_id: UUID
@@ -29,9 +29,9 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class Names:
-    """`appeared` are organizations that did not show before: their contacts show them now.
+    """`appeared` are organizations that were not shown before: their contacts show them now.
 
-    `status` is the company's; `everything` when there were too many to name.
+    `status` is the company's; `everything` if there were too many names.
     """
 
     persons: set[int] = field(default_factory=set)

@@ -1,1 +1,1 @@
-"""Search over a user's contacts: an inverted index of bitmaps, and what reads and keeps it."""
+"""Search over a user's contacts: an inverted index of bitmaps, its readers and its upkeep."""

@@ -87,7 +87,7 @@ class Suggestions(Json):
 
 
 def highlights(shown: Any, asked: Asked, wide: Collection[Token]) -> dict[str, list[list[int]]]:
-    """Of a row as `shown_contacts` has it."""
+    """For a row of `shown_contacts`."""
     return {
         "name": highlighting.of_name(shown["name"], asked, wide),
         "email": highlighting.of_email(shown["email"], asked, wide),

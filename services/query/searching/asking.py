@@ -1,13 +1,13 @@
 """What a search text asks for. Pure.
 
-Rule 1: a text is needs, all of which a contact must meet, in any order. A word is one.
-Rule 2: digits written in groups, as phone numbers are, are one need. A few of them may be a part
-        of a number or words of a name: either will do.
-Rule 3: digits are looked for in numbers as they are typed, and without the zeros before them.
-Rule 4: a word will do spelt out (`words`, rule 6), or run together with the one before or behind
-        it: "mc donald" may mean McDonald. Who has the word as it was typed fits better.
-Rule 5: of syllables in a row two neighbours are a word, so that their order counts; a syllable by
-        itself will do.
+Rule 1: a text is a list of needs, all of which a contact must meet, in any order. A word is one.
+Rule 2: digits written in groups, as in phone numbers, are one need. If they are few, they may be
+        part of a number or words of a name: either will do.
+Rule 3: digits are searched in numbers as typed, and without their leading zeros.
+Rule 4: a word may also match spelt out (`words`, rule 6), or joined with the one before or after
+        it: "mc donald" may mean McDonald. A contact that has the word as typed fits better.
+Rule 5: of adjacent syllables two neighbours make a word, so that their order counts; a single
+        syllable will do, too.
 """
 
 import re
@@ -22,13 +22,13 @@ from services.query.searching.words import Number
 
 LEAST_DIGITS: Final = 3
 LEAST_GROUPED: Final = 6
-"""Digits that groups must have together to be nothing but a number: 'studio 54 7' may name no
-phone. What begins as only phone numbers do, with 0 or +, needs no more than a fragment.
+"""Least digits in groups that are nothing but a number: 'studio 54 7' may not mean a phone. What
+begins as only phone numbers do, with 0 or +, needs no more than a fragment.
 """
 MOST_NEIGHBOURS: Final = 8
-"""Words up to which they are also taken together."""
+"""Up to so many words neighbours are also joined."""
 MOST_SYLLABLES: Final = 32
-"""Words up to which a syllable in a row is looked for by itself, too."""
+"""Up to so many words a single one of adjacent syllables is searched, too."""
 
 _NUMBER: Final = re.compile(r"(?<![a-z0-9@.])\+?\(?[0-9][0-9 ().+/-]*[0-9](?![a-z0-9@])")
 _SCHEME: Final = re.compile(r"^\s*<?(mailto|tel):", re.IGNORECASE)
@@ -38,8 +38,8 @@ _GROUPED: Final = re.compile(r"[^0-9]")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`word` is empty for a number in groups; `number` null for what cannot be a part of one. What
-    was not typed so is looked for plainly only.
+    """`word` is empty for a number in groups; `number` null for what cannot be part of one. What
+    was not typed this way is only matched plainly.
     """
 
     word: str
@@ -51,7 +51,7 @@ Way = tuple[Token, ...]
 """Tokens that a contact must have together."""
 
 Need = tuple[Way, ...]
-"""Ways, one of which will do."""
+"""Alternatives, one of which must be met."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Asked:
 
 
 def parse(text: str) -> Asked:
-    """No needs when there is nothing to look for."""
+    """No needs if there is nothing to search for."""
     text = _SCHEME.sub("", text)
     plain = words.folded(text)
     needs: dict[Need, None] = {}
@@ -85,7 +85,7 @@ def parse(text: str) -> Asked:
 
 
 def _neighbours(found: Sequence[re.Match[str]], place: int) -> Iterator[Token]:
-    """The word together with the one before it, and with the one behind it."""
+    """The word joined with the previous one, and with the next one."""
     for first, second in pairwise(found[max(0, place - 1) : place + 2]):
         in_row = first.string[first.end() : second.start()] == words.SYLLABLE
         if in_row or len(found) <= MOST_NEIGHBOURS:
@@ -94,7 +94,7 @@ def _neighbours(found: Sequence[re.Match[str]], place: int) -> Iterator[Token]:
 
 def _need(word: Token, spelt: str, together: Iterable[Token], *, is_long: bool) -> Need:
     tokens = dict.fromkeys(together)
-    if any(each.is_typed for each in tokens):  # a syllable in a row
+    if any(each.is_typed for each in tokens):  # one of adjacent syllables
         alone = () if is_long else (replace(word, is_typed=False),)
         return tuple((each,) for each in (*tokens, *alone))
     other = [Token(spelt, None, is_typed=False)] if spelt != word.word else []
@@ -102,7 +102,7 @@ def _need(word: Token, spelt: str, together: Iterable[Token], *, is_long: bool) 
 
 
 def _taken(written: str, needs: dict[Need, None]) -> str:
-    """The text without it if it may be a number in groups, else as it stands."""
+    """The text without `written` if that may be a number in groups, else the text itself."""
     number = _fragment(written)
     if number is None or not _GROUPED.search(written.strip("+")):
         return written
@@ -119,7 +119,7 @@ def _worded(word: str) -> Token:
 
 
 def _fragment(written: str) -> Number | None:
-    """Of a number; null: too few digits to go by."""
+    """Null if it has too few digits to search for."""
     number = words.number(written)
     if len(number.written) < LEAST_DIGITS:
         return None

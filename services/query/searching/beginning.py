@@ -1,10 +1,10 @@
-"""Gives an index to users whose contacts became many.
+"""Builds an index for users whose contacts have become many.
 
-Rule 1: a user is announced first, and whoever sees that queues for the user. What the index begins
-        with is read once everyone has ended who may not have seen it.
-Rule 2: nobody is announced amid an import: what an index is built from costs a fraction of what
-        it is told afterwards.
-Rule 3: an announcement is on disk before anyone sees it: no crash takes it back.
+Rule 1: a user is announced first, and whoever sees that queues changes for the user. The index is
+        built from what is read once every transaction has ended that may not have seen it.
+Rule 2: nobody is announced during an import: building an index costs a fraction of updating it
+        afterwards.
+Rule 3: an announcement is on disk before anyone sees it: no crash reverts it.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from services.query.searching.building import Build, Stopped
 from shared.db import Connection, columns
 
 STEADY: Final = 1.01
-"""Times as many contacts as at the last look that a list may have to be ready."""
+"""Largest growth of a list since the last look, as a factor, for it to count as steady."""
 
 DURABLY: Final = "SET LOCAL synchronous_commit = on"
 
@@ -30,7 +30,7 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[])
 
 ANNOUNCED: Final = "SELECT company_id, owner_id FROM search_users WHERE NOT is_built"
 
-# Every transaction below the first number has ended; those from the second on see what is here.
+# Every transaction below the first id has ended; those from the second on see what is here.
 UNDER_WAY: Final = """
 SELECT pg_snapshot_xmin(snapshot)::text::bigint, pg_snapshot_xmax(snapshot)::text::bigint
   FROM pg_current_snapshot() AS snapshot
@@ -38,7 +38,7 @@ SELECT pg_snapshot_xmin(snapshot)::text::bigint, pg_snapshot_xmax(snapshot)::tex
 
 IS_BUILT: Final = "SELECT is_built FROM search_users WHERE company_id = $1 AND owner_id = $2"
 
-# What is queued is found, but slowly when it is much.
+# What is queued is found, but slowly if it is much.
 SETTLED: Final = """
 SELECT NOT EXISTS (SELECT FROM search_unannounced WHERE contacts > $1)
    AND NOT EXISTS (SELECT FROM search_users WHERE NOT is_built)
@@ -47,7 +47,7 @@ SELECT NOT EXISTS (SELECT FROM search_unannounced WHERE contacts > $1)
 
 
 class Beginnings:
-    """Users who are announced, each with the transaction from which on everyone sees it."""
+    """Announced users, each with the transaction from which on everyone sees it."""
 
     def __init__(self, few: int) -> None:
         self._few = few
@@ -55,7 +55,7 @@ class Beginnings:
         self._seen_from: dict[User, int] = {}
 
     async def announce(self, conn: Connection, *, at_once: bool) -> None:
-        """Those with many contacts, once they are not becoming more quickly."""
+        """Announce users with many contacts, once their number is steady."""
         rows = await conn.fetch(MANY, self._few)
         before, self._many = self._many, {User(*row[:2]): row[2] for row in rows}
         ready = [
@@ -74,7 +74,7 @@ class Beginnings:
     async def begin(
         self, conn: Connection, *, rest: float, is_stopped: Callable[[], bool]
     ) -> bool:
-        """Build what can be built; whether some have to wait."""
+        """Build what can be built; returns whether some have to wait."""
         oldest, _ = await _under_way(conn)
         for user, seen_from in list(self._seen_from.items()):
             if seen_from <= oldest and await _build(conn, user, rest, is_stopped):
@@ -83,7 +83,7 @@ class Beginnings:
 
 
 async def is_settled(conn: Connection, few: int, most_queued: int) -> bool:
-    """Whether who should have an index has one that knows nearly everything."""
+    """Whether every user who should have an index has one that is nearly up to date."""
     done: bool = await conn.fetchval(SETTLED, few, most_queued)
     return done
 
@@ -96,7 +96,7 @@ async def _under_way(conn: Connection) -> tuple[int, int]:
 async def _build(
     conn: Connection, user: User, rest: float, is_stopped: Callable[[], bool]
 ) -> bool:
-    """Whether nothing is left to be built, here or elsewhere."""
+    """Returns whether nothing is left to be built, here or elsewhere."""
     try:
         async with conn.transaction():
             if not await queue_store.take(conn, user):

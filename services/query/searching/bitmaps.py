@@ -1,12 +1,12 @@
 """Sets of slots as they are stored. Pure.
 
-Rule 1: a term that few have has them in one row, `LOOSE`, four bytes each; others chunk by chunk.
-        Were it chunks alone, the thousand words that have something inside, nearly all of them
-        words that few have, would be five thousand rows.
-Rule 2: a chunk with few slots holds two bytes for each, one with many a bit for every slot.
-Rule 3: a slot is in its chunk's row if there is one, else among the loose. Once these are too
+Rule 1: a rare term has its slots in one row, `LOOSE`, four bytes each; others chunk by chunk. With
+        chunks alone, the thousand words that contain something, most of them rare, would be five
+        thousand rows.
+Rule 2: a sparse chunk holds two bytes per slot, a dense one a bit for every slot.
+Rule 3: a slot is in its chunk's row if there is one, else among the loose ones. Once these are too
         many, each goes to its chunk.
-Rule 4: an empty row is no bytes, and is not stored.
+Rule 4: an empty row is not stored.
 """
 
 import struct
@@ -23,22 +23,22 @@ from services.query.searching.bits import CHUNK, EMPTY, WORD, Bits
 DENSE_BYTES: Final = CHUNK // 8
 MOST_SPARSE: Final = 128
 LOOSE: Final = -1
-"""Where a term's row of loose slots stands among its chunks."""
+"""The chunk number of a term's row of loose slots."""
 MOST_LOOSE: Final = 200
 
 Piece = tuple[int, bool, bytes]
-"""Which chunk, whether dense, and one or more stored rows of that kind, one after the other."""
+"""Which chunk, whether dense, and one or more stored rows of that kind, concatenated."""
 
 FEW_TOGETHER: Final = 3_000
-"""Up to so many, bits set at their places cost less than flags for all."""
+"""Up to so many, setting bits one by one costs less than flags for all."""
 _PLACE: Final = np.dtype("<u2")
 _SLOT: Final = np.dtype("<u4")
 Chunks = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
-"""A row of bytes a chunk, dense."""
+"""A row of bytes per chunk, dense."""
 
 
 def changed(stored: bytes, added: Iterable[int], removed: Iterable[int]) -> bytes:
-    """A chunk without some of its places, then with others."""
+    """A chunk with some places removed, then others added."""
     if len(stored) == DENSE_BYTES:
         return _encoded((_dense(stored) - _of(removed)) | _of(added))
     held = set(_sparse(stored))
@@ -48,7 +48,7 @@ def changed(stored: bytes, added: Iterable[int], removed: Iterable[int]) -> byte
 
 
 def packed(found: Sequence[int]) -> bytes:
-    """A chunk with these places, which ascend."""
+    """A chunk with these places, in ascending order."""
     if len(found) > MOST_SPARSE:
         return _of(found).packed()
     return struct.pack(f"<{len(found)}H", *found)
@@ -57,8 +57,8 @@ def packed(found: Sequence[int]) -> bytes:
 def loosened(
     stored: bytes, added: Collection[int], removed: Collection[int]
 ) -> tuple[bytes, Mapping[int, bytes]]:
-    """The loose slots without some, then with others; if these are too many, none, and a row for
-    each of their chunks.
+    """The loose slots with some removed, then others added; if they are too many, none, and a row
+    for each of their chunks.
     """
     held = (set(slots(LOOSE, stored)) - set(removed)) | set(added)
     if len(held) <= MOST_LOOSE:
@@ -68,12 +68,12 @@ def loosened(
 
 
 def loose(found: Sequence[int]) -> bytes:
-    """A row of these slots, which ascend."""
+    """A row of these slots, in ascending order."""
     return struct.pack(f"<{len(found)}I", *found)
 
 
 def split(found: Iterable[int]) -> dict[int, list[int]]:
-    """Slots by chunk, as places in it."""
+    """Slots by chunk, as places within it."""
     by_chunk: defaultdict[int, list[int]] = defaultdict(list)
     for slot in found:
         by_chunk[slot // CHUNK].append(slot % CHUNK)
@@ -81,7 +81,7 @@ def split(found: Iterable[int]) -> dict[int, list[int]]:
 
 
 def slots(chunk: int, stored: bytes) -> Sequence[int]:
-    """Of a row that stands there."""
+    """The slots of a row stored under this chunk number."""
     if chunk == LOOSE:
         return struct.unpack(f"<{len(stored) // _SLOT.itemsize}I", stored)
     return [chunk * CHUNK + place for place in places(stored)]
@@ -94,7 +94,7 @@ def places(stored: bytes) -> list[int]:
 
 
 def joined(pieces: Collection[Piece], size: int) -> Bits:
-    """Everything in these rows, of any terms; each chunk once in each form, none past `size`."""
+    """The union of these rows, of any terms; each chunk once in each form, none beyond `size`."""
     if not pieces:
         return EMPTY
     whole = np.zeros((bits.chunks(size), DENSE_BYTES), np.uint8)
@@ -113,7 +113,7 @@ def joined(pieces: Collection[Piece], size: int) -> Bits:
 
 
 def _fill(whole: Chunks, dense: Iterable[tuple[int, bytes]]) -> None:
-    """With dense chunks; those of one term, as nearly all are, together."""
+    """Set dense chunks; those of one term, which is nearly all cases, together."""
     single: dict[int, bytes] = {}
     for chunk, stored in dense:
         if len(stored) == DENSE_BYTES:
@@ -127,7 +127,7 @@ def _fill(whole: Chunks, dense: Iterable[tuple[int, bytes]]) -> None:
 
 
 def _slots(sparse: Sequence[tuple[int, bytes]]) -> npt.NDArray[np.intp]:
-    """Of sparse chunks, all at once: there may be hundreds with a few places each."""
+    """From sparse chunks, all at once: there may be hundreds with a few places each."""
     starts = np.array([chunk for chunk, _ in sparse], np.intp) * CHUNK
     at = np.frombuffer(b"".join(stored for _, stored in sparse), _PLACE).astype(np.intp)
     return at + np.repeat(starts, [len(stored) // _PLACE.itemsize for _, stored in sparse])

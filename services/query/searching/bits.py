@@ -1,7 +1,8 @@
 """Sets of numbers below a size: the slots of an index, or the words of a dictionary. Pure.
 
-Rule 1: a set never changes; what is done with it makes another.
-Rule 2: sets that meet are of one size, given in whole chunks. An empty one may also have none.
+Rule 1: a set is immutable; operations return new ones.
+Rule 2: sets are combined only with sets of the same size, in whole chunks. An empty one may also
+        have none.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,18 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 CHUNK: Final = 8192
-"""Numbers that are stored together."""
+"""Numbers stored together."""
 WORD: Final = np.dtype("<u8")
 FEW: Final = 500
-"""Up to so many, bits set one by one cost less than flags for all."""
+"""Up to so many, setting bits one by one costs less than flags for all."""
 
 Words = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bits:
-    """A bit for each number, the lowest first. Not an `int` of so many bits: to make one of bytes,
-    to count or to invert it costs ten to thirty times as much.
+    """A bit for each number, the lowest first. Not an `int`: making one of bytes, counting or
+    inverting it costs ten to thirty times as much.
     """
 
     words: Words
@@ -41,7 +42,7 @@ class Bits:
 
     @classmethod
     def below(cls, size: int) -> Self:
-        """All numbers that there are."""
+        """All numbers below the size."""
         return cls(flagged(slice(size), chunks(size) * CHUNK).view(WORD))
 
     def __bool__(self) -> bool:
@@ -66,7 +67,7 @@ class Bits:
         return int(np.bitwise_count(self.words).sum())
 
     def numbers(self, *, every: int = 1) -> list[int]:
-        """Ascending; of some so-many-th bytes only."""
+        """In ascending order; with `every`, only from each so-many-th byte."""
         looked_at = self.words.view(np.uint8)[::every]
         filled = np.flatnonzero(looked_at)
         which, bit = np.nonzero(np.unpackbits(looked_at[filled, None], axis=1, bitorder="little"))
@@ -74,7 +75,7 @@ class Bits:
         return found
 
     def packed(self) -> bytes:
-        """As it is stored, and as Postgres' get_bit(bytea, n) reads it."""
+        """As stored, and as Postgres' get_bit(bytea, n) reads it."""
         return self.words.tobytes()
 
 
@@ -88,7 +89,7 @@ def chunks(size: int) -> int:
 def flagged(
     places: Sequence[int] | npt.NDArray[np.intp] | slice, size: int
 ) -> npt.NDArray[np.uint8]:
-    """Bytes of so many bits, with those at the places set."""
+    """So many bits as bytes, with those at the places set."""
     flags = np.zeros(size, np.bool_)
     flags[places] = True
     return np.packbits(flags, bitorder="little")

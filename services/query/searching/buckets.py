@@ -1,8 +1,8 @@
-"""The list's coarse order as slots: a bucket for each side of the campaign and each score.
+"""The list's coarse order in terms of slots: a bucket per campaign side and score.
 
-Rule 1: a slot that moved since it was indexed counts for no bucket: `moved` has it, and whoever
-        needs its place reads it.
-Rule 2: buckets are read when first asked for, neighbours together.
+Rule 1: a slot that moved since it was indexed counts for no bucket: it is in `moved`, and its
+        place is read where needed.
+Rule 2: buckets are read on first use, neighbours together.
 """
 
 from dataclasses import dataclass, field

@@ -1,11 +1,11 @@
-"""Builds a user's index from nothing, in one pass over the contacts.
+"""Builds a user's index from scratch, in one pass over the contacts.
 
-Rule 1: the contacts come from one statement, so from one instant; what changed since is queued.
-Rule 2: slots are given out in the order of the list, and a chunk's postings are gathered when its
-        last slot is known: what is held in memory is a chunk's. At the end they are written, once,
-        term by term, each in the form that fits how many have it (see `bitmaps`).
-Rule 3: words are counted from the postings gathered, and numbered by the alphabet.
-Rule 4: it rests, between chunks, as many times as long as it worked as it is told to.
+Rule 1: the contacts come from one statement, so from one instant; later changes are queued.
+Rule 2: slots are assigned in list order, and a chunk's postings are collected when its last slot
+        is known: memory holds one chunk. At the end they are written once, term by term, each in
+        the form that fits its number of slots (see `bitmaps`).
+Rule 3: words are counted from the collected postings, and numbered alphabetically.
+Rule 4: between chunks it pauses, for a configurable multiple of the time it worked.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ from shared.db import Connection
 from shared.observability import SEARCH_INDEXED
 
 PIECE: Final = 100
-"""Rows between two moments in which others may run."""
+"""Rows between two yields to the event loop."""
 
 
 class Stopped(Exception):
-    """The process ends: nothing was built."""
+    """The process is stopping: nothing was built."""
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class Build:
         await building_store.built(self.conn, self.user, slots, words)
 
     async def _read(self, statement: str) -> AsyncIterator[list[asyncpg.Record]]:
-        """Rows, a chunk at a time."""
+        """Rows, one chunk at a time."""
         heart.beat(LONGEST_S)
         cursor = await self.conn.cursor(statement, *self.user)
         while rows := await cursor.fetch(CHUNK, timeout=LONGEST_S):

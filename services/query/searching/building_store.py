@@ -1,4 +1,4 @@
-"""SQL of an index that is built from nothing. None of these functions commits."""
+"""SQL of building an index from scratch. None of these functions commits."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -12,9 +12,9 @@ from services.query.searching.terms import Kind, Term
 from shared.db import Connection
 
 LONGEST_S: Final = 600.0
-"""That a statement may take."""
+"""Statement timeout while building."""
 
-# What it holds meanwhile nobody waits for, but for another index of the same user.
+# What it locks meanwhile only another index build of the same user waits for.
 PREPARE: Final = """
 SELECT set_config('statement_timeout', '600s', true),
        set_config('idle_in_transaction_session_timeout', '60000', true),
@@ -33,8 +33,8 @@ SELECT c.contact_id, c.name, c.email, c.phone, c.organization_id, o.name AS orga
  ORDER BY c.not_in_campaign, c.score, c.contacted_key, c.created_key, c.contact_id
 """
 
-# Without an index, and in no log: to find each chunk's place among all terms, or to write what
-# will be joined, would cost more than all the rest.
+# Unindexed and unlogged: finding each chunk's place among all terms, or writing what will be
+# joined anyway, would cost more than everything else.
 GATHER: Final = """
 CREATE TEMPORARY TABLE gathered_postings (
     word   text COLLATE "C" NOT NULL,
@@ -56,7 +56,7 @@ SELECT $1, $2, word, row_number() OVER (ORDER BY word) - 1, contacts
          GROUP BY word) AS counted
 """
 
-# By term, so that all that a term has lies together.
+# By term, so that all rows of a term are stored together.
 ADD_POSTINGS: Final = """
 INSERT INTO search_postings (company_id, owner_id, word, kind, chunk, slots)
 SELECT $1::bigint, $2::bigint, word, $3::smallint, chunk, slots
@@ -77,7 +77,7 @@ WORDS: Final = """
 SELECT word FROM search_words WHERE company_id = $1 AND owner_id = $2 ORDER BY slot
 """
 
-# Below zero while nothing is known.
+# Below zero while unknown.
 ROWS_KNOWN: Final = "SELECT reltuples FROM pg_class WHERE oid = 'search_slots'::regclass"
 
 ANALYZE: Final = "ANALYZE search_slots, search_documents, search_postings, search_words"
@@ -90,15 +90,15 @@ UPDATE search_users
 
 
 async def prepare(conn: Connection) -> None:
-    """For the rest of the transaction: statements may take long, and so may what is between; and
-    postings can be gathered.
+    """For the rest of the transaction: statements, and pauses between them, may take long; and
+    postings can be collected.
     """
     await conn.execute(PREPARE)
     await conn.execute(GATHER)
 
 
 async def forget(conn: Connection, user: User) -> None:
-    """What is queued by now will be read."""
+    """Drop the queued entries: the build will read their changes."""
     await conn.execute(FORGET, *user, timeout=LONGEST_S)
 
 
@@ -113,7 +113,7 @@ async def add_documents(conn: Connection, rows: Iterable[tuple[Any, ...]]) -> No
 async def gather_postings(
     conn: Connection, chunk: int, places: Mapping[Term, Sequence[int]]
 ) -> None:
-    """What a chunk's contacts, or words, are found by."""
+    """Collect the terms of a chunk's contacts, or words."""
     rows = (
         (word, kind, chunk, len(found), bitmaps.packed(found), _loose(chunk, found))
         for (word, kind), found in places.items()
@@ -122,14 +122,14 @@ async def gather_postings(
 
 
 def _loose(chunk: int, places: Sequence[int]) -> bytes | None:
-    """Null: too many for that."""
+    """Null if they are too many for that."""
     if len(places) > MOST_LOOSE:
         return None
     return bitmaps.loose([chunk * CHUNK + place for place in places])
 
 
 async def add_postings(conn: Connection, user: User, kind: Kind) -> None:
-    """Of one kind, all that was gathered."""
+    """Of one kind, everything collected."""
     await conn.execute(ADD_POSTINGS, *user, kind, MOST_LOOSE, LOOSE, timeout=LONGEST_S)
 
 
@@ -143,8 +143,8 @@ async def count_words(conn: Connection, user: User) -> None:
 
 
 async def analyze(conn: Connection, slots: int) -> None:
-    """Where a tenth of the slots or more are unknown to the planner: believing that a user has a
-    handful of rows, it goes through all of them for each hit, until the server's own turn comes.
+    """If a tenth of the slots or more are unknown to the planner: assuming that a user has a
+    handful of rows, it scans all of them for each hit, until autovacuum gets to the table.
     """
     if await conn.fetchval(ROWS_KNOWN) < slots * 10:
         await conn.execute(ANALYZE, timeout=LONGEST_S)

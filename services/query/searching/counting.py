@@ -1,4 +1,4 @@
-"""Counts hits by what they have in common: facets, and the organizations that may be meant."""
+"""Counts hits by common properties: facets, and the suggested organizations."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -30,7 +30,7 @@ ANY: Final = Filters()
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Hits by what they have in common; `names` are the organizations'."""
+    """Hits by common properties; `names` are the organizations'."""
 
     warmness: Counter[str]
     in_campaign: Counter[str]
@@ -42,7 +42,7 @@ class Counted:
 async def facets(
     picker: Picker, classes: Iterable[Class], queued: Collection[Pending]
 ) -> dict[str, Any]:
-    """Of the slots found, and of the queued contacts, which pass the filters already."""
+    """For the slots found, and for the queued contacts, which already passed the filters."""
     slots = picking.union(classes)
     is_much = slots.count() > picking.MOST_COUNTED
     if is_much and picker.buckets.is_known:
@@ -64,14 +64,14 @@ async def facets(
 
 
 def _most(most: int, queued: Collection[Pending]) -> int:
-    """How many organizations are counted to show `most`: all, while queued contacts are to be
-    added, which may belong to any of them.
+    """How many organizations are counted to show `most`: all, if queued contacts are to be added,
+    which may belong to any of them.
     """
     return picking.MOST_COUNTED if queued else most
 
 
 async def _by_rows(picker: Picker, slots: Bits, most: int) -> Counted:
-    """All of them, or a sample."""
+    """From all of them, or a sample."""
     found, several = picking.sample(slots), slots.count()
     times = several / len(found) if found else 1.0
     asked = (picker.conn, picker.user, found, picker.filters)
@@ -87,8 +87,8 @@ async def _by_rows(picker: Picker, slots: Bits, most: int) -> Counted:
 
 
 async def _by_buckets(picker: Picker, slots: Bits, queued: Iterable[Pending]) -> Counted:
-    """Exactly: slots by their buckets, and those that moved one by one. Which organizations are
-    counted, a sample says, and those of queued contacts are.
+    """Exact: slots by their buckets, and moved ones one by one. The organizations to count are
+    those in a sample, and those of queued contacts.
     """
     moved = await _by_rows(picker, slots & picker.buckets.moved, MOST_MOVED)
     warmness, in_campaign = moved.warmness, moved.in_campaign
@@ -137,8 +137,8 @@ async def organizations_found(
     found: Found,
     most: int,
 ) -> list[dict[str, Any]]:
-    """Of the contacts found by their organizations, those organizations: best first, then those
-    with most contacts.
+    """The organizations of the contacts that were found by their organization: best first, then
+    those with most contacts.
     """
     ranks: dict[UUID, int] = {}
     contacts: Counter[UUID] = Counter()

@@ -1,7 +1,7 @@
-"""Finds the words of a user's contacts that have what was asked inside, or are misspelt.
+"""Finds the words of a user's contacts that contain what was typed, or are misspellings of it.
 
-Rule: what it finds is what `matching.word_level` says of each word, but for words that begin with
-      what was asked; `is_exact` is false where a bound left some out.
+Rule: what it finds agrees with `matching.word_level` for each word, except words that begin with
+      what was typed; `is_exact` is false if a limit left some out.
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ from services.query.searching.terms import Kind
 from shared.db import Connection
 
 MOST_WORDS: Final = 1000
-"""Words of the dictionary that one token may stand for."""
+"""Most words of the dictionary that one token may stand for."""
 MOST_CANDIDATES: Final = 4000
 
 
@@ -26,7 +26,7 @@ class Alike(NamedTuple):
 
 
 async def alike(conn: Connection, user: User, asked: str, size: int) -> Alike:
-    """`size`: words were given numbers below it."""
+    """`size`: words are numbered below it."""
     groups = sorted(terms.padded_grams(asked) | terms.grams(asked))
     lengths = matching.lengths(asked)
     wanted = {group: [Wanted(group, Kind.LETTERS, Kind.LETTERS)] for group in groups}
@@ -68,5 +68,5 @@ async def _checked(
 
 
 def _length(edits: int) -> str:
-    """No letters have this name."""
+    """The letter group that stands for a word's length; no letters can form it."""
     return f"{edits} edits"

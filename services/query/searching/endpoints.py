@@ -1,4 +1,4 @@
-"""The addresses of the search."""
+"""The search endpoints."""
 
 from services.query import pages
 from services.query.answers import Beside

@@ -1,7 +1,7 @@
-"""Which parts of a contact's text were found. Pure.
+"""Which parts of a contact's text matched. Pure.
 
-Rule: a highlight is a range of the text as it is shown, in UTF-16 code units, which is how
-      JavaScript counts; ranges of one text neither touch nor overlap.
+Rule: a highlight is a range of the displayed text, in UTF-16 code units, which is how JavaScript
+      counts; ranges of one text neither touch nor overlap.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -53,7 +53,7 @@ def of_number(text: str | None, asked: Asked) -> list[list[int]]:
 
 
 def _part(token: Token, word: str, *, wide: bool) -> Range | None:
-    """The letters of a word that a token is found in; a misspelt word as a whole."""
+    """The letters of a word that match a token; a misspelt word as a whole."""
     if not token.word:
         return None
     if word.startswith(token.word):
@@ -66,7 +66,7 @@ def _part(token: Token, word: str, *, wide: bool) -> Range | None:
 
 
 def _in_number(text: str, number: Number, fragment: Number) -> Iterator[Range]:
-    """Where the fragment's digits stand, whatever stands between them."""
+    """Where the fragment's digits are, whatever is between them."""
     places = [place for place, letter in enumerate(text) if words.folded(letter).isdigit()]
     digits = "".join(words.folded(text[place]) for place in places)
     candidates = (fragment.plain, fragment.written, number.plain)

@@ -1,7 +1,7 @@
 """SQL that turns slots into contacts in order, and counts them. One user's only.
 
-Rule: nothing here reads rows without a bound; who asks chooses the way by how many slots there
-      are.
+Rule: nothing here reads an unbounded number of rows; the caller chooses the method by how many
+      slots there are.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from services.query.request import Filters
 from services.query.searching.lookup_store import ListKey
 from shared.db import Connection, array
 
-# $5, $6: bounds of the score; $7: on which side of the campaign, null for both.
+# $5, $6: bounds of the score; $7: the side of the campaign, null for both.
 RANKED: Final = """
 SELECT hit.rank, hit.slot, held.not_in_campaign, held.score, held.contacted_key,
        held.created_key, held.contact_id
@@ -72,7 +72,7 @@ SELECT slot, contact_id, not_in_campaign, score, contacted_key, created_key
  LIMIT $7
 """
 
-# Away before it piles up; and by keys, whatever a plan expects of arrays it does not know.
+# Cancelled before work piles up; and by key, whatever a plan expects of unknown arrays.
 PREPARE: Final = """
 SELECT set_config('statement_timeout', $1, true), set_config('enable_hashjoin', 'off', true),
        set_config('enable_mergejoin', 'off', true)
@@ -116,7 +116,7 @@ SELECT found.organization_id, o.name, found.contacts
  LIMIT $7
 """
 
-# Each by its key: a plan that takes the user for one with few contacts reads all of them instead.
+# Each by its key: a plan that expects a user with few contacts reads all of them instead.
 SHOWN: Final = """
 SELECT shown.*
   FROM unnest($3::uuid[]) AS hit (contact_id)
@@ -129,7 +129,7 @@ SELECT shown.*
 
 
 class Hit(NamedTuple):
-    """Sorts as hits are shown."""
+    """Sorts in display order."""
 
     rank: int
     place: ListKey
@@ -139,7 +139,7 @@ class Filtered(NamedTuple):
     low: int
     high: int
     other_side: bool | None
-    """The value of `not_in_campaign` that is not wanted."""
+    """The value of `not_in_campaign` to exclude."""
 
 
 def filtered(filters: Filters) -> Filtered:
@@ -189,7 +189,7 @@ async def placed(
 async def walked(
     conn: Connection, user: User, packed: bytes, filters: Filters, rows: int
 ) -> list[ListKey]:
-    """Those of the slots that are among so many rows of the list."""
+    """Those of the slots that are within the first so many rows of the list."""
     found = await conn.fetch(WALKED, *user, packed, *filters.scores, filters.in_campaign, rows)
     return sorted(_place(row) for row in found)
 

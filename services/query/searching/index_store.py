@@ -124,8 +124,8 @@ UPDATE search_documents AS held
 
 PERSONS = "SELECT person_id FROM contacts WHERE contact_id = ANY($2::uuid[]) AND company_id = $1"
 
-# One step down the index for each, whatever the planner believes of the table: a join may read
-# all that the user has.
+# One index lookup for each, whatever the planner assumes about the table: a join might read all of
+# the user's rows.
 POSTINGS = """
 SELECT word, kind, chunk, held.slots
   FROM unnest($3::text[], $4::smallint[], $5::int[]) AS wanted (word, kind, chunk)
@@ -171,7 +171,7 @@ SELECT $1, $2, * FROM unnest($3::text[], $4::int[], $5::int[])
 
 
 class Place(NamedTuple):
-    """Where a contact stands in the list."""
+    """A contact's place in the list."""
 
     not_in_campaign: bool
     score: int
@@ -184,7 +184,7 @@ class Indexed(NamedTuple):
     document: Document
     place: Place
     bucket: int
-    """As indexed, which `place` may be ahead of."""
+    """As indexed; `place` may be newer."""
 
 
 class Current(NamedTuple):
@@ -210,7 +210,7 @@ def _place(row: asyncpg.Record) -> Place:
 
 
 async def counters(conn: Connection, user: User) -> Counters | None:
-    """Null: the user has no index."""
+    """Null if the user has no index."""
     row = await conn.fetchrow(COUNTERS, *user)
     return None if row is None else Counters(*row)
 
@@ -235,7 +235,7 @@ async def current(conn: Connection, user: User, contacts: Sequence[UUID]) -> dic
 async def names(
     conn: Connection, user: User, organizations: Sequence[UUID]
 ) -> dict[UUID, str | None]:
-    """The names that organizations are indexed under."""
+    """The names under which organizations are indexed."""
     if not organizations:
         return {}
     rows = await conn.fetch(NAMES, *user, organizations)
@@ -245,7 +245,7 @@ async def names(
 async def current_names(
     conn: Connection, company_id: int, organizations: Sequence[UUID]
 ) -> dict[UUID, str | None]:
-    """Null for those that do not live."""
+    """Null for those that no longer exist."""
     found: dict[UUID, str | None] = dict.fromkeys(organizations)
     if organizations:
         rows = await conn.fetch(CURRENT_NAMES, company_id, organizations)
@@ -259,7 +259,7 @@ async def set_names(conn: Connection, user: User, named: Mapping[UUID, str | Non
 
 
 async def free_slots(conn: Connection, user: User, most: int) -> list[int]:
-    """Slots that were given back; they are the caller's."""
+    """Slots that were returned; they become the caller's."""
     return sorted(row["slot"] for row in await conn.fetch(FREE_SLOTS, *user, most))
 
 
@@ -271,7 +271,7 @@ async def add_slots(conn: Connection, user: User, rows: Sequence[tuple[Any, ...]
 async def set_documents(
     conn: Connection, user: User, documents: Sequence[tuple[int, Document, int]]
 ) -> None:
-    """Of each slot its text, and its bucket where the slot is a new one."""
+    """For each slot its text, and its bucket where the slot is new."""
     if documents:
         rows = [(slot, *document, bucket) for slot, document, bucket in documents]
         await conn.execute(SET_DOCUMENTS, *user, *columns(rows, 6))
@@ -289,7 +289,7 @@ async def refresh_slots(conn: Connection, user: User, contacts: Sequence[UUID]) 
 async def buckets(
     conn: Connection, user: User, slots: Sequence[int]
 ) -> list[tuple[int, int, int]]:
-    """Of each slot the bucket that it is indexed under, and its own."""
+    """For each slot the bucket it is indexed under, and its present one."""
     return [
         (row[0], row[1], bucket_of(not_in_campaign=row[2], score=row[3]))
         for row in await conn.fetch(BUCKETS, *user, slots)
@@ -318,7 +318,7 @@ async def all_chunks(
 
 
 async def set_postings(conn: Connection, user: User, chunks: Mapping[Chunk, bytes]) -> None:
-    """Rows without slots are dropped."""
+    """Rows without slots are deleted."""
     kept = [(*chunk, slots) for chunk, slots in sorted(chunks.items()) if slots]
     if kept:
         await conn.execute(SET_POSTINGS, *user, *columns(kept, 4))
@@ -332,6 +332,6 @@ async def known_words(conn: Connection, user: User, words: Sequence[str]) -> set
 
 
 async def count_words(conn: Connection, user: User, rows: Sequence[tuple[str, int, int]]) -> None:
-    """Of each word its slot, where it is a new one, and by how much more contacts have it."""
+    """For each word its slot, if it is new, and the change in its number of contacts."""
     if rows:
         await conn.execute(COUNT_WORDS, *user, *columns(rows, 3))

@@ -1,16 +1,16 @@
-"""Brings the search index up to what the projector queued.
+"""Updates the search index with what the projector queued.
 
-Rule 1: what is queued and what the index says change in one transaction, so that a search meets
-        each contact once: as indexed, or as queued.
-Rule 2: a queued contact is read as it is by then; to work it off twice changes nothing.
-Rule 3: who has few contacts has no index: a look at each of them costs less than keeping one.
+Rule 1: the queue and the index change in one transaction, so that a search meets each contact
+        once: as indexed, or as queued.
+Rule 2: a queued contact is read in its present state; processing it twice changes nothing.
+Rule 3: users with few contacts have no index: scanning them costs less than maintaining one.
         Nothing is queued for them (see `beginning`, `recording`).
-Rule 4: the loop gives way: it lets others run between pieces, and rests as long as it worked, or,
-        while much arrives, many times as long: an import comes first. But not for long at a time:
-        the import may end meanwhile, and what it left is searched inexactly until then.
-Rule 5: a batch that was long under way and failed is followed by a smaller one: Postgres ends a
-        transaction in which nothing is asked for seconds, and what takes longer to work out, on a
-        busy machine, would begin anew for ever. Large ones cost less a contact.
+Rule 4: the loop yields to others: it lets them run between pieces, and pauses for as long as it
+        worked, or, during heavy traffic, for many times as long: an import comes first. But never
+        for long: the import may end meanwhile, and search is inexact for what it left.
+Rule 5: a batch that ran long and failed is followed by a smaller one: Postgres ends a transaction
+        that is idle for seconds, and a batch that takes longer to compute, on a busy machine,
+        would be retried for ever. Large ones cost less per contact.
 """
 
 import asyncio
@@ -40,29 +40,29 @@ LONG_S: Final = 5.0
 QUICK_S: Final = 1.0
 IMPORT_PER_SECOND: Final = 500
 IMPORT_REST: Final = 29
-"""Times as long as it worked that the loop rests while more than so many entries come a second."""
+"""Pauses for so many times its working time while more than so many entries arrive per second."""
 IMPORT_LONGEST_S: Final = 15.0
-"""A round is a batch of each user's, of every company: it may take long itself."""
+"""A round is a batch for each user of every company: it may take long itself."""
 FEW: Final = 1000
-"""Contacts up to which a user has no index."""
+"""Up to so many contacts a user has no index."""
 EVERY_S: Final = 1.0
 LOOK_EVERY_S: Final = 5.0
-"""Between two looks for users whose contacts became many."""
+"""Between two checks for users whose contacts have become many."""
 WAIT_S: Final = 0.02
 PIECE: Final = 100
 ROWS: Final = 2000
-"""Contacts, and rows, between two moments in which others may run."""
+"""Contacts, and rows, between two yields to the event loop."""
 
 
 def rest_s(worked_s: float, *, is_import: bool) -> float:
-    """After a round, before the next (rule 4)."""
+    """Pause between two rounds (rule 4)."""
     if not is_import:
         return worked_s
     return max(worked_s, min(worked_s * IMPORT_REST, IMPORT_LONGEST_S))
 
 
 def batch_size(batch: int, worked_s: float, *, is_full: bool | None, most: int) -> int:
-    """Of the next batch (rule 5). `is_full` is null if this one failed."""
+    """Size of the next batch (rule 5). `is_full` is null if this one failed."""
     if is_full is None and worked_s > LONG_S:
         return min(batch, max(batch // 2, LEAST_BATCH))
     if is_full and worked_s < QUICK_S:
@@ -89,7 +89,7 @@ class Indexer:
         await lifecycle.together((self._build, self._work_off), stop)
 
     async def _build(self, stop: asyncio.Event) -> None:
-        """Begin indexes; beside the others, since a great one takes long."""
+        """Build new indexes; concurrently, since a large one takes long."""
         outage = lifecycle.Outage("indexes")
         while not stop.is_set():
             try:
@@ -108,7 +108,7 @@ class Indexer:
             try:
                 more = await self._batches()
                 queued = await self._queued_ever()
-            except Unavailable as reason:  # to wait for an answer was no work to rest from
+            except Unavailable as reason:  # waiting for an answer is not work to pause after
                 if await lifecycle.wait_or_stop(outage.goes_on(reason), stop):
                     return
                 continue
@@ -121,18 +121,20 @@ class Indexer:
                 return
 
     async def _queued_ever(self) -> int:
-        """Entries of all users since the store began; entries taken back count."""
+        """Entries of all users since the store was created; rolled-back entries count."""
         with db.errors():
             async with self._pool.acquire() as conn:
                 return await queue_store.queued_ever(conn)
 
     async def drain(self) -> None:
-        """Until everyone has an index who should, and nothing is queued; at full speed."""
+        """Until everyone who should has an index, and nothing is queued; at full speed."""
         while await self.round():
             pass
 
     async def round(self) -> bool:
-        """What can be begun, and a batch of each user's; whether there may be more to do."""
+        """Build what can be built, and process a batch per user; returns whether there may be
+        more to do.
+        """
         waits = await self._begin(at_once=True)
         if waits:
             await asyncio.sleep(WAIT_S)
@@ -145,7 +147,7 @@ class Indexer:
         rest: float = 0,
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> bool:
-        """Build the indexes that can be; whether some have to wait.
+        """Build the indexes that can be built; returns whether some have to wait.
 
         Raises:
             Unavailable: Postgres is away.
@@ -156,7 +158,7 @@ class Indexer:
                 return await self._beginnings.begin(conn, rest=rest, is_stopped=is_stopped)
 
     async def _batches(self) -> bool:
-        """A batch of each user's; whether more may be queued.
+        """A batch per user; returns whether more may be queued.
 
         Raises:
             Unavailable: Postgres is away.
@@ -180,12 +182,12 @@ class Indexer:
         return is_full
 
     async def _work_in(self, conn: Connection, user: User) -> bool:
-        """A batch; whether there were as many entries as it takes."""
+        """A batch; returns whether it was full."""
         async with conn.transaction():
             if not await queue_store.take(conn, user):
                 return False
             counters = await index_store.counters(conn, user)
-            if counters is None:  # announced, and not begun yet
+            if counters is None:  # announced, but not built yet
                 return False
             entries = await queue_store.queued(conn, user, self._batch)
             moved = await queue_store.moved(conn, user, self._batch)
@@ -211,8 +213,8 @@ class Indexer:
 async def _refresh(
     conn: Connection, user: User, contacts: Sequence[UUID], entries: Iterable[Queued]
 ) -> None:
-    """Place contacts anew that were moved while they were given their slots. Until then they stay
-    queued, and so are searched for by their rows.
+    """Update the places of contacts that moved while they were assigned their slots. Until then
+    they stay queued, and so are searched by their rows.
     """
     async with conn.transaction():
         persons = await index_store.persons(conn, user.company_id, contacts)
@@ -223,7 +225,7 @@ async def _refresh(
 
 @dataclass(slots=True)
 class Work:
-    """A batch of one user's, in the caller's transaction."""
+    """A batch for one user, in the caller's transaction."""
 
     conn: Connection
     user: User
@@ -231,7 +233,7 @@ class Work:
     misplaced: set[UUID] = field(default_factory=set)
 
     async def contacts(self, wanted: Sequence[UUID]) -> set[UUID]:
-        """Returns the organizations whose indexed name is not theirs."""
+        """Returns the organizations whose indexed name is outdated."""
         held = await index_store.indexed(self.conn, self.user, wanted)
         found = await index_store.current(self.conn, self.user, wanted)
         names, outdated = await self._names(held.values(), found.values())
@@ -241,7 +243,7 @@ class Work:
             before, after = held.get(contact_id), found.get(contact_id)
             if before is not None and after is not None and before.place != after.place:
                 self.misplaced.add(contact_id)
-            # The bucket of what is indexed already moves by `moved` alone.
+            # The bucket of what is already indexed is changed by `moved` alone.
             bucket = before.bucket if before else after.bucket if after else 0
             was, now = _terms(before, names, bucket), _terms(after, names, bucket)
             if was != now:
@@ -253,7 +255,7 @@ class Work:
         return outdated
 
     async def moved(self, slots: Sequence[int]) -> None:
-        """Index slots under the buckets in which they are by now."""
+        """Index slots under their present buckets."""
         moves = Moves()
         fresh: list[tuple[int, int]] = []
         for slot, before, after in await index_store.buckets(self.conn, self.user, slots):
@@ -264,7 +266,7 @@ class Work:
         await self._apply(moves)
 
     async def organizations(self, wanted: Sequence[UUID]) -> None:
-        """Index the contacts of organizations under their names of today."""
+        """Index the contacts of organizations under their present names."""
         named = await index_store.names(self.conn, self.user, wanted)
         current = await index_store.current_names(self.conn, self.user.company_id, wanted)
         moves = Moves()
@@ -282,7 +284,7 @@ class Work:
     async def _names(
         self, held: Iterable[Indexed], found: Iterable[Current]
     ) -> tuple[dict[UUID, str | None], set[UUID]]:
-        """The names to index by, and the organizations that are called otherwise by now."""
+        """The names to index by, and the organizations whose name has changed."""
         now = {c.document.organization_id for c in found} - {None}
         wanted = sorted(o for o in now | {i.document.organization_id for i in held} if o)
         named = await index_store.names(self.conn, self.user, wanted)
@@ -295,7 +297,7 @@ class Work:
     async def _slots(
         self, held: Mapping[UUID, Indexed], found: Mapping[UUID, Current]
     ) -> dict[UUID, int]:
-        """Of every contact that has one, or is given one."""
+        """For every contact that has a slot, or gets one."""
         slots = {contact_id: each.slot for contact_id, each in held.items()}
         fresh = [contact_id for contact_id in found if contact_id not in held]
         if fresh:
@@ -340,7 +342,7 @@ class Work:
         await self._apply(letters)
 
     async def _apply(self, moves: Moves) -> None:
-        """Write the chunks as they are after these moves."""
+        """Write the chunks with these moves applied."""
         chunks = sorted(moves.chunks())
         if not chunks:
             return

@@ -1,8 +1,8 @@
 """Finds which slots have what was asked for, at which rank.
 
-Rule 1: what it finds is what `matching` says of each contact; `is_exact` is false where a bound
-        left something out or in, and then what is shown is still checked row by row.
-Rule 2: what is queued is left out of what the index says, and matched by itself.
+Rule 1: the result agrees with `matching` for each contact; `is_exact` is false where a limit left
+        something out or in, and then what is shown is still checked row by row.
+Rule 2: what is queued is excluded from the index's results, and matched by itself.
 """
 
 import asyncio
@@ -39,18 +39,18 @@ from shared.db import Connection
 
 MOST_PENDING: Final = 300
 MOST_READ: Final = 2000
-"""Contacts looked at where there is no index: twice as many as a user without one has."""
+"""Contacts scanned where there is no index: twice as many as a user without one has."""
 MOST_PENDING_ORGANIZATIONS: Final = 50
 MOST_MOVED: Final = 2_000
-"""Slots outside their bucket; beyond, the buckets say too little of the order."""
+"""Slots outside their bucket; with more, the buckets say too little about the order."""
 MOST_FARTHER: Final = 8
-"""Tokens that are looked for inside words and misspelt in the dictionary; any others, in the rows
-of those who have all the rest.
+"""Tokens that are searched inside words and as misspellings in the dictionary; further ones, in
+the rows of contacts that have all the rest.
 """
 MOST_COMPARED: Final = 1000
-"""Rows that are looked at for these; of more, all may have them."""
+"""Rows that are checked for these; with more, all may have them."""
 MOST_CHECKED: Final = 5000
-"""Phone numbers read to see whether they have a fragment as a whole."""
+"""Phone numbers read to check whether they contain a whole fragment."""
 YIELD_BAGS: Final = 200
 
 _WORD: Final = "word"
@@ -58,7 +58,7 @@ _LONGER: Final = "longer"
 
 
 class _Part(NamedTuple):
-    """A token as a word, in longer words, or some digits of it: what is read together."""
+    """A token as a word, in longer words, or some of its digits: what is read together."""
 
     token: Token
     what: str
@@ -97,7 +97,7 @@ class Found:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the index knows all: what it says of the same contacts stays the same."""
+        """Whether the index is complete: a repeated search of the same contacts gives the same."""
         return not (self.state.contacts or self.state.organizations or self.state.moved)
 
 
@@ -141,8 +141,8 @@ class _Search:
     state: State
     slots: dict[Token, Slots] = field(default_factory=dict)
     doubtful: dict[Token, Bits] = field(default_factory=dict)
-    """Slots whose number has a fragment's groups of digits, maybe apart from one another, and
-    which nothing else puts on that level.
+    """Slots whose number has a fragment's groups of digits, perhaps not adjacent, and that nothing
+    else puts on that level.
     """
     names_all: Bits = EMPTY
     addresses_all: Bits = EMPTY
@@ -155,7 +155,9 @@ class _Search:
     is_exact: bool = True
 
     async def everything(self) -> None:
-        """Read all contacts of a user who has no index, because there are few or not yet."""
+        """Read all contacts of a user who has no index, because there are few or it is not
+        built yet.
+        """
         self.pending = await lookup_store.everything(self.conn, self.user, MOST_READ)
         self.is_exact = len(self.pending) < MOST_READ
         await self._pack()
@@ -170,7 +172,7 @@ class _Search:
         self.bags = bags
 
     async def queued(self) -> None:
-        """Read what the index does not know yet."""
+        """Read what is not indexed yet."""
         contacts, organizations = self.state.contacts, self.state.organizations
         if len(contacts) == MOST_PENDING or len(organizations) == MOST_PENDING_ORGANIZATIONS:
             self.is_exact = False
@@ -208,7 +210,7 @@ class _Search:
         self.addresses_all = self._joined(found[_ALL, Kind.EMAIL_WORDS])
 
     def _several_wanted(self) -> dict[_Part, list[Wanted]]:
-        """Who has as many words as are asked for."""
+        """Contacts with as many words as were typed."""
         kinds = [Kind.NAME_WORDS, Kind.EMAIL_WORDS][: 1 + self.asked.is_address]
         return {
             _ALL: [Wanted(*terms.several(len(self.asked.needs), kind), kind) for kind in kinds]
@@ -249,11 +251,13 @@ class _Search:
         return sure, doubtful
 
     async def farther(self) -> None:
-        """Find inside words and misspelt what few contacts have plainly."""
+        """Find tokens that few contacts have plainly inside words and as misspellings."""
         looked = [t for t in await self._widen() if matching.is_partial(t.word)]
         if not looked or not self.state.words:
             return
-        looked.sort(key=lambda token: (-len(token.word), token.word))  # long ones say most
+        looked.sort(
+            key=lambda token: (-len(token.word), token.word)
+        )  # long ones are the most selective
         asked = looked[:MOST_FARTHER]
         wanted: dict[_Alike, list[Wanted]] = dict(together.wanted(t.word for t in asked))
         for token in asked:
@@ -291,7 +295,7 @@ class _Search:
         return self.wide
 
     async def _compare(self, tokens: Collection[Token]) -> None:
-        """See in their rows how those have these tokens who have all the rest."""
+        """Check these tokens in the rows of contacts that have all the rest."""
         candidates = self._hits_with(tokens)
         if candidates.count() > MOST_COMPARED:
             self.is_exact = False
@@ -329,7 +333,7 @@ class _Search:
         return hits
 
     async def check_numbers(self) -> None:
-        """Groups of digits say that a number may have a fragment; see whether it has."""
+        """Check numbers that may contain a fragment, going by groups of digits."""
         for token, doubtful in self.doubtful.items():
             own = self.slots[token].own
             level = matching.NUMBER + (0 if token.is_typed else matching.UNTYPED)
@@ -345,7 +349,7 @@ class _Search:
                 for slot, phone in phones
                 if words.has_fragment(words.number(phone), token.number)
             ]
-            # `having` is a part of `looked_at`, that of `own`.
+            # `having` is a subset of `looked_at`, and that of `own`.
             own[level] -= doubtful - Bits.of(having, self.state.slots)
 
     def _is_enough(self, token: Token) -> bool:
@@ -354,7 +358,7 @@ class _Search:
         return sum(1 for _ in islice(queued, max(0, missing))) >= missing
 
     def _correct(self, token: Token) -> None:
-        """Leave out what is queued; take organizations at their names of today."""
+        """Exclude what is queued; use organizations' present names."""
         slots = self.slots[token]
         if self.renamed:
             members = bits.union(each for each, _ in self.renamed)
@@ -387,8 +391,8 @@ def _plainly_wanted(token: Token, longer: Iterable[str]) -> dict[_Part, list[Wan
 
 
 def _certain(fragment: Number | None) -> list[str]:
-    """Digits one run of which every stored number has that has the fragment; those of its
-    country may lack there.
+    """Runs of digits, one of which every stored number has that contains the fragment; the country
+    code may be missing there.
     """
     if fragment is None:
         return []

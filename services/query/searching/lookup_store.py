@@ -1,4 +1,4 @@
-"""SQL that a search reads the index with. Every function reads one user's index only."""
+"""SQL with which a search reads the index. Every function reads one user's index only."""
 
 import asyncio
 from collections import defaultdict
@@ -13,7 +13,7 @@ from services.query.searching.bitmaps import DENSE_BYTES, Piece
 from services.query.searching.terms import Document
 from shared.db import Connection, array, columns
 
-# Each list has the newest entries, repeated ones too.
+# Each list has the newest entries, including duplicates.
 STATE: Final = """
 SELECT next_slot, next_word,
        ARRAY(SELECT contact_id
@@ -35,7 +35,7 @@ SELECT next_slot, next_word,
  WHERE company_id = $1 AND owner_id = $2 AND is_built
 """
 
-# The most frequent ones when there are too many.
+# If there are too many, the most frequent ones.
 BEGINNING: Final = """
 SELECT asked.beginning, found.word
   FROM unnest($3::text[]) AS asked (beginning)
@@ -50,8 +50,8 @@ SELECT asked.beginning, found.word
         LIMIT $4) AS found
 """
 
-# A group's words are joined chunk by chunk before they travel: a thousand words that begin alike
-# have thousands of chunks of a few slots.
+# A group's words are joined chunk by chunk before they are sent: a thousand words with a common
+# beginning have thousands of chunks of a few slots.
 POSTINGS: Final = """
 SELECT wanted.number, held.kind, held.chunk, length(held.slots) = $7 AS is_dense,
        string_agg(held.slots, '') AS slots
@@ -63,7 +63,7 @@ SELECT wanted.number, held.kind, held.chunk, length(held.slots) = $7 AS is_dense
  GROUP BY wanted.number, held.kind, held.chunk, is_dense
 """
 
-# From the index alone: to see how many have each, thousands of rows would have to be read.
+# From the index alone: counting the contacts of each would read thousands of rows.
 WORDS: Final = """
 SELECT word
   FROM search_words
@@ -100,7 +100,7 @@ SELECT queued.contact_id, slot.slot, c.contact_id IS NOT NULL AS listed,
     ON o.company_id = $1 AND o.organization_id = c.organization_id AND NOT o.deleted
 """
 
-# Of a user without an index: everything, as if it were queued.
+# For a user without an index: everything, as if it were queued.
 ALL: Final = """
 SELECT c.contact_id, NULL::int AS slot, true AS listed,
        c.name, c.email, c.phone, o.organization_id, o.name AS organization_name,
@@ -128,8 +128,8 @@ YIELD_ROWS: Final = 2000
 
 
 class State(NamedTuple):
-    """Of an index: slots and words were given out below these; the contacts and organizations that
-    it may know otherwise, and the slots that are not in the bucket they are indexed under.
+    """Of an index: the limits of the assigned slots and words; the contacts and organizations that
+    may be indexed differently, and the slots outside the bucket they are indexed under.
     """
 
     slots: int = 0
@@ -140,7 +140,7 @@ class State(NamedTuple):
 
 
 class Most(NamedTuple):
-    """Entries read of each list of a `State`; a list that has so many may go on."""
+    """Most entries read of each list of a `State`; a list that is this long may have more."""
 
     contacts: int
     organizations: int
@@ -148,7 +148,7 @@ class Most(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A word in the kinds from the first to the last."""
+    """A word in a range of kinds."""
 
     word: str
     first: int
@@ -156,7 +156,7 @@ class Wanted(NamedTuple):
 
 
 class ListKey(NamedTuple):
-    """Of a contact; sorts as the list does."""
+    """A contact's key; sorts as the list does."""
 
     not_in_campaign: bool
     score: int
@@ -166,7 +166,7 @@ class ListKey(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """A contact that the index may know otherwise or not at all; null: not on the list."""
+    """A contact that is indexed differently or not at all; null: not on the list."""
 
     contact_id: UUID
     slot: int | None
@@ -176,7 +176,7 @@ class Pending(NamedTuple):
 
 
 async def state(conn: Connection, user: User, most: Most) -> State | None:
-    """Null: the user has no index."""
+    """Null if the user has no index."""
     row = await conn.fetchrow(STATE, *user, *most)
     return None if row is None else State(*row)
 
@@ -184,7 +184,7 @@ async def state(conn: Connection, user: User, most: Most) -> State | None:
 async def beginning(
     conn: Connection, user: User, beginnings: Sequence[str], most: int
 ) -> list[tuple[str, str]]:
-    """Words of the user's contacts that go on after one of the beginnings."""
+    """Words of the user's contacts that extend one of the beginnings."""
     rows = await conn.fetch(BEGINNING, *user, beginnings, most)
     return [(row[0], row[1]) for row in rows]
 
@@ -192,7 +192,7 @@ async def beginning(
 async def postings(
     conn: Connection, user: User, wanted: Mapping[NameT, Iterable[Wanted]]
 ) -> Postings[NameT]:
-    """What the words of each group have, by group and kind."""
+    """The postings of each group's words, by group and kind."""
     found: Postings[NameT] = defaultdict(list)
     groups = list(wanted)
     asked = [(number, *each) for number, group in enumerate(groups) for each in wanted[group]]
@@ -212,7 +212,7 @@ async def postings(
 async def words(
     conn: Connection, user: User, slots: Sequence[int], *, are_many: bool
 ) -> list[str]:
-    """Some may be nobody's any more. If they are too many, the most frequent ones first."""
+    """Some may have no contacts any more. If they are too many, the most frequent ones first."""
     statement = FREQUENT_WORDS if are_many else WORDS
     return [row[0] for row in await conn.fetch(statement, *user, array(slots))]
 
@@ -224,7 +224,7 @@ async def phones(conn: Connection, user: User, slots: Sequence[int]) -> list[tup
 async def documents(
     conn: Connection, user: User, slots: Sequence[int]
 ) -> list[tuple[int, Document, str | None]]:
-    """The text of each slot's contact, and its organization's name of today."""
+    """The text of each slot's contact, and its organization's present name."""
     if not slots:
         return []
     rows = await conn.fetch(DOCUMENTS, *user, array(slots))
@@ -232,13 +232,13 @@ async def documents(
 
 
 async def pending(conn: Connection, user: User, contacts: Iterable[UUID]) -> list[Pending]:
-    """Those contacts as they are."""
+    """Those contacts in their present state."""
     queued = list(dict.fromkeys(contacts))
     return [_pending(row) for row in await conn.fetch(PENDING, *user, queued)] if queued else []
 
 
 async def everything(conn: Connection, user: User, most: int) -> list[Pending]:
-    """The user's contacts, the first of the list."""
+    """The user's first contacts in list order."""
     return [_pending(row) for row in await conn.fetch(ALL, *user, most)]
 
 
@@ -259,7 +259,7 @@ def _pending(row: asyncpg.Record) -> Pending:
 async def pending_organizations(
     conn: Connection, user: User, organizations: Iterable[UUID]
 ) -> list[tuple[UUID, str | None]]:
-    """Those organizations with their names; null: they do not live."""
+    """Those organizations with their names; null: they no longer exist."""
     queued = list(dict.fromkeys(organizations))
     if not queued:
         return []

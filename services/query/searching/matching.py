@@ -1,17 +1,17 @@
-"""How well a contact has what was asked for. Pure, and the law of the search: the index finds
+"""How well a contact matches what was typed. Pure, and the law of the search: the index finds
 exactly the contacts that `rank` gives a number, in the order of these numbers.
 
-Rule 1: a token's level is that of the best word of the contact for it, a way's the sum of its
-        tokens', a need's that of its best way; a contact's rank is twice the sum of the needs'
-        levels, and one less who has nothing but what was asked for: these words for a name, or
-        as many for an address where one was asked for. Who does not meet a need is not found.
-Rule 2: the middle of words, misspellings and words run together count only for a token that was
-        typed and that few contacts have as a word or a word's beginning. Words run together are
-        of one side: of the name, of the name and the address, or of the organization's name.
-Rule 3: a misspelling is one edit from four letters on, and two where the word or what was asked
-        for has eight and the latter six; an edit inserts, drops or changes a letter, or swaps two
-        neighbours. Words with digits have none. Of eight letters, twice edited, too little may be
-        left to go by.
+Rule 1: a token's level is that of the contact's best word for it, a way's the sum of its tokens',
+        a need's that of its best way; a contact's rank is twice the sum of the needs' levels, and
+        one less if it has nothing but what was typed: these words for a name, or as many for an
+        address if one was typed. A contact that does not meet a need is not found.
+Rule 2: matches inside words, misspellings and joined words count only for a token that was typed
+        and that few contacts have as a word or a word's beginning. Joined words are of one part:
+        of the name, of the name and the address, or of the organization's name.
+Rule 3: a misspelling is one edit from four letters on, and two if what was typed has six or
+        more and it or the word has eight; an edit inserts, drops or changes a letter, or swaps two
+        neighbours. Words with digits have none. Of eight letters with two edits, too little may be
+        left to match.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -34,11 +34,11 @@ INSIDE: Final = 4
 NEAR: Final = 5
 FAR: Final = 6
 ELSEWHERE: Final = 2
-"""Levels that what is inside, misspelt or run together stands behind the same in the name."""
+"""How many levels a match inside, misspelt or joined elsewhere is behind the same in the name."""
 UNTYPED: Final = 1
 
 ENOUGH: Final = 100
-"""Contacts that have a token plainly; from so many on nothing farther is looked for."""
+"""Contacts that have a token plainly; with so many, no further matches are searched."""
 
 REMEMBERED: Final = 20_000
 MOST_EDITS: Final = 2
@@ -74,7 +74,7 @@ def bag(document: terms.Document, organization_name: str | None) -> Bag:
 
 
 def rank(asked: Asked, contact: Bag, wide: Collection[Token]) -> int | None:
-    """`wide` are the tokens that rule 2 lets go farther. Null: not found."""
+    """`wide` are the tokens to which rule 2 applies. Null: not found."""
     found = total(asked, contact, wide)
     if found is None:
         return None
@@ -98,7 +98,7 @@ def total(asked: Asked, contact: Bag, wide: Collection[Token]) -> int | None:
 
 
 def met(need: Need, contact: Bag, wide: Collection[Token]) -> int | None:
-    """How well it is; null: it is not."""
+    """Its level; null if it is not met."""
     best: int | None = None
     for way in need:
         found: int | None = 0
@@ -135,7 +135,7 @@ def plain_level(token: Token, contact: Bag) -> int | None:
 
 
 def _begins(word: str, candidates: Iterable[str]) -> bool:
-    # No generator: this is asked of hundreds of contacts for each search.
+    # No generator: this runs for hundreds of contacts in each search.
     for candidate in candidates:  # noqa: SIM110
         if candidate.startswith(word):
             return True
@@ -143,7 +143,7 @@ def _begins(word: str, candidates: Iterable[str]) -> bool:
 
 
 def farther_level(asked: str, contact: Bag) -> int | None:
-    """How the contact has it inside words, misspelt, or its words have it run together."""
+    """Its level inside words, misspelt, or as joined words."""
     names, addresses, organizations = contact[:3]
     found = [_word_level(asked, names), INSIDE if run_together(asked, names) else None]
     elsewhere = [_word_level(asked, addresses), _word_level(asked, organizations)]
@@ -154,7 +154,7 @@ def farther_level(asked: str, contact: Bag) -> int | None:
 
 
 def run_together(asked: str, candidates: Collection[str]) -> tuple[str, ...]:
-    """The words that it is made of, one after the other; none if it is not."""
+    """The adjacent words that form it; empty if none do."""
     if len(asked) not in RUN_TOGETHER:
         return ()
     inside = [word for word in candidates if word in asked]
@@ -169,12 +169,12 @@ def run_together(asked: str, candidates: Collection[str]) -> tuple[str, ...]:
 
 
 def is_piece(word: str, start: int) -> bool:
-    """Whether a word that begins there can be one of those: a letter only as an initial."""
+    """Whether a word that begins there can be one of those: a single letter only as an initial."""
     return len(word) > 1 or start == 0
 
 
 def _word_level(asked: str, candidates: Iterable[str]) -> int | None:
-    """How the best of the words has what was asked for: inside, or misspelt."""
+    """The level of the best word that contains it or is a misspelling."""
     partial, reach = is_partial(asked), _reach(asked)
     best: int | None = None
     for word in candidates:
@@ -189,13 +189,13 @@ def _word_level(asked: str, candidates: Iterable[str]) -> int | None:
         found = INSIDE + max(1, distance)
         if distance > edits or (best is not None and found >= best):
             continue
-        if _shares_enough(asked, word, edits):  # the dearer question last
+        if _shares_enough(asked, word, edits):  # the more expensive test last
             best = found
     return best
 
 
 def word_level(asked: str, word: str) -> int | None:
-    """How a word has what was asked for when it neither is it nor begins with it."""
+    """A word's level if it neither equals nor begins with what was typed."""
     return _word_level(asked, (word,))
 
 
@@ -219,17 +219,17 @@ def word_levels(asked: str, candidates: Sequence[str]) -> dict[str, int]:
 
 @lru_cache(maxsize=REMEMBERED)
 def _reach(asked: str) -> Mapping[int, int]:
-    """By a word's letters, how many edits it may be away."""
+    """How many edits a word of each length may be away."""
     return {letters: edits for edits, of_edits in lengths(asked).items() for letters in of_edits}
 
 
 def is_partial(asked: str) -> bool:
-    """Whether it is looked for inside words."""
+    """Whether it is searched inside words."""
     return len(asked) >= terms.GRAM
 
 
 def most_edits(asked: str, letters: int) -> int:
-    """How far a word of so many letters may be from it."""
+    """How many edits a word of this length may be away."""
     if not asked.isalpha() or len(asked) < ONE_EDIT:
         return 0
     is_long = len(asked) >= LEAST_OF_TWO_EDITS and max(len(asked), letters) >= TWO_EDITS
@@ -237,7 +237,7 @@ def most_edits(asked: str, letters: int) -> int:
 
 
 def lengths(asked: str) -> Mapping[int, Collection[int]]:
-    """By edits, how many letters the words have that may be so far from it."""
+    """By edits, the lengths of words that may be so far away."""
     found: dict[int, list[int]] = {}
     for letters in range(len(asked) - 2, len(asked) + 3):
         edits = most_edits(asked, letters)
@@ -247,7 +247,7 @@ def lengths(asked: str) -> Mapping[int, Collection[int]]:
 
 
 def least_shared(asked: str, edits: int) -> int:
-    """Letter groups that a word must share to be looked at. A changed letter spoils three of the
+    """Letter groups that a word must share to be considered. A changed letter spoils three of the
     padded word's groups, a swap four.
     """
     found = len(terms.padded_grams(asked))

@@ -1,10 +1,10 @@
-"""Picks the best of what was found, in order, and says how many there are.
+"""Picks the best hits, in order, and counts them all.
 
-Rule 1: only the best classes are looked at, as far as the page needs; of a large class only the
+Rule 1: only the best classes are examined, as far as the page needs; of a large class only the
         first buckets of the list, and what moved since it was put into one.
-Rule 2: where buckets do not help, many slots are met by walking the list in its order, and only
-        if its beginning has too few of them is every slot of the user looked at.
-Rule 3: a total is exact, or said not to be.
+Rule 2: where buckets do not help, many slots are found by walking the list in its order; only if
+        its beginning has too few of them are all of the user's slots examined.
+Rule 3: a total is exact, or marked as not exact.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ MOST_TOGETHER: Final = 500
 LOOKED_UP: Final = 1_000
 MOST_LOOKED_UP: Final = 20_000
 WALKING: Final = 2
-"""What a row costs that is walked over, in rows that are looked up."""
+"""Cost of a row that is walked over, in rows that are looked up."""
 MOST_COUNTED: Final = 5_000
 SAMPLE: Final = 2_000
 
@@ -39,7 +39,7 @@ class Picked:
 
 @dataclass(frozen=True, slots=True)
 class Picker:
-    """Picks for one search; `size` slots were given out."""
+    """For one search; `size` is the number of assigned slots."""
 
     conn: Connection
     user: User
@@ -86,7 +86,7 @@ class Picker:
         return await hits_store.placed(self.conn, self.user, found, self.filters, most)
 
     async def _first_buckets(self, slots: Bits, most: int) -> Bits:
-        """Slots among which the first `most` are for certain."""
+        """Slots that certainly include the first `most`."""
         moved = slots & self.buckets.moved
         sure = EMPTY
         for number in wanted(self.filters):
@@ -121,7 +121,7 @@ def union(classes: Iterable[Class]) -> Bits:
 
 
 def _groups(classes: Sequence[Class]) -> list[list[Class]]:
-    """Neighbours that can be looked up together."""
+    """Adjacent ranks that can be looked up together."""
     groups: list[list[Class]] = []
     room = 0
     for each in classes:
@@ -135,6 +135,6 @@ def _groups(classes: Sequence[Class]) -> list[list[Class]]:
 
 
 def sample(slots: Bits) -> list[int]:
-    """All of them, or some from everywhere."""
+    """All of them, or an evenly spread sample."""
     several = slots.count()
     return slots.numbers(every=1 if several <= MOST_COUNTED else -(-several // SAMPLE))

@@ -1,4 +1,4 @@
-"""What changes do to the index, collected by term. Pure."""
+"""Changes to the index, collected by term. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,20 +11,20 @@ from services.query.searching.bits import CHUNK
 from services.query.searching.terms import Term
 
 Chunk = tuple[str, int, int]
-"""A row of a term's slots: its word, its kind, and which chunk, or `LOOSE`."""
+"""A row of a term's slots: its word, its kind, and the chunk number or `LOOSE`."""
 
 Places = defaultdict[Term, list[int]]
 
 
 @dataclass(slots=True)
 class Moves:
-    """Slots that got a term, and slots that lost it."""
+    """Slots that gained a term, and slots that lost it."""
 
     added: Places = field(default_factory=lambda: defaultdict(list))
     removed: Places = field(default_factory=lambda: defaultdict(list))
 
     def move(self, slot: int, before: AbstractSet[Term], after: AbstractSet[Term]) -> None:
-        """A slot has other terms than before."""
+        """A slot's terms have changed."""
         for term in after - before if before else after:
             self.added[term].append(slot)
         for term in before - after:
@@ -36,7 +36,7 @@ class Moves:
         before: AbstractSet[Term],
         after: AbstractSet[Term],
     ) -> None:
-        """As `move`, of all slots in these chunks' rows."""
+        """As `move`, for all slots in these chunks' rows."""
         for chunk, stored in rows:
             slots = bitmaps.slots(chunk, stored)
             for term in after - before:
@@ -54,7 +54,7 @@ class Moves:
         }
 
     def counts(self, kinds: Iterable[int]) -> dict[str, int]:
-        """By how many more slots have each word of these kinds."""
+        """How many more slots have each word of these kinds."""
         wanted = set(kinds)
         counts: dict[str, int] = {}
         for side, sign in ((self.added, 1), (self.removed, -1)):
@@ -64,7 +64,7 @@ class Moves:
         return counts
 
     def changed(self, stored: Mapping[Chunk, bytes]) -> Iterator[tuple[Chunk, bytes]]:
-        """The rows that are others afterwards."""
+        """The rows that change."""
         for term in self.added.keys() | self.removed.keys():
             yield from _changed(term, self.added.get(term, ()), self.removed.get(term, ()), stored)
 

@@ -1,7 +1,7 @@
 """SQL of what waits for the indexer. None of these functions commits.
 
-Rule: one indexer at a time works for a user, held by `take`; read committed, so that what is read
-      after `take` is what the one before it left.
+Rule: one indexer at a time works for a user, held by `take`; isolation is read committed, so that
+      what is read after `take` includes the previous one's changes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -71,7 +71,7 @@ DELETE FROM search_moved WHERE company_id = $1 AND owner_id = $2 AND seq = ANY($
 
 
 class Queued(NamedTuple):
-    """A contact to look at again, or an organization whose name changed."""
+    """A contact to index again, or an organization whose name changed."""
 
     seq: int
     contact_id: UUID | None
@@ -79,7 +79,7 @@ class Queued(NamedTuple):
 
 
 async def users(conn: Connection) -> list[User]:
-    """Those for whom something is queued."""
+    """Users with queued entries."""
     return [User(*row) for row in await conn.fetch(USERS)]
 
 

@@ -1,4 +1,4 @@
-"""From the slots that have each token at each level to the slots found at each rank. Pure."""
+"""From the slots of each token at each level to the slots found at each rank. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -7,18 +7,18 @@ from services.query.searching import bits
 from services.query.searching.bits import EMPTY, Bits
 
 Levels = Mapping[int, Bits]
-"""Slots by level; one slot may stand at several."""
+"""Slots by level; one slot may have several."""
 
 
 class Class(NamedTuple):
-    """All that is found equally well."""
+    """All equally good hits."""
 
     rank: int
     slots: Bits
 
 
 def best(levels: Levels) -> dict[int, Bits]:
-    """Each slot at its best level alone."""
+    """Each slot at its best level only."""
     seen = EMPTY
     found: dict[int, Bits] = {}
     for level in sorted(levels):
@@ -51,7 +51,7 @@ def classes(tokens: Sequence[Levels]) -> list[Class]:
 
 
 def shared_by(groups: Sequence[Bits], least: int) -> Bits:
-    """What is in at least so many of the sets: added up bit by bit, all at once."""
+    """What is in at least so many of the sets, counted bit by bit for all at once."""
     if least <= 0 or least > len(groups):
         return EMPTY
     reached = [EMPTY] * (least + 1)  # reached[n]: in n or more of those seen
@@ -63,8 +63,8 @@ def shared_by(groups: Sequence[Bits], least: int) -> Bits:
 
 
 def parted(found: Iterable[Class], names: Bits, addresses: Bits) -> list[Class]:
-    """Classes by rank, of those by the sums of their levels: one less who has all (`matching`,
-    rule 1), by name or by address.
+    """Classes by rank, from those by the sums of their levels: one less for slots that have
+    nothing else (`matching`, rule 1), by name or by address.
     """
     classes: list[Class] = []
     for total, slots in found:

@@ -1,7 +1,7 @@
 """Answers a search from one snapshot: what is indexed, what is queued, and the rows to show.
 
-Rule: a page whose numbers may get better by themselves, as the index catches up, is not kept. Nor
-      is one with a sample in it: which contacts are in it changes as they find their places.
+Rule: a page whose figures may improve by themselves, as the index catches up, is not cached. Nor
+      is one based on a sample, which changes as contacts are assigned their places.
 """
 
 import math
@@ -40,12 +40,12 @@ from shared.observability import SEARCH_QUEUED
 
 LONGEST_MS: Final = 3000
 SPARE: Final = 50
-"""Hits taken beyond those shown where some may turn out to be none."""
+"""Extra hits fetched where some may turn out to be none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Hits up to the end of the page asked for."""
+    """Hits up to the end of the requested page."""
 
     found: Found
     picker: Picker
@@ -82,7 +82,7 @@ def _is_own(request: SearchRequest, living: Filters | None, results: Results) ->
 
 
 async def _living(conn: Connection, user: User, filters: Filters) -> Filters | None:
-    """The filters, with the organization as which the one asked for lives; null: none does."""
+    """The filters, with the organization's present id; null if it no longer exists."""
     if filters.organization_id is None:
         return filters
     living = await store.living_organization(conn, user.company_id, filters.organization_id)
@@ -143,7 +143,7 @@ def _queued_hit(asked: Asked, found: Found, queued: Pending) -> Hit | None:
 async def _checked(
     conn: Connection, user: User, hits: Sequence[Hit], asked: Asked, found: Found
 ) -> list[Hit]:
-    """Those that are hits by their rows."""
+    """Those whose rows confirm them as hits."""
     rows = await hits_store.shown(conn, user, [hit.place.contact_id for hit in hits])
     return [hit for hit in hits if _is_hit(rows.get(hit.place.contact_id), asked, found)]
 
@@ -187,9 +187,7 @@ async def _rows(conn: Connection, user: User, hits: Iterable[Hit]) -> list[Any]:
 
 
 async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read:
-    """Contacts by what they are called themselves, at least in part, organizations by their
-    names.
-    """
+    """Contacts that match at least in part by their own text, organizations by their names."""
     await hits_store.prepare(conn, longest_ms=LONGEST_MS)
     asked = asking.parse(request.text)
     found = await lookup.find(conn, user, asked)
@@ -214,7 +212,7 @@ async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read
 
 
 def _own(asked: Asked, found: Found) -> list[Class]:
-    """What was found, without those who meet no need but by their organization's name."""
+    """What was found, without those that meet every need by their organization's name only."""
     own = bits.union(map(ranking.everyone, slots.own(asked.needs, found.tokens)))
     within = [Class(each.rank, each.slots & own) for each in found.classes]
     return [each for each in within if each.slots]

@@ -1,9 +1,9 @@
-"""What the projector tells the search index, in the transaction that makes it true.
+"""What the projector queues for the search index, in the transaction of the change.
 
-Rule 1: whatever changes what a contact is found by is queued for its owner, before and after; the
-        indexer reads the contact itself, so what is queued need not say what changed.
-Rule 2: where a contact stands in the list is written at once, to its slot; a contact that has none
-        yet is queued instead, since the indexer may be giving it one from older rows.
+Rule 1: any change of what a contact is found by is queued for its owner, before and after; the
+        indexer reads the contact itself, so entries need not say what changed.
+Rule 2: a contact's place in the list is written to its slot at once; a contact without a slot is
+        queued instead, since the indexer may just be assigning it one from older rows.
 Rule 3: nothing is queued for users who neither have an index nor are about to.
 Rule 4: call after the contacts and the organizations were written.
 """
@@ -29,7 +29,7 @@ SELECT company_id, owner_id, organization_id
  ORDER BY company_id, owner_id, organization_id
 """
 
-# Contacts that are found by something else ($1 to $3), and those that stand elsewhere ($4).
+# Contacts whose searched text has changed ($1 to $3), and those whose place has ($4).
 RECORD: Final = """
 WITH standing AS MATERIALIZED (
     SELECT company_id, owner_id, contact_id, not_in_campaign, score, contacted_key, created_key
@@ -67,7 +67,7 @@ async def record(
     after: Mapping[Key, Contact],
     organizations: Sequence[MovedOrganization],
 ) -> None:
-    """`organizations` are those that show differently."""
+    """`organizations` are those that look different."""
     queued: list[tuple[int, int, UUID]] = []
     moved: list[UUID] = []
     for key in sorted(after):
@@ -86,7 +86,7 @@ async def record(
 
 
 def affected(key: Key, was: Contact, row: Contact) -> Iterable[User]:
-    """The users in whose index the contact has to be looked at again."""
+    """The users in whose index the contact has to be updated."""
     owners = {owner for owner in (was.owner, row.owner) if owner is not None}
     if not owners or (was.owner == row.owner and _text(row) == _text(was)):
         return ()

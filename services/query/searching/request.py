@@ -1,4 +1,4 @@
-"""What may be asked of the search, typed and bounded. Pure."""
+"""Search requests, typed and bounded. Pure."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
@@ -35,7 +35,7 @@ class SearchRequest:
 
     @property
     def end(self) -> int:
-        """Hits up to its end; the last page ends where pages reach."""
+        """Hits up to its end; the last page ends at the limit."""
         return min(self.page * self.limit, DEEPEST)
 
     @property
@@ -57,7 +57,7 @@ class SuggestRequest:
 
 def _text(value: str) -> str:
     if "\0" in value or not value.strip():
-        raise ValueError("Say what to look for")
+        raise ValueError("Enter a search text")
     return " ".join(value.split())
 
 

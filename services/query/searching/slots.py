@@ -12,8 +12,8 @@ from services.query.searching.terms import Kind
 
 @dataclass(slots=True)
 class Slots:
-    """The slots that have one token, by level; apart, those that have it by their organization's
-    name.
+    """The slots that have one token, by level; separately, those that have it in their
+    organization's name.
     """
 
     own: dict[int, Bits] = field(default_factory=dict)
@@ -44,12 +44,12 @@ def anyhow(needs: Iterable[Need], tokens: Tokens) -> list[Levels]:
 
 
 def own(needs: Iterable[Need], tokens: Tokens) -> list[Levels]:
-    """Those that do by their own text alone."""
+    """Those that meet them by their own text alone."""
     return [_levels(need, lambda token: tokens[token].own) for need in needs]
 
 
 def by_organization(needs: Iterable[Need], tokens: Tokens) -> list[Levels]:
-    """Those that do by their organization's name alone."""
+    """Those that meet them by their organization's name alone."""
     return [_levels(need, lambda token: tokens[token].by_organization) for need in needs]
 
 

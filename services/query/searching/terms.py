@@ -1,8 +1,8 @@
 """What a contact is indexed under. Pure.
 
 Rule 1: a contact's terms are a function of its own text and of its organization's indexed name.
-Rule 2: a word of the e-mail address that the name has too is the name's alone: the name ranks it
-        better in every way.
+Rule 2: a word of the e-mail address that is also in the name counts for the name only: the name
+        ranks it better in every way.
 """
 
 from enum import IntEnum
@@ -13,13 +13,15 @@ from uuid import UUID
 from services.query.searching import words
 
 SHORT: Final = 3
-"""Beginnings up to this long are terms themselves: too many words have them to look up each."""
+"""Beginnings up to this length are terms themselves: too many words share them."""
 GRAM: Final = 3
 PAD: Final = "$$"
 
 
 class Kind(IntEnum):
-    """What a term says. The first three are words; `kind + 3` is the beginning of such a word."""
+    """The meaning of a term. The first three are words; `kind + 3` is the beginning of such a
+    word.
+    """
 
     NAME = 0
     EMAIL = 1
@@ -48,11 +50,11 @@ BUCKETS: Final = range(2 * SCORES)
 
 
 Term = tuple[str, int]
-"""A word and its kind. Plain, since dozens are made for every contact."""
+"""A word and its kind. A plain tuple, since dozens are made for every contact."""
 
 
 class Document(NamedTuple):
-    """The text of a contact that is searched, but for its organization's."""
+    """The searched text of a contact, without its organization's."""
 
     name: str | None
     email: str | None
@@ -87,13 +89,13 @@ def of_contact(document: Document, organization_name: str | None) -> set[Term]:
 
 
 def several(count: int, kind: Kind) -> Term:
-    """That a name, or an address, has so many words."""
+    """The term for a name, or an address, of so many words."""
     return str(count), int(kind)
 
 
 @lru_cache(maxsize=4096)
 def of_organization(name: str | None) -> frozenset[Term]:
-    """What all contacts of an organization have by its name."""
+    """The terms that all contacts of an organization have by its name."""
     return frozenset(_worded(set(words.of_name(name)), int(Kind.ORGANIZATION)))
 
 
@@ -112,7 +114,9 @@ def _worded(found: set[str], kind: int) -> set[Term]:
 
 
 def of_word(word: str) -> set[Term]:
-    """What a word of the dictionary is found by when only a part, or a misspelling, is known."""
+    """The terms by which a dictionary word is found when only a part, or a misspelling, is
+    known.
+    """
     if word.isdigit():
         return set()
     found = {(gram, _LETTERS) for gram in padded_grams(word)}

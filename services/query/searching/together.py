@@ -1,6 +1,6 @@
-"""Finds who has several words that were typed as one: "annaberg" may mean Anna Berg. Pure.
+"""Finds contacts by words that were joined when typed: "annaberg" may mean Anna Berg. Pure.
 
-Rule: what it finds is what `matching.run_together` says of each contact.
+Rule: what it finds agrees with `matching.run_together` for each contact.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ SIDES: Final = (
 
 
 class Together(NamedTuple):
-    """The slots of who has a word like this, and the last kind of what it was made of."""
+    """The slots with such words, and the last kind that the match needed."""
 
     word: str
     level: int
@@ -33,14 +33,14 @@ class Together(NamedTuple):
 
 
 def wanted(asked: Iterable[str]) -> Iterator[tuple[str, list[Wanted]]]:
-    """What has to be read: the pieces that they may be made of."""
+    """What has to be read: the possible pieces."""
     for word in asked:
         for _, piece in _pieces(word):
             yield piece, [Wanted(piece, Kind.NAME, Kind.ORGANIZATION)]
 
 
 def found(asked: Iterable[str], having: Having) -> Sequence[Together]:
-    """The slots of each word, by those of the pieces."""
+    """The slots of each word, from those of the pieces."""
     return [
         Together(word, level, kinds[-1], _made_of(word, having, kinds))
         for word in asked
@@ -49,9 +49,7 @@ def found(asked: Iterable[str], having: Having) -> Sequence[Together]:
 
 
 def _pieces(word: str) -> Iterator[tuple[int, str]]:
-    """Where each begins, those that begin first first; none of a word that is too short for it,
-    or too long.
-    """
+    """Each piece with its start, in order; none for a word that is too short or too long."""
     if len(word) not in matching.RUN_TOGETHER:
         return
     for start, end in combinations(range(len(word) + 1), 2):
@@ -61,7 +59,7 @@ def _pieces(word: str) -> Iterator[tuple[int, str]]:
 
 
 def _made_of(word: str, having: Mapping[str, Mapping[int, Bits]], kinds: Collection[int]) -> Bits:
-    """The slots whose words of these kinds are the word, one after the other."""
+    """The slots whose words of these kinds form the word."""
     reached: dict[int, Bits] = {}
     for start, piece in _pieces(word):
         held = having.get(piece)

@@ -1,13 +1,13 @@
 """Turns text into the words it is found by. Pure.
 
-Rule 1: letters of every alphabet become a-z, each by itself, so that a place in the folded text
-        has a place in the original; case, accents and apostrophes are gone.
+Rule 1: letters of every alphabet become a-z, each by itself, so that every place in the folded
+        text has a place in the original; case, accents and apostrophes are dropped.
 Rule 2: folding twice is folding once.
-Rule 3: a word is a run of letters and digits; what is too long or too much is left out.
-Rule 4: what only a sign holds together in a name is one word, too: Jean-Pierre, AT&T, A.B.C.
-Rule 5: a character that is a syllable, Chinese or Korean, is a word, and so are two neighbours and
-        all that stand together: who looks for 王 means no Wanger.
-Rule 6: a name with ä, ö, ü, ø or å has the words spelt out, too: Mueller beside Muller.
+Rule 3: a word is a run of letters and digits; words that are too long or too many are left out.
+Rule 4: parts of a name that only a sign joins are one word, too: Jean-Pierre, AT&T, A.B.C.
+Rule 5: a syllable character, Chinese or Korean, is a word, and so are two neighbours and the whole
+        run: a search for 王 does not mean Wanger.
+Rule 6: a name with ä, ö, ü, ø or å is also spelt out: Mueller beside Muller.
 """
 
 import re
@@ -24,16 +24,16 @@ MOST_WORDS: Final = 32
 MOST_JOINED: Final = 8
 MOST_CHARACTERS: Final = 1000
 LEAST_NUMBER: Final = 6
-"""Digits without which a stored phone number is a fragment itself."""
+"""A stored phone number with fewer digits is itself a fragment."""
 LEAST_END: Final = 10
-"""Digits by whose end alone a number is the same."""
+"""Numbers that share so many last digits are the same."""
 REMEMBERED: Final = 4096
 """Letters."""
 CODE: Final = 3
-"""Most digits of a country's code."""
+"""Most digits of a country code."""
 
 SYLLABLE: Final = "~"
-"""Stands behind the letters of a syllable."""
+"""Follows the letters of a syllable."""
 
 _WORD: Final = re.compile(r"[a-z0-9]+")
 _JOINED: Final = re.compile(r"[a-z0-9]+(?:[-&.+/_~][a-z0-9]+)+")
@@ -42,7 +42,7 @@ _SYLLABLES: Final = re.compile("[\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\U000200
 _MARKS: Final = "\u0300-\u036f\u3099\u309a"
 _JAMO: Final = "[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?"
 _MARKED: Final = re.compile(f"{_JAMO}|.[{_MARKS}]+", re.DOTALL)
-"""A letter of several characters: with accents of their own, or a syllable in its sounds."""
+"""A letter of several characters: with combining accents, or a syllable in its sounds."""
 _LETTER: Final = re.compile(f"{_JAMO}|.[{_MARKS}]*", re.DOTALL)
 _PICTURES: Final = re.compile("[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]")
 _SPELT: Final = re.compile("[äöüøåÄÖÜØÅ]")
@@ -57,15 +57,15 @@ _APOSTROPHES: Final = str.maketrans("", "", "'`")
 
 
 class Span(NamedTuple):
-    """A word, and for each of its letters the character of the original text that it is from."""
+    """A word, and for each of its letters the position of its source character."""
 
     word: str
     places: Sequence[int]
 
 
 class Number(NamedTuple):
-    """The digits of a phone number, or of a part of one: all of them, and those without what
-    stands for leaving a country or a town.
+    """The digits of a phone number, or of a part of one: all of them, and those without the
+    international or trunk prefix.
     """
 
     written: str
@@ -77,7 +77,9 @@ def folded(text: str) -> str:
 
 
 def spelt_out(text: str) -> str:
-    """Folded with ä, ö, ü, ø and å as who has no such keys writes them; as many words."""
+    """Folded with ä, ö, ü, ø and å as written on keyboards without them; the number of words
+    stays.
+    """
     return _latin(_composed(text).translate(_SPELT_OUT)) if not text.isascii() else _lower(text)
 
 
@@ -86,7 +88,7 @@ def _composed(text: str) -> str:
 
 
 def _latin(text: str) -> str:
-    """Without pictures, which have names, but nobody types those."""
+    """Without emoji, whose names nobody types."""
     return _lower(anyascii(_SYLLABLES.sub(rf"\g<0>{SYLLABLE}", _PICTURES.sub(" ", text))))
 
 
@@ -99,7 +101,7 @@ _spelt_letter = lru_cache(maxsize=REMEMBERED)(spelt_out)
 
 
 def words(text: str | None) -> list[str]:
-    """The words in their order, repeated ones too."""
+    """The words in order, with duplicates."""
     return of_folded(folded(text[:MOST_CHARACTERS]))[:MOST_WORDS] if text else []
 
 
@@ -109,12 +111,12 @@ def several(text: str | None) -> int:
 
 
 def of_folded(plain: str) -> list[str]:
-    """All words of a text that is folded, however many."""
+    """All words of a folded text, however many."""
     return [word[:LONGEST] for word in _WORD.findall(plain)]
 
 
 def of_name(text: str | None) -> list[str]:
-    """The words of a name, then those that it has by rules 4 to 6."""
+    """The words of a name, then those added by rules 4 to 6."""
     if not text:
         return []
     text = text[:MOST_CHARACTERS]
@@ -125,7 +127,7 @@ def of_name(text: str | None) -> list[str]:
 
 
 def _is_spelt_out(text: str) -> bool:
-    """Whether rule 6 gives it more words."""
+    """Whether rule 6 adds words."""
     return not text.isascii() and _SPELT.search(_composed(text)) is not None
 
 
@@ -166,10 +168,10 @@ def _spans_of_form(text: str, fold: Callable[[str], str]) -> list[Span]:
 
 
 def _unfolded(text: str, fold: Callable[[str], str]) -> tuple[str, Sequence[int]]:
-    """The folded text, and where in the original each of its letters stands."""
+    """The folded text, and the original position of each of its letters."""
     text = text[:MOST_CHARACTERS]
     plain = fold(text)
-    if text.isascii() and len(plain) == len(text):  # letter by letter it is ten times dearer
+    if text.isascii() and len(plain) == len(text):  # letter by letter costs ten times as much
         return plain, range(len(plain))
     of_letter = _folded_letter if fold is folded else _spelt_letter
     places: list[int] = []
@@ -188,7 +190,7 @@ def _letters(text: str) -> Iterable[tuple[int, str]]:
 
 
 def end_of_letter(text: str, place: int) -> int:
-    """Where the letter ends that begins there, with the marks upon it."""
+    """The end of the letter that begins there, with its combining marks."""
     letter = _LETTER.match(text, place)
     return letter.end() if letter else place + 1
 
@@ -217,8 +219,8 @@ def number(phone: str | None) -> Number:
 
 
 def has_fragment(number: Number, fragment: Number) -> bool:
-    """Whether a stored number has these digits, or is the fragment without its country's code, or
-    ends as the fragment does: +7 495 … is dialled 8 495 … in its country.
+    """Whether a stored number contains these digits, or is the fragment without its country code,
+    or ends like the fragment: +7 495 … is dialled 8 495 … in its country.
     """
     for part in fragment:
         if part and (part in number.written or part in number.plain):

@@ -1,6 +1,6 @@
-"""Who I am, where I am signed in, and ending that.
+"""The user's own record and sessions, and how to end these.
 
-Rule: everyone ends their own sessions; an admin those of anyone in the company.
+Rule: users end their own sessions; admins those of anyone in the company.
 """
 
 from collections.abc import AsyncIterator
@@ -71,9 +71,9 @@ class OfUser(Json):
 
 
 class WantedRevocation(OfUser):
-    """What to revoke: all tokens issued until now, or the one with this `jti`; of those that were
-    never seen here 100 at most. After all were revoked, a token of the user is valid only if its
-    `iat` says that it was issued later.
+    """What to revoke: all tokens issued until now, or the one with this `jti` (of tokens never
+    seen here, 100 at most). After all were revoked, a token of the user is valid only if its `iat`
+    says that it was issued later.
     """
 
     jti: str | None = Field(None, min_length=1, max_length=MOST_JTI)
@@ -180,7 +180,7 @@ class SessionsApi:
 
     @asynccontextmanager
     async def _connection(self, own: Session) -> AsyncIterator[db.Connection]:
-        """Where all who were seen until now are written down."""
+        """A connection, after all sessions seen until now have been stored."""
         who = own.identity
         async with self._parts.room(User(who.company_id, who.user_id)):
             await self._sessions.flush()

@@ -1,10 +1,10 @@
-"""Users as Pipedrive knows them, kept in Redis for ten minutes.
+"""User records from Pipedrive, cached in Redis for ten minutes.
 
-Rule 1: a record there is replaced only by one with a newer version: whoever read an older one and
-        comes late changes nothing.
-Rule 2: every process replaces what it hears has changed, and as soon as it begins to hear, all
-        that are there. It decides nothing: who may read is known from elsewhere, so a record that
-        is late by a moment is a name, no more.
+Rule 1: a record there is replaced only by one with a newer version: a process that writes an older
+        one late changes nothing.
+Rule 2: every process replaces the records it hears have changed and, as soon as it begins to
+        listen, all that are there. They decide nothing: permissions are known from elsewhere, so a
+        record that is late by a moment only shows an old name.
 """
 
 import asyncio
@@ -50,20 +50,20 @@ class People:
         self._wake = asyncio.Event()
 
     async def kept(self, user: User) -> dict[str, Any] | None:
-        """The record as Redis holds it; null where it does not, or is away."""
+        """The record from Redis; null if it is missing, or Redis is away."""
         held = None
         with contextlib.suppress(Unavailable):
             held = await self._wire.call("HGET", self._keys.user(user), "r")
         return orjson.loads(held) if held is not None else None
 
     async def read(self, user: User) -> dict[str, Any]:
-        """The record as Postgres holds it, which is kept.
+        """The record from Postgres, which is then cached.
 
         Raises:
             Unavailable: Postgres is away.
         """
         found, puts = await self._read([user])
-        with contextlib.suppress(Unavailable):  # the next who asks reads Postgres
+        with contextlib.suppress(Unavailable):  # the next request reads Postgres
             await self._wire.call_all(puts)
         return found[user]
 
@@ -90,7 +90,7 @@ class People:
                 )
 
     async def _read_kept(self) -> None:
-        """Anew, all that Redis holds: what changed meanwhile is not known by name."""
+        """Everything in Redis, again: what changed meanwhile is unknown."""
         place = b"0"
         while True:
             place, names = await self._wire.call(
@@ -102,7 +102,7 @@ class People:
                 return
 
     async def _replace(self, users: Collection[User]) -> None:
-        """What Redis holds, which is believed. So Redis, too, is waited for."""
+        """Replace the cached records, which are trusted. So Redis, too, is waited for."""
         _, puts = await self._read(users)
         await self._wire.call_all(puts)
 
@@ -126,7 +126,7 @@ class People:
 
 
 def _record(row: Register | None) -> dict[str, Any]:
-    """Of a user whom Pipedrive never told of, little is known."""
+    """Little is known of a user who never arrived from Pipedrive."""
     if row is None:
         return {"name": None, "email": None, "active": True}
     return {

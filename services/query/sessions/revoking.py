@@ -1,10 +1,10 @@
-"""A revocation on its way: in force first, then in the log.
+"""Carries out a revocation: in force first, then in the log.
 
-Rule 1: who is told that something is revoked can rely on it, at once and on every instance, and a
-        rebuilt store has it, too, and so have the other services, which hear the log.
-Rule 2: while Kafka is away it is in force here all the same, and whoever asked is told to ask
-        again.
-Rule 3: of tokens that nobody has seen so many are revoked one by one, and the rest by all.
+Rule 1: once the caller is told that something is revoked, it holds at once and on every instance;
+        a rebuilt store has it, too, and so do the other services, which read the log.
+Rule 2: while Kafka is away it is in force here all the same, and the caller is told to retry.
+Rule 3: of tokens never seen here a limited number can be revoked individually; beyond that, only
+        all of the user's.
 """
 
 import logging
@@ -38,12 +38,12 @@ class Revoker:
     async def revoke(
         self, user: User, token_id: str | None, *, expires_at: datetime | None
     ) -> None:
-        """One token of the user's, or all that were issued until now. Of one that nobody has seen
-        it is not known when it expires.
+        """One token of the user's, or all that were issued until now. The expiry of a token never
+        seen here is unknown.
 
         Raises:
-            Refused: 409, it is one more of those that nobody has seen than are kept.
-            Unavailable: Postgres or Kafka is away; it may be in force, and can be asked again.
+            Refused: 409, the limit of revoked tokens that were never seen is reached.
+            Unavailable: Postgres or Kafka is away; it may be in force, and can be retried.
         """
         change = _change(user, token_id, expires_at, datetime.now(UTC))
         with db.errors():

@@ -1,10 +1,10 @@
-"""The sessions of a process: who is refused, by memory alone, and who was seen.
+"""The sessions of a process: whose are revoked, from memory alone, and which were seen.
 
-Rule 1: who is refused is known to every process as soon as it is committed: those who are named
-        are read at once, and all at the start, after each outage and every half minute. While
-        Postgres is away the last known holds.
-Rule 2: a token in use is written down when it is first seen, and once a minute at most. What
-        could not be written waits; nobody waits for it.
+Rule 1: every process knows of revocations as soon as they are committed: notified users' are read
+        at once, and all at the start, after each outage and every half minute. While Postgres is
+        away the last known ones hold.
+Rule 2: a token in use is recorded when it is first seen, and once a minute at most. What could not
+        be written stays pending; no request waits for it.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ AGENT_CHARS: Final = 300
 
 
 class Sessions:
-    """`denied` is called whenever somebody may be refused who was not."""
+    """`denied` is called whenever new sessions may be refused."""
 
     def __init__(self, pool: db.Pool, denied: Callable[[], None]) -> None:
         self._pool = pool
@@ -54,7 +54,7 @@ class Sessions:
         self._writing = asyncio.Lock()
 
     def why(self, session: Session) -> str | None:
-        """Why the session is refused; null while it is not."""
+        """Why the session is refused; null if it is not."""
         return self._denials.why(session)
 
     def hear(self, payload: str) -> None:
@@ -68,7 +68,7 @@ class Sessions:
         self._wake.set()
 
     async def load(self) -> None:
-        """All there is.
+        """Load all revocations.
 
         Raises:
             Unavailable: Postgres is away; the last known holds.
@@ -79,13 +79,13 @@ class Sessions:
         self._denied()
 
     async def load_of(self, users: Collection[UserKey]) -> None:
-        """What refuses these users.
+        """Load the revocations of these users.
 
         Raises:
             Unavailable: as `load`.
         """
         found = Denials()
-        async with self._loading:  # whoever reads all began before, and would undo this
+        async with self._loading:  # a full read that began earlier would undo this
             async with self._connection() as conn:
                 found.deactivate(await access_store.inactive_of(conn, users))
                 found.revoke(await access_store.revoked_of(conn, users))
@@ -93,7 +93,7 @@ class Sessions:
         self._denied()
 
     def saw(self, request: web.Request) -> None:
-        """Note the request's token, if it is time to."""
+        """Record the request's token, if it is due."""
         try:
             session = request.app[AUTHENTICATOR].session(request.headers.get("Authorization"))
         except Unauthenticated:
@@ -108,7 +108,7 @@ class Sessions:
         self._note(session, request.headers.get("User-Agent", ""))
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Keep what refuses up to date."""
+        """Keep the revocations up to date."""
         while not stop.is_set():
             left_s = max(0.0, self._load_at - time.monotonic())
             await lifecycle.first_of(left_s, self._wake, stop)
@@ -123,21 +123,21 @@ class Sessions:
                 await lifecycle.persist(load, stop, what="sessions")
 
     async def write(self, stop: asyncio.Event) -> None:
-        """Write down who was seen; a last time at the stop."""
+        """Store the sessions seen; a last time at the stop."""
         while True:
             stopped = await lifecycle.wait_or_stop(FLUSH_S, stop)
             try:
                 await self.flush()
             except Unavailable:
-                pass  # it waits for the next turn
-            except Poison as poison:  # nobody is refused for it: what was seen is for people
+                pass  # retried in the next turn
+            except Poison as poison:  # not critical: sessions seen are only displayed
                 log.warning("seen_refused", extra={"reason": str(poison)})
             if stopped:
                 return
 
     async def flush(self) -> None:
-        """All who were seen until now are written down afterwards, also those whom another call
-        is about to.
+        """Afterwards all sessions seen until now are stored, also those that another call is
+        about to store.
 
         Raises:
             Unavailable: Postgres is away; what was to be written is kept.
@@ -154,8 +154,8 @@ class Sessions:
                 raise
 
     async def _read_all(self) -> Denials:
-        """In parts, each with a deadline of its own. What changes in one that was read is named to
-        whoever listens, and read after this.
+        """In parts, each with its own deadline. A change to a part already read is notified to the
+        listener, and read after this.
         """
         found = Denials()
         async with self._connection() as conn:

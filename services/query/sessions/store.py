@@ -1,10 +1,10 @@
 """SQL of users, revocations and sessions. Every function takes a connection; none commits.
 
-Rule 1: whatever decides who may read is told to every process at the commit that changes it.
-Rule 2: a revocation outlives its token by an hour: Postgres forgets by its own clock, and whether
-        a token has expired is judged by another.
-Rule 3: of a token that was never seen nobody knows when it expires. Its revocation is kept until
-        all of the user's are revoked, and a user has so many of this kind and no more.
+Rule 1: every change that affects permissions is notified to every process at its commit.
+Rule 2: a revocation is kept for an hour beyond its token's expiry: Postgres deletes by its own
+        clock, and whether a token has expired is judged by another.
+Rule 3: the expiry of a token that was never seen is unknown. Its revocation is kept until all of
+        the user's are revoked, and their number per user is limited.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -25,15 +25,15 @@ from shared.register import Register, Stamp, decode_lag, encode_lag
 USER_LOCKS: Final = 0x5155
 REVOCATION_LOCKS: Final = 0x5156
 LISTED: Final = 100
-"""Sessions of a user: a script that signs a token for each request has as many as requests."""
+"""Most sessions listed per user: a script may sign a token for each request."""
 MOST_UNSEEN: Final = 100
-"""Revoked tokens of a user that were never seen here: anyone may make up their names, and every
-process keeps them in memory.
+"""Most revoked tokens of a user that were never seen here: anyone may make up their names, and
+every process keeps them in memory.
 """
 AT_ONCE: Final = 500
-"""Revocations read at once: while they are taken apart a process does nothing else."""
+"""Revocations read at once: while they are decoded a process does nothing else."""
 BEGINNING: Final = Revoked(-1, -1, "", 0.0)
-"""Before all revocations, as they are sorted."""
+"""Sorts before all revocations."""
 
 USERS = """
 SELECT company_id, user_id, version, rank, event_id, deleted, lag, name, email, active
@@ -53,7 +53,7 @@ SELECT *
        email = EXCLUDED.email, active = EXCLUDED.active
 """
 
-# The latest of each: in whatever order they come, and however often, the end is the same.
+# The latest of each: in whatever order they come, and however often, the result is the same.
 LATEST_HOLDS = """
     ON CONFLICT (company_id, user_id, token_id) DO UPDATE
    SET revoked_at = greatest(held.revoked_at, EXCLUDED.revoked_at),
@@ -129,7 +129,7 @@ SELECT token_id, user_agent, first_seen_at, last_seen_at, expires_at
  LIMIT $3
 """
 
-# Tokens are named by what their issuer calls them: two users may have one of the same name.
+# Token ids are chosen by the issuer: two users may have the same.
 SESSION = """
 SELECT user_id, expires_at
   FROM sessions
@@ -141,8 +141,8 @@ SELECT user_id, expires_at
 PRUNE_SESSIONS = "DELETE FROM sessions WHERE expires_at < now()"
 PRUNE_REVOCATIONS = "DELETE FROM revocations WHERE expires_at < now() - interval '1 hour'"
 
-# They are refused with all that were issued until then; an hour before, since the clock of whoever
-# issues tokens is another.
+# They are covered by the revocation of all tokens issued until then; an hour earlier, since the
+# issuer's clock may differ.
 PRUNE_UNSEEN = """
 DELETE FROM revocations AS one
  USING revocations AS every
@@ -176,7 +176,7 @@ async def project(conn: Connection, facts: Batch) -> None:
 
 
 async def tell(conn: Connection, users: Iterable[User]) -> None:
-    """Say at the commit that these users are not who they were, or may not what they might."""
+    """Announce at the commit that these users or their permissions have changed."""
     said = [f"{live_store.USERS}{names}" for names in live_store.payloads(users)]
     await live_store.notify(conn, said)
 
@@ -215,7 +215,7 @@ async def _write_users(conn: Connection, changed: Mapping[Key, Register]) -> Non
 
 
 async def revoke(conn: Connection, changes: Iterable[SessionChange]) -> set[User]:
-    """Returns whose sessions these are."""
+    """Returns the users whose sessions these are."""
     rows = [
         (
             change.company_id,
@@ -232,8 +232,8 @@ async def revoke(conn: Connection, changes: Iterable[SessionChange]) -> set[User
 
 
 async def has_room(conn: Connection, user: User, token_id: str) -> bool:
-    """Whether one more token that was never seen may be revoked, or this one again. Who asks
-    keeps others from asking the same of the user until the transaction ends.
+    """Whether one more token that was never seen may be revoked, or this one again. Concurrent
+    calls for the same user wait until the transaction ends.
     """
     await locks.hold(conn, REVOCATION_LOCKS, [user])
     others: int = await conn.fetchval(UNSEEN, *user, token_id)
@@ -250,7 +250,7 @@ async def inactive_of(conn: Connection, users: Collection[UserKey]) -> list[User
 
 
 async def revoked(conn: Connection, after: Revoked) -> list[Revoked]:
-    """The next `AT_ONCE`; fewer are the last."""
+    """The next `AT_ONCE`; a shorter list is the last."""
     rows = await conn.fetch(REVOKED, *after[:3], AT_ONCE)
     return [Revoked(*row) for row in rows]
 
@@ -265,19 +265,19 @@ async def record(conn: Connection, seen: Iterable[Seen]) -> None:
 
 
 async def sessions(conn: Connection, user: User) -> list[asyncpg.Record]:
-    """Those seen last, in this order."""
+    """The latest seen, in this order."""
     return await conn.fetch(SESSIONS, *user, LISTED)
 
 
 async def session(
     conn: Connection, user: User, token_id: str, *, of_anyone: bool
 ) -> asyncpg.Record | None:
-    """The user's own; if there is none, that of anyone in the company, where that will do."""
+    """The user's own; if there is none, and that is allowed, that of anyone in the company."""
     return await conn.fetchrow(SESSION, *user, token_id, of_anyone)
 
 
 async def prune(conn: Connection) -> None:
-    """Forget tokens that have expired by themselves, or are refused anyway."""
+    """Delete tokens that have expired, or are refused anyway."""
     await conn.execute(PRUNE_SESSIONS)
     await conn.execute(PRUNE_REVOCATIONS)
     await conn.execute(PRUNE_UNSEEN)
