@@ -1,7 +1,7 @@
 """`python -m services.scoring [api] [worker] [ticker]`: all roles unless some are named.
 
-`python -m services.scoring backtest --help` says how weights are tried on the past,
-`python -m services.scoring rebuild --help` how the store is built anew.
+`python -m services.scoring backtest --help` tells how to test weights on past data,
+`python -m services.scoring rebuild --help` how to rebuild the store.
 """
 
 from shared import program

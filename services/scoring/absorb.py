@@ -1,9 +1,9 @@
-"""Writes what the log says to the source tables, and tells whose score it concerns.
+"""Writes what the log says to the source tables, and returns whose scores it affects.
 
 Rule 1: every row is a register: the same events end in the same row in any order.
-Rule 2: rows are locked before they are read: a person's row is also written by the reader of the
-        survivor that swallowed it, and any row by two readers when partitions are added. A row
-        that was not there is therefore still not there, and may be copied in.
+Rule 2: rows are locked before they are read: a person's row is also written by the consumer of the
+        survivor it was merged into, and any row by two consumers when partitions are added. A row
+        that was missing is therefore still missing, and may be copied in.
 Rule 3: a contact is touched when something that counts for its score changed, and only then;
         both the contact it counted for and the one it counts for from now on.
 """
@@ -25,7 +25,7 @@ from shared.tenants import Tenants
 
 ROWS_LOCK = 0x53507273
 MANY = 100
-"""From so many rows on COPY is the quicker: a round trip more, and less time for each of them."""
+"""From so many rows on COPY is faster: one more round trip, and less time per row."""
 
 RowKey: TypeAlias = tuple[int, Any]
 Incoming: TypeAlias = dict[RowKey, list[Write]]
@@ -33,7 +33,7 @@ Incoming: TypeAlias = dict[RowKey, list[Write]]
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a contact is rescored: an event, time alone, or other weights or rates."""
+    """Why a contact is rescored: an event, time alone, or new weights or rates."""
 
     kind: str
     topic: str | None = None
@@ -44,7 +44,7 @@ Touched: TypeAlias = dict[Key, Cause]
 
 
 async def absorb(conn: db.Connection, facts: Sequence[Received], tenants: Tenants) -> Touched:
-    """Write what the facts say; return the persons whose contacts it concerns."""
+    """Write what the facts say; return the persons whose contacts are affected."""
     by_topic: dict[str, list[Any]] = defaultdict(list)
     for received in facts:
         by_topic[received.topic].append(received.fact)
@@ -78,8 +78,8 @@ async def _merge(conn: db.Connection, source: Source, incoming: Incoming) -> Tou
 def _applied(
     source: Source, key: RowKey, old: Register, writes: Iterable[Write]
 ) -> tuple[Register, Touched]:
-    """The row after the writes, and whom they concern: the last that changed what counts is the
-    cause, not one that came after it and said nothing new.
+    """The row after the writes, and whom they affect. The cause is the last write that changed
+    what counts, not a later one without news.
     """
     row, first = old, _counts(source, old)
     counts = first
@@ -93,7 +93,7 @@ def _applied(
 
 
 def _counts(source: Source, row: Register) -> Fields | None:
-    """Null of a row that nothing was told of yet."""
+    """Null for a row that has no facts yet."""
     return None if row.stamp == register.NEVER else source.counts(row)
 
 

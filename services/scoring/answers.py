@@ -1,4 +1,4 @@
-"""What the scoring API answers, in its own words."""
+"""The scoring API's responses."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,8 +27,10 @@ class ScoreComponent(Json):
 
 
 class ContactScore(Json):
-    """A contact's warmness with its explanation. `sum` is what the components add up to,
-    `score` that sum within 0 and 10, `clamped` whether they differ.
+    """A contact's warmness, with its explanation.
+
+    `sum` is the total of the components, `score` that total limited to 0 to 10, `clamped` whether
+    they differ.
     """
 
     contact_id: UUID
@@ -64,7 +66,7 @@ class ScoreChange(Json):
 
 
 class ScoreHistory(Json):
-    """The changes of a contact's score, the newest first."""
+    """The changes of a contact's score, newest first."""
 
     contact_id: UUID
     person_id: str
@@ -95,7 +97,7 @@ def contact_score(key: Key, signals: Signals, weights: Weights, now: datetime) -
 
 
 def score_history(key: Key, rows: Sequence[asyncpg.Record], limit: int) -> ScoreHistory:
-    """`rows` are one more than `limit` where more follow."""
+    """`rows` has one more than `limit` if more follow."""
     changes = [
         ScoreChange(
             at=row["at"],

@@ -1,7 +1,7 @@
-"""The scoring API: why a contact is as warm as it is, and how it came to be.
+"""The scoring API: a contact's score, why it is so, and its history.
 
-Rule: the score is worked out from the stored signals at the instant of the request, so an answer
-is right even where the ticker has not come by yet; asking changes nothing.
+Rule: the score is computed from the stored signals at the time of the request, so an answer is
+right even before the ticker gets to it; asking changes nothing.
 """
 
 from uuid import UUID
@@ -74,7 +74,7 @@ class Api:
         return answer(found.model_dump(by_alias=True))
 
     async def _explain(self, conn: db.Connection, key: Key) -> ContactScore | None:
-        """Null: the person is deleted."""
+        """Null if the person is deleted."""
         weights = (await self._weighing.of(conn, [key[0]]))[key[0]]
         found = await gathering.signals(conn, [key], keep=weights.activity_cap)
         if key not in found:

@@ -1,9 +1,8 @@
-"""What of an event's body counts for a score, in this store's own columns. Pure.
+"""The parts of an event's body that count for a score, in this store's columns. Pure.
 
 Rule 1: only what the body says is carried; an absent field, or an absent custom field, says
         nothing.
-Rule 2: values that make no sense are carried as null, so they take the place of older ones and
-        count nothing.
+Rule 2: invalid values are carried as null, so they replace older ones and count nothing.
 """
 
 import math
@@ -116,7 +115,7 @@ def lead(change: LeadChange, tenant: Tenant) -> dict[str, Any]:
 
 
 def moment(fields: Mapping[str, Any]) -> datetime | None:
-    """When an activity that is not deleted was done; null while it is not."""
+    """When an activity that is not deleted was done; null if it is not done."""
     if not fields["done"]:
         return None
     done_at: datetime | None = fields["done_at"]
@@ -131,14 +130,14 @@ def moment(fields: Mapping[str, Any]) -> datetime | None:
 
 
 def text(value: object) -> str | None:
-    """As Postgres takes it: no NUL; cut; null when nothing is left."""
+    """Made acceptable to Postgres: without NUL, cut; null if nothing is left."""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         return None
     return str(value).replace("\x00", "").strip()[:TEXT_CHARS].strip() or None
 
 
 def rate(value: object) -> float | None:
-    """A share between 0 and 1, from `0.6`, `"0,6"`, `"60 %"` or a number of percent above 1."""
+    """A share between 0 and 1, from `0.6`, `"0,6"`, `"60 %"` or a percentage above 1."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     percent = False
@@ -155,8 +154,8 @@ def rate(value: object) -> float | None:
 
 
 def status(value: object, labels: Mapping[str, str]) -> int:
-    """The statuses that a custom field names, by word, by label or by option id, one or more:
-    version 1 writes several options as one text with commas.
+    """The statuses in a custom field, one or more, by word, by label or by option id: version 1
+    writes several options as comma-separated text.
     """
     values = value if isinstance(value, list | tuple) else [value]
     found = [text(named) or "" for each in values for named in (each, *_parts(each))]

@@ -1,4 +1,4 @@
-"""Where now comes from: the machine's clock, unless a test sets another."""
+"""The source of the current time: the machine's clock, unless a test sets another."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

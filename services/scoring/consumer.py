@@ -1,7 +1,7 @@
-"""The log's way into the scores: decisions, then source rows, then the contacts they concern.
+"""Applies the log to the scores: decisions, then source rows, then the affected contacts.
 
-Decisions come first, before any lock on a contact: a rescoring of the company, which holds its own
-row while it locks contacts, is then never waited for by who holds one.
+Decisions come first, before any lock on a contact: a rescoring of the company holds its own row
+while it locks contacts, so nobody may wait for that row while holding contacts.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from shared.tenants import Tenants
 
 
 class Scorer:
-    """Applies facts; `clock` is read once a batch, when its contacts are locked."""
+    """Applies facts; `clock` is read once per batch, when its contacts are locked."""
 
     def __init__(self, tenants: Tenants, clock: Clock = utc_now) -> None:
         self._tenants = tenants

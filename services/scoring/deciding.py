@@ -1,8 +1,9 @@
-"""A decision about weights on its way: into the log first, then into force.
+"""Carries out a decision about weights: first into the log, then into force.
 
-Rule 1: who is told that weights are decided finds them in the log, so a rebuild has them too.
-Rule 2: a company's decisions are made one after the other, each with a stamp above all before, so
-        the last to be made is the one in force.
+Rule 1: once the caller is told that weights are decided, they are in the log, so a rebuild has
+        them.
+Rule 2: a company's decisions are made one after the other, each with a stamp above all previous
+        ones, so the last one made is in force.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 DECIDING_LOCK = 0x53574465
 PUBLISH_S = 5.0
-"""Of what a user waits for; and Postgres ends a transaction that stands still for longer."""
+"""Part of what a user waits for; and Postgres ends a transaction that is idle for longer."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -37,8 +38,8 @@ class Decider:
 
     async def decide(self, asker: Identity, wanted: WantedWeights) -> None:
         """Raises:
-        Refused: 409, these weights are in force already.
-        Unavailable: Kafka or Postgres is away; the decision may still come into force.
+        Refused: 409, these weights are already in force.
+        Unavailable: Kafka or Postgres is away; the decision may still take effect.
         """
         with db.errors():
             async with self._pool.acquire() as conn, conn.transaction():

@@ -1,8 +1,8 @@
-"""Who a person became through merges. Pure.
+"""The persons that merges turned persons into. Pure.
 
-Rule 1: a deleted person that was merged leads on to the one it was merged into, chains included,
-        to a person that was not merged away: the contact that counts for all of them.
-Rule 2: merges that run in a circle end at its smallest id, never in a loop.
+Rule 1: a deleted person that was merged leads to the one it was merged into, through chains, up to
+        a person that was not merged away: the contact that counts for all of them.
+Rule 2: circular merges end at the smallest id, never in a loop.
 """
 
 from collections import defaultdict
@@ -27,7 +27,7 @@ def root(person: Key, merged: Mapping[Key, Key]) -> Key:
 
 
 def families(persons: Iterable[Key], merged: Mapping[Key, Key]) -> dict[Key, list[Key]]:
-    """The contacts that the persons count for, each with all persons that count for it."""
+    """The contacts that the persons count for, each with all its persons."""
     roots = {person: root(person, merged) for person in persons}
     found: dict[Key, list[Key]] = defaultdict(list)
     for person in sorted(roots.keys() | merged.keys() | set(merged.values())):

@@ -1,4 +1,4 @@
-"""Reads all that living contacts are scored by, what merges brought them included."""
+"""Reads everything that living contacts are scored by, including what merges brought them."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from shared import db
 async def signals(
     conn: db.Connection, contacts: Sequence[Key], *, keep: int
 ) -> dict[Key, Signals]:
-    """Of those that are alive. `keep`: how many due dates at most."""
+    """For those that are alive. `keep`: how many due dates at most."""
     members = families(contacts, await store.merges(conn, contacts))
     persons = sorted({*contacts, *(each for every in members.values() for each in every)})
     rows = await store.signals(conn, persons, keep=keep)

@@ -1,7 +1,7 @@
-"""The history of scores, kept in monthly partitions: made ahead of time, dropped when old.
+"""The history of scores, in monthly partitions: created in advance, dropped when old.
 
 Rule 1: every change of a score has one row, written in the transaction that changed it.
-Rule 2: a month without a partition loses nothing, its rows go to the default partition.
+Rule 2: a month without a partition loses nothing: its rows go to the default partition.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ CHANGE_COLUMNS = (
 
 
 async def record(conn: db.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Rows as `CHANGE_COLUMNS` has them."""
+    """Rows as in `CHANGE_COLUMNS`."""
     await conn.copy_records_to_table("score_changes", records=rows, columns=CHANGE_COLUMNS)
 
 
@@ -72,7 +72,9 @@ class Keeper:
             await lifecycle.wait_or_stop(EVERY_S, stop)
 
     async def keep(self) -> None:
-        """Each statement is a transaction of its own: locks on the parent are held briefly."""
+        """Each statement is a transaction of its own, so that locks on the parent are held
+        briefly.
+        """
         now = self._clock()
         this_month = now.date().replace(day=1)
         with db.errors():

@@ -1,4 +1,4 @@
-"""The scoring service, put together."""
+"""Puts the scoring service together."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta

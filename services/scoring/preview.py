@@ -1,10 +1,10 @@
-"""What other weights would do to a company's contacts, worked out without changing anything.
+"""What other weights would do to a company's contacts, computed without changing anything.
 
-Rule 1: both scores are of the same signals at the same instant, so only the weights tell in the
+Rule 1: both scores come from the same signals at the same instant, so only the weights make a
         difference.
-Rule 2: contacts are read in the order of their ids, which are hashes: where time runs out, what
-        was looked at is a fair sample.
-Rule 3: events go first: every batch is short, and holds no lock.
+Rule 2: contacts are read in the order of their ids, which are hashes: if time runs out, those read
+        so far are a fair sample.
+Rule 3: events have priority: every batch is short, and holds no lock.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ class Comparison:
 
     @property
     def largest(self) -> Sequence[Move]:
-        """The largest moves, the largest first."""
+        """The largest moves, largest first."""
         return [move for _, _, move in sorted(self._largest, reverse=True)]
 
 

@@ -1,8 +1,8 @@
 """How the warmness store is rebuilt: `python -m services.scoring rebuild`.
 
-Scores follow from the log, the time and the rates; how they came to be does not: the history of
-changes is brought over as it is, and what the building wrote of its own is dropped. Where a score
-is another than it was, other code or settings read the log: the rebuild is the cause then.
+Scores follow from the log, the time and the rates; their history does not: it is copied as it is,
+and what the rebuild wrote of its own is dropped. Where a score differs from before, other code or
+settings read the log: then the cause is the rebuild.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from shared.rebuild.versions import Versions
 from shared.settings import told
 from shared.tenants import Tenants
 
-# Scores rest on the rates in force, not on those of the file.
+# Scores depend on the rates in force, not on those of the file.
 SAME_RATES: Final = """
 INSERT INTO scoring_next.currency_rates AS built
 SELECT * FROM scoring.currency_rates
     ON CONFLICT (company_id) DO UPDATE SET rates = EXCLUDED.rates
  WHERE built.rates IS DISTINCT FROM EXCLUDED.rates
 """
-# Where they changed while the store was built, its contacts are scored once more.
+# If they changed while the store was built, its contacts are scored once more.
 RESCORE_FOR_RATES: Final = """
 INSERT INTO scoring_next.rescorings (company_id, cause, asked_at)
 SELECT company_id, 'rates', now()
@@ -39,7 +39,7 @@ SELECT company_id, 'rates', now()
    SET cause = EXCLUDED.cause, asked_at = EXCLUDED.asked_at, started_at = NULL, moved_at = NULL,
        finished_at = NULL, last_person_id = -1, total = NULL, done = 0
 """
-# A state that changes while this runs has another place by then, and stays.
+# A state that changes while this runs has moved by then, and stays.
 SAME_SCORES: Final = """
 DELETE FROM scoring_next.outbox AS told
  USING (SELECT waiting.place
@@ -72,8 +72,8 @@ END $$
     "ALTER TABLE scoring.score_changes SET SCHEMA scoring_next",
 )
 VERSIONS: Final = Versions(SERVICE, "contacts", "person_id", "bigint", topics.SCORES)
-# Of what waits to be told, once the history is here and no version is one that it has already.
-# What time alone changed in the live store meanwhile, the one that is built comes to by itself.
+# For what waits to be published, once the history is here and no version conflicts with it. What
+# changed by time alone in the live store meanwhile, the new one computes by itself.
 TELL_DIFFERENCES: Final = """
 INSERT INTO scoring_next.score_changes (
        company_id, person_id, at, version, old_score, new_score, points, cause, weights_version)

@@ -1,11 +1,11 @@
-"""Rescores contacts: reads their signals, decides, keeps what changed and tells others of it.
+"""Rescores contacts: reads their signals, decides, stores and publishes what changed.
 
 Rule 1: source rows are written before the contact's lock is taken, and signals are read after;
         the last to hold the lock sees what everyone before it committed, so the final score is
         that of all rows, whoever wrote them.
 Rule 2: a person merged away is locked together with the contact that it counts for, and merges
         are read again after each lock, until nothing is left to lock.
-Rule 3: what is rescored to the same state writes nothing and tells nothing.
+Rule 3: rescoring to the same state writes and publishes nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Rescored:
-    """A contact whose state is no longer what is stored. `old` is null for a contact that is
+    """A contact whose state differs from the stored one. `old` is null for a contact that is
     stored for the first time.
     """
 
@@ -46,8 +46,8 @@ class Rescored:
 
 
 async def lock(conn: db.Connection, touched: Touched) -> Mapping[Key, list[Key]]:
-    """Hold the contacts that the touched persons are or count for, and before them, beside others,
-    the weights of their companies; return them with all the persons that count for each.
+    """Lock the contacts that the touched persons are or count for, and before them, shared, the
+    weights of their companies; return them with all the persons that count for each.
     """
     held: set[Key] = set()
     wanted = set(touched)
@@ -70,8 +70,8 @@ async def rescore(
     now: datetime,
     only_due: bool = False,
 ) -> int:
-    """Rescore what `lock` holds; return how many contacts were scored. `now` is taken after the
-    lock, or an earlier instant could overwrite a later one. The causes are of one kind.
+    """Rescore what `lock` holds; return how many contacts were scored. `now` must be taken after
+    the lock, or an earlier instant could overwrite a later one. The causes are of one kind.
     """
     contacts = sorted(touched.keys() | members.keys())
     persons = sorted(touched.keys() | {each for every in members.values() for each in every})
@@ -108,7 +108,7 @@ def decide(
     *,
     now: datetime,
 ) -> Rescored | None:
-    """What a contact becomes; null when it stays as it is, or its person is not known yet."""
+    """A contact's new state; null if it does not change, or its person is not known yet."""
     row = rows[key]
     if not row.is_known:
         return None
@@ -126,7 +126,7 @@ def decide(
 
 
 def _is_news(old: State, new: State) -> bool:
-    """To readers: they are not told of `next_change_at`, nor of deleted contacts."""
+    """To consumers: `next_change_at` and deleted contacts are not published."""
     return new.score is not None and (
         old.score != new.score
         or old.points != new.points

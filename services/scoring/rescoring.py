@@ -1,13 +1,13 @@
 """Rescores all contacts of a company once its weights or rates have changed, in the background.
 
-Rule 1: a batch is one short transaction that also moves the place it goes on from; whoever is
-        killed loses one batch, and the next instance goes on with it.
+Rule 1: a batch is one short transaction that also moves the position; a killed instance loses one
+        batch, and the next instance continues.
 Rule 2: of many instances one at a time works on a company, by the lock on its row.
 Rule 3: a contact that was touched by an event meanwhile is rescored to the same state, which
         writes nothing.
-Rule 4: the first batch waits for all who scored by the weights before and have not committed, and
-        looks for contacts after: one that nobody could see yet is not passed over. The company's
-        events wait for that batch.
+Rule 4: the first batch waits for all who scored by the old weights and have not committed, and
+        looks for contacts afterwards, so that none is missed that was not visible yet. The
+        company's events wait for that batch.
 """
 
 import asyncio
@@ -45,15 +45,15 @@ class Rescorer:
             await lifecycle.wait_or_stop(IDLE_S, stop)
 
     async def round(self, stop: asyncio.Event) -> None:
-        """Take over changed rates, then work until nothing is asked for."""
+        """Take over changed rates, then work until nothing is requested."""
         with db.errors():
             await self.take_over_rates()
             while not stop.is_set() and await self.batch():
                 pass
 
     async def take_over_rates(self) -> None:
-        """A company is looked at when its rates in the file are others than this instance saw
-        before: two instances whose files differ for a while do not undo one another.
+        """A company is checked when its rates in the file differ from what this instance saw
+        before: two instances whose files differ for a while do not undo each other's.
         """
         told = self._tenants.all()
         if told is self._told:
@@ -68,7 +68,7 @@ class Rescorer:
             log.info("rates_changed", extra={"companies": len(changed)})
 
     async def batch(self) -> bool:
-        """False: nothing is left to do, or others are doing it."""
+        """False if nothing is left to do, or others are doing it."""
         heart.beat()
         async with self._pool.acquire() as conn, conn.transaction():
             taken = await rescoring_store.take(conn)

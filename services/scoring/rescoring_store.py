@@ -1,4 +1,4 @@
-"""SQL of the rescorings of whole companies."""
+"""SQL of rescoring whole companies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import datetime
 from services.scoring.families import Key
 from shared import db
 
-# A rescoring that is under way begins anew: contacts that it has done rest on what was before.
+# A rescoring in progress starts over: contacts already done depend on what was before.
 ASK = """
 INSERT INTO rescorings (company_id, cause, asked_at)
 SELECT company_id, $2, $3 FROM unnest($1::bigint[]) AS asked (company_id) ORDER BY company_id
@@ -16,8 +16,8 @@ SELECT company_id, $2, $3 FROM unnest($1::bigint[]) AS asked (company_id) ORDER 
        finished_at = NULL, last_person_id = -1, total = NULL, done = 0
 """
 
-# The one that waited longest since its last batch, so that small companies do not wait for large
-# ones to end. What another instance works on is passed over.
+# The one whose last batch is longest ago, so that small companies do not wait for large ones to
+# end. What another instance works on is skipped.
 TAKE = """
 SELECT company_id, cause, last_person_id, total
   FROM rescorings
@@ -61,7 +61,7 @@ SELECT cause, asked_at, started_at, moved_at, finished_at, total, done
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A rescoring in hand: its row is locked. `total` is null before its first batch."""
+    """A rescoring being worked on: its row is locked. `total` is null before its first batch."""
 
     company_id: int
     cause: str
@@ -110,6 +110,6 @@ async def finish(conn: db.Connection, company_id: int, now: datetime) -> None:
 
 
 async def progress(conn: db.Connection, company_id: int) -> Progress | None:
-    """Null: the company was never rescored as a whole."""
+    """Null if the company was never rescored as a whole."""
     row = await conn.fetchrow(PROGRESS, company_id)
     return None if row is None else Progress(**row)

@@ -3,9 +3,9 @@
 Rule 1: a score is a function of signals, weights and now; the points of the components add up to
         it before the clamp.
 Rule 2: from `now` until `next_change_at`, not included, no component changes by time alone.
-Rule 3: an activity counts while `due_date > now - window`, so at due date + window it is gone;
-        its due date is 00:00 UTC of that day.
-Rule 4: whatever the input holds, the outcome is a whole number of points.
+Rule 3: an activity counts while `due_date > now - window`, so at due date + window it no longer
+        does; its due date is 00:00 UTC of that day.
+Rule 4: whatever the input holds, the result is a whole number of points.
 """
 
 import math
@@ -39,7 +39,7 @@ COMPONENTS = (
 
 
 class Component(NamedTuple):
-    """`evidence` is plain data that orjson can write."""
+    """`evidence` is plain data that orjson can serialize."""
 
     name: str
     points: int
@@ -49,7 +49,7 @@ class Component(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """`components` are all of them, in the order of `COMPONENTS`, those without points too."""
+    """`components` has all of them, in the order of `COMPONENTS`, also those without points."""
 
     value: int
     components: tuple[Component, ...]
@@ -62,7 +62,7 @@ class Score:
 
     @property
     def points(self) -> dict[str, int]:
-        """Of the components that have any."""
+        """Components that have any."""
         return {each.name: each.points for each in self.components if each.points}
 
 
@@ -81,7 +81,7 @@ def score(signals: Signals, weights: Weights, *, now: datetime) -> Score:
 
 
 class _Ends:
-    """Collects the instants at which something stops being so; keeps the earliest."""
+    """Collects the instants at which something ceases to be true; keeps the earliest."""
 
     __slots__ = ("earliest",)
 
@@ -93,7 +93,7 @@ class _Ends:
 
 
 def later(instant: datetime, span: timedelta) -> datetime:
-    """`FOREVER` where the calendar ends before."""
+    """`FOREVER` if that is beyond the calendar."""
     try:
         return instant + span
     except OverflowError:
@@ -102,7 +102,7 @@ def later(instant: datetime, span: timedelta) -> datetime:
 
 @lru_cache(maxsize=4096)
 def end_of(due: date, window: timedelta) -> datetime:
-    """When an activity no longer counts. Asked over and over for the same few days."""
+    """When an activity no longer counts. Cached, since the same few days recur."""
     return later(datetime(due.year, due.month, due.day, tzinfo=UTC), window)
 
 

@@ -1,4 +1,4 @@
-"""What scoring is told by its environment."""
+"""The scoring service's settings."""
 
 from pydantic import AliasChoices, Field, SecretStr
 

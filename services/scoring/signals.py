@@ -1,7 +1,7 @@
-"""All that a score depends on besides weights and time, bounded however much happened. Pure.
+"""All that a score depends on besides weights and time, in bounded size. Pure.
 
 Rule 1: signals of several persons combine in any order and grouping to the same signals, so a
-        contact that swallowed others has what happened to all of them.
+        merged contact has what happened to all its persons.
 Rule 2: only as many due dates are kept as can matter: the latest ones.
 """
 
@@ -13,14 +13,14 @@ from itertools import groupby
 from typing import TypeVar
 
 WORTH_LIMIT = 1e15
-"""Larger deals count as this much: beyond it a double no longer holds cents."""
+"""Larger deals count as this much: beyond it a double no longer represents cents."""
 
 T = TypeVar("T", date, datetime)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class DealSum:
-    """The deals of one currency added up; an empty currency is one that is not told."""
+    """The sum of the deals in one currency; an empty currency means none is given."""
 
     currency: str
     is_lost: bool
@@ -68,14 +68,14 @@ class Signals:
 
 
 def bounded(amount: float | None) -> float:
-    """An amount that can be added up; what is no number counts nothing."""
+    """An amount that can be added; NaN and missing amounts count nothing."""
     if amount is None or math.isnan(amount):
         return 0.0
     return min(max(amount, -WORTH_LIMIT), WORTH_LIMIT)
 
 
 def combine(parts: Sequence[Dealings], *, keep: int) -> Dealings:
-    """The dealings of several persons as those of one; `keep` due dates at most."""
+    """The dealings of several persons as if of one; at most `keep` due dates."""
     if len(parts) == 1:
         return parts[0]
     return Dealings(
@@ -95,7 +95,7 @@ def _latest(instants: Sequence[T | None]) -> T | None:
 
 
 def _added(deals: Sequence[DealSum]) -> tuple[DealSum, ...]:
-    """`fsum` is exact, so the order of the parts leaves no trace in the sum."""
+    """`fsum` is exact, so the order of the parts does not affect the sum."""
     return tuple(
         DealSum(currency, is_lost, math.fsum(bounded(deal.amount) for deal in same))
         for (currency, is_lost), same in groupby(

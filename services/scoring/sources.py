@@ -1,7 +1,7 @@
 """The tables that the log is written to: for each topic its SQL, its columns, and what counts.
 
-Rule: what counts is all of a row that a score can depend on, so two rows that count the same
-leave every score as it is.
+Rule: what counts is everything in a row that a score can depend on, so two rows that count the
+same leave every score as it is.
 """
 
 from collections.abc import Callable, Mapping
@@ -103,8 +103,8 @@ SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::smallint[], $5:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One topic and its table. `derived` are columns that follow from the row; `counts` is null
-    when nothing in the row does.
+    """One topic and its table. `derived` are columns computed from the row; `counts` is null if
+    nothing in the row counts.
     """
 
     topic: str
@@ -125,7 +125,7 @@ class Source:
 
 
 def _person_counts(row: Register) -> Fields:
-    """A person counts even when deleted: its contact is then without a score."""
+    """A person counts even when deleted: its contact then has no score."""
     if row.deleted:
         return {"deleted": True, "merged_into": row.fields["merged_into"]}
     return {**row.fields, "merged_into": None}

@@ -1,4 +1,4 @@
-"""SQL of signals and contacts. None of it begins or ends a transaction."""
+"""SQL of signals and contacts. Nothing here begins or ends a transaction."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from services.scoring.families import Key
 from services.scoring.signals import Dealings, DealSum, Profile
 from shared import db, ids
 
-# The persons that merges tie to the given ones, upwards and downwards, as edges. OFFSET 0 keeps
-# the last join a look-up by index, however many merges there are.
+# The persons connected to the given ones by merges, in both directions, as edges. OFFSET 0 keeps
+# the last join an index look-up, however many merges there are.
 MERGES = """
 WITH RECURSIVE kin (company_id, person_id) AS (
     SELECT company_id, person_id
@@ -45,8 +45,8 @@ SELECT kin.company_id, kin.person_id, gone.merged_into
        ) AS gone
 """
 
-# Aggregates without GROUP BY, and OFFSET 0, keep each lateral a look-up by index, whatever the
-# planner thinks of tables that grow faster than they are analyzed.
+# Aggregates without GROUP BY, and OFFSET 0, keep each lateral an index look-up, whatever the
+# planner assumes about tables that grow faster than they are analyzed.
 SIGNALS = """
 SELECT wanted.company_id, wanted.person_id,
        person.deleted, person.has_email, person.has_phone, person.org_id, person.job_title,
@@ -134,7 +134,7 @@ CONTACT_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A contact as it is stored. Without a score while its person is deleted."""
+    """A contact as stored. Without a score while its person is deleted."""
 
     score: int | None = None
     points: dict[str, int] | None = None
@@ -171,8 +171,8 @@ async def signals(
 
 
 async def add_contacts(conn: db.Connection, added: Sequence[tuple[Key, State, int]]) -> None:
-    """Each with the version it was last published under, 0 for never. None may be there yet: the
-    caller holds their locks and has looked.
+    """Each with the version it was last published under, 0 for never. None may exist yet: the
+    caller holds their locks and has checked.
     """
     rows = [(*key, ids.contact(*key), *_columns(state), version) for key, state, version in added]
     await conn.copy_records_to_table("contacts", records=rows, columns=CONTACT_COLUMNS)
@@ -194,7 +194,7 @@ async def next_due(conn: db.Connection, after: datetime) -> datetime | None:
 
 
 async def person_of(conn: db.Connection, company_id: int, contact_id: UUID) -> Key | None:
-    """Null: no living contact of this company has the id."""
+    """Null if no living contact of this company has the id."""
     person_id = await conn.fetchval(CONTACT, company_id, contact_id)
     return None if person_id is None else (company_id, person_id)
 

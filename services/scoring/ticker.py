@@ -1,12 +1,13 @@
-"""Rescores contacts whose score time alone has changed.
+"""Rescores contacts whose scores change by time alone.
 
 Rule 1: only contacts that are due are read, by the index on `next_change_at`.
-Rule 2: what is due is asked again under the contact's lock, so of many instances one rescores it.
+Rule 2: whether it is due is checked again under the contact's lock, so of many instances one
+        rescores it.
 Rule 3: a rescored contact is next due later than now, so a round ends.
-Rule 4: a look costs what is due, not what was: as long as anybody reads under an old snapshot, a
-        dump for one, the index keeps where rescored contacts stood. So much is found at one look,
-        and a look begins where a round before found nothing left; but for one a minute, for the
-        sake of a transaction that took longer to its commit, or of a clock that was set.
+Rule 4: the cost of a look depends on what is due, not on what was: while anybody reads under an
+        old snapshot, such as a dump, the index keeps the former entries of rescored contacts. So a
+        look finds many at once, and starts where an earlier round found nothing left; except one a
+        minute, in case a transaction took longer to commit, or a clock was set.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ FOUND = 10_000
 BATCH = 500
 SHORTEST_SLEEP_S = 0.1
 LONGEST_SLEEP_S = 1.0
-"""An event may bring an instant that is nearer than all that were known."""
+"""An event may bring an earlier instant than all known ones."""
 WHOLE_LOOK_S = 60.0
 LATE = timedelta(seconds=WHOLE_LOOK_S)
 EVER = datetime.min.replace(tzinfo=UTC)
@@ -52,7 +53,7 @@ class Ticker:
                 return
 
     async def round(self, stop: asyncio.Event) -> float:
-        """Rescore all that is due, batch after batch; return how long nothing will be."""
+        """Rescore all that is due, batch after batch; return how long nothing will be due."""
         began, seconds = self._clock(), time.monotonic()
         if seconds - self._whole_at >= WHOLE_LOOK_S:
             self._whole_at, self._settled = seconds, EVER

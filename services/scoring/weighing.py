@@ -1,11 +1,11 @@
-"""The weights in force, and what was decided before: kept append-only, read at every use.
+"""The weights in force, and earlier decisions: stored append-only, read at every use.
 
 Rule 1: a company's weights are those of its newest decision, by stamp; without one, the default.
-Rule 2: whoever rescores reads the weights after it holds the contacts' locks and shares the lock
-        on its companies' weights; a rescoring of a company takes that one alone before it looks
-        for contacts. So either it sees a decision, or the rescoring that the decision asks for
-        comes to its contacts afterwards, those that are new included.
-Rule 3: a decision is adopted once, however often it arrives, and asks for a rescoring only if it
+Rule 2: a rescoring reads the weights after locking the contacts, and shares the lock on its
+        companies' weights; a rescoring of a whole company takes that lock exclusively before it
+        looks for contacts. So either a contact's rescoring sees a decision, or the rescoring that
+        the decision requests gets to that contact afterwards, even to new ones.
+Rule 3: a decision is adopted once, however often it arrives, and requests a rescoring only if it
         is the newest.
 """
 
@@ -70,7 +70,7 @@ WEIGHTS_LOCK = 0x53576774
 
 
 class Weighing:
-    """Reads companies' weights; remembers what it made of them."""
+    """Reads companies' weights; caches what it computed from them."""
 
     def __init__(self, tenants: Tenants) -> None:
         self._tenants = tenants
@@ -85,7 +85,7 @@ class Weighing:
         tenant = self._tenants.get(company_id)
         basis = (row["version"], row["event_id"], row["decided"], row["rates"], tenant)
         made = self._made.get(company_id)
-        # A tenant is compared by what it is, not by what it says: that is quicker, and enough.
+        # Tenants are compared by identity, not by content: that is faster, and sufficient.
         if made is not None and made[0][:4] == basis[:4] and made[0][4] is tenant:
             return made[1]
         rates = weights.rates_of(tenant) if row["rates"] is None else rates_from(row["rates"])
@@ -106,10 +106,10 @@ def rates_to(rates: Rates) -> dict[str, Any]:
 async def adopt(
     conn: db.Connection, decisions: Sequence[ScoringWeightsChange], now: datetime
 ) -> None:
-    """Keep the decisions, and ask for the rescorings that follow.
+    """Store the decisions, and request the rescorings that follow.
 
     Raises:
-        Poison: a decision is no table of weights.
+        Poison: a decision is not a valid table of weights.
     """
     if not decisions:
         return
@@ -148,7 +148,7 @@ def _columns(change: ScoringWeightsChange) -> tuple[Any, ...]:
 async def decisions(
     conn: db.Connection, company_id: int, *, limit: int, before: int = ALL
 ) -> list[asyncpg.Record]:
-    """The newest first; `before` is a decision's number."""
+    """Newest first; `before` is a decision's number."""
     rows: list[asyncpg.Record] = await conn.fetch(DECISIONS, company_id, before, limit)
     return rows
 
@@ -156,7 +156,7 @@ async def decisions(
 async def take_over_rates(
     conn: db.Connection, told: Mapping[int, Rates], now: datetime
 ) -> list[int]:
-    """Keep the rates; companies whose rates are others than before are rescored, and returned."""
+    """Store the rates; companies whose rates have changed are rescored, and returned."""
     kept = {row["company_id"]: rates_from(row["rates"]) for row in await conn.fetch(RATES)}
     changed = [each for each in sorted(told) if told[each] != kept.get(each, Rates())]
     for company_id in changed:

@@ -1,9 +1,9 @@
-"""The weights as people write them: a table of numbers, checked before it decides anything. Pure.
+"""The weights as people write them: a table of numbers, validated before it takes effect. Pure.
 
 Rule 1: no sign of warmth lowers a score: points are 0 or more, only long silence is 0 or less.
 Rule 2: more of the same never counts less: larger deals and fresher contact give at least as many
         points as smaller and staler ones.
-Rule 3: what a table leaves out has its default; what is written to the log is whole, so later
+Rule 3: fields that a table omits have their defaults; the log gets the complete table, so later
         defaults change nothing that was decided before.
 """
 
@@ -164,17 +164,17 @@ DEFAULT = WeightTable()
 
 
 def read(stored: Mapping[str, Any]) -> WeightTable:
-    """A table from the log; what a later version of the program wrote into it is passed over.
+    """A table from the log; unknown fields, from later versions of the program, are ignored.
 
     Raises:
-        ValidationError: it is none.
+        ValidationError: it is not a table of weights.
     """
     known = {field.alias for field in WeightTable.model_fields.values()}
     return WeightTable.model_validate({k: v for k, v in stored.items() if k in known})
 
 
 def sentences(error: ValidationError) -> list[str]:
-    """What is wrong with a table, each fault in a sentence that names its place."""
+    """What is wrong with a table: one sentence per error, naming the field."""
     return [
         f"{'.'.join(map(str, each['loc'])) or 'weights'}: "
         f"{each['msg'].removeprefix('Value error, ')}."

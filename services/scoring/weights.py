@@ -1,6 +1,6 @@
-"""What each sign of warmth is worth. Pure data: another table of weights is another value.
+"""The points for each signal. Pure data: another table of weights is another value.
 
-Rule: a rate that is missing, absurd or not a number is no rate; the deal then counts as it stands.
+Rule: a missing or implausible rate does not count as a rate; the deal then counts unconverted.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Rates:
     worth: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, currency: str | None) -> float | None:
-        """Null: no rate is known."""
+        """Null if no rate is known."""
         if self.currency is None or currency is None:
             return None
         rate = self.worth.get(currency, 1.0 if currency == self.currency else None)
@@ -32,9 +32,9 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Steps are (bound, points) in the order in which they are tried; the first that fits counts.
+    """Steps are (bound, points) in the order in which they are tried; the first match counts.
 
-    `deal_steps` fit above their bound, `recent_steps` below theirs; longer silence than
+    `deal_steps` match above their bound, `recent_steps` below theirs; longer silence than
     `quiet_after` counts `quiet`.
     """
 
@@ -70,7 +70,7 @@ DEFAULT = Weights()
 
 
 def rates_of(tenant: Tenant) -> Rates:
-    """The company's own rates, those that are any."""
+    """The company's own rates that are valid."""
     if tenant.currency is None:
         return Rates()
     worth = {
@@ -82,5 +82,5 @@ def rates_of(tenant: Tenant) -> Rates:
 
 
 def _name(currency: str) -> str:
-    """In the one spelling; Postgres takes no NUL."""
+    """Normalized; Postgres accepts no NUL."""
     return currency.replace("\x00", "").strip().upper()

@@ -1,4 +1,4 @@
-"""What the API of the weights takes and answers, in its own words."""
+"""The request and response bodies of the weights API."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -111,8 +111,10 @@ class ScoreMove(Json):
 
 
 class WeightsPreview(Json):
-    """What weights would change. `matrix` counts contacts by band: rows before, columns after;
-    if sampled, only the contacts in the sample.
+    """What weights would change.
+
+    `matrix` counts contacts by band: rows before, columns after; if sampled, only the contacts in
+    the sample.
     """
 
     contacts: int

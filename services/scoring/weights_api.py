@@ -1,6 +1,6 @@
-"""The API of the weights: what is in force, what was before, and deciding anew.
+"""The weights API: what is in force, earlier decisions, and new ones.
 
-Rule: anyone of the company may look; only its admins decide, or try out.
+Rule: any user of the company may read; only its admins may decide or preview.
 """
 
 import asyncio
@@ -126,11 +126,11 @@ class WeightsApi:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """One at a time, of all companies: several would take the processor from events. Nobody
-        waits behind many.
+        """One preview at a time, over all companies: several would take CPU time from events.
+        There is no long queue.
 
         Raises:
-            Refused: 503, it would be long.
+            Refused: 503, the wait would be long.
         """
         try:
             async with asyncio.timeout(LONGEST_WAIT_S):

@@ -128,8 +128,10 @@ class PartAnswer(Json):
 
 
 class SeparationAnswer(Json):
-    """`id` is the verdict's. The part that keeps the organization's id comes first. Merging the
-    parts reverses it.
+    """The separation, done or previewed.
+
+    `id` is the verdict's. The part that keeps the organization's id comes first. Merging the parts
+    reverses it.
     """
 
     id: UUID | None

@@ -45,7 +45,7 @@ class Wanted:
 
 async def main(arguments: Sequence[str]) -> None:
     """Raises:
-    SystemExit: it cannot be done, for the reason that it names.
+    SystemExit: it cannot be done; the message says why.
     """
     wanted = parse(arguments)
     settings = told(ScoringSettings)
@@ -81,7 +81,7 @@ def _company(text: str) -> int:
 
 def read_table(file: Path) -> WeightTable:
     """Raises:
-    SystemExit: there is no table of weights in the file.
+    SystemExit: the file has no valid table of weights.
     """
     try:
         return WeightTable.model_validate_json(file.read_bytes())
@@ -117,7 +117,7 @@ async def run(wanted: Wanted, settings: ScoringSettings, tenants: Tenants, pool:
 async def _fill(
     journal: Journal, wanted: Wanted, settings: ScoringSettings, pool: db.Pool
 ) -> None:
-    """Read the log; decide the weights in the store that it will be told to."""
+    """Read the log; decide the weights in the store that it will be replayed to."""
     async with scratch.amid(pool) as conn:
         await weighing.adopt(conn, [_decision(wanted)], datetime.now(UTC))
         await journal.create(conn)
@@ -146,8 +146,8 @@ def _decision(wanted: Wanted) -> ScoringWeightsChange:
 
 
 def sampled(wanted: Wanted, began: datetime, ended: datetime) -> list[datetime]:
-    """Midnights, UTC: each day, or each week where that would be more than 120. Unless days are
-    named: from the first of the log to where the outcomes of the last sample are still in it.
+    """Midnights, UTC: each day, or each week if that would be more than 120. Unless days are
+    given: from the start of the log to the last day whose outcomes are still in it.
 
     Raises:
         SystemExit: no day is left.
@@ -156,8 +156,8 @@ def sampled(wanted: Wanted, began: datetime, ended: datetime) -> list[datetime]:
     last = _midnight(wanted.last) if wanted.last else _midnight((ended - HORIZON).date())
     if last < first:
         raise SystemExit(
-            f"no day to sample from {first:%F} to {last:%F}: the log holds {began:%F} to "
-            f"{ended:%F}, and outcomes are looked for in the {HORIZON.days} days after"
+            f"no day to sample from {first:%F} to {last:%F}: the log spans {began:%F} to "
+            f"{ended:%F}, and outcomes are counted in the {HORIZON.days} days after a sample"
         )
     step = DAY if last - first <= DAILY_UP_TO else WEEK
     return [first + step * each for each in range((last - first) // step + 1)]

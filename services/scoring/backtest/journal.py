@@ -1,8 +1,8 @@
-"""The company's part of the log, put in the order in which things happened, and what came of it.
+"""The company's part of the log in the order in which things happened, with their outcomes.
 
-Rule 1: Postgres sorts and keeps it, in a schema of its own, so memory does not grow with the log.
-Rule 2: an outcome is a deal won or a meeting held, as the newest word of each field has it: a deal
-        that was reopened or deleted, and a meeting that was un-done, are none.
+Rule 1: Postgres sorts and stores it, in a schema of its own, so memory does not grow with the log.
+Rule 2: an outcome is a deal won or a meeting held, by the newest value of each field: a deal that
+        was reopened or deleted, and a meeting whose "done" was revoked, do not count.
 Rule 3: a contact that was merged away later has the outcomes of its survivor.
 """
 
@@ -22,7 +22,7 @@ from shared.kafka.replay import Logged
 READ = (topics.PERSONS, topics.ACTIVITIES, topics.DEALS, topics.LEADS)
 PREFETCH = 2_000
 
-# Lost with a crash of Postgres, as is the whole run.
+# Lost if Postgres crashes, like the whole run.
 CREATE = """
 CREATE UNLOGGED TABLE journal (
     at        timestamptz NOT NULL,
@@ -41,7 +41,7 @@ CREATE UNLOGGED TABLE lineage (person_id bigint PRIMARY KEY, survivor_id bigint 
 """
 COLUMNS = ("at", "version", "rank", "event_id", "topic", "entity_id", "said", "value")
 
-# Each field as its newest body has it, whatever bodies left it out since.
+# Each field as in the newest body that has it.
 OUTCOMES = """
 WITH newest AS (
     SELECT DISTINCT ON (topic, entity_id, said.key) topic, entity_id, said.key, said.value
@@ -90,7 +90,7 @@ SAID = {topics.DEALS.name: DEAL_FIELDS, topics.ACTIVITIES.name: ACTIVITY_FIELDS}
 
 @dataclass(slots=True)
 class Journal:
-    """`unreadable` counts records of the company that are no such events."""
+    """`unreadable` counts records of the company that cannot be read."""
 
     company_id: int
     unreadable: int = 0
@@ -106,7 +106,7 @@ class Journal:
         await conn.copy_records_to_table("journal", records=kept, columns=COLUMNS)
 
     async def close(self, conn: db.Connection) -> None:
-        """All was added: work out the outcomes."""
+        """Everything has been added: compute the outcomes."""
         lineage = [(person[1], root(person, self._merged)[1]) for person in self._merged]
         await conn.copy_records_to_table("lineage", records=lineage)
         await conn.execute("ANALYZE journal")
@@ -114,7 +114,7 @@ class Journal:
         await conn.execute("ANALYZE outcomes")
 
     async def span(self, conn: db.Connection) -> Span | None:
-        """Null: there is nothing in it."""
+        """Null if it is empty."""
         row = await conn.fetchrow(SPAN)
         return Span(**row) if row and row["events"] else None
 
@@ -130,7 +130,7 @@ class Journal:
     async def in_order(
         self, conn: db.Connection, until: datetime
     ) -> AsyncIterator[tuple[datetime, Received]]:
-        """What happened up to then. Needs a transaction around it."""
+        """What happened up to then. Needs an open transaction."""
         models = {topic.name: topic.model for topic in READ}
         async for row in conn.cursor(IN_ORDER, until, prefetch=PREFETCH):
             fact = events.parse(models[row["topic"]], row["value"])
@@ -157,10 +157,10 @@ class Journal:
 
     def _check(self, topic: str, change: Change[Any]) -> None:
         """Raises:
-        Poison: scoring would put it aside.
+        Poison: scoring would dead-letter it.
         """
         if change.company_id != self.company_id or "\x00" in change.event_id + change.entity_id:
-            raise Poison("not the company's, or nothing that Postgres takes")
+            raise Poison("not the company's, or a value that Postgres rejects")
         if topic != topics.LEADS.name:
             events.number(change.entity_id)
 
@@ -177,7 +177,7 @@ class Journal:
 
 
 def _said(topic: str, change: Change[Any]) -> dict[str, Any] | None:
-    """What counts for outcomes, of what the body says."""
+    """The parts of the body that matter for outcomes."""
     if topic not in SAID:
         return None
     said: dict[str, Any] = {"deleted": change.action is Action.DELETE}

@@ -1,10 +1,10 @@
-"""How well scores foretold what followed. Pure.
+"""How well scores predicted what followed. Pure.
 
 Rule 1: scores are whole numbers from 0 to 10, so counts per score hold all that the figures need,
         however many contacts and days there were.
-Rule 2: equal scores are no order: a pair of them counts half, and where a share of contacts ends
-        amid equal scores, it takes that part of them on average.
-Rule 3: a figure that cannot be told, for want of either kind, is null.
+Rule 2: ties are not ordered: a tied pair counts half, and where a share of contacts ends among
+        equal scores, it gets their average.
+Rule 3: a figure that is undefined, as there are no outcomes or nothing else, is null.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,8 +64,8 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Of the contacts in a band, the share that an outcome followed for; `against_all` compares
-    it with the share of all contacts.
+    """Per band, the share of contacts that had an outcome; `against_all` is its ratio to the share
+    of all contacts.
     """
 
     band: str
@@ -93,7 +93,9 @@ def share(part: float, whole: float) -> float | None:
 
 
 def auc(found: Tally) -> float | None:
-    """How likely someone with an outcome scored higher than someone without: 0.5 is chance."""
+    """The probability that someone with an outcome scored higher than someone without; 0.5 is
+    chance.
+    """
     pairs = found.outcomes * (found.total - found.outcomes)
     wins, below = 0.0, 0
     for given, followed in zip(found.given, found.followed, strict=True):
@@ -104,7 +106,7 @@ def auc(found: Tally) -> float | None:
 
 
 def lift(found: Tally, top: float = 0.1) -> float | None:
-    """How many times more often than on average an outcome followed for the top share."""
+    """How many times more often than average an outcome followed for the top share."""
     left = wanted = found.total * top
     followed = 0.0
     for score in reversed(range(SCORES)):
@@ -130,7 +132,7 @@ def _band(found: Tally, name: str, scores: Sequence[int]) -> Calibration:
 
 
 def roc(found: Tally) -> list[tuple[float, float]]:
-    """Share of those without an outcome, share of those with one, above each score downwards."""
+    """Share of those without an outcome, share of those with one, above each score, descending."""
     outcomes, others = found.outcomes, found.total - found.outcomes
     if not outcomes or not others:
         return []

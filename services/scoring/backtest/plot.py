@@ -1,4 +1,4 @@
-"""A backtest as a picture: what followed each score, and how well scores tell apart. SVG. Pure."""
+"""A backtest as an SVG picture: outcomes by score, and the ROC curve. Pure."""
 
 from collections.abc import Iterator
 from html import escape
@@ -98,7 +98,7 @@ def _line(
 def _text(
     x: float, y: float, text: str, *, size: int = 12, anchor: str = "start", more: str = ""
 ) -> str:
-    """`more` are further attributes."""
+    """`more` are additional attributes."""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}"{more}>'
         f"{escape(text)}</text>"

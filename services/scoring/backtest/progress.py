@@ -1,4 +1,4 @@
-"""A progress bar for people who wait, on a terminal or in a log."""
+"""A progress bar, on a terminal or in a log."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ TENTHS = 10
 
 
 class Bar:
-    """Redrawn in place on a terminal; elsewhere a line for every tenth."""
+    """Redrawn in place on a terminal; elsewhere a line per tenth."""
 
     def __init__(
         self, out: TextIO, what: str, total: int, clock: Callable[[], float] = time.monotonic

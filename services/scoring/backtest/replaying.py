@@ -1,9 +1,9 @@
-"""Scores as they were: the journal told to a store of its own, under a clock that follows it.
+"""Past scores: the journal is replayed to a store of its own, under a clock that follows it.
 
-Rule 1: the code that scores is the service's own, its consumer and its ticker, so what is measured
-        is what would have been shown.
-Rule 2: at each sample's instant, all that happened by then has been told and nothing later, and
-        what time alone changes has been rescored.
+Rule 1: the scoring code is the service's own, its consumer and its ticker, so what is measured is
+        what would have been shown.
+Rule 2: at each sample's instant, all that happened by then has been replayed and nothing later,
+        and what changes by time alone has been rescored.
 """
 
 import asyncio
@@ -42,7 +42,9 @@ class Replay:
         self._ticker = Ticker(pool, tenants, self._clock)
 
     async def run(self, instants: Sequence[datetime], told: Callable[[int], None]) -> list[Sample]:
-        """One sample at each instant, in their order; `told` hears how many events were told."""
+        """One sample at each instant, in order; `told` is called with the number of replayed
+        events.
+        """
         samples: list[Sample] = []
         batch: list[Received] = []
         done = 0

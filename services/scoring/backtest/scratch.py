@@ -1,6 +1,6 @@
 """A scoring store for one run: a schema beside the live one, dropped at the end.
 
-Rule: a run holds a lock named after its schema, so the next run can tell what a killed one left
+Rule: a run holds a lock named after its schema, so the next run recognizes what a killed one left
 behind, and drops it.
 """
 
@@ -16,8 +16,8 @@ PREFIX = "scoring_backtest_"
 RUNS_LOCK = 0x53426B74
 CONNECTIONS = 3
 
-# A run reads for as long as it takes, and works on what it has read meanwhile: that is no client
-# that was frozen.
+# A run reads for as long as it takes, and processes what it has read meanwhile: that is not a
+# frozen client.
 PATIENT = """
 SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0
@@ -52,7 +52,7 @@ async def store(dsn: str, migrations: Path) -> AsyncIterator[db.Pool]:
 
 @asynccontextmanager
 async def amid(pool: db.Pool) -> AsyncIterator[db.Connection]:
-    """A transaction that may stand still."""
+    """A transaction that may be idle."""
     async with pool.acquire() as conn, conn.transaction():
         await conn.execute(PATIENT)
         yield conn
