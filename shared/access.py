@@ -1,10 +1,10 @@
-"""Who may no longer ask, and why. Pure.
+"""Which users and tokens are refused, and why. Pure.
 
-Rule 1: a user whom Pipedrive has deactivated or deleted may not; a user it never told of may.
-Rule 2: a token may not once it was revoked, or once all of its user's were that had been issued
-        by then. A token that does not say when it was issued counts as older than any revocation:
-        `exp` does not tell, since how long tokens live is known to those alone who issue them.
-Rule 3: in whatever order it is told, the end is the same.
+Rule 1: a user whom Pipedrive has deactivated or deleted is refused; one who never arrived is not.
+Rule 2: a token is refused once it was revoked, or once all of its user's tokens issued by then
+        were. A token that does not say when it was issued counts as older than any revocation:
+        `exp` does not show it, since only issuers know how long their tokens live.
+Rule 3: the result does not depend on the order in which facts arrive.
 """
 
 import math
@@ -20,14 +20,14 @@ from shared.register import Register, Write, empty
 
 USER_FIELDS: Final = ("name", "email", "active")
 LAST_S: Final = 253_370_764_800.0
-"""The beginning of the year 9999."""
+"""The start of the year 9999."""
 NO_USER: Final = empty(USER_FIELDS)
 UNNAMED: Final = empty(("active",))
-"""A user of whom only that is kept which refuses, and of whom nothing has been told."""
+"""A user with no facts yet, reduced to what can refuse them."""
 GRACE_S: Final = 3600.0
-"""What no token can meet any more is kept for as long: the clocks that judge it differ."""
+"""How long records that no token can match any more are kept: the clocks that judge it differ."""
 ALL: Final = ""
-"""The name of a revocation of all that a user has."""
+"""The name of a revocation of all of a user's tokens."""
 INACTIVE: Final = "This user is deactivated in Pipedrive."
 ONE_REVOKED: Final = "This token was revoked. Sign in again."
 ALL_REVOKED: Final = "All tokens of this user were revoked. Sign in again."
@@ -58,8 +58,8 @@ class UserKey(NamedTuple):
 
 
 class Revoked(NamedTuple):
-    """A token that was revoked, or, where it has no name, all of the user's that had been issued
-    by then. `at` is a second since 1970.
+    """A revoked token or, without a name, all of the user's issued by then. `at` is in seconds
+    since 1970.
     """
 
     company_id: int
@@ -70,7 +70,7 @@ class Revoked(NamedTuple):
 
 @dataclass(slots=True)
 class Denial:
-    """What refuses a user; `all_until` is a second since 1970."""
+    """What refuses a user's tokens; `all_until` is in seconds since 1970."""
 
     is_inactive: bool = False
     all_until: float = 0.0
@@ -86,7 +86,7 @@ class Denial:
 
 @dataclass(frozen=True, slots=True)
 class Denials:
-    """All that refuses anybody."""
+    """Everything that refuses anybody."""
 
     of: dict[UserKey, Denial] = field(default_factory=dict)
 
@@ -103,13 +103,13 @@ class Denials:
                 denial.all_until = at
 
     def replace(self, users: Iterable[UserKey], by: "Denials") -> None:
-        """What refuses these users is what refuses them there."""
+        """Replace what refuses these users by what `by` has."""
         for user in users:
             self.of.pop(user, None)
         self.of.update(by.of)
 
     def why(self, session: Session) -> str | None:
-        """Why the session is refused, as a sentence; null while it is not."""
+        """Why the session is refused, as a sentence; null if it is not."""
         who = session.identity
         denial = self.of.get(UserKey(who.company_id, who.user_id))
         return denial.why(session) if denial is not None else None
@@ -122,7 +122,7 @@ class Denials:
 
 
 class Kept(NamedTuple):
-    """When a token was revoked, and when it has expired for sure; seconds since 1970."""
+    """When a token was revoked, and when it has certainly expired; seconds since 1970."""
 
     at: float
     until: float
@@ -132,10 +132,10 @@ class Kept(NamedTuple):
 
 
 class Told:
-    """What the log has told so far, and so who is refused, for those who have no store of it.
+    """What the log has said so far, and so who is refused, for services without a store of it.
 
-    Of each user it told of it keeps when they were last said to be active or not, whichever they
-    are: an older word may come late. Of revocations it keeps what the store of query keeps.
+    For each user in the log it keeps when they were last said to be active or not, in either case:
+    an older fact may arrive late. Of revocations it keeps what query's store keeps.
     """
 
     def __init__(self) -> None:
@@ -146,7 +146,7 @@ class Told:
 
     def add_user(self, change: UserChange) -> None:
         """Raises:
-        Poison: it is of nobody.
+        Poison: it names no user.
         """
         user = UserKey(change.company_id, change.number)
         row = self._users.get(user, UNNAMED)
@@ -166,12 +166,12 @@ class Told:
         self._changed.add(user)
 
     def settle(self, *, now: float) -> None:
-        """From here on what was added is in force."""
+        """Put in force what was added."""
         changed, self._changed = self._changed, set()
         self._settle(changed, now)
 
     def forget(self, *, now: float) -> None:
-        """What no token can meet any more."""
+        """Drop what no token can match any more."""
         self._settle(list(self._revoked), now)
 
     def _settle(self, users: Collection[UserKey], now: float) -> None:
@@ -188,8 +188,8 @@ class Told:
 
 
 def _in_force(held: dict[str, Kept], now: float) -> dict[str, Kept]:
-    """Without those that have expired, and those that are refused with all of the user's: nobody
-    knows when they expire, and they would be kept for ever.
+    """Without those that have expired, and those covered by the revocation of all of the user's:
+    their expiry is unknown, and they would be kept for ever.
     """
     every = held.get(ALL, Kept(0.0, math.inf))
     return {

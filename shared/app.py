@@ -1,7 +1,7 @@
-"""A service's HTTP application: its endpoints, and what every service has beside them.
+"""A service's HTTP application: its endpoints, and what every service has besides.
 
 Rule: health is a loop over named pings; a process that merely waits for a dependency is alive.
-A ping may answer what is wrong though the process can work: it is ready then, and says so.
+A ping may report a problem that does not stop the process: it is then ready, and says so.
 """
 
 import asyncio
@@ -45,22 +45,24 @@ Serving = Callable[[web.Application], lifecycle.Loop]
 PING_S = 3.0
 NO_ANSWER = "no answer in time"
 LONGEST_LINE_BYTES = 64 * 1024
-"""Of a request. What is too long for one endpoint is told so in its own words up to here."""
+"""Of a request line or header. Up to here, a limit of an endpoint is reported in our own words."""
 PARSING: Mapping[str, Any] = {
     "max_line_size": LONGEST_LINE_BYTES,
     "max_field_size": LONGEST_LINE_BYTES,
     "auto_decompress": False,
 }
-"""What the framework cannot decode it would refuse in words of its own: `shared/encodings.py`."""
+"""What the framework cannot decode is left to `shared/encodings.py`, which words its own
+errors.
+"""
 IDLE_S = web.AppKey("idle_s", float)
 LONGEST_IDLE_S = 75.0
-"""How long a connection may take over the lines of a request, or until the next one. Reverse
-proxies keep theirs for 60 s at most, unless they are told otherwise.
+"""How long a connection may take to send a request's head, or until the next request. Reverse
+proxies keep theirs for 60 s at most, by default.
 """
 LEAVE_S = web.AppKey("leave_s", float)
 LONGEST_LEAVE_S = 0.5
-"""How long after a stop connections that are open may still be asked. A balancer hands them on
-from one request to the next; one that came as its connection was closed would have failed.
+"""How long after a stop open connections still accept requests. A load balancer reuses them from
+one request to the next; one sent as its connection was closed would have failed.
 """
 TELL_S = 10.0
 UNMATCHED = "unmatched"
@@ -68,7 +70,9 @@ DOCS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
 
 def done_without(ping: Ping, how: str) -> Ping:
-    """Of what is missed and not needed: without it the process is ready, and says how it does."""
+    """For a dependency that is optional: without it the process is ready, and says how it
+    copes.
+    """
 
     async def say() -> str | None:
         try:
@@ -83,8 +87,8 @@ def done_without(ping: Ping, how: str) -> Ping:
 def faced(handler: Handler, route: str) -> Handler:
     """The handler with errors turned into answers, measured under its route.
 
-    Wrapped by hand because a middleware costs every request of aiohttp two more coroutines, and
-    with its counters found by hand because finding one by its labels takes longer than counting.
+    Wrapped here because a middleware costs every request of aiohttp two more coroutines; counters
+    are cached because looking them up by their labels takes longer than counting.
     """
     seconds = HTTP_SECONDS.labels(route)
     requests: dict[tuple[str, int], Counter] = {}
@@ -113,8 +117,8 @@ def faced(handler: Handler, route: str) -> Handler:
 
 
 def _teller(route: str) -> Callable[[Unavailable], None]:
-    """Of all requests that an outage leaves without an answer one in so many seconds is told: how
-    many they are is counted.
+    """Of all requests that fail because of an outage, one in so many seconds is logged: how many
+    they are is counted.
     """
     tell_at = 0.0
 
@@ -129,7 +133,7 @@ def _teller(route: str) -> Callable[[Unavailable], None]:
 
 
 async def _unmatched(request: web.Request) -> web.StreamResponse:
-    """What a browser asks before a page of another origin may call.
+    """Answers a browser's preflight request for pages of another origin.
 
     Raises: 405 where another method is served, else 404.
     """
@@ -153,10 +157,10 @@ def application(
     max_body_bytes: int = 1024 * 1024,
     pages: Mapping[str, Handler] = MappingProxyType({}),
 ) -> web.Application:
-    """The endpoints, with health, metrics, `/openapi.json` and `/docs` beside them.
+    """The endpoints, with health, metrics, `/openapi.json` and `/docs` besides.
 
-    `pings` say whether the process can work; its hearts, whether it should be left running.
-    `pages` are for people and stand in no document.
+    `pings` show whether the process can work; its hearts, whether it should be restarted.
+    `pages` are for people and not in the OpenAPI document.
     """
     app = web.Application(client_max_size=max_body_bytes)
     app[LEAVING] = asyncio.Event()
@@ -239,7 +243,7 @@ def _metrics() -> Handler:
 
 
 def server(app: web.Application, *, host: str, port: int) -> lifecycle.Loop:
-    """A loop that serves until stopped, then finishes the requests in hand."""
+    """A loop that serves until stopped, then finishes the requests in progress."""
 
     async def serve(stop: asyncio.Event) -> None:
         async with _listening(app, host, port) as listener:
@@ -253,11 +257,11 @@ def server(app: web.Application, *, host: str, port: int) -> lifecycle.Loop:
 @asynccontextmanager
 async def preparing(*, host: str, port: int) -> AsyncIterator[Serving]:
     """Answers for a service while the block prepares what its own application needs: the process
-    waits, so it is alive, and it is not ready. Whoever asks for more than that is to try again: a
-    404 would be believed.
+    is waiting, so it is alive, and it is not ready. All other requests are told to retry: a 404
+    would be taken at face value.
 
-    The block is given what makes the loop that serves the application in place of this one. The
-    port is open all the time: nobody is turned away in between. Until then the block has a heart.
+    The block gets what makes the loop that serves the application in place of this one. The port
+    is open all the time: nobody is turned away in between. Until then the block has a heart.
     """
     with ExitStack() as start:
         start.enter_context(heart.beating("start"))
@@ -271,7 +275,7 @@ async def preparing(*, host: str, port: int) -> AsyncIterator[Serving]:
                         log.info("listening", extra={"port": port})
                         await lifecycle.idle(stop)
                         await _take_leave(app, listener)
-                        await listener.cleanup()  # finishes the requests in hand
+                        await listener.cleanup()  # finishes the requests in progress
 
                 return serve
 
@@ -279,8 +283,8 @@ async def preparing(*, host: str, port: int) -> AsyncIterator[Serving]:
 
 
 def _waiting() -> web.Application:
-    """What is served until there is more. A connection is asked once: the next one may find that
-    there is.
+    """What is served until then. A connection takes one request: the next connection may reach the
+    application.
     """
 
     async def start() -> None:
@@ -303,7 +307,7 @@ def _waiting() -> web.Application:
 
 
 def _take_over(listener: web.AppRunner, runner: web.AppRunner) -> None:
-    """Who connects from now on is served by the runner's application."""
+    """New connections are served by the runner's application."""
     if listener.server is None or runner.server is None:
         raise AssertionError("a runner that is set up has a server")
     listener.server.request_handler = runner.server.request_handler
@@ -321,7 +325,7 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
 
 
 async def _take_leave(app: web.Application, listener: web.AppRunner) -> None:
-    """Let nobody else in, and whoever is in ask once more."""
+    """Accept no new connections, and one more request on each open one."""
     app[LEAVING].set()
     for site in listener.sites:
         await site.stop()
@@ -347,7 +351,7 @@ async def _set_up(app: web.Application) -> AsyncIterator[web.AppRunner]:
 
 
 def _folder_of(package: str) -> Path:
-    """Where it lies, found without importing it: this one would bring a template engine along."""
+    """The package's folder, without importing it: its import would load a template engine."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise AssertionError(f"{package} is not installed")
@@ -355,8 +359,8 @@ def _folder_of(package: str) -> Path:
 
 
 def _install_docs(app: web.Application, title: str, endpoints: Sequence[Endpoint]) -> None:
-    """Serve the document, and a page that needs no network beyond this service. It is written
-    when it is first asked for: that takes a tenth of what a process needs to start.
+    """Serve the document, and a page that needs no network beyond this service. It is generated
+    when first requested: that takes a tenth of a process's start time.
     """
     page = openapi.PAGE.format(title=title)
     folder = _folder_of("swagger_ui") / "static"

@@ -1,12 +1,12 @@
-"""Who a bearer token speaks for.
+"""Which user and company a bearer token stands for.
 
 Rule 1: algorithms are pinned: HS256 with the secret, RS256 and ES256 with the JWKS file's keys; a
         key of one kind never verifies a token of another.
-Rule 2: a token without `exp`, `sub` or `company_id` speaks for nobody.
-Rule 3: a token verified once is believed until it expires, someone denies it, or the JWKS file
-        changes: then each is looked at again.
-Rule 4: an issuer's clock may be a little ahead of ours. Further ahead a token is refused: one that
-        says it was issued later than now would outlast the revocations until then.
+Rule 2: a token without `exp`, `sub` or `company_id` is refused.
+Rule 3: a verified token is trusted until it expires, is denied, or the JWKS file changes: then
+        each is verified again.
+Rule 4: an issuer's clock may be a little ahead of ours. Further ahead a token is refused: one
+        issued later than now, by its own account, would survive a revocation of all until now.
 """
 
 import hashlib
@@ -40,9 +40,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A verified token. `token_id` names it without giving it away; times are seconds since 1970.
+    """A verified token. `token_id` identifies it without revealing it; times are seconds since
+    1970.
 
-    `issued_at` is 0 where the token does not say.
+    `issued_at` is 0 if the token does not say.
     """
 
     identity: Identity
@@ -52,8 +53,8 @@ class Session:
 
 
 Deny = Callable[[Session], str | None]
-"""Why a session speaks for nobody any more, as a sentence; null while it does. `Unavailable` where
-that is not known yet.
+"""Why a session is refused, as a sentence; null if it is not. `Unavailable` while that is not
+known yet.
 """
 
 
@@ -62,13 +63,13 @@ class Unauthenticated(Exception):
 
 
 class Authenticator:
-    """`deny` is asked at every request, so it must answer from memory."""
+    """`deny` is called for every request, so it must answer from memory."""
 
     def __init__(
         self, secret: SecretStr | None, jwks_file: Path | None, deny: Deny | None = None
     ) -> None:
         """Raises:
-        Misconfigured: nothing says whose tokens to believe.
+        Misconfigured: no key to verify tokens with is configured.
         """
         self._secret = secret.get_secret_value() if secret else ""
         if not self._secret and jwks_file is None:
@@ -80,7 +81,7 @@ class Authenticator:
     def session(self, authorization: str | None) -> Session:
         """Raises:
         Unauthenticated: no valid bearer token.
-        Unavailable: it is not known yet who is refused.
+        Unavailable: it is not known yet which tokens are revoked.
         """
         if self._jwks is not None and self._jwks.has_changed():
             self._known.clear()
@@ -128,7 +129,7 @@ class Authenticator:
         raise jwt.InvalidSignatureError
 
     def _keys_for(self, header: dict[str, Any]) -> tuple[str, Sequence[Any]]:
-        """Those that may have signed it: all of its kind, where it does not say which."""
+        """Keys that may have signed it: all of its kind, if it does not name one."""
         algorithm = header.get("alg")
         if algorithm == "HS256" and self._secret:
             return algorithm, [self._secret]
@@ -142,8 +143,8 @@ class Authenticator:
 
 
 def _bearer(authorization: str) -> str:
-    """The token alone: one header can be spelled in as many ways, and of any length, as there are
-    spaces to put into it, and each would be remembered.
+    """The token alone: the header can be written with any number of spaces, and each variant would
+    be cached.
     """
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
@@ -160,13 +161,13 @@ def _identity(claims: dict[str, Any]) -> Identity:
 
 
 def token_id(jti: str) -> str:
-    """The name of the tokens that carry the id."""
-    text = jti.encode("utf-8", "surrogatepass")  # JSON may hold half of a pair
+    """The id of tokens with this `jti`."""
+    text = jti.encode("utf-8", "surrogatepass")  # JSON may hold half a surrogate pair
     return hashlib.blake2b(text, digest_size=16, person=b"my500 jti").hexdigest()
 
 
 def _token_id(claims: dict[str, Any], token: str) -> str:
-    """A token without an id of its own is named by its signed part: its text could be varied."""
+    """A token without a `jti` is identified by its signed part: its text could be varied."""
     jti = claims.get("jti")
     if isinstance(jti, str) and jti:
         return token_id(jti)
@@ -175,7 +176,7 @@ def _token_id(claims: dict[str, Any], token: str) -> str:
 
 
 def _seconds(claim: float) -> float:
-    """As far as a token's times mean anything: none was issued before 1970."""
+    """Clamped to meaningful times: no token was issued before 1970."""
     try:
         return max(0.0, float(claim))
     except OverflowError as error:
@@ -186,7 +187,7 @@ def _number(claim: object) -> int:
     if isinstance(claim, bool) or not isinstance(claim, int | str):
         raise TypeError
     if isinstance(claim, str) and not DIGITS.fullmatch(claim):
-        raise ValueError  # Python would take `1_0` for 10, and digits of every script
+        raise ValueError  # Python accepts `1_0` as 10, and digits of every script
     number = int(claim)
     if not 0 <= number <= BIGINT_MAX:
         raise ValueError

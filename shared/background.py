@@ -5,11 +5,11 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 _RUNNING: Final[set[asyncio.Task[None]]] = set()
-"""The loop alone does not keep a task until its end: somebody has to refer to it."""
+"""The event loop only keeps weak references to tasks: something has to hold them."""
 
 
 def start(work: Coroutine[Any, Any, None]) -> None:
-    """Runs in the loop of whoever calls. What it raises is logged, no more."""
+    """Runs in the caller's event loop. Exceptions are only logged."""
     task = asyncio.get_running_loop().create_task(work)
     _RUNNING.add(task)
     task.add_done_callback(_RUNNING.discard)

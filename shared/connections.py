@@ -1,4 +1,4 @@
-"""Connections to Postgres, as the driver makes them for us."""
+"""Our kinds of Postgres connections."""
 
 import functools
 from typing import Any
@@ -14,7 +14,7 @@ def _stirring(method: Any) -> Any:
         try:
             found = await method(conn, *args, **named)
         except asyncpg.ReadOnlySQLTransactionError:
-            conn.terminate()  # whom it leads to stays so: who connects anew may meet another
+            conn.terminate()  # it stays with its server: a new connection may reach another
             raise
         heart.stir()
         return found
@@ -23,8 +23,8 @@ def _stirring(method: Any) -> Any:
 
 
 class Stirring(asyncpg.Connection):
-    """What it has carried out is a sign of life of the loop that asked for it. The driver's own
-    loggers of statements would not do: they are called outside the task, and cost more.
+    """A statement that was carried out counts as a heartbeat of the loop that issued it. The
+    driver's own statement loggers would not do: they run outside the task, and cost more.
     """
 
     execute = _stirring(asyncpg.Connection.execute)
@@ -36,9 +36,9 @@ class Stirring(asyncpg.Connection):
 
 
 class Kept(Stirring):
-    """A pool's connection. Whoever had it leaves nothing behind but a transaction, which the pool
-    ends by itself: no settings, locks or listeners of the session. Undoing those at each return
-    would be one more round trip for each transaction.
+    """A pool's connection. Its users leave nothing behind but a transaction, which the pool ends
+    by itself: no session settings, locks or listeners. Resetting those at each return would be one
+    more round trip for each transaction.
     """
 
     def get_reset_query(self) -> str:

@@ -1,11 +1,11 @@
 """Postgres: pools, schemas, and drivers' errors turned into ours.
 
 Rule 1: each service's tables live in a schema of its own, first on the search path, so SQL names
-        tables alone and a store can be built beside the live one.
-Rule 2: workers commit asynchronously where nobody sees it. Their state and the offset it rests on
-        are one transaction, so what a crash of Postgres takes back is read from Kafka again. What
-        pages are read from, and what others are told, is on disk before anyone sees it.
-Rule 3: a connection that is away is `Unavailable`; a value Postgres can never take is `Poison`.
+        tables without it and a store can be built beside the live one.
+Rule 2: workers commit asynchronously where nobody sees it. Their state and its offset are one
+        transaction, so what a crash of Postgres reverts is read from Kafka again. What pages are
+        read from, and what is published, is on disk before anyone sees it.
+Rule 3: a lost connection is `Unavailable`; a value that Postgres can never accept is `Poison`.
 """
 
 import asyncio
@@ -28,16 +28,16 @@ Heard: TypeAlias = Callable[[LoggedQuery], None]
 
 STATEMENT_TIMEOUT_MS = 30_000
 ANSWER_S = 35.0
-"""Postgres itself ends a statement before that; one that is silent for so long is away. Asked to
-cancel, it is given as long once more, and then the connection is cut."""
+"""Postgres itself ends a statement before that; if it is silent for so long, it is away. The
+cancellation gets as long again, and then the connection is cut."""
 REQUEST_ANSWER_S = 8.0
-"""The same where a user waits: rather told soon that a part is away than not at all."""
+"""The same if a user waits: better told soon that something is unavailable than never."""
 CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
 KEEP_PLANS_S = 300
 PING_S = 2.0
-# What a client that was frozen, or whose network is gone, leaves behind holds locks that everyone
-# else waits for: the server ends it. Without these it would take TCP two hours.
+# What a frozen or disconnected client leaves behind holds locks that everyone else waits for: the
+# server ends it. By default TCP would take two hours.
 ABANDONED = {
     "idle_in_transaction_session_timeout": "8000",
     "client_connection_check_interval": "2000",
@@ -47,7 +47,7 @@ ABANDONED = {
     "tcp_user_timeout": "10000",
 }
 
-# Asked between the server's farewell and the end of the connection, the driver blames itself.
+# Used between the server's farewell and the end of the connection, the driver blames itself.
 ITSELF = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 OUTAGES = (
     OSError,
@@ -57,13 +57,13 @@ OUTAGES = (
     asyncpg.OperatorInterventionError,  # shutdown, crash, cancelled statement
     asyncpg.InsufficientResourcesError,  # too many connections, disk full, lock table full
     asyncpg.TransactionRollbackError,  # deadlock, serialization
-    asyncpg.IdleInTransactionSessionTimeoutError,  # this process was frozen in the middle
+    asyncpg.IdleInTransactionSessionTimeoutError,  # this process was frozen within a transaction
     asyncpg.ReadOnlySQLTransactionError,  # a fail-over in progress
-    asyncpg.InvalidAuthorizationSpecificationError,  # a password that was changed there, not here
-    asyncpg.InvalidCatalogNameError,  # nor is the database there yet
-    asyncpg.InsufficientPrivilegeError,  # nor a right granted
-    asyncpg.PostgresSystemError,  # its disk gives an error
-    asyncpg.InternalServerError,  # or something else than was written
+    asyncpg.InvalidAuthorizationSpecificationError,  # a password that was changed only there
+    asyncpg.InvalidCatalogNameError,  # the database does not exist yet
+    asyncpg.InsufficientPrivilegeError,  # a privilege is not granted yet
+    asyncpg.PostgresSystemError,  # a disk error on the server
+    asyncpg.InternalServerError,  # or corrupted data there
 )
 REFUSALS = (
     asyncpg.DataError,
@@ -74,7 +74,7 @@ REFUSALS = (
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """Turn the driver's errors into `Poison` and `Unavailable`; bugs pass as they are."""
+    """Turn the driver's errors into `Poison` and `Unavailable`; bugs pass unchanged."""
     try:
         yield
     except REFUSALS as error:  # before the outages: some client-side DataErrors are both
@@ -85,7 +85,9 @@ def errors() -> Iterator[None]:
 
 
 def _first(error: BaseException) -> BaseException:
-    """What went wrong before the driver could not end the transaction and said only that."""
+    """The original error, where the driver then failed to end the transaction and reported
+    only that.
+    """
     before = error.__context__
     while isinstance(error, ITSELF) and isinstance(before, OUTAGES):
         error, before = before, before.__context__
@@ -97,8 +99,8 @@ def _told(error: BaseException) -> str:
     return "no answer in time" if isinstance(error, TimeoutError) and not str(error) else said
 
 
-# The driver asks the server about each kind of array when a statement first has it, on every
-# connection anew. Asked about all at once it costs a sixth.
+# The driver looks up each array type when a statement first uses it, again on every connection.
+# Looking up all at once costs a sixth.
 ARRAYS = "SELECT {}".format(
     ", ".join(
         f"NULL::{kind}[]"
@@ -132,14 +134,14 @@ async def pool(
     heard: Heard | None = None,
     planner: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Pool]:
-    """A pool whose connections see `schema` first. Connects when first used, and is closed when
-    the block ends, by force if somebody does not give a connection back.
+    """A pool whose connections see `schema` first. It connects on first use, and is closed when
+    the block ends, by force if a connection is not returned.
 
     `durable=False` lets commits return before they are on disk (rule 2). `patient=True` waits for
-    an answer as long as it takes; others wait for `answer_s`, `ANSWER_S` if nothing is said, and
-    as long again for what they asked to be given up.
-    `heard` is told of each statement after it has run. `planner` are Postgres' settings by which
-    the statements of this pool are planned otherwise than those of others.
+    an answer as long as it takes; others wait for `answer_s`, by default `ANSWER_S`, and as long
+    again for a cancellation.
+    `heard` is called for each statement after it has run. `planner` are Postgres settings that
+    change how this pool's statements are planned.
     """
 
     async def prepare(conn: asyncpg.Connection) -> None:
@@ -162,11 +164,11 @@ async def pool(
             "statement_timeout": str(STATEMENT_TIMEOUT_MS),
             "synchronous_commit": "on" if durable else "off",
             "jit": "off",  # compiling costs more than any statement here runs
-            # Every statement goes by keys: a table that looks small is not read whole.
+            # Every statement uses keys: a table that looks small must not be scanned.
             "enable_seqscan": "off",
-            # And one plan does for all parameters. A plan for a tenant or user who came since the
-            # table was analyzed takes them to have no rows, and any index to do: among 100,000
-            # organizations of a new tenant autocomplete took half a minute then.
+            # And one plan serves all parameters. A custom plan for a tenant or user newer than the
+            # last ANALYZE assumes no rows, and any index to do: among 100,000 organizations of a
+            # new tenant autocomplete then took half a minute.
             "plan_cache_mode": "force_generic_plan",
             **(planner or {}),
             **ABANDONED,
@@ -180,7 +182,7 @@ async def pool(
 
 @asynccontextmanager
 async def pools(dsn: str, schema: str, *, size: int) -> AsyncIterator[tuple[Pool, Pool]]:
-    """A worker's store: a pool for those whose user waits, and one for the work."""
+    """A worker's store: a pool for statements that users wait for, and one for the work."""
     async with (
         pool(dsn, schema, size=size, durable=False, answer_s=REQUEST_ANSWER_S) as asked,
         pool(dsn, schema, size=size, durable=False) as working,
@@ -197,7 +199,7 @@ async def _close(pool: Pool) -> None:
 
 
 async def connect(dsn: str, schema: str, *, patient: bool = False) -> asyncpg.Connection:
-    """A connection of one's own, outside the pool; `patient` as there."""
+    """A separate connection, outside the pool; `patient` as there."""
     with errors():
         conn: asyncpg.Connection = await asyncpg.connect(
             dsn,
@@ -219,11 +221,11 @@ async def connect(dsn: str, schema: str, *, patient: bool = False) -> asyncpg.Co
 async def leased(
     pool: Pool, *, seconds: float, last: str | None = None
 ) -> AsyncIterator[Connection]:
-    """A connection for so long. One whose use failed is cut: a server that is silent would let
-    whoever gives it back wait for its answer, without end.
+    """A connection for a limited time. It is cut if its use failed: a silent server would make
+    returning it wait for ever.
 
-    `last` is a statement for when the block has ended well. Nobody waits for it, nor hears whether
-    it went well: it costs a round trip, and what was read is known by then.
+    `last` is a statement for when the block has ended well. Nobody waits for it, or learns whether
+    it worked: it costs a round trip, and what was read is known by then.
     """
     async with asyncio.timeout(seconds):
         conn = await pool.acquire()
@@ -249,14 +251,16 @@ async def _end(pool: Pool, conn: PoolConnectionProxy, last: str, seconds: float)
 
 
 async def _cut(pool: Pool, conn: PoolConnectionProxy) -> None:
-    with suppress(asyncpg.InterfaceError):  # it broke by itself, and is the pool's again
+    with suppress(
+        asyncpg.InterfaceError
+    ):  # it broke by itself, and is already returned to the pool
         conn.terminate()
     await pool.release(conn)
 
 
 @contextmanager
 def own(conn: Connection) -> Iterator[None]:
-    """As `errors`, of a connection of one's own: one whose use failed is cut, so that nobody waits
+    """As `errors`, for a separate connection: it is cut if its use failed, so that nobody waits
     for it again.
     """
     try:
@@ -277,14 +281,14 @@ async def ping(pool: Pool) -> None:
 
 
 def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
-    """Rows turned into the arrays that `unnest` takes, also when there are none."""
+    """Rows turned into the arrays that `unnest` takes, even if there are none."""
     if not rows:
         return [[] for _ in range(width)]
     return [list(column) for column in zip(*rows, strict=True)]
 
 
 def array(numbers: Iterable[int]) -> str:
-    """An array as text: arrays of arrays do not unnest into rows, texts do. And the driver asks of
-    each element of an array whether it is one, which is dear where there are thousands.
+    """An array as text: arrays of arrays do not unnest into rows, texts do. And the driver checks
+    each element of an array for being one, which is costly with thousands of them.
     """
     return "{" + ",".join(map(str, numbers)) + "}"

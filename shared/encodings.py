@@ -1,23 +1,23 @@
-"""Undoes what `Content-Encoding` says was done to a body. Pure.
+"""Decodes a body according to its `Content-Encoding`. Pure.
 
-The framework would do it by itself, and answers in plain words of its own what it cannot read.
+The framework could do it, but words its errors differently.
 """
 
 import zlib
 
 MOST_STREAMS = 100
-"""In one body; a million empty ones would take a while to find empty."""
+"""Per body; finding a million of them empty would take a while."""
 GZIP = 16 + zlib.MAX_WBITS
 ZLIB_METHOD = 0x08
-"""In the lower half of the first byte. Some senders leave the header of "deflate" away."""
+"""In the lower half of the first byte. Some senders omit the header of "deflate"."""
 
 
 class Undecodable(ValueError):
-    """The bytes are not in the encoding that they claim, or in one that is not known here."""
+    """The bytes are not in the encoding that they claim, or in an unsupported one."""
 
 
 class TooLarge(ValueError):
-    """They are more than is taken, once decoded."""
+    """They are more than allowed, once decoded."""
 
 
 def decoded(content: bytes, encoding: str, *, most: int) -> bytes:
@@ -25,7 +25,7 @@ def decoded(content: bytes, encoding: str, *, most: int) -> bytes:
 
     Raises:
         Undecodable: as said there.
-        TooLarge: as said there; they were not decoded any further.
+        TooLarge: as said there; decoding stopped at the limit.
     """
     match encoding.strip().lower():
         case "" | "identity":
@@ -40,7 +40,7 @@ def decoded(content: bytes, encoding: str, *, most: int) -> bytes:
 
 
 def _inflated(content: bytes, window: int, most: int) -> bytes:
-    """Of one stream after another, as gzip allows them."""
+    """Supports several concatenated streams, as gzip does."""
     parts: list[bytes] = []
     left = most
     while content and len(parts) < MOST_STREAMS:

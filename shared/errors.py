@@ -1,7 +1,7 @@
-"""The kinds of trouble that are not bugs, told apart by type.
+"""The kinds of failures that are not bugs, distinguished by type.
 
 Rule 1: drivers' exceptions become one of these where the driver is used, nowhere else.
-Rule 2: everything that is none of them is a bug: it ends the process loudly.
+Rule 2: everything else is a bug: it ends the process loudly.
 """
 
 
@@ -14,4 +14,4 @@ class Unavailable(Exception):
 
 
 class Misconfigured(Exception):
-    """What the environment says cannot work, whoever waits; the sentence is for who has set it."""
+    """The configuration cannot work, however long one waits; the message is for its author."""

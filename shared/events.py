@@ -1,9 +1,9 @@
 """The facts on the bus: what each topic carries, under which key.
 
-Rule 1: models are frozen; readers ignore fields they do not know, writers only ever add optional
-        ones, so old bytes and new bytes are read by old and new code alike.
+Rule 1: models are frozen; consumers ignore unknown fields, producers only ever add optional ones,
+        so old and new bytes are read by old and new code alike.
 Rule 2: an entity's fields are all optional: a body that lacks a field says nothing about it, and
-        `model_fields_set` keeps absent apart from null.
+        `model_fields_set` distinguishes absent from null.
 Rule 3: one spelling for each fact, whichever of Pipedrive's four it came in.
 """
 
@@ -31,9 +31,10 @@ LAST = datetime.max.replace(tzinfo=UTC) - _A_DAY
 
 
 def _instant(value: datetime) -> datetime:
-    """In UTC, and short of the ends of time, which Postgres' driver reads as infinite."""
+    """In UTC, and within the range that Postgres' driver does not read as infinite."""
     if FIRST.year < value.year < LAST.year and not value.utcoffset():  # nearly always
-        # As replace(tzinfo=UTC), in a sixth of its time. The parser has a time zone of its own.
+        # Same as replace(tzinfo=UTC), in a sixth of its time. The parser has its own time zone
+        # class.
         return value if value.tzinfo is UTC else datetime.combine(value, value.time(), UTC)
     if value.tzinfo is None:
         value = value.replace(tzinfo=UTC)
@@ -111,7 +112,7 @@ class Organization(Fact):
 
 
 class Deal(Fact):
-    """`value` in `currency` units, as Pipedrive has it (not minor units)."""
+    """`value` in `currency` units, as in Pipedrive (not minor units)."""
 
     title: str | None = None
     value: float | None = None
@@ -183,20 +184,20 @@ class Note(Fact):
 
 
 class Unmodelled(Fact):
-    """An entity we have no model for, kept as it came."""
+    """An entity we have no model for, as received."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class CampaignMembership(Fact):
-    """What a user of ours decided about a contact; nothing of it exists in Pipedrive."""
+    """What a user of ours decided about a contact; it has no counterpart in Pipedrive."""
 
     added_to_campaign: bool
 
 
 class SessionRevocation(Fact):
-    """A user's token that speaks for nobody any more, until it would have expired; without a
-    token, all that were issued until then.
+    """A revoked token of a user, until it would have expired; without a token, all that were
+    issued until then.
     """
 
     user_id: Id
@@ -205,8 +206,8 @@ class SessionRevocation(Fact):
 
 
 class ScoringWeights(Fact):
-    """What each sign of warmth is worth to a company from now on: the whole table, who decided
-    it, and why. Scoring knows what may stand in the table.
+    """A company's weights from now on: the whole table, who decided it, and why. Only scoring
+    knows the table's format.
     """
 
     weights: dict[str, Any]
@@ -218,13 +219,13 @@ EntityT = TypeVar("EntityT", bound=Fact)
 
 
 class OrganizationVerdict(Fact):
-    """What a user said about organizations' records, by their ids: those of both sides are one
+    """A user's verdict about organizations' records, by their ids: those of both sides are one
     organization ("same"; the left side's id stays, unless it is the only side), or the sides are
-    not ("distinct"). Withdrawing it is a change of it. `left_id` and `right_id` are the
+    different ("distinct"). Withdrawing it is a change of it. `left_id` and `right_id` are the
     organizations as the user saw them; the record of `left_id` keeps its organization's id like
-    those of the left side, as long as it is there. `score`, `matcher_version` and `review_id` tell
-    what was answered. What is made in Pipedrive for an organization that a user made here is said
-    to be that one in the user's name.
+    those of the left side, as long as it exists. `score`, `matcher_version` and `review_id` say
+    what was answered. A record created in Pipedrive for a user-made organization is linked to it
+    by a verdict in the user's name.
     """
 
     decision: Literal["same", "distinct"] | None = None
@@ -271,10 +272,10 @@ class Change(Fact, Generic[EntityT]):
 
     @property
     def number(self) -> int:
-        """The entity's id as the number Pipedrive gives to everything but leads.
+        """The entity's id as a number, which everything but leads has in Pipedrive.
 
         Raises:
-            Poison: it is none.
+            Poison: it is not a number.
         """
         return number(self.entity_id)
 
@@ -306,7 +307,7 @@ MODELS: dict[str, type[Fact]] = {
 
 
 def key(company_id: int, entity_id: object) -> bytes:
-    """Kafka key: all that happens to one entity stays in order in one partition."""
+    """Kafka key: all changes of one entity stay in order in one partition."""
     return b"%d:%s" % (company_id, str(entity_id).encode())
 
 
@@ -322,7 +323,7 @@ def parse(model: type[FactT], value: bytes | None) -> FactT:
     """Read a record's value.
 
     Raises:
-        Poison: the bytes are no such fact.
+        Poison: the bytes are not such a fact.
 
     """
     try:
@@ -337,12 +338,12 @@ LONGEST_NUMBER = 19
 
 
 def number(entity_id: str) -> int:
-    """An entity's id as the number it is.
+    """An entity's id as a number.
 
-    Only plain digits: `int` would also take what one id can be written as a second time.
+    Only plain digits: `int` would also accept other spellings of the same id.
 
     Raises:
-        Poison: Pipedrive gives no such id.
+        Poison: it is not an id of Pipedrive's.
     """
     plain = entity_id.isascii() and entity_id.isdigit() and len(entity_id) <= LONGEST_NUMBER
     found = int(entity_id) if plain else -1
@@ -352,12 +353,12 @@ def number(entity_id: str) -> int:
 
 
 def writes(change: Change[Any], carried: dict[str, Any]) -> Iterator[tuple[str, Write]]:
-    """What a change says about its own entity and, after a merge, about the loser.
+    """The writes of a change to its own entity and, after a merge, to the loser.
 
-    Yields (entity id, write). `carried` are the entity's fields in the reader's own names.
+    Yields (entity id, write). `carried` are the entity's fields in the consumer's own names.
     The survivor's change alone proves that the loser is gone, so it also writes the loser's
     tombstone: the loser's own delete may come later, earlier, or never. A plain delete says
-    nothing about a merge; only a later life of the loser undoes one.
+    nothing about a merge; only a later sign of life of the loser undoes one.
     """
     deleted = change.action is Action.DELETE
     own = dict(carried)
@@ -372,10 +373,10 @@ def writes(change: Change[Any], carried: dict[str, Any]) -> Iterator[tuple[str, 
 
 
 def numbered(write: Write) -> Write:
-    """The write with the other side of a merge as the number it is.
+    """The write with the other side of a merge as a number.
 
     Raises:
-        Poison: it is none.
+        Poison: it is not a number.
     """
     into = write.carried.get("merged_into")
     if into is None:

@@ -1,10 +1,11 @@
-"""Whether the loops of this process get on with their work.
+"""Whether the loops of this process make progress.
 
-Rule 1: a loop beats whenever it comes round, and before each try while it waits out an outage: who
-        waits is not stuck. Each statement that Postgres has carried out for it is a beat, too
-        (`shared/connections.py`): where all of them are slow, a batch of many takes minutes.
-Rule 2: who rests says for how long. Who has not beaten `PATIENCE_S` after that is stuck.
-Rule 3: a loop is a task, and nobody beats for another: not requests, not what a loop has started.
+Rule 1: a loop beats on each iteration, and before each retry while it waits out an outage: waiting
+        is not being stuck. Each statement that Postgres has carried out for it is a beat, too
+        (`shared/connections.py`): if all of them are slow, a batch of many takes minutes.
+Rule 2: a loop that pauses says for how long. One without a beat for `PATIENCE_S` after that is
+        stuck.
+Rule 3: a loop is a task, and nothing else beats for it: not requests, not tasks it has started.
 """
 
 import asyncio
@@ -14,12 +15,12 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 PATIENCE_S = 90.0
-"""Longer than anything that a loop waits for between two beats. The longest is a Postgres that
-fell silent (`shared/db.py`): it is given up after twice the time that a statement has."""
+"""Longer than anything that a loop waits for between two beats. The longest wait is for a silent
+Postgres (`shared/db.py`): it is given up after twice a statement's time."""
 
 
 class Heart:
-    """One loop's."""
+    """Belongs to one loop."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -38,7 +39,7 @@ _hearts: Final[dict[asyncio.Task[Any] | None, Heart]] = {}
 
 @contextmanager
 def beating(name: str) -> Iterator[None]:
-    """This task is a loop of that name until the block ends."""
+    """Make this task a loop with that name until the block ends."""
     task = asyncio.current_task()
     _hearts[task] = Heart(name)
     try:
@@ -48,14 +49,16 @@ def beating(name: str) -> Iterator[None]:
 
 
 def beat(rest_s: float = 0.0) -> None:
-    """If the caller is a loop, it gets on; for `rest_s` nobody need worry about it."""
+    """If the caller is a loop, it makes progress; it need not beat again for `rest_s` or
+    longer.
+    """
     heart = _hearts.get(asyncio.current_task())
     if heart is not None:
         heart.beat(rest_s)
 
 
 def stir() -> None:
-    """If the caller is a loop, it gets on; a rest that it has announced is not over by that."""
+    """If the caller is a loop, it makes progress; an announced pause does not end by that."""
     heart = _hearts.get(asyncio.current_task())
     if heart is not None:
         heart.stir()
@@ -64,5 +67,5 @@ def stir() -> None:
 def stuck() -> list[str]:
     """The names of the loops that should have beaten by now."""
     now = time.monotonic()
-    hearts = list(_hearts.values())  # at once: it may be another thread that asks
+    hearts = list(_hearts.values())  # a snapshot: the caller may be another thread
     return sorted(heart.name for heart in hearts if heart.due < now)

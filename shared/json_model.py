@@ -1,4 +1,4 @@
-"""The shape of what we write into JSON and read from it. Pure."""
+"""The base model of JSON bodies. Pure."""
 
 import re
 from typing import Annotated, Final
@@ -10,8 +10,8 @@ DIGITS: Final = re.compile(r"-?[0-9]+")
 
 
 class Json(BaseModel):
-    """A body of ours: camelCase outside, snake_case inside, and no name that is not known. Inside
-    alone it may be made by either: who reads what was sent takes those of outside.
+    """A JSON body: camelCase outside, snake_case inside, unknown names refused. Inside, instances
+    may use either spelling; parsing of requests accepts only camelCase.
     """
 
     model_config = ConfigDict(
@@ -20,7 +20,7 @@ class Json(BaseModel):
 
 
 def _digits(value: object) -> object:
-    """Python, and so the models, would also take `1_0`, `1.0` and spaces around."""
+    """Python, and so the models, would also accept `1_0`, `1.0` and surrounding spaces."""
     if isinstance(value, str) and not DIGITS.fullmatch(value):
         raise ValueError("Use digits")
     return value
@@ -31,11 +31,11 @@ Whole = Annotated[int, BeforeValidator(_digits)]
 
 
 def _flag(value: object) -> object:
-    """Models would also take `yes`, `1` and `T`."""
+    """Models would also accept `yes`, `1` and `T`."""
     if isinstance(value, str) and value not in ("true", "false"):
         raise ValueError("Use true or false")
     return value
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
-"""Yes or no in a query string."""
+"""A boolean in a query string."""

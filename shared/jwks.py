@@ -1,9 +1,9 @@
 """The public keys that tokens are verified with, from a JWKS file, read again when it changes.
 
-Rule 1: what is no key for RS256 or ES256 signatures is passed over, as RFC 7517 §5 has it: who
-        issues tokens may publish others beside it.
-Rule 2: a file that cannot be read any more, or has no key of use, changes nothing: the last good
-        one stays in force.
+Rule 1: keys that are not for RS256 or ES256 signatures are ignored, as RFC 7517 §5 requires: token
+        issuers may publish others beside them.
+Rule 2: a file that becomes unreadable, or has no usable key, changes nothing: the last good one
+        stays in force.
 """
 
 import json
@@ -23,7 +23,7 @@ LOOK_S: Final = 1.0
 
 
 class Key(NamedTuple):
-    """With its name, if it has one, and the algorithm it is for."""
+    """With its name, if it has one, and its algorithm."""
 
     name: str | None
     algorithm: str
@@ -31,11 +31,11 @@ class Key(NamedTuple):
 
 
 class Jwks:
-    """The file's keys. Loads when made."""
+    """The file's keys. Loaded on creation."""
 
     def __init__(self, file: Path) -> None:
         """Raises:
-        Misconfigured: the file cannot be read, or has no key of use.
+        Misconfigured: the file cannot be read, or has no usable key.
         """
         self._file = file
         self._refused = ""
@@ -47,7 +47,7 @@ class Jwks:
             raise Misconfigured(f"JWT_JWKS_FILE, {file}: {_reason(error)}") from error
 
     def has_changed(self) -> bool:
-        """Whether the keys are others than before; the file is looked at once a second."""
+        """Whether the keys have changed; the file is checked once a second."""
         if time.monotonic() < self._look_at:
             return False
         self._look_at = time.monotonic() + LOOK_S
@@ -69,7 +69,7 @@ class Jwks:
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
     def _tell(self, reason: str) -> None:
-        if reason != self._refused:  # said once, however often it is looked at
+        if reason != self._refused:  # logged once, however often it is checked
             self._refused = reason
             log.error("jwks_refused", extra={"file": str(self._file), "reason": reason})
 
@@ -81,7 +81,7 @@ def _reason(error: OSError | ValueError) -> str:
 def _read(file: Path) -> Sequence[Key]:
     """Raises:
     OSError: the file cannot be read.
-    ValueError: it is no JWKS, or has no key of use.
+    ValueError: it is not a JWKS, or has no usable key.
     """
     match json.loads(file.read_text()):
         case {"keys": list(entries)}:

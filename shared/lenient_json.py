@@ -1,6 +1,6 @@
 """JSON as senders write it, read into values that every store can hold. Pure.
 
-Rule: what comes out has finite numbers, integers that fit 64 bits and text that is valid Unicode.
+Rule: the result has finite numbers, integers that fit 64 bits and text that is valid Unicode.
 """
 
 import json
@@ -14,7 +14,7 @@ LONGEST_INTEGER: Final = 19
 
 def read(content: bytes) -> Any:
     """Raises:
-    ValueError: it is no JSON, however it is read.
+    ValueError: it is not JSON, even read leniently.
     """
     try:
         return orjson.loads(content)
@@ -28,7 +28,7 @@ def _read_leniently(content: bytes) -> Any:
         found = json.loads(
             content, parse_constant=lambda _: None, parse_float=_finite, parse_int=_integer
         )
-        # Halves of surrogate pairs become question marks on the way.
+        # Halves of surrogate pairs become question marks.
         return orjson.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
@@ -40,5 +40,5 @@ def _finite(digits: str) -> float | None:
 
 
 def _integer(digits: str) -> int | str:
-    """Digits that fit no integer column stay as text."""
+    """Digits that exceed any integer column stay text."""
     return int(digits) if len(digits) <= LONGEST_INTEGER else digits

@@ -1,10 +1,10 @@
 """Runs a service's loops until SIGTERM or SIGINT.
 
 Rule 1: a loop takes a stop event and returns soon after it is set, its work finished.
-Rule 2: a loop that raises ends its siblings: the process dies loudly and is started again.
-Rule 3: an orderly stop has a deadline; past it the loops are cancelled, and so is, a second later
-        and again, what they still wait for as they end: a server that is silent.
-Rule 4: a loop has a heart, and whatever here waits for it beats: see `shared/heart.py`.
+Rule 2: a loop that raises ends its siblings: the process dies loudly and is restarted.
+Rule 3: a graceful stop has a deadline; then the loops are cancelled and, a second later and again,
+        so is whatever they still wait for, such as a silent server.
+Rule 4: a loop has a heart, and every wait in this module beats: see `shared/heart.py`.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 5.0
 CUT_S = 1.0
 LOOK_S = 5.0
-"""Between the watchdog's looks, at most."""
+"""Longest interval between the watchdog's checks."""
 MISCONFIGURED = 78
 """The exit code of a process whose settings cannot work: EX_CONFIG of sysexits.h."""
 STUCK = 70
@@ -47,17 +47,17 @@ STUCK = 70
 
 
 BATCHES: Final = (50_000, 10, 10)
-"""When the collector looks at each generation: after so many objects made. A batch of 500 records
-makes tens of thousands that die with it by reference count; at the default of 700 the collector
-walks them dozens of times."""
+"""The collector's thresholds per generation, in allocations. A batch of 500 records makes tens of
+thousands of objects that reference counting frees; at the default of 700 the collector would walk
+them dozens of times."""
 REQUESTS: Final = (20_000, 20, 50)
-"""Of a process that only takes requests: they leave hardly a cycle behind, so the eldest, which
-take longer to look through than a hundred requests to answer, are looked at more seldom."""
+"""For a process that only takes requests: they leave hardly any cycles behind, so the oldest
+generation, whose scan takes longer than a hundred requests, is checked less often."""
 
 
 def spare_the_collector(thresholds: tuple[int, int, int] = BATCHES) -> None:
-    """For a service that answers requests and has been put together: what there is by now stays,
-    and is not walked for each of them. Ingest, which has no batches, takes `REQUESTS`.
+    """For a service that answers requests and is fully set up: existing objects are frozen, and
+    not walked for each of them. Ingest, which has no batches, uses `REQUESTS`.
     """
     gc.collect()
     gc.freeze()
@@ -65,12 +65,12 @@ def spare_the_collector(thresholds: tuple[int, int, int] = BATCHES) -> None:
 
 
 def start(main: Coroutine[Any, Any, int | None]) -> None:
-    """Run a program's main to its end on uvloop; what it returns is the exit code.
+    """Run a program's main on uvloop; its return value is the exit code.
 
     Raises:
         SystemExit: with that code, or with `MISCONFIGURED`.
     """
-    gc.freeze()  # what is imported stays; to look through it first would take as long again
+    gc.freeze()  # what is imported stays; collecting it first would take as long again
     gc.set_threshold(*BATCHES)
     gc.enable()
     _let_all_in()
@@ -81,7 +81,7 @@ def start(main: Coroutine[Any, Any, int | None]) -> None:
     except* Misconfigured as errors:
         wrong = _sentence(errors)
     if wrong:
-        if not logging.getLogger().handlers:  # they are configured by what could not be read
+        if not logging.getLogger().handlers:  # the settings that configure them were not readable
             configure_logs("INFO")
         log.critical("misconfigured", extra={"reason": wrong})
         sys.exit(MISCONFIGURED)
@@ -89,8 +89,8 @@ def start(main: Coroutine[Any, Any, int | None]) -> None:
 
 
 def _let_all_in() -> None:
-    """A shell lets a process open 1,024 files by itself, and each connection is one. Who comes
-    beyond that is cut off, probes too, and nothing says so.
+    """Shells limit a process to 1,024 open files by default, and each connection is one. Beyond
+    that connections are dropped, probes included, without any message.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -104,7 +104,7 @@ def _sentence(error: BaseException) -> str:
 
 @contextmanager
 def on_signal(call: Callable[[], object]) -> Iterator[None]:
-    """Call when SIGTERM or SIGINT comes, also where whoever started us had them ignored."""
+    """Call on SIGTERM or SIGINT, even if the parent process had them ignored."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, call)
@@ -124,8 +124,8 @@ def stop_on_signal() -> Iterator[asyncio.Event]:
 
 
 async def run(*loops: Loop, stop: asyncio.Event, grace_s: float, stuck_s: float = 0.0) -> None:
-    """Run the loops together; return when all have ended. If one of them stays stuck for
-    `stuck_s`, the process ends where it stands; 0: never.
+    """Run the loops together; return when all have ended. If one of them is stuck for `stuck_s`,
+    the process exits immediately; 0: never.
     """
 
     async def until_stopped(loop: Loop) -> None:
@@ -143,7 +143,7 @@ async def run(*loops: Loop, stop: asyncio.Event, grace_s: float, stuck_s: float 
         while late:
             _, late = await asyncio.wait(late, timeout=CUT_S)
             if late:
-                for each in list(_attended):  # a group cancels its own once only
+                for each in list(_attended):  # a group cancels its tasks only once
                     each.cancel()
 
     heart.beat(math.inf)
@@ -155,8 +155,8 @@ async def run(*loops: Loop, stop: asyncio.Event, grace_s: float, stuck_s: float 
 
 @contextmanager
 def _watched(stuck_s: float) -> Iterator[None]:
-    """By a thread: the event loop itself may hang, and then answers no probe either. Whatever
-    starts processes starts this one again.
+    """By a thread: the event loop itself may hang, and then no probe is answered either. The
+    supervisor restarts the process.
     """
     over = threading.Event()
 
@@ -178,8 +178,8 @@ def _watched(stuck_s: float) -> Iterator[None]:
 
 
 def is_cancelled() -> bool:
-    """Whether somebody has asked the running task to end, and it is not what it waits for that
-    was cancelled.
+    """Whether the running task itself was asked to end, as opposed to what it waits for having
+    been cancelled.
     """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
@@ -189,10 +189,11 @@ _attended: Final[set[asyncio.Task[Any]]] = set()
 
 
 async def attended(loop: Loop, stop: asyncio.Event) -> None:
-    """The loop, with a heart of its own.
+    """Run the loop, with a heart of its own.
 
     Raises:
-        RuntimeError: what it waited for was cancelled. It would end like one that was told to.
+        RuntimeError: what it waited for was cancelled. Else the loop would end as if it were
+        stopped.
     """
     with heart.beating(name_of(loop)), _counted():
         try:
@@ -205,7 +206,7 @@ async def attended(loop: Loop, stop: asyncio.Event) -> None:
 
 @contextmanager
 def _counted() -> Iterator[None]:
-    """Among those that a stop may have to cancel more than once."""
+    """Register the task as one that a stop may have to cancel more than once."""
     task = asyncio.current_task()
     if task is None:
         raise AssertionError("a loop runs in a task")
@@ -217,7 +218,7 @@ def _counted() -> Iterator[None]:
 
 
 async def together(loops: Iterable[Loop], stop: asyncio.Event) -> None:
-    """Loops of a loop, each with a heart of its own; returns when all have ended."""
+    """Sub-loops, each with a heart of its own; returns when all have ended."""
     heart.beat(math.inf)
     async with asyncio.TaskGroup() as group:
         for each in loops:
@@ -229,7 +230,7 @@ def name_of(loop: Loop) -> str:
 
 
 async def wait_or_stop(seconds: float, stop: asyncio.Event) -> bool:
-    """Sleep, unless stopped first. True when stopped."""
+    """Sleep, unless stopped first. True if stopped."""
     heart.beat(seconds)
     try:
         async with asyncio.timeout(seconds):
@@ -249,7 +250,7 @@ async def idle(stop: asyncio.Event) -> None:
 
 
 async def first_of(seconds: float | None, *events: asyncio.Event) -> None:
-    """Until one of the events is set, or the time, if there is one, is over."""
+    """Wait until one of the events is set, or the time, if given, is over."""
     heart.beat(math.inf if seconds is None else seconds)
     waiting = [asyncio.ensure_future(event.wait()) for event in events]
     try:
@@ -261,7 +262,7 @@ async def first_of(seconds: float | None, *events: asyncio.Event) -> None:
 
 
 def waits() -> Iterator[float]:
-    """Seconds to wait before each new try: doubling, capped, with jitter."""
+    """Seconds to wait before each retry: doubling, capped, with jitter."""
     wait = FIRST_WAIT_S
     while True:
         yield wait * random.uniform(0.5, 1.0)  # noqa: S311  jitter
@@ -282,7 +283,7 @@ def reason_of(loop: str) -> str | None:
 
 
 class Outage:
-    """Of one loop: how long it waits before it tries again. Says so once each way."""
+    """One loop's: how long it waits before it retries. Logs the start and the end once."""
 
     def __init__(self, loop: str) -> None:
         self._loop = loop
@@ -299,7 +300,7 @@ class Outage:
         return next(self._waits)
 
     def is_over(self) -> None:
-        """The next one begins with a short wait."""
+        """The next one starts with a short wait again."""
         _reasons.pop(self._loop, None)
         if self.reason is not None:
             log.warning("outage_ended", extra={"loop": self._loop})
@@ -308,7 +309,7 @@ class Outage:
 
 
 async def persist(call: Callable[[], Awaitable[T]], stop: asyncio.Event, *, what: str) -> T | None:
-    """Call until it is no longer `Unavailable`; null when stopped first."""
+    """Call until it is no longer `Unavailable`; null if stopped first."""
     outage = Outage(what)
     while True:
         heart.beat()
@@ -323,8 +324,8 @@ async def persist(call: Callable[[], Awaitable[T]], stop: asyncio.Event, *, what
 
 
 async def sessions(session: Session, stop: asyncio.Event, *, what: str) -> None:
-    """One after the other until stopped: each lasts until it is `Unavailable`. It is given what it
-    calls whenever it has done something that an outage would not have let it do.
+    """One session after the other until stopped: each lasts until it is `Unavailable`. It gets a
+    callback for whenever it has done something that proves the outage over.
     """
     outage = Outage(what)
     while not stop.is_set():

@@ -2,8 +2,8 @@
 
 Rule 1: everyone takes the locks in one order, so two batches wait for one another and never
         deadlock.
-Rule 2: two names may share a lock; that costs a wait, no more.
-Rule 3: a store that is built beside the live one waits for no lock of it.
+Rule 2: two names may share a lock; that only costs a wait.
+Rule 3: a store that is built beside the live one shares no lock with it.
 """
 
 import zlib
@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from shared import db
 
-# The schema is part of the name (rule 3). It is looked up once, not for each key, and one row
-# comes back; arrays are unnested in their order.
+# The schema is part of the name (rule 3). It is looked up once, not per key, and one row comes
+# back; arrays are unnested in their order.
 LOCK = """
 SELECT count(CASE WHEN shared
                   THEN pg_advisory_xact_lock_shared(keys.space # own.space, key)::text
@@ -31,7 +31,7 @@ SELECT bool_and(pg_try_advisory_xact_lock(own.space, key))
 async def hold(
     conn: db.Connection, space: int, names: Iterable[object], *, shared: Iterable[object] = ()
 ) -> None:
-    """What `shared` names is held beside others who share it, and against those who do not."""
+    """Names in `shared` are locked in shared mode, the others exclusively."""
     alone = _keys(names)
     keys = sorted([(key, False) for key in alone] + [(k, True) for k in _keys(shared) - alone])
     await _hold(conn, [(space, *key) for key in keys])
@@ -43,7 +43,7 @@ async def hold_all(
     *,
     shared: Mapping[int, Iterable[object]] | None = None,
 ) -> None:
-    """What is named in several spaces, one after the other; what is shared, before the rest."""
+    """Names in several spaces, one space after the other; shared locks first."""
     keys = [
         (space, key, is_shared)
         for named, is_shared in ((shared or {}, True), (spaces, False))
@@ -54,8 +54,8 @@ async def hold_all(
 
 
 async def try_hold(conn: db.Connection, space: int, names: Iterable[object]) -> bool:
-    """As `hold`, but without waiting, and so in any order. False when others hold some of them;
-    the rest is held all the same.
+    """As `hold`, but without waiting, and so in any order. False if others hold some of them; the
+    rest is locked all the same.
     """
     keys = sorted(_keys(names))
     return not keys or bool(await conn.fetchval(TRY_LOCK, space, keys))

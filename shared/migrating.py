@@ -1,11 +1,11 @@
-"""Brings a schema up to date from plain SQL files.
+"""Updates a schema from plain SQL files.
 
-Rule 1: files run in the order of their names, each in a transaction and once.
-Rule 2: a schema that other files made is refused: one that ran and is not among ours, or was
-        edited since. A later version's tables may look as ours do, and mean something else.
-Rule 3: one migration at a time in a database, however many start at once.
-Rule 4: nobody waits long behind a migration that itself waits for a lock: it is tried again until
-        whoever is in the way, a dump for one, has ended.
+Rule 1: files run in the order of their names, each once and in a transaction.
+Rule 2: a schema made by other files is refused: one that ran and is not among ours, or was edited
+        since. A later version's tables may look like ours, and mean something else.
+Rule 3: one migration at a time per database, however many start at once.
+Rule 4: nobody waits long behind a migration that itself waits for a lock: it is retried until the
+        blocker, such as a dump, has ended.
 """
 
 import asyncio
@@ -22,18 +22,18 @@ from shared.errors import Misconfigured
 log = logging.getLogger(__name__)
 
 MIGRATION_S = 3600.0
-"""How long a file of a migration may take."""
+"""Longest time for one migration file."""
 LOCK_LOOK_S = 0.2
 LOCK_S = 1.0
-"""As long as a migration waits for a table, all who come after it wait for it, too."""
+"""While a migration waits for a table, all later statements on it wait for it, too."""
 LOCK_AGAIN_S = 4.0
 SETTINGS_LOCK = 0x6D79353030
 """Spells "my500"."""
 
 
 async def migrate(dsn: str, schema: str, folders: Sequence[Path]) -> None:
-    """Who waits for another's migration asks again and again, so that a Postgres that fell silent
-    meanwhile is noticed.
+    """Waiting for another process's migration is done by polling, so that a Postgres that falls
+    silent meanwhile is noticed.
 
     Raises:
         Unavailable: Postgres is away.

@@ -163,7 +163,9 @@ EVENT_AGE: Final = Histogram(
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, bound ids, the record's own fields."""
+    """One JSON object per line: time, level, logger, message, bound ids, the record's own
+    fields.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {k: v for k, v in vars(record).items() if k not in _STANDARD}
@@ -181,7 +183,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class Throttle(logging.Filter):
-    """Passes one line a minute per message: drivers repeat themselves while a server is away."""
+    """Passes one line a minute per message: drivers repeat themselves during an outage."""
 
     def __init__(self, seconds: float = 60.0) -> None:
         super().__init__()
@@ -197,8 +199,8 @@ class Throttle(logging.Filter):
 
 
 class Discreet(logging.Filter):
-    """Of a request that is no HTTP, the kind of fault stays: its text would show the headers. It
-    is no error of ours; whoever scans ports makes as many as he likes.
+    """For bytes that are not HTTP, only the kind of error is kept: its text would show the
+    headers. It is not our error; a port scanner can cause any number of them.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""Each service's OpenAPI 3.1 document, made from its endpoints, and a page to browse it."""
+"""Each service's OpenAPI 3.1 document, generated from its endpoints, and a page to browse it."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -34,15 +34,15 @@ SECURITY = {
 }
 
 STRICT = {400: "A parameter is unknown, or not as described"}
-"""What everybody may be told who sends one."""
+"""Added for endpoints with parameters."""
 
 READING = {
     408: "The body did not arrive in time",
     413: "The body is larger than this service accepts",
 }
-"""What reading a body can end in, wherever there is one."""
+"""Added for endpoints that read a body."""
 UNSIGNED = {401: "There is no valid token"}
-"""What whoever comes without one hears, wherever one is asked for."""
+"""Added for endpoints that need a token."""
 
 CONDITION = {
     "If-None-Match": {
@@ -50,7 +50,7 @@ CONDITION = {
         "description": "ETag of an earlier answer: 304 if nothing has changed since",
     }
 }
-"""What may be sent wherever 304 may be answered."""
+"""Accepted wherever 304 may be answered."""
 UNCHANGED = 304
 ETAG = {"ETag": "Identifies the content, for If-None-Match"}
 RETRY = {"Retry-After": "Seconds to wait before retrying"}
@@ -66,26 +66,26 @@ PAGE = """<!doctype html>
 
 
 class Events(str):
-    """What a stream of server-sent events says, in words."""
+    """Describes a stream of server-sent events."""
 
     __slots__ = ()
 
 
 class Bodiless(str):
-    """What an answer without a body says, in words."""
+    """Describes an answer without a body."""
 
     __slots__ = ()
 
 
 class UuidParameter(str):
-    """Whose UUID stands in the path, in words."""
+    """Describes a UUID in the path."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One route, and all that its documentation says."""
+    """One route, with everything that its documentation says."""
 
     method: str
     path: str
@@ -95,15 +95,15 @@ class Endpoint:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     needs_body: bool = True
-    """Where there may be one."""
+    """If it takes one."""
     auth: str | None = "bearer"
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     beside: type[BaseModel] | None = None
-    """What stands beside `data`."""
+    """Fields beside `data`."""
     headers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What of a request's is looked at, beside its credentials: names and schemas."""
+    """Request headers that are used, besides credentials: names and schemas."""
     told: Mapping[str, str] = field(default_factory=dict)
-    """Headers that an answer may have, in words."""
+    """Headers that an answer may have, with descriptions."""
 
 
 def document(title: str, endpoints: Sequence[Endpoint]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Lets pages of other origins call the users' endpoints.
+"""Lets pages of other origins call the users' endpoints (CORS).
 
-Rule: any origin may. Whoever calls needs a token, which a browser sends for nobody by itself; the
-webhook door and everything else is left to browsers' own refusal.
+Rule: any origin may. Callers need a token, which no browser sends by itself; for the webhook door
+and everything else browsers' same-origin policy stays in force.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,9 +12,9 @@ from aiohttp import hdrs, web
 USERS: Final = "/api/"
 ASKED: Final = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID"
 SHOWN: Final = "Allow, ETag, Idempotency-Replayed, Retry-After, WWW-Authenticate, X-After"
-"""Of the headers of an answer, those that a page may read beside what every page may."""
+"""Response headers that a page may read in addition to the standard ones."""
 KEPT_S: Final = 600
-"""How long a browser need not ask again."""
+"""How long a browser may cache the preflight answer."""
 
 HEADERS: Final[Mapping[str, str]] = {
     hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
@@ -25,12 +25,12 @@ LINES: Final = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items()
 
 
 def open_to_browsers(app: web.Application) -> None:
-    """Before the application is started."""
+    """Call before the application is started."""
     app.on_response_prepare.append(_allow)
 
 
 def asks(request: web.Request) -> bool:
-    """Whether a browser may be asking what it may send."""
+    """Whether it may be a browser's preflight request."""
     return request.method == hdrs.METH_OPTIONS and request.path.startswith(USERS)
 
 

@@ -1,20 +1,21 @@
-"""Tells the bus what a transaction made true.
+"""Publishes what a transaction made true.
 
 Rule 1: a state enters the outbox in the transaction that makes it true, and leaves it when Kafka
         has acked it; a crash in between only delays it, or publishes it twice.
-Rule 2: one row a key: a newer state of a key replaces one that waits, so a key's versions reach
+Rule 2: one row per key: a newer state of a key replaces a waiting one, so a key's versions reach
         the topic in order, and the row lock of the key is what orders them.
 Rule 3: one relay at a time per store, by an advisory lock on a connection of its own. It keeps it
-        while Kafka is away, or each that had its turn would tell of an outage, and then of its
-        end; but not for long, for the trouble may be its own.
-Rule 4: a look costs what is new, not what was told: as long as anybody reads under an old
-        snapshot, a dump for one, Postgres keeps the rows that were deleted, and a look from the
-        first place on passes all of them. It begins behind what was told some seconds ago, and
-        now and then with the first place, for a transaction that took longer to its commit.
-Rule 5: nobody is waited for who is about to put a newer state in the place of one that was told:
-        it stays where it is, and is told no more. It leaves with that transaction, or after it.
-Rule 6: what is told is on disk. Else a crash of Postgres could take back a state that readers
-        keep, and with it the version that the next one has to be above.
+        while Kafka is away, or each instance in turn would log an outage, and then its end; but
+        not for long, as the trouble may be its own.
+Rule 4: the cost of a look depends on what is new, not on what was published: while anybody reads
+        under an old snapshot, such as a dump, Postgres keeps deleted rows, and a look from the
+        first place on scans all of them. It starts behind what was published some seconds ago, and
+        now and then at the first place, for a transaction that took longer to commit.
+Rule 5: a relay never waits for a transaction that is replacing a state already published: the row
+        stays where it is, and is not published again. It leaves with that transaction, or after
+        it.
+Rule 6: what is published is on disk. Otherwise a crash of Postgres could revert a state that
+        consumers keep, and with it the version that the next one has to exceed.
 """
 
 import asyncio
@@ -42,19 +43,19 @@ log = logging.getLogger(__name__)
 
 BATCH = 2_000
 PIECE = 1_000
-"""States that are put at once: one organization may take all contacts of a company along, and
-Postgres ends a transaction of which it hears nothing while they are written down.
+"""States written at once: one organization may take all contacts of a company along, and Postgres
+ends a transaction that is idle while they are encoded.
 """
 IDLE_S = 1.0
 PACE = Pace(times=1.0, least_s=0.002, most_s=0.05, much=BATCH // 10)
-"""States of a key that come meanwhile are told as one."""
+"""States of a key that arrive meanwhile are published as one."""
 RELAY_LOCK_SPACE = 0x4F55
 WHOLE_LOOK_S = 5.0
-"""Between looks that begin with the first place."""
+"""Between looks that start at the first place."""
 STATEMENT_S = 30.0
-"""A connection whose other end is gone without a word is noticed by nothing else."""
+"""Nothing else notices a connection whose other end has vanished silently."""
 TURN_S = 60.0
-"""How long one that cannot reach Kafka keeps others from trying."""
+"""How long a relay that cannot reach Kafka keeps others from trying."""
 
 # One round trip: the states, and one notification, which Postgres sends at the commit.
 PUT = """
@@ -68,8 +69,8 @@ WITH put AS (
 SELECT pg_notify('outbox_' || current_schema(), '')
 """
 
-# Who makes a state true need not wait for the disk. A message of no transaction is flushed as it
-# is written, and with it whatever was committed before: once a round, when there is a first row.
+# Committing a state need not wait for the disk. A non-transactional message is flushed when it is
+# written, and with it whatever was committed before: once per round, if there is a first row.
 PENDING = """
 SELECT place, topic, key, payload,
        (SELECT pg_logical_emit_message(false, 'my500', '', true)) AS flushed
@@ -79,7 +80,7 @@ SELECT place, topic, key, payload,
  LIMIT $2
 """
 
-# Without waiting (rule 5): whoever holds one may wait for another of them.
+# Without waiting (rule 5): the holder of one may wait for another of them.
 DONE = """
 DELETE FROM outbox
  WHERE place = ANY(ARRAY(SELECT place
@@ -93,8 +94,8 @@ TRY_LOCK = "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))"
 
 
 async def put(conn: db.Connection, topic: Topic, states: Iterable[Published]) -> None:
-    """Queue states in the caller's transaction, each made as its turn comes. The states of one
-    call have different keys; many are best given in their order.
+    """Queue states in the caller's transaction, each built when needed. The states of one call
+    have different keys; many are best given in key order.
     """
     waiting = iter(states)
     while rows := sorted((state.key, dump(state)) for state in islice(waiting, PIECE)):
@@ -102,8 +103,8 @@ async def put(conn: db.Connection, topic: Topic, states: Iterable[Published]) ->
 
 
 class Looks:
-    """Behind which place each look begins (rule 4): what was told before the whole look before the
-    last. Takes seconds of a clock that nobody sets.
+    """Where each look starts (rule 4): behind what was published before the full look before the
+    last. Uses a monotonic clock in seconds.
     """
 
     def __init__(self) -> None:
@@ -120,7 +121,7 @@ class Looks:
         return 0
 
     def told(self, place: int) -> None:
-        """The last of a look: places begin anew where a store does."""
+        """The last place of a look: places start over when a store is rebuilt."""
         self._told = place
 
 
@@ -145,7 +146,7 @@ class Relay:
                         return
                 await self._relay(conn, stop, works)
         finally:
-            conn.terminate()  # frees the lock even where Postgres no longer answers
+            conn.terminate()  # releases the lock even if Postgres no longer answers
 
     async def _relay(self, conn: asyncpg.Connection, stop: asyncio.Event, works: Works) -> None:
         wake, looks, outage = asyncio.Event(), Looks(), lifecycle.Outage("outbox")
@@ -179,7 +180,7 @@ class Relay:
     async def _publish(
         self, conn: asyncpg.Connection, pending: Sequence[asyncpg.Record], told: frozenset[int]
     ) -> frozenset[int]:
-        """But for those at the places that are `told`. Which places are so and stay."""
+        """Except those at `told` places. Returns the places that are published but stay."""
         untold = [row for row in pending if row["place"] not in told]
         if untold:
             await self._publisher.publish(

@@ -1,13 +1,13 @@
-"""How long a loop rests from one piece of its work to the next. Pure.
+"""How long a loop pauses between two pieces of its work. Pure.
 
 A round trip to Kafka or Postgres costs nearly the same for one record as for ten. A loop that
-begins anew as soon as it is done works in many small pieces, and on a busy machine takes from
-others the time for which its own next records wait.
+restarts as soon as it is done works in many small pieces, and on a busy machine takes CPU time
+from others for which its own next records wait.
 
-Rule 1: who found little rests as long as the work took, or a multiple of it: what comes meanwhile
-        is worked off together, and where work is slow, pieces grow.
-Rule 2: who found much goes on at once: more is waiting.
-Rule 3: an outage that was waited out is no work; a rest has an end.
+Rule 1: after finding little, a loop pauses as long as the work took, or a multiple of it: what
+        arrives meanwhile is processed together, and where work is slow, pieces grow.
+Rule 2: after finding much, it continues at once: more is waiting.
+Rule 3: waiting out an outage is not work; a pause is bounded.
 """
 
 import math
@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 
 class Pace(NamedTuple):
-    """`times` as long as it worked, within `least_s` and `most_s`; less than `much` is little.
-    Without that, all is.
+    """Pauses `times` its working time, within `least_s` and `most_s`; less than `much` is little.
+    Without `much`, everything is.
     """
 
     times: float

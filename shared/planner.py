@@ -1,11 +1,11 @@
-"""Keeps Postgres informed of stores that grow from nothing.
+"""Keeps Postgres' statistics up to date for stores that grow from nothing.
 
-A plan made while a table is empty may go by an index that soon narrows nothing. Postgres plans
-anew once a table is analyzed, but by itself looks for tables to analyze once a minute. Planning
-anew every few seconds instead costs each worker a pause that its events wait for.
+A plan made while a table is empty may use an index that soon is not selective. Postgres replans
+once a table is analyzed, but autovacuum only looks for such tables once a minute. Replanning every
+few seconds instead would cause pauses that each worker's events wait for.
 
 Rule: a table that grew to a multiple of what Postgres knows is analyzed, so that happens a few
-times in its life, and never to one that merely changes: that is autovacuum's.
+times in its life, and never because it merely changes: that is autovacuum's job.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ SELECT format('%I.%I', stats.schemaname, stats.relname)
 
 
 async def inform(pool: db.Pool) -> list[str]:
-    """Analyze the tables of the pool's schema that outgrew what Postgres knows; their names.
+    """Analyze tables of the pool's schema that outgrew their statistics; returns their names.
 
     Raises:
         Unavailable: Postgres is away.
@@ -39,7 +39,7 @@ async def inform(pool: db.Pool) -> list[str]:
         async with db.leased(pool, seconds=LONGEST_S) as conn:
             grown: list[str] = [row[0] for row in await conn.fetch(GROWN, LEAST_ROWS, GREW_TIMES)]
             for table in grown:
-                # A store that another took the place of, or a part whose time is up, is gone.
+                # A store that was replaced, or an expired partition, is gone.
                 with contextlib.suppress(*GONE):
                     await conn.execute(f"ANALYZE {table}")
     return grown

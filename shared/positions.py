@@ -1,14 +1,14 @@
-"""Where records stand in the log, and the opaque form of that: the `after` token. Pure.
+"""Records' positions in the log, and their opaque form: the `after` token. Pure.
 
-Rule 1: who writes puts the positions of its records into a token; who reads waits until they are
+Rule 1: a writer puts the positions of its records into a token; a reader waits until they are
         applied. Topics are named as in the contract, without a cluster's prefix.
-Rule 2: a partition is applied in its order, so of each the furthest position stands for all.
-Rule 3: what else must be seen follows from other services' reading these records, and stands
-        nowhere yet: a token names the contacts that must have come to their organization, and
-        those that must have been scored.
-Rule 4: a token says nothing beside; what was not encoded here is refused.
-Rule 5: the answer says in a header whether it shows what the token names; a refusal says so, too,
-        for what is not found may be on its way.
+Rule 2: a partition is applied in order, so the furthest position in each stands for all.
+Rule 3: other effects follow when other services read these records, and have no position yet: a
+        token names the contacts that must have joined their organization, and those that must have
+        been scored.
+Rule 4: a token holds nothing else; what was not encoded here is refused.
+Rule 5: the answer says in a header whether it shows what the token names; so does a refusal, since
+        what is not found may be on its way.
 """
 
 import base64
@@ -22,7 +22,7 @@ from uuid import UUID
 MOST: Final = 200
 """Partitions in one token."""
 MOST_CHARS: Final = 6_000
-"""A token fits into the line of a request."""
+"""So that a token fits into a request line."""
 MOST_LINKED: Final = 10
 """Contacts in one token."""
 
@@ -46,15 +46,15 @@ class Position(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """A contact that must have a score, by which it was last contacted then or later."""
+    """A contact whose score must be based on a last contact at that time or later."""
 
     contact_id: UUID
     contacted_us: int = 0
-    """In microseconds since 1970; 0: whenever, if ever."""
+    """In microseconds since 1970; 0: any time, or never."""
 
 
 class Token(NamedTuple):
-    """`linked` are contacts that must stand in an organization."""
+    """`linked` are contacts that must have an organization."""
 
     positions: tuple[Position, ...]
     linked: tuple[UUID, ...] = ()
@@ -69,7 +69,7 @@ def encode(
     """An URL-safe token. No positions make an empty one.
 
     Raises:
-        ValueError: they lie in too many partitions for one token, or the contacts are too many.
+        ValueError: they are in too many partitions for one token, or there are too many contacts.
     """
     furthest = furthest_of(positions)
     if len(furthest) > MOST:
@@ -94,7 +94,7 @@ def decode(token: str) -> Token:
     """The positions in order.
 
     Raises:
-        ValueError: not a token that was handed out here.
+        ValueError: not a token issued here.
     """
     if not token:
         return Token(())
@@ -113,7 +113,7 @@ def decode(token: str) -> Token:
 
 
 def furthest_of(positions: Iterable[Position]) -> list[Position]:
-    """One position a partition, in order."""
+    """One position per partition, in order."""
     furthest: dict[tuple[str, int], int] = {}
     for topic, partition, offset in positions:
         place = (topic, partition)

@@ -1,7 +1,7 @@
-"""What `python -m services.…` does: it imports the program that is asked for, and runs it.
+"""What `python -m services.…` does: it imports the requested program, and runs it.
 
-Before anything else is imported. All of that stays, so the collector need not look through it:
-that takes a sixth of the time in which a service starts.
+This happens before anything else is imported. All imports stay, so the garbage collector need not
+scan them: that takes a sixth of a service's start time.
 """
 
 import gc
@@ -10,7 +10,7 @@ from importlib import import_module
 
 
 def run(usual: str, **commands: str) -> None:
-    """`main` of the module that the first word names, or else of the usual one, with the words.
+    """Run `main` of the module that the first word names, or else of the usual one.
 
     Raises:
         SystemExit: always; see `lifecycle.start`.

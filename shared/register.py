@@ -1,7 +1,7 @@
-"""Last-writer-wins rows whose end state does not depend on the order of arrival. Pure.
+"""Last-writer-wins rows whose final state does not depend on the order of arrival. Pure.
 
 Rule 1: writes are ordered by their stamp: version, then create < change < delete, then event id.
-Rule 2: whether the row lives is said by the newest write.
+Rule 2: the newest write decides whether the row lives.
 Rule 3: each field has the value of the newest write that carried it; a write says nothing about
         a field that it does not carry.
 Rule 4: applying is idempotent, commutative and associative, so duplicated, delayed and reordered
@@ -33,7 +33,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """A row: its newest stamp, and for each field that the newest write did not carry, its own."""
+    """A row: its newest stamp and, for each field that the newest write did not carry, its own."""
 
     stamp: Stamp
     deleted: bool
@@ -42,13 +42,13 @@ class Register:
 
 
 def empty(names: Sequence[str]) -> Register:
-    """A row nobody has written: every field null, older than any write, not alive."""
+    """A row without writes: every field null, older than any write, not alive."""
     return Register(NEVER, True, dict.fromkeys(names), {})
 
 
 def apply(row: Register, write: Write) -> Register:
-    """The row after one more write, wherever in the order it belongs; carried names outside
-    the row's fields are passed over.
+    """The row after one more write, wherever in the order it belongs; carried names that are not
+    fields of the row are ignored.
     """
     if write.stamp == row.stamp:
         return row

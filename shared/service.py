@@ -1,4 +1,6 @@
-"""What every service does before its loops begin: take its roles, prepare its store and topics."""
+"""What every service does before its loops start: parse its roles, prepare its store and
+topics.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,19 +15,19 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 TOPICS = "topics"
-"""What waits for them, as outages are told."""
+"""The name under which waiting for them appears in logs."""
 WORKER = "worker"
-"""Every service has one, under a name of its own where that tells more."""
+"""Every service has one, under a more specific name where there is one."""
 
 
 def roles(
     arguments: Sequence[str], known: Sequence[str], *, worker: str = WORKER
 ) -> frozenset[str]:
-    """The roles named on the command line; all of them when none is named. `worker` is what the
-    service calls its worker.
+    """The roles named on the command line; all if there are none. `worker` is the service's name
+    for its worker.
 
     Raises:
-        SystemExit: a role is not known.
+        SystemExit: a role is unknown.
     """
     named = {worker if name == WORKER else name for name in arguments}
     strange = sorted(named - set(known))
@@ -53,8 +55,8 @@ async def prepare_topics(
 def making(
     settings: Settings, topics: Sequence[Topic], loops: Sequence[lifecycle.Loop] = ()
 ) -> lifecycle.Loop:
-    """A loop, for a process that serves before Kafka is there, and without it. Once the topics are
-    there it runs the loops that need them.
+    """A loop, for a process that serves before Kafka is up, and without it. Once the topics exist
+    it runs the loops that need them.
     """
 
     async def make_topics(stop: asyncio.Event) -> None:
@@ -66,7 +68,7 @@ def making(
 
 
 async def prepare_store(dsn: str, schema: str, migrations: Path, stop: asyncio.Event) -> None:
-    """Bring the schema up to date, waiting for Postgres as long as it takes."""
+    """Migrate the schema, waiting for Postgres as long as it takes."""
     folders = (MIGRATIONS, migrations)
     await lifecycle.persist(
         lambda: migrating.migrate(dsn, schema, folders), stop, what="migrations"

@@ -1,4 +1,4 @@
-"""What every service is told by its environment. Read once, in each service's main."""
+"""The settings that all services share. Read once, in each service's main."""
 
 import os
 import re
@@ -17,7 +17,7 @@ SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verif
 
 def _readable(url: SecretStr) -> SecretStr:
     """Raises:
-    ValueError: drivers would take a part of the password for a port, and show it in their errors.
+    ValueError: drivers would read part of the password as a port, and show it in errors.
     """
     text = url.get_secret_value()
     try:
@@ -33,12 +33,12 @@ def _readable(url: SecretStr) -> SecretStr:
 
 
 Url = Annotated[SecretStr, AfterValidator(_readable)]
-"""Of a server, with its password."""
+"""A server's URL, with its password."""
 
 
 def _brokers(text: str) -> str:
     """Raises:
-    ValueError: it is not host:port, or several with commas between.
+    ValueError: it is not host:port, or several separated by commas.
     """
     for each in text.split(","):
         if not BROKER.fullmatch(each.strip()):
@@ -68,10 +68,10 @@ SettingsT = TypeVar("SettingsT", bound="Settings")
 
 
 def told(kind: type[SettingsT]) -> SettingsT:
-    """What the environment says.
+    """The settings from the environment.
 
     Raises:
-        Misconfigured: a variable cannot be what it is.
+        Misconfigured: a variable is missing or has an invalid value.
     """
     try:
         return kind()
@@ -85,7 +85,7 @@ def told(kind: type[SettingsT]) -> SettingsT:
 
 
 def _variable(kind: type["Settings"], name: str) -> str:
-    """The environment's name of what is wrong: pydantic names the first that a field may have."""
+    """The environment variable at fault: pydantic names the first that a field may have."""
     for field in kind.model_fields.values():
         alias = field.validation_alias
         if isinstance(alias, AliasChoices) and name in alias.choices:
@@ -94,8 +94,8 @@ def _variable(kind: type["Settings"], name: str) -> str:
 
 
 class Settings(BaseSettings):
-    """Settings that all four services know; names are the environment's, in lower case. An empty
-    variable is as good as none: of a path it would mean the folder that the process is in.
+    """Settings of all four services; names are the environment's, in lower case. An empty variable
+    counts as unset: as a path it would mean the current directory.
     """
 
     model_config = SettingsConfigDict(
@@ -153,7 +153,7 @@ class Settings(BaseSettings):
 
 
 class StoreSettings(Settings):
-    """Of the services that keep a store and consume topics."""
+    """For services that keep a store and consume topics."""
 
     batch_records: int = Field(
         1000, ge=1, le=10_000, description="maximum records per transaction"

@@ -1,8 +1,7 @@
-"""What costs more than to ask for it, and may be asked by anybody: so many times a second and no
-more.
+"""Limits how often an expensive result is computed, for callers that cannot be trusted.
 
-Rule 1: one makes it at a time, and whoever asks meanwhile gets what comes of that.
-Rule 2: who asks after that has been done `MOST` times within a second gets the last.
+Rule 1: it is computed once at a time, and concurrent callers share the result.
+Rule 2: after `MOST` computations within a second, callers get the last result.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The states on the bus: what a service holds as true now, told again whenever it changes.
+"""The states on the bus: what a service now holds as true, published whenever it changes.
 
 Rule: the newest `version` of a key is the state; only the service that owns it writes the key.
 """
@@ -14,7 +14,7 @@ from shared.events import Fact, Id, Instant, key
 class OrganizationState(Fact):
     """One real organization as orgs holds it now; `version` grows with each publication.
 
-    `deleted` if its id is that of a record which stands in another, or nowhere; `merged_into` is
+    `deleted` if its id is that of a record which belongs to another, or to none; `merged_into` is
     then the organization that the id leads to, if any. `last_activity` is the newest moment of a
     done activity.
     """
@@ -78,7 +78,7 @@ class SyncState(StrEnum):
 
 
 class SyncStatus(Fact):
-    """How the company's last synchronisation with Pipedrive stands."""
+    """The state of the company's last synchronisation with Pipedrive."""
 
     version: int
     company_id: Id

@@ -1,7 +1,7 @@
 """The companies we serve, from the tenants file, read again whenever it changes.
 
-Rule 1: a credential speaks for one company only; it is compared in constant time.
-Rule 2: a file that cannot be read, or is wrong, changes nothing: the last good one stays in force.
+Rule 1: a credential is valid for one company only; it is compared in constant time.
+Rule 2: an unreadable or invalid file changes nothing: the last good one stays in force.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ RELOAD_S = 1.0
 
 
 _OPTIONAL = BeforeValidator(lambda given: {} if given is None else given)
-"""Null is as good as nothing."""
+"""Null counts as missing."""
 
 
 class CustomFields(BaseModel):
-    """Pipedrive field hashes of facts that Pipedrive has no field of its own for."""
+    """Hashes of custom fields, for facts that Pipedrive has no field of its own for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,9 +45,9 @@ class CustomFields(BaseModel):
     response_rate: str | None = None
 
     def told_title(self, custom: Mapping[str, Any] | None) -> dict[str, str | None]:
-        """The job title that a body's custom fields tell, under our name for it; empty where they
-        don't speak of it. An option is its id, several are one text with commas, as webhooks of
-        version 1 have them.
+        """The job title in a body's custom fields, under our name for it; empty if they do not
+        have the field. An option is given by its id, several as comma-separated text, like in
+        webhooks of version 1.
         """
         if self.job_title is None or custom is None or self.job_title not in custom:
             return {}
@@ -63,7 +63,7 @@ def _plain(value: object) -> str | None:
 
 
 class Tenant(BaseModel):
-    """One Pipedrive company. `currency_rates`: units of `currency` that one unit is worth."""
+    """One Pipedrive company. `currency_rates`: what one unit of each is worth in `currency`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -79,13 +79,13 @@ class Tenant(BaseModel):
 
 
 UNKNOWN = Tenant(company_id=0, webhook_user="", webhook_password=SecretStr(""))
-"""What holds for a company that the file does not name (any more): no settings of its own."""
+"""Settings of a company that is not (or no longer) in the file: none."""
 
 _FILE = TypeAdapter(list[Tenant])
 
 
 class Tenants:
-    """The file's content. Loads when made; `watch` keeps it fresh."""
+    """The file's content. Loaded on creation; `watch` keeps it up to date."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -100,21 +100,21 @@ class Tenants:
         return len(self._by_company)
 
     def all(self) -> Mapping[int, Tenant]:
-        """By company; another object after each change of the file."""
+        """By company; a new object after each change of the file."""
         return self._by_company
 
     def get(self, company_id: int) -> Tenant:
-        """What another process has read of the file already is known here, too: that company's
-        first events are not read without its settings.
+        """Reads the file again for an unknown company, which another process may know already: its
+        first events must not be read without its settings.
         """
         if company_id not in self._by_company:
             self.reload()
         return self._by_company.get(company_id, UNKNOWN)
 
     def authenticate(self, authorization: str | None) -> Tenant | None:
-        """The tenant whose webhook credentials a Basic `Authorization` header holds."""
-        # As every client writes it. Python compares texts in a dict only after their hashes,
-        # which are keyed by a secret of the process: how long a miss takes tells nothing.
+        """The tenant whose webhook credentials are in a Basic `Authorization` header."""
+        # The usual spelling. A dict compares keys only after their hashes, which are keyed by a
+        # secret of the process: the time that a miss takes reveals nothing.
         known = self._by_header.get(authorization or "")
         return known or self._decoded(authorization or "")
 
@@ -126,7 +126,7 @@ class Tenants:
             given = base64.b64decode(encoded.strip(), validate=True)
         except (binascii.Error, ValueError):
             return None
-        # Looking up by a keyed digest takes the same time wherever the first wrong byte stands.
+        # A look-up by a keyed digest takes the same time wherever the first wrong byte is.
         found = self._by_digest.get(_digest(given))
         if found is None:
             return None
@@ -134,14 +134,14 @@ class Tenants:
         return found if hmac.compare_digest(given, expected) else None
 
     def reload(self) -> None:
-        """Read the file if it has changed since it was last looked at."""
+        """Read the file if it has changed since the last check."""
         try:
             stat = self._file.stat()
             version = (stat.st_mtime_ns, stat.st_size)
             if version == self._version:
                 return
             content = self._file.read_bytes()
-            self._version = version  # not before: rights that are mended change no version
+            self._version = version  # not before: fixing permissions changes no version
             tenants = _FILE.validate_json(content)
             _refuse_doubles(tenants)
         except (OSError, ValueError) as error:  # pydantic's ValidationError is a ValueError
@@ -158,7 +158,7 @@ class Tenants:
             self.reload()
 
     def _tell(self, error: OSError | ValueError) -> None:
-        if isinstance(error, ValidationError):  # its text would show the passwords in the file
+        if isinstance(error, ValidationError):  # its text would reveal the file's passwords
             reason = "; ".join(
                 f"{'.'.join(map(str, e['loc']))}: {e['msg']}"
                 for e in error.errors(include_input=False, include_url=False)
@@ -167,7 +167,7 @@ class Tenants:
             reason = f"{type(error).__name__}: {error.strerror}"
         else:
             reason = str(error)
-        if reason == self._refused:  # said once, however often it is looked at
+        if reason == self._refused:  # logged once, however often it is checked
             return
         self._refused = reason
         log.error("tenants_file_refused", extra={"file": str(self._file), "reason": reason})
@@ -190,7 +190,7 @@ def _header(tenant: Tenant) -> str:
 
 def _refuse_doubles(tenants: Sequence[Tenant]) -> None:
     """Raises:
-    ValueError: two companies share a number or credentials.
+    ValueError: two companies share an id or credentials.
     """
     for name, values in (
         ("company_id", [t.company_id for t in tenants]),

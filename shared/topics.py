@@ -1,7 +1,7 @@
 """Every topic: its name, what its records are, and how long Kafka keeps them. Pure.
 
 Rule 1: `pipedrive.*` and `app.*` are the log of record: kept whole, never compacted.
-Rule 2: `orgs.*`, `scoring.*` and `sync.status` hold states: compacted, the newest of a key stays.
+Rule 2: `orgs.*`, `scoring.*` and `sync.status` hold states: compacted, the newest per key stays.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Topic:
     compacted: bool = False
     also_from: tuple[str, ...] = ()
     heard_by: tuple[str, ...] = ()
-    """Services that have it read into memory by each of their processes."""
+    """Services of which each process reads it into memory."""
 
     @property
     def producers(self) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ def _log(
 
 
 _WITHOUT_USERS = ("ingest", "orgs", "scoring")
-"""They answer users, and have no store that says who is refused."""
+"""They answer users, but have no store of who is refused."""
 
 
 PERSONS = _log(
@@ -103,7 +103,7 @@ SYNC_STATUS = Topic(
     "sync.status", states.SyncStatus, "ingest", ("query",), "company_id:sync", compacted=True
 )
 WEBHOOKS = "pipedrive.webhooks"
-"""No topic of its own: the origin named on dead letters of webhooks that cannot be read."""
+"""Not a topic: the origin named on dead letters of unreadable webhooks."""
 
 ALL = (
     PERSONS,
@@ -134,11 +134,11 @@ OF_ENTITY = {
     "user": USERS,
     "note": NOTES,
 }
-"""Where a change of an entity goes; every other entity goes to `OTHER`."""
+"""The topic for an entity's changes; every other entity goes to `OTHER`."""
 
 
 DEAD_LETTERS = ".dlq"
-"""How the names of their topics end."""
+"""Suffix of their topics' names."""
 
 
 def dead_letters_of(topic: str) -> str:

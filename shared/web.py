@@ -1,12 +1,12 @@
-"""How requests are read and answers are written: one shape for success, one for refusals.
+"""How requests are read and answers are written: one format for success, one for refusals.
 
 Rule 1: every answer of ours is JSON: `{"success": true, "data": …}` or
         `{"success": false, "error": "a sentence", "code": "snake_case"}` with the right status.
-Rule 2: what is sent is taken as it is documented or not at all: a name that is not known, one
-        that is given twice and a number that is not written in digits are refused.
+Rule 2: input is accepted as documented or not at all: unknown names, repeated names and numbers
+        not written in digits are refused.
 Rule 3: an outage is 503 with Retry-After, a refusal is 4xx with a sentence; only bugs are 500.
-Rule 4: what is answered is for whoever asked, and for now: no cache in between may keep it, also
-        not one that goes by addresses alone, as nginx does whoever sends a token.
+Rule 4: an answer is for its caller, and for now: no shared cache may keep it, not even one that
+        ignores tokens and goes by URLs alone, as nginx does.
 """
 
 import asyncio
@@ -30,18 +30,18 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 LEAVING = web.AppKey("leaving", asyncio.Event)
-"""Set once the process stops: each answer is the last of its connection, and says so."""
+"""Set once the process stops: each answer is then the last of its connection, and says so."""
 READ_S = web.AppKey("read_s", float)
 LONGEST_READ_S = 15.0
 RETRY_AFTER_S = "2"
 JSON_TYPE = "application/json"
 NOT_KEPT: Final = {"Cache-Control": "no-store"}
 FOR_PEOPLE: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
-"""Headers of what a browser shows as a page, and of what that loads."""
+"""Headers of pages for browsers, and of what these load."""
 NO_SUCH_ADDRESS = "no_such_address"
 METHOD_NOT_ALLOWED = "method_not_allowed"
 NOT_SERVED = frozenset({NO_SUCH_ADDRESS, METHOD_NOT_ALLOWED})
-"""Codes by which a service says that it has no such endpoint: nothing of what was asked for."""
+"""Codes for an endpoint that the service does not have: they say nothing about the resource."""
 
 
 class Nothing(Json):
@@ -49,7 +49,7 @@ class Nothing(Json):
 
 
 class Refused(Exception):
-    """The request cannot be answered as it is asked."""
+    """The request cannot be fulfilled as it is."""
 
     def __init__(self, status: int, code: str, sentence: str, **headers: str) -> None:
         super().__init__(sentence)
@@ -60,14 +60,14 @@ class Refused(Exception):
 
 
 def cleaned(text: str) -> str:
-    """What a request said, as Postgres takes it: no NUL, and a question mark for what is no
-    character (bytes of a header that are not UTF-8 arrive as halves of surrogate pairs).
+    """Request text made acceptable to Postgres: no NUL, and a question mark for invalid characters
+    (header bytes that are not UTF-8 arrive as halves of surrogate pairs).
     """
     return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def answer(data: Any, *, status: int = 200) -> web.Response:
-    """A success around plain data; datetimes and UUIDs may stand in it."""
+    """A success with plain data; may contain datetimes and UUIDs."""
     return raw(orjson.dumps({"success": True, "data": data}, option=orjson.OPT_UTC_Z), status)
 
 
@@ -92,7 +92,7 @@ def identity(request: web.Request) -> Identity:
 def session(request: web.Request) -> Session:
     """Raises:
     Refused: 401.
-    Unavailable: it is not known yet who is refused.
+    Unavailable: it is not known yet which tokens are revoked.
     """
     try:
         return request.app[AUTHENTICATOR].session(request.headers.get("Authorization"))
@@ -115,7 +115,7 @@ def query(request: web.Request, model: type[ModelT]) -> ModelT:
 
 def _parameters(request: web.Request) -> dict[str, str]:
     """Raises:
-    Refused: 400, one is there twice, and which is meant is anybody's guess.
+    Refused: 400, one is given twice, so it is ambiguous.
     """
     found: dict[str, str] = {}
     for name, value in request.query.items():
@@ -126,11 +126,11 @@ def _parameters(request: web.Request) -> dict[str, str]:
 
 
 def without_parameters(handler: Handler) -> Handler:
-    """The handler of an endpoint for users that has none."""
+    """The handler of a users' endpoint that takes none."""
 
     async def without(request: web.Request) -> web.StreamResponse:
         if request.rel_url.raw_query_string:
-            identity(request)  # who may not ask learns nothing about what may be asked
+            identity(request)  # no validation errors for unauthenticated callers
             query(request, Nothing)
         return await handler(request)
 
@@ -138,7 +138,7 @@ def without_parameters(handler: Handler) -> Handler:
 
 
 def path_uuid(request: web.Request, name: str = "id") -> UUID:
-    """The UUID that stands in the address.
+    """The UUID in the path.
 
     Raises:
         Refused: 400.
@@ -150,8 +150,8 @@ def path_uuid(request: web.Request, name: str = "id") -> UUID:
 
 
 async def received(request: web.Request) -> bytes:
-    """The body as it was sent, within the application's deadline: one that trickles in holds
-    nothing for ever.
+    """The body as sent, within the application's deadline: one that trickles in does not hold
+    anything for ever.
 
     Raises:
         Refused: 408.
@@ -169,8 +169,8 @@ def decoded(request: web.Request, content: bytes) -> bytes:
     """The body without the encoding that the request names.
 
     Raises:
-        HTTPRequestEntityTooLarge: it is larger than the application takes.
-        Undecodable: it is not what its headers say.
+        HTTPRequestEntityTooLarge: it is larger than the application accepts.
+        Undecodable: it does not match its headers.
     """
     encoding = request.headers.get(hdrs.CONTENT_ENCODING)
     if encoding is None:
@@ -210,7 +210,7 @@ def _sentence(error: ValidationError) -> str:
 
 
 def refused(error: Exception) -> Refused:  # noqa: PLR0911  a table
-    """What an error means to the caller."""
+    """The response for an exception."""
     match error:
         case Refused():
             return error

@@ -1,15 +1,15 @@
-"""The dead letters in Kafka, and what was decided about each.
+"""The dead letters in Kafka, and the decision about each.
 
 Rule 1: letters are never deleted; a decision is a mark in a compacted topic beside them.
 Rule 2: a letter is marked as replayed after Kafka has acked its record. A crash in between sends
-        it twice; readers bear duplicates.
-Rule 3: a record that several readers put aside is sent once, since all of them read it again: else
-        one that nobody can read would come back three times as often at each try.
-Rule 4: a state is not sent again behind a newer one of its key: compaction would keep the last to
-        arrive, and whoever reads the topic anew would never learn of the newer.
-Rule 5: only the dead letters of our own topics are read: without a prefix every topic of the
-        cluster is under it, and others have some that end as ours do. Nor is one sent again that
-        says it was put aside elsewhere than where it stands.
+        it twice; consumers tolerate duplicates.
+Rule 3: a record that several consumers dead-lettered is sent once, since all of them read it
+        again: otherwise the number of letters would multiply with each try.
+Rule 4: a state is not sent again after a newer one of its key: compaction keeps the last one to
+        arrive, and a consumer starting from scratch would never see the newer.
+Rule 5: only the dead letters of our own topics are read: without a prefix all of the cluster's
+        topics are candidates, and others may have similar names. Nor is a letter replayed that
+        names another origin than the topic it is in.
 """
 
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
@@ -36,16 +36,16 @@ DROPPED: Final = "dropped"
 ORIGINS: Final = frozenset((*(topic.name for topic in topics.ALL), WEBHOOKS))
 COMPACTED: Final = frozenset(topic.name for topic in topics.ALL if topic.compacted)
 Place = tuple[str, int | None, bytes | None]
-"""Topic, partition and key: of these compaction keeps one record."""
+"""Topic, partition and key: for each compaction keeps one record."""
 
 Resend = Callable[[Letter], Record]
-"""The record that a letter's replay sends."""
+"""Returns the record that a letter's replay sends."""
 
 
 async def letters(
     settings: Settings, wanted: Wanted, of: Collection[str] = ()
 ) -> AsyncGenerator[Letter, None]:
-    """In no order across partitions; `of` names origins, all of them if none.
+    """In no order across partitions; `of` names origins, or all if empty.
 
     Raises:
         Unavailable: Kafka is away.
@@ -66,7 +66,7 @@ async def letters(
 
 
 async def _marks(settings: Settings) -> dict[str, str]:
-    """What was decided last, by the letter's name: all marks of a letter are in one partition."""
+    """The last decision, by the letter's name: all marks of a letter are in one partition."""
     marks: dict[str, str] = {}
     async with aclosing(scan(settings, [MARKS])) as stretches:
         async for stretch in stretches:
@@ -76,7 +76,7 @@ async def _marks(settings: Settings) -> dict[str, str]:
 
 
 async def overtaken(settings: Settings, chosen: Collection[Letter]) -> frozenset[str]:
-    """The names of those that rule 4 keeps from being replayed.
+    """The names of letters that rule 4 excludes from replay.
 
     Raises:
         Unavailable: Kafka is away.
@@ -102,14 +102,14 @@ async def overtaken(settings: Settings, chosen: Collection[Letter]) -> frozenset
 
 
 def strayed(chosen: Collection[Letter]) -> frozenset[str]:
-    """The names of those that say they are of another topic than their box is (rule 5)."""
+    """The names of letters that claim another topic than their own box's (rule 5)."""
     return frozenset(letter.name for letter in chosen if letter.topic != letter.box)
 
 
 async def homeless(
     settings: Settings, chosen: Collection[Letter], resend: Resend
 ) -> frozenset[str]:
-    """The names of those whose topic is not there (any more): all that go with them would fail.
+    """The names of letters whose topic does not exist (any more): they would fail the whole batch.
 
     Raises:
         Unavailable: Kafka is away.
@@ -125,11 +125,11 @@ def _place(letter: Letter) -> Place:
 async def settle(
     publisher: Publisher, settings: Settings, chosen: Sequence[Letter], resend: Resend | None
 ) -> None:
-    """Replay the letters, or, without `resend`, drop them. All that are about one record come in
-    one call.
+    """Replay the letters, or, without `resend`, drop them. All letters about one record must come
+    in one call.
 
     Raises:
-        Unavailable: Kafka did not ack; some may have been sent, none of them is marked.
+        Unavailable: Kafka did not ack; some may have been sent, none is marked.
     """
     await ensure_compacted(settings, MARKS)
     if resend is not None:
@@ -142,8 +142,8 @@ async def settle(
 
 
 def again(letter: Letter, record: Record) -> Record:
-    """The record, knowing how often it was tried: who cannot read it says so in the next letter.
-    What a reader has put aside once more counts this try itself.
+    """The record with its number of tries, which the next letter repeats if it fails again. If a
+    consumer dead-lettered it once more, that letter has already counted this try.
     """
     tried = letter.attempts + record.topic.endswith(DEAD_LETTERS)
     others = [(name, text) for name, text in record.headers if name != ATTEMPTS]

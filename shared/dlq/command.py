@@ -1,6 +1,6 @@
 """The command line of the dead letters.
 
-Rule: what changes something names which letters, or says that all are meant.
+Rule: commands that change something require a selection, or an explicit "everything".
 """
 
 import argparse
@@ -33,7 +33,7 @@ SHOWN_REASON: Final = 100
 UNSHOWN: Final = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
-"""What a terminal would obey instead of showing it, or show in another order."""
+"""Characters that a terminal would interpret, or display in another order."""
 OVERTAKEN: Final = (
     "not replayed: {} already has a newer state of its key, and compaction would keep this older "
     "one in its place; drop the letter"
@@ -179,7 +179,7 @@ async def _act(
     passed_over = len(there) - len(found)
     if passed_over:
         _complain(f"{passed_over} skipped as webhooks, use: python -m services.ingest redeliver")
-        refused |= not wanted.is_everything  # who picked them wanted these replayed
+        refused |= not wanted.is_everything  # they were selected explicitly
     missing = wanted.names - {letter.name for letter in there}
     for name in sorted(missing):
         _complain(f"{name}: {wanted.nothing}")
@@ -191,7 +191,7 @@ async def _act(
 async def _settle(
     settings: Settings, chosen: argparse.Namespace, found: Sequence[Letter], resend: Resend | None
 ) -> bool:
-    """Whether some of them are refused."""
+    """Returns whether some of them are refused."""
     why = {} if resend is None else await _not_replayed(settings, found, resend)
     settled = [letter for letter in found if letter.name not in why]
     if chosen.dry_run:
@@ -212,14 +212,14 @@ async def _settle(
 async def _not_replayed(
     settings: Settings, found: Sequence[Letter], resend: Resend
 ) -> dict[str, str]:
-    """Why not, by letter; the topic is left open."""
+    """The reasons by letter; the topic is left as a placeholder."""
     why = dict.fromkeys(await box.homeless(settings, found, resend), HOMELESS)
     why |= dict.fromkeys(await box.overtaken(settings, found), OVERTAKEN)
     return why | dict.fromkeys(box.strayed(found), STRAYED)
 
 
 def _origins(wanted: Wanted) -> Collection[str]:
-    """Topics that need to be read, where that is known; none if it is not."""
+    """Topics to read, if known; empty if not."""
     if wanted.topic is not None:
         return [wanted.topic]
     return {letters.origin_of(name) for name in wanted.names}
@@ -241,13 +241,13 @@ def _parts(found: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
 
 
 def _print(found: Sequence[Letter], *, whole: bool, as_json: bool) -> None:
-    """As far as it is read: `| head` wants no more than some lines."""
+    """Stops quietly when the reader does: `| head` wants only some lines."""
     try:
         for text in _texts(found, whole=whole, as_json=as_json):
             sys.stdout.write(UNSHOWN.sub(_escaped, text) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is left over would be written, in vain again, at the end of the process.
+        # Else the rest would be written, again in vain, at the end of the process.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -267,7 +267,7 @@ def _texts(found: Sequence[Letter], *, whole: bool, as_json: bool) -> Iterator[s
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """As JSON spells it, too: what is shown can be read again."""
+    """As JSON escapes it, so that what is shown can be parsed again."""
     return f"\\u{ord(found[0]):04x}"
 
 

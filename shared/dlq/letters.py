@@ -1,6 +1,6 @@
-"""Dead letters as values: what one says of itself, and which are asked for. Pure.
+"""Dead letters as values: their content, and their selection. Pure.
 
-Rule: a letter is named by where it stands, so its name is the same for everyone, for ever.
+Rule: a letter is named by its place in the log, so its name is the same for everyone, for ever.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """`topic`, `partition` and `offset` are where the record stood that could not be read; a
-    webhook stood nowhere. `state` is null while nobody has decided about the letter.
+    """`topic`, `partition` and `offset` are those of the unreadable record; a webhook only has a
+    topic. `state` is null while nothing has been decided.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Letter:
 
     @property
     def box(self) -> str:
-        """The origin whose dead letters it stands among."""
+        """The origin whose dead letters it is among."""
         return origin_of(self.name)
 
     @property
@@ -44,7 +44,7 @@ class Letter:
 
     @property
     def record(self) -> tuple[object, ...]:
-        """The same for all letters about one record: each of its readers writes one."""
+        """Equal for all letters about one record: each of its consumers writes one."""
         if self.offset is None:
             return (self.name,)
         return (self.topic, self.partition, self.offset)
@@ -67,7 +67,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which letters are asked for; what is null or empty does not matter."""
+    """Which letters are selected; null or empty fields match everything."""
 
     names: frozenset[str] = frozenset()
     topic: str | None = None
@@ -98,7 +98,7 @@ class Wanted:
 
     @property
     def nothing(self) -> str:
-        """Said where no letter is found."""
+        """The message if no letter is found."""
         which = "dead letter" if self.settled else "open dead letter"
         return f"there is no {which}" + ("" if self.is_everything else " that matches")
 
@@ -109,7 +109,7 @@ def read(
     record: tuple[bytes | None, bytes],
     headers: Sequence[tuple[str, bytes]],
 ) -> Letter:
-    """The letter in a record: of the topic of letters, at partition and offset."""
+    """The letter in a record of a dead-letter topic, at partition and offset."""
     told = {name: text.decode(errors="replace") for name, text in headers}
     origin = told.get("topic", topic.removesuffix(DEAD_LETTERS))
     return Letter(
@@ -131,7 +131,7 @@ def origin_of(name: str) -> str:
 
 
 def is_name(text: str) -> bool:
-    """Whether a letter may be named so: `TOPIC:PARTITION:OFFSET`."""
+    """Whether it has the form of a letter's name: `TOPIC:PARTITION:OFFSET`."""
     topic, *place = text.rsplit(":", 2)
     return bool(topic) and len(place) == 2 and all(map(str.isdecimal, place))  # noqa: PLR2004
 
@@ -162,10 +162,10 @@ def _text(content: bytes | None) -> str | None:
 
 
 def _value(content: bytes) -> Any:
-    """As JSON where it is any, and not nested deeper than can be written again."""
+    """As JSON if it is JSON, and not nested too deep to be written again."""
     try:
         found = orjson.loads(content)
-        orjson.dumps([found, found])  # it stands in an object
+        orjson.dumps([found, found])  # it will be nested in an object
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return _text(content)
     return found

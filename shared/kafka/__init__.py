@@ -1,3 +1,3 @@
-"""Kafka, as services need it: a publisher, a consumer, and looks at the log and at how far others
-have read it. Sole user of aiokafka.
+"""Kafka, as services need it: a publisher, a consumer, and tools to read the log and consumers'
+lag. The only user of aiokafka.
 """

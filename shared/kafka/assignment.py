@@ -1,15 +1,16 @@
-"""Which partitions this member owns, and where it stands in each.
+"""Which partitions this member owns, and its position in each.
 
-Rule 1: a partition starts at the offset in the store, never at Kafka's. Where the log begins later
-        than that, the store is moved to its beginning first: no record that follows need ever do.
-        A log that changes so while it is read is looked at in the same way: the client stops.
-Rule 2: before a partition is given up, the batch in hand is finished, within a deadline; past it
-        the fence in the store keeps a late commit out.
-Rule 3: the client swallows what a rebalance listener raises, so trouble is kept here and raised at
+Rule 1: a partition starts at the offset in the store, never at Kafka's. If the log begins later
+        than that, the store is first moved to its beginning: otherwise a partition without further
+        records would wait for ever. If the log is truncated while it is read, the client stops,
+        and the same is done.
+Rule 2: before a partition is given up, the current batch is finished, within a deadline; after
+        that the fence in the store keeps a late commit out.
+Rule 3: the client swallows exceptions of a rebalance listener, so they are kept here and raised in
         the consumer's next turn.
 Rule 4: a batch is settled in the epoch in which it was fetched, or not at all. An epoch ends with
         each rebalance, and with each return to the store's offsets; what was fetched in another
-        need not begin where the store stands, and the fence sees only where a batch ends.
+        need not begin at the store's position, and the fence only sees where a batch ends.
 """
 
 import asyncio
@@ -28,11 +29,11 @@ from shared.kafka.offsets import Move, Partition, Superseded
 log = logging.getLogger(__name__)
 
 DRAIN_S = 20.0
-"""Below the rebalance timeout, so that the group does not throw out a member that is finishing."""
+"""Below the rebalance timeout, so that the group does not evict a member that is finishing."""
 
 
 class Broken(Exception):
-    """This consumer object cannot go on; a new one can."""
+    """This consumer object cannot continue; a new one can."""
 
 
 class Placed(Protocol):
@@ -65,7 +66,7 @@ class Assignment(ConsumerRebalanceListener):
 
     def check(self) -> None:
         """Raises:
-        Broken: something went wrong where nobody could hear it.
+        Broken: something failed where it could not be raised.
         """
         if self.broken is not None:
             raise self.broken
@@ -83,7 +84,7 @@ class Assignment(ConsumerRebalanceListener):
         return self._next.get(partition)
 
     def placed(self) -> Sequence[TopicPartition]:
-        """Those that are read from where the store stands."""
+        """Those that are read from the store's position."""
         return [TopicPartition(*partition) for partition in self._next]
 
     def wants(self, partition: Partition, offset: int) -> bool:
@@ -91,7 +92,7 @@ class Assignment(ConsumerRebalanceListener):
         return offset >= self._next.get(partition, offset + 1)
 
     def moves(self, items: Iterable[Placed], epoch: int) -> Sequence[Move]:
-        """From where the store stands to behind the last item of each partition.
+        """From the store's position to after the last item of each partition.
 
         Raises:
             Superseded: the items are of another epoch.
@@ -102,12 +103,12 @@ class Assignment(ConsumerRebalanceListener):
         return [Move(p, self._next[p], offset + 1) for p, offset in last.items()]
 
     def moved(self, moves: Iterable[Move], epoch: int) -> None:
-        """In another epoch the store was, or will be, asked anew where it stands."""
+        """Ignored in another epoch: the store's position was, or will be, read again."""
         if epoch == self.epoch:
             self._next |= {move.partition: move.next for move in moves}
 
     def hint(self, told: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        """Where it stands elsewhere than it was told."""
+        """Positions that differ from those already reported."""
         stands = {TopicPartition(*p): offset for p, offset in self._next.items() if offset}
         return {p: offset for p, offset in stands.items() if told.get(p) != offset}
 
@@ -127,7 +128,7 @@ class Assignment(ConsumerRebalanceListener):
             self.broken = Broken(f"could not start at the stored offsets: {trouble}")
 
     async def resume(self) -> None:
-        """Read again from where the store stands, in every partition still owned."""
+        """Read again from the store's position, in every partition still owned."""
         try:
             await self._seek(list(self._next))
         except Unavailable as outage:
@@ -154,7 +155,7 @@ class Assignment(ConsumerRebalanceListener):
         if lost:
             await self._pass_over(lost)
         if epoch != self.epoch:
-            return  # a rebalance took them; whoever was assigned any begins where the store stands
+            return  # a rebalance took them; their new owners start at the store's position
         begins = stored | {move.partition: move.next for move in lost}
         for partition, offset in begins.items():
             consumer.seek(TopicPartition(*partition), offset)
@@ -180,10 +181,10 @@ def _lost(
     starts: Mapping[TopicPartition, int],
     ends: Mapping[TopicPartition, int],
 ) -> Sequence[Move]:
-    """From where the store stands to where the log begins, in each partition that has lost any.
+    """From the store's position to the beginning of the log, for each partition that lost records.
 
     Raises:
-        Broken: the log ends before the store stands.
+        Broken: the log ends before the store's position.
     """
     for partition, offset in stored.items():
         end = ends[TopicPartition(*partition)]

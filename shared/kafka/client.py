@@ -21,23 +21,23 @@ DEADLINE_S = 10.0
 LOOK_S = 0.05
 TOPIC_EXISTS = 36
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-"""A webhook of the largest size we take, wrapped, with room to spare."""
+"""A webhook of the maximum size, wrapped, with room to spare."""
 LETTER_BYTES = MAX_MESSAGE_BYTES + 64 * 1024
-"""The largest record with what its letter says of it, and with what a replay adds."""
+"""The largest record with its letter's headers, and with what a replay adds."""
 
 COPIES_OF_ACKED = 2
-"""At least so many brokers have what was acked, where a topic has as many copies. By Kafka's own
-default one is enough: acks=all means all that keep up, and that may be the leader alone.
+"""Least number of brokers that have an acked record, if its topic has as many replicas. Kafka's
+default is one: acks=all means all in-sync replicas, and that may be the leader alone.
 """
 
 
 class Late(Unavailable):
-    """Nobody has said what became of it, and it may have come about."""
+    """The outcome is unknown: it may have taken effect."""
 
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """Kafka's trouble is an outage to us: a topic, a leader or the cluster is away for now."""
+    """Kafka's failures count as outages: a topic, a leader or the cluster is away for now."""
     try:
         yield
     except (TimeoutError, KafkaTimeoutError, ProducerClosed) as error:
@@ -47,9 +47,9 @@ def errors() -> Iterator[None]:
 
 
 async def ended(end: Callable[[], Awaitable[None]]) -> BaseException | None:
-    """Let go of a client in time; what went wrong, if anything did. By itself it may wait for
-    ever, and where its connection has just broken it raises the cancellation of what it runs: the
-    caller would seem to be cancelled, whom nobody has cancelled.
+    """Close a client within a deadline; returns what went wrong, if anything. By itself closing
+    may wait for ever, and if its connection has just broken it raises the cancellation of its own
+    task: it would look as if the caller was cancelled.
     """
     try:
         async with asyncio.timeout(DEADLINE_S):
@@ -64,7 +64,7 @@ async def ended(end: Callable[[], Awaitable[None]]) -> BaseException | None:
 
 
 def connection(settings: Settings) -> dict[str, Any]:
-    """Where the brokers are and how they are spoken to; their certificates must name them."""
+    """The brokers and how to talk to them; their certificates must match their names."""
     protocol = settings.kafka_security_protocol
     found: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
@@ -102,13 +102,13 @@ def ours(settings: Settings, names: Iterable[str]) -> frozenset[str]:
 
 
 def lacking(settings: Settings, wanted: Iterable[Topic], there: Collection[str]) -> str:
-    """What is wrong where not all are there; empty if they are. `there` as from `ours`."""
+    """An error message if some are missing; else empty. `there` is as returned by `ours`."""
     names = sorted({topic.name for topic in wanted}.difference(there))
     return absent(physical(settings, name) for name in names) if names else ""
 
 
 def absent(names: Iterable[str]) -> str:
-    """What is wrong where the cluster has no such topics."""
+    """An error message for topics that the cluster does not have."""
     return f"Kafka: there is no topic {', '.join(names)}"
 
 
@@ -122,7 +122,7 @@ def new_topics(
 ) -> list[NewTopic]:
     log_of_record = {"retention.ms": str(settings.kafka_retention_ms)}
     compacted = {"cleanup.policy": "compact"}
-    kept = {"retention.ms": "-1"}  # a letter waits until somebody decides
+    kept = {"retention.ms": "-1"}  # a letter is kept until somebody decides
     configs = {dead_letters_of(origin): kept for origin in origins}
     for topic in topics:
         configs[topic.name] = compacted if topic.compacted else log_of_record
@@ -150,7 +150,7 @@ async def ensure_topics(
 ) -> None:
     """Create the topics that are missing, each with its dead letters; leave the others alone.
 
-    Of `origins`, which are no topics, only the dead letters are created.
+    Of `origins`, which are not topics, only the dead-letter topics are created.
 
     Raises:
         Unavailable: Kafka is away, or refuses.
@@ -159,7 +159,7 @@ async def ensure_topics(
 
 
 async def ensure_compacted(settings: Settings, name: str) -> None:
-    """Create a topic that has no dead letters, unless it is there.
+    """Create a topic that has no dead letters, unless it exists.
 
     Raises:
         Unavailable: Kafka is away, or refuses.
@@ -184,13 +184,13 @@ async def _ensure(settings: Settings, wanted: Sequence[NewTopic]) -> None:
 
 
 async def _become_known(admin: AIOKafkaAdminClient, names: set[str]) -> None:
-    """What was made a moment ago need not be known to who is asked next."""
+    """Wait until all brokers know the new topics, not only the one that created them."""
     while not names <= set(await admin.list_topics()):  # noqa: ASYNC110  Kafka tells nobody
         await asyncio.sleep(LOOK_S)
 
 
 def _check(topic_errors: Iterable[tuple[Any, ...]]) -> None:
     for name, code, *said in topic_errors:
-        if code not in (0, TOPIC_EXISTS):  # another instance may have been quicker
+        if code not in (0, TOPIC_EXISTS):  # another instance may have been faster
             reason = next(filter(None, said), for_code(code).__name__)
             raise Unavailable(f"Kafka: topic {name} cannot be made: {reason}")

@@ -1,12 +1,12 @@
 """Applies the log to a store, each record's effects exactly once.
 
 Rule 1: a batch's effects and its next offsets are one Postgres transaction; Kafka's own commit is
-        a hint for tools that show lag.
-Rule 2: a record is put aside only for `Poison`, after the culprit was singled out.
+        a hint for lag tools.
+Rule 2: a record is dead-lettered only for `Poison`, after the culprit was singled out.
 Rule 3: an outage (`Unavailable`) is waited out, never skipped; a stop ends the wait uncommitted.
 Rule 4: any other error is a bug and ends the process.
-Rule 5: a consumer that is alive but stands still behind a moving log is built anew.
-Rule 6: what the caller passes over is not read; its offset moves all the same.
+Rule 5: a consumer that is alive but makes no progress while the log grows is rebuilt.
+Rule 6: records that the caller skips are not parsed; the offset moves all the same.
 """
 
 import asyncio
@@ -42,20 +42,20 @@ NOWHERE = TopicPartition("", 0)
 PACE = Pace(times=1.0, least_s=0.005, most_s=0.1, much=200)
 """At 200 events/s this halves the CPU time of the pipe, and with it the time to the page."""
 AT_ONCE = 100
-"""Records that are read before the process does something else."""
+"""Records parsed before the process does something else."""
 HINT_EVERY_S = 0.5
-"""A sync goes by it, so as not to run too far ahead of those who read the log."""
+"""A sync uses the hints, so as not to run too far ahead of the consumers."""
 HINT_AGAIN_S = 10.0
-"""After one that failed: records are not to wait for hints."""
+"""After a hint that failed: records must not wait for hints."""
 STUCK_S = 30.0
 START_S = 20.0
 PING_S = 1.5
 SESSION_MS = 10_000
 HEARTBEAT_MS = 1_000
-"""With their next one the others hear that a member has left; its partitions wait until then."""
+"""Others learn of a leaving member with their next heartbeat; its partitions wait until then."""
 REBALANCE_MS = 30_000
 FOREVER_MS = 24 * 3600 * 1000
-"""Outages are waited out without leaving the group; rule 5 watches instead of the broker."""
+"""Outages are waited out without leaving the group; rule 5 replaces the broker's check."""
 
 
 class Received(NamedTuple):
@@ -66,7 +66,7 @@ class Received(NamedTuple):
 
 
 class AfterCommit(Protocol):
-    """Awaited once the transaction has ended: `committed`, or nobody knows which way."""
+    """Awaited once the transaction has ended: `committed`, or the outcome is unknown."""
 
     async def __call__(self, *, committed: bool) -> None: ...
 
@@ -126,18 +126,18 @@ class Consumer:
                 await lifecycle.wait_or_stop(self._outage.goes_on(trouble), stop)
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Measure lag, and notice a consumer that stands still (rule 5). Tables that its work
-        makes grow are made known to the planner.
+        """Measure lag, and detect a consumer that makes no progress (rule 5). Also keeps planner
+        statistics of growing tables up to date.
         """
         while not await lifecycle.wait_or_stop(STUCK_S / 6, stop):
             try:
                 behind = await self._measure_lag()
             except Unavailable:
-                continue  # Kafka is away: standing still is right
+                continue  # Kafka is away: no progress is expected
             if not behind:
                 self._progressed_at = time.monotonic()
                 if self._assignment.joined:
-                    self._outage.is_over()  # nothing need come for it to be known
+                    self._outage.is_over()  # known without waiting for a record
             if time.monotonic() - self._progressed_at > STUCK_S and not self._assignment.busy:
                 self._assignment.broken = Broken(f"{behind} records behind and making no progress")
                 self._progressed_at = time.monotonic()
@@ -145,10 +145,10 @@ class Consumer:
                 await planner.inform(self._pool)
 
     async def ping(self) -> str | None:
-        """What is away, if anything, which readers of the store can do without.
+        """What is away, if anything, that readers of the store can do without.
 
         Raises:
-            Unavailable: the line is stopped, or the group has not been joined, and why.
+            Unavailable: the consumer is stopped, or has not joined the group, and why.
         """
         if self._limit.stopped:
             raise Unavailable("stopped: too many dead letters")
@@ -160,7 +160,9 @@ class Consumer:
             return f"waiting for Kafka: {str(outage) or 'no answer in time'}"
         if not self._assignment.joined:
             reason = self._outage.reason or "not yet a member of the consumer group"
-            if self._was_away:  # who was ready without Kafka is, too, while it comes back
+            if (
+                self._was_away
+            ):  # a process that was ready without Kafka stays so while it comes back
                 return f"waits: {reason}"
             raise Unavailable(reason)
         self._was_away = False
@@ -171,7 +173,7 @@ class Consumer:
             **client.connection(self._settings),
             group_id=self._group,
             enable_auto_commit=False,
-            auto_offset_reset="none",  # else what is no more, or is another log, is passed over
+            auto_offset_reset="none",  # else a truncated or replaced log would be skipped silently
             max_poll_interval_ms=FOREVER_MS,
             session_timeout_ms=SESSION_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
@@ -185,7 +187,7 @@ class Consumer:
         consumer.subscribe(topics=list(self._models), listener=self._assignment)
         try:
             with client.errors():
-                # By itself it gives a broker that does not answer longer than a wedged loop has.
+                # By default a silent broker gets longer than a loop may be stuck.
                 async with asyncio.timeout(START_S):
                     await consumer.start()
             self._consumer = consumer
@@ -204,7 +206,7 @@ class Consumer:
         began = time.monotonic()
         async with self._assignment.working():
             if batches and epoch != self._assignment.epoch:
-                # Nothing tells what was handed out before a rebalance from what came after it.
+                # What was handed out before a rebalance cannot be told from what came after it.
                 await self._assignment.resume()
                 return
             items = await self._read(batches)
@@ -214,22 +216,23 @@ class Consumer:
         self._hint(consumer)
 
     async def _fetch(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, list[Any]]:
-        """All that has come, up to a batch.
+        """All that has arrived, up to a batch.
 
-        The client asks for more as soon as it has handed out all it had, and is answered with the
-        first record to come; the next batch would be that one alone. Held back until it is needed,
-        it is answered with all that came meanwhile. Of partitions that have come and have no place
-        yet nothing is asked: named none, the client would hand out all. Where more waits than a
-        batch holds, partitions share the next one.
+        The client sends the next fetch as soon as it has handed out everything, and the broker
+        answers with the first new record; the next batch would be that one alone. Delayed until it
+        is needed, the fetch returns all that arrived meanwhile. Partitions that were assigned but
+        have no position yet are not requested; if none is left, nothing is, since without names
+        the client would return all. If more is waiting than fits, partitions share the next batch.
 
         Raises:
-            Unavailable: Kafka is away, or has no longer what follows in some partition.
+            Unavailable: Kafka is away, or no longer has the next records of some partition.
         """
         self._wanted.set()
         placed, most = self._assignment.placed(), self._settings.batch_records
         batches: Mapping[TopicPartition, list[Any]] = {}
-        # Where a rebalance comes in between, those that come back have no place for a moment; all
-        # are read from where the store stands then, also those of which something was taken here.
+        # After a rebalance in between, partitions that come back have no position for a moment;
+        # then all are read from the store's position again, even those of which something was
+        # taken here.
         with client.errors(), contextlib.suppress(NoOffsetForPartitionError):
             if self._is_behind:
                 batches = await sharing.share(consumer, placed, most)
@@ -245,7 +248,7 @@ class Consumer:
         return batches
 
     async def _read(self, batches: Mapping[TopicPartition, list[Any]]) -> list[Item]:
-        """By parts: the process may have somebody to answer meanwhile."""
+        """In parts: the process may have requests to answer meanwhile."""
         items: list[Item] = []
         for partition, records in _by_partition(batches):
             for record in records:
@@ -258,7 +261,7 @@ class Consumer:
         return items
 
     async def _settle(self, items: list[Item], epoch: int, stop: asyncio.Event) -> None:
-        """Apply all; if something in there is poison, halve until it stands alone."""
+        """Apply all; if there is poison among them, halve until it is isolated."""
         self._aside.clear()
         parts = [items]
         while parts and not stop.is_set():
@@ -278,15 +281,17 @@ class Consumer:
                 return
 
     def _within_limit(self, items: list[Item]) -> int:
-        """How many of them to settle before the limit is looked at again: a batch may hold more
-        poison than may be put aside.
+        """How many of them to settle before the limit is checked again: a batch may hold more
+        poison than may be dead-lettered.
         """
         fresh = [place for place, item in enumerate(items) if item.is_fresh_poison]
         beyond = fresh[self._limit.left(now=time.monotonic()) :]
         return beyond[0] if beyond else len(items)
 
     async def _persist(self, items: list[Item], epoch: int, stop: asyncio.Event) -> bool:
-        """Commit a part, waiting out outages. False: given up to a stop or to another epoch."""
+        """Commit a part, waiting out outages. False: given up because of a stop or another
+        epoch.
+        """
         while True:
             heart.beat()
             if epoch != self._assignment.epoch:
@@ -342,7 +347,7 @@ class Consumer:
             RECORDS.labels(topic).inc(records)
 
     async def _put_aside(self, items: list[Item], stop: asyncio.Event) -> None:
-        """Each once, however often its batch is halved and tried again."""
+        """Each once, however often its batch is halved and retried."""
         items = [item for item in items if item.place not in self._aside]
         if not items:
             return
@@ -368,8 +373,8 @@ class Consumer:
         self._aside.update(item.place for item in items)
 
     def _hint(self, consumer: AIOKafkaConsumer) -> None:
-        """One at a time, and beside the work: while a coordinator is being found, or reads what
-        the one before it knew, the client goes on trying.
+        """One at a time, and beside the work: while a coordinator is being found, or is loading
+        its state, the client keeps retrying.
         """
         if time.monotonic() < self._hint_at or self._hinting is not None:
             return
@@ -389,7 +394,7 @@ class Consumer:
             self._hinting = None
 
     async def ends(self) -> dict[Partition, int]:
-        """Where the log ends, in each partition that this member has.
+        """The end of the log, in each partition that this member has.
 
         Raises:
             Unavailable: Kafka is away.

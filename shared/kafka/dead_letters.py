@@ -1,7 +1,7 @@
-"""Puts poison aside with all it takes to look at it and to replay it.
+"""Dead-letters poison, with everything needed to inspect and replay it.
 
 Rule: a dead letter is acked by Kafka before the offset passes its record. A crash in between
-leaves it twice, told apart by its origin.
+leaves it twice, recognizable by its origin.
 """
 
 import math
@@ -16,14 +16,14 @@ from shared.observability import DEAD_LETTERS
 
 REASON_CHARS = 2_000
 ATTEMPTS = "attempts"
-"""Header of a record that was replayed, and of its letter: how often it was tried in vain."""
+"""Header of a replayed record, and of its letter: how often it failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a record stood. A webhook that cannot be read has a topic only.
+    """Where a record came from. An unreadable webhook only has a topic.
 
-    `attempts` counts those before, `reader` is the consumer group that could not read it.
+    `attempts` counts earlier ones, `reader` is the consumer group that could not read it.
     """
 
     topic: str
@@ -34,7 +34,7 @@ class Origin:
 
 
 def attempts(headers: Iterable[tuple[str, bytes]]) -> int:
-    """How often the record that has these headers was tried in vain."""
+    """How often the record with these headers has failed."""
     for name, told in headers:
         if name == ATTEMPTS and told.isdigit():
             return int(told)
@@ -57,7 +57,7 @@ def letter(
 
 async def put_aside(publisher: Publisher, letters: list[Record]) -> None:
     """Raises:
-    Unavailable: Kafka did not ack; nothing may move on.
+    Unavailable: Kafka did not ack; the offset must not move.
     """
     await publisher.publish(letters)
     for each in letters:
@@ -66,10 +66,10 @@ async def put_aside(publisher: Publisher, letters: list[Record]) -> None:
 
 @dataclass(slots=True)
 class Limit:
-    """Stops the line when poison is no exception any more: a bad deploy must not drain a topic.
-    What is replayed drains nothing, however much of it is poison still: it is not to be counted.
+    """Stops the consumer when poison is no longer the exception: a bad deploy must not drain a
+    topic. Replayed records drain nothing, even if still poison, and are not to be counted.
 
-    Stopped means stopped until the process is started again.
+    Once stopped, it stays so until the process is restarted.
     """
 
     letters: int
@@ -81,14 +81,14 @@ class Limit:
     _dead: int = 0
 
     def left(self, *, now: float) -> int:
-        """So many letters may be put aside until they are counted. One always: where the line is
-        stopped, it stands still before that one.
+        """So many letters may be written before the next check. At least one: a stopped consumer
+        stops before that one.
         """
         self._forget(now)
         return max(1, math.ceil(max(self.letters, self.ratio * self._records)) - self._dead)
 
     def record(self, *, records: int, dead: int, now: float) -> None:
-        """Count a batch. `now` in seconds of any steady clock."""
+        """Count a batch. `now` in seconds of any monotonic clock."""
         self._seen.append((now, records, dead))
         self._records += records
         self._dead += dead

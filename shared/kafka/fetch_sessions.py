@@ -1,13 +1,14 @@
-"""Asking a broker for what has come since it was last asked, as Kafka's own client does: KIP-227.
+"""Incremental fetch sessions (KIP-227), as Kafka's own client has them.
 
-aiokafka names every partition in each fetch, and is told of every one, with records or without:
-with a service's hundred partitions that was a fifth of its processor time at 200 events/s.
+aiokafka names every partition in each fetch, and gets an answer for each, with records or without:
+with a service's hundred partitions that was a fifth of its CPU time at 200 events/s.
 
-Rule 1: the first fetch to a broker names all; the broker keeps them as a session. Those after it
-        name what has another offset, what came and what went, and are told of what has something.
-Rule 2: whatever goes wrong, the next fetch names all again. Nothing can be missed: a broker reads
-        from the offset that it was last given, and does not move on by itself.
-Rule 3: a broker that keeps no session for us is asked as ever.
+Rule 1: the first fetch to a broker names all; the broker keeps them as a session. Later ones only
+        name partitions with a new offset and those added or removed; answers only have partitions
+        with news.
+Rule 2: after any failure the next fetch names all again. Nothing can be missed: a broker reads
+        from the last offset it was given, and does not move on by itself.
+Rule 3: a broker that keeps no session for us is asked as before.
 """
 
 import asyncio
@@ -25,14 +26,14 @@ from aiokafka.errors import (
 from aiokafka.protocol.fetch import FetchRequest
 
 KNOWS_SESSIONS: Final = 7
-"""Version of the request from which on a broker may be asked so."""
+"""The first version of the request that supports sessions."""
 LAST_EPOCH: Final = 2**31 - 1
 
 Place = tuple[str, int]
 
 
 def keep(consumer: AIOKafkaConsumer) -> asyncio.Event:
-    """Have it fetch within sessions, and only while the event is set, as it is at first."""
+    """Have it fetch within sessions, and only while the event is set, which it initially is."""
     wanted = asyncio.Event()
     wanted.set()
     sessions: dict[int, _Session] = defaultdict(_Session)
@@ -57,7 +58,7 @@ def keep(consumer: AIOKafkaConsumer) -> asyncio.Event:
 
 
 class _Within:
-    """The request as it is said in the session; how, depends on the version that is spoken."""
+    """The request as encoded in the session, depending on the protocol version."""
 
     def __init__(self, request: FetchRequest, session: "_Session") -> None:
         self._request = request
@@ -71,7 +72,7 @@ class _Within:
 
 
 class _Session:
-    """What a broker knows of us. Epoch 0 begins a session, and ends the one named with it."""
+    """What a broker knows about us. Epoch 0 starts a session, and ends the named one."""
 
     def __init__(self) -> None:
         self._id = 0
@@ -79,7 +80,7 @@ class _Session:
         self._known: dict[Place, tuple[int, ...]] = {}
 
     def says(self, struct: Any) -> None:
-        """Leave out of the request what the broker knows."""
+        """Remove from the request what the broker knows."""
         asked = {
             (topic, partition[0]): partition
             for topic, partitions in struct.topics
@@ -100,7 +101,7 @@ class _Session:
 
     def goes_on(self, response: Any) -> None:
         """Raises:
-        KafkaError: the broker refuses, and not for the session's sake.
+        KafkaError: the broker refuses, and not because of the session.
         """
         if response.API_VERSION < KNOWS_SESSIONS:
             return

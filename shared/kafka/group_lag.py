@@ -1,7 +1,7 @@
-"""How far services have read their topics, by what their consumers tell Kafka.
+"""How far services have read their topics, as committed to Kafka by their consumers.
 
-Rule 1: what is told is a hint, a second old or more; nothing that must be right goes by it.
-Rule 2: a partition of which a group has told nothing does not count.
+Rule 1: these commits are hints, a second old or more; nothing that must be right depends on them.
+Rule 2: a partition without a commit of the group does not count.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ DEADLINE_S = 2.0
 
 
 class Lag(NamedTuple):
-    """Of one partition, or of some together: records that were read, and those before the end."""
+    """For one partition, or a sum: records that were read, and the number left."""
 
     done: int
     behind: int
@@ -31,8 +31,8 @@ Partitions = Mapping[Partition, Lag]
 
 
 class GroupLags:
-    """Of the groups of these services. It joins none of them. Connected once it is asked, and
-    anew after trouble.
+    """For the groups of these services. It joins none of them. Connects on first use, and again
+    after failures.
     """
 
     def __init__(self, settings: Settings, services: Sequence[str]) -> None:
@@ -52,10 +52,10 @@ class GroupLags:
         await self._close()
 
     async def look(self) -> dict[str, Partitions]:
-        """By service and partition; those that have told nothing are left out.
+        """By service and partition; those without commits are left out.
 
         Raises:
-            Unavailable: Kafka is away, or does not let us see.
+            Unavailable: Kafka is away, or denies access.
         """
         try:
             with client.errors():

@@ -1,4 +1,4 @@
-"""A record on its way to a store: its fact, or why it has none."""
+"""A record on its way to a store: its fact, or the reason why it has none."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from shared.kafka.publisher import Record
 from shared.topics import Topic
 
 PassesOver = Callable[[bytes], bool]
-"""Whether a record, by its bytes, is of no concern."""
+"""Whether a record can be skipped, judging by its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """`topic` is the name in the contract; `outcome` is null if the record is passed over."""
+    """`topic` is the name in the contract; `outcome` is null if the record is skipped."""
 
     partition: Partition
     offset: int

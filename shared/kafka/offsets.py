@@ -1,7 +1,7 @@
-"""Where a store stands in the log. Kept in the store, moved in the transaction it accounts for.
+"""A store's position in the log. Kept in the store, moved in the transaction it accounts for.
 
-Rule: an offset moves only from the value its mover believes in; whoever is superseded moves
-nothing, and its whole transaction is undone.
+Rule: an offset only moves from the value that the mover expects; a superseded instance moves
+nothing, and its whole transaction is rolled back.
 """
 
 from collections.abc import Iterable

@@ -1,11 +1,11 @@
 """Publishes records durably: done means acks=all.
 
 Rule 1: every wait has a deadline of ours. An idempotent producer never expires a batch itself, so
-        past the deadline the record's fate is unknown and the caller is told `Unavailable`.
-Rule 2: a producer whose state is broken or that missed its deadline is given up as a whole and
-        built anew; what it still delivers late is a duplicate, and readers bear duplicates.
-Rule 3: what comes while a round is in flight makes up the next: rounds grow with the load, nobody
-        lingers for company, and a key's records keep the order given.
+        after the deadline the record's outcome is unknown and the caller gets `Unavailable`.
+Rule 2: a producer that is broken or missed its deadline is discarded as a whole and replaced; what
+        it still delivers late is a duplicate, which consumers tolerate.
+Rule 3: what arrives while a round is in flight makes up the next: rounds grow with the load,
+        nobody lingers to fill a batch, and a key's records keep the given order.
 """
 
 import asyncio
@@ -53,22 +53,22 @@ Place = tuple[str, int]
 
 STOP_S = 3.0
 QUIET_S = 60.0
-"""After so long without one a failure is another outage's."""
+"""A failure after so long without one belongs to another outage."""
 METADATA_MS = 5_000
 TOPIC_S = 2.0
-"""How long a topic may be unknown before the caller is told that it is not there: less than any
-deadline, so that the reason is told and not that time ran out.
+"""How long a topic may be unknown before the caller is told that it does not exist: less than any
+deadline, so that the error names the reason and not a timeout.
 """
 BATCH_BYTES = 256 * 1024
-# Less than this shrinks little, and compressing it takes as long as sending a few more records.
+# Smaller batches hardly shrink, and compressing takes as long as sending a few more records.
 COMPRESSED_BYTES = 4 * 1024
 NO_CODEC = 0
 NOBODY = -1
 
 
 class View(NamedTuple):
-    """What the cluster has of ours. Partitions that ail have no leader, or fewer copies that keep
-    up than what is acked must have.
+    """Which of our topics the cluster has. Ailing partitions have no leader, or fewer in-sync
+    replicas than acks require.
     """
 
     topics: frozenset[str]
@@ -77,7 +77,7 @@ class View(NamedTuple):
 
 
 class Publisher:
-    """One producer for the process. Starts when first used; close it by leaving the context."""
+    """One producer for the process. Starts on first use; leave the context to close it."""
 
     def __init__(self, settings: Settings, *, deadline_s: float) -> None:
         self._settings = settings
@@ -109,7 +109,7 @@ class Publisher:
         await acked
 
     async def place(self, records: Sequence[Record]) -> Sequence[Position]:
-        """As `publish`, outside its rounds: where each record stands in the log.
+        """As `publish`, outside its rounds: returns each record's log position.
 
         Raises:
             Unavailable: as `publish`.
@@ -117,8 +117,8 @@ class Publisher:
         return await self._in_time(lambda producer: self._placed(producer, records))
 
     async def attempt(self, records: Sequence[Record]) -> Sequence[Unavailable | None]:
-        """As `publish`, outside its rounds: why each was not acked, null where it was. Those of a
-        partition share their fate, and wait for no other's.
+        """As `publish`, outside its rounds: returns why each was not acked, null if it was.
+        Records of a partition share their outcome, and wait for no other partition's.
 
         Raises:
             Unavailable: none was sent.
@@ -137,14 +137,14 @@ class Publisher:
         return [fates[place].result() for place in places]
 
     def hand_over(self, records: Sequence[Record], acked: Acked) -> None:
-        """As `publish`, but `acked` is told, `Unavailable` included. Who cancels it before their
-        round leaves has them left out.
+        """As `publish`, but `acked` gets the result, `Unavailable` included. Records whose future
+        is cancelled before their round starts are left out.
         """
         self._lane.add(records, acked)
 
     async def ping(self, topics: Iterable[Topic] = ()) -> None:
         """Raises:
-        Unavailable: the cluster does not answer, or has not all of the topics.
+        Unavailable: the cluster does not answer, or lacks some of the topics.
         """
         reason = lacking(self._settings, topics, (await self.view()).topics)
         if reason:
@@ -186,8 +186,8 @@ class Publisher:
             raise
 
     def _look_back(self, producer: AIOKafkaProducer | None, outage: Unavailable | None) -> None:
-        """At what was done with it: one that failed is given up. So it goes every few seconds for
-        as long as an outage lasts, which is said once.
+        """After a use of the producer: one that failed is discarded. In an outage this repeats
+        every few seconds, and is logged once.
         """
         if outage is None or producer is None or producer is not self._producer:
             return
@@ -213,7 +213,7 @@ class Publisher:
         return None
 
     async def _send(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
-        # One after the other: a round that waits to hear of a topic must not be overtaken.
+        # One after the other: a round that waits for a topic's metadata must not be overtaken.
         async with self._handing:
             pending = await self._hand(producer, await self._places(producer, records), records)
         for (topic, _), _, delivered in pending:
@@ -227,8 +227,8 @@ class Publisher:
         for place, count, delivered in await self._hand(producer, places, records):
             first = (await _known(producer, place[0], delivered)).offset
             if first < 0:
-                # Sent twice by the producer itself, the broker has it and forgot where. Once more
-                # all together are harmless, and behind the first.
+                # The producer itself sent it twice, so the broker has it but lost its offset. All
+                # of them once more, behind the first copies, do no harm.
                 return await self._placed(producer, records)
             offsets[place] += range(first, first + count)
         following = {place: iter(found) for place, found in offsets.items()}
@@ -240,7 +240,7 @@ class Publisher:
     async def _hand(
         self, producer: AIOKafkaProducer, places: Sequence[Place], records: Sequence[Record]
     ) -> list[tuple[Place, int, asyncio.Future[RecordMetadata]]]:
-        """By batches: where each goes, how many records it holds, and what will come of it."""
+        """By batches: the partition, the number of records, and a future for the result."""
         pending = []
         for place, group in _grouped(places, records).items():
             for batch in _batches(group):
@@ -251,7 +251,7 @@ class Publisher:
     async def _places(
         self, producer: AIOKafkaProducer, records: Iterable[Record]
     ) -> Sequence[Place]:
-        """Of each record in turn."""
+        """The partition of each record, in order."""
         names: dict[str, tuple[str, int]] = {}
         places = []
         for record in records:
@@ -294,13 +294,13 @@ class Publisher:
 
 
 async def _end(producer: AIOKafkaProducer) -> None:
-    """Stop a producer and all that it runs, without what it has not delivered.
+    """Stop a producer and its tasks, dropping what it has not delivered.
 
-    By itself it would go on for ever: stop() waits for batches, and they never expire
-    (aio-libs/aiokafka#1101); cut short, it leaves its sending task and its connections behind.
-    That task stumbles over a batch that it is about to send again and that has failed here, and
-    what looks at its end then fails itself, where there are no transactions. So nothing is left to
-    it: neither what waits for a leader nor what waits a moment to be sent again.
+    By itself it would never end: stop() waits for batches, and they never expire
+    (aio-libs/aiokafka#1101); cancelled, it leaves its sending task and its connections behind.
+    That task trips over a batch that is to be resent and has failed here, and the check of its end
+    then fails itself without transactions. So nothing is left to it: neither what waits for a
+    leader nor what waits a moment to be resent.
     """
     sender = producer._sender  # noqa: SLF001
     if sender.sender_task is not None:
@@ -309,7 +309,7 @@ async def _end(producer: AIOKafkaProducer) -> None:
     accumulator = producer._message_accumulator  # noqa: SLF001
     for batch in chain.from_iterable(accumulator._batches.values()):  # noqa: SLF001
         batch._drain_waiter.add_done_callback(_look_at)  # noqa: SLF001
-        # One that is to be sent again looks for itself there at its end.
+        # A batch to be resent looks itself up there at its end.
         accumulator._pending_batches.add(batch)  # noqa: SLF001
     accumulator.reenqueue = _drop  # type: ignore[method-assign]
     accumulator.fail_all(ProducerClosed())
@@ -333,7 +333,7 @@ async def _handed(
 
 
 def _drop(batch: MessageBatch) -> None:
-    """It has failed already."""
+    """For a batch that has already failed."""
 
 
 def _grouped(places: Sequence[Place], records: Sequence[Record]) -> dict[Place, list[Record]]:
@@ -344,14 +344,14 @@ def _grouped(places: Sequence[Place], records: Sequence[Record]) -> dict[Place, 
 
 
 def _partition(record: Record, partitions: int) -> int:
-    """CRC32 of the key, as librdkafka chooses: aiokafka's murmur2 in Python takes 30 times as
-    long, and nothing here depends on which partition a key has, only on its being one.
+    """CRC32 of the key, like librdkafka: aiokafka's murmur2 in Python takes 30 times as long, and
+    nothing here depends on which partition a key has, only on its having one.
     """
     return zlib.crc32(record.key or record.value) % partitions
 
 
 def _batches(records: Sequence[Record]) -> Iterator[BatchBuilder]:
-    """The records in batches as full as they may be; a batch takes any record as its first."""
+    """The records in batches as full as allowed; the first record always fits."""
     now_ms = int(time.time() * 1000)
     size = sum(len(record.value) for record in records)
     codec = DefaultRecordBatch.CODEC_LZ4 if size >= COMPRESSED_BYTES else NO_CODEC
@@ -366,7 +366,7 @@ def _batches(records: Sequence[Record]) -> Iterator[BatchBuilder]:
 
 
 def _ailing(cluster: ClusterMetadata, topic: str) -> Iterator[tuple[int, bool]]:
-    """Of each partition, whether it ails."""
+    """For each partition, whether it is ailing."""
     for number, known in cluster._partitions[topic].items():  # noqa: SLF001
         enough = min(COPIES_OF_ACKED, len(known.replicas))
         yield number, known.leader == NOBODY or len(known.isr) < enough
@@ -390,8 +390,8 @@ async def _partitions(producer: AIOKafkaProducer, topic: str) -> int:
 async def _known(
     producer: AIOKafkaProducer, topic: str, delivered: asyncio.Future[RecordMetadata]
 ) -> RecordMetadata:
-    """What became of a batch. It is a shield around the producer's own future: were it cancelled
-    with us, nobody would look at how that one ends, and asyncio would tell of it as a failure.
+    """The result of a batch. It shields the producer's own future: cancelled with us, that one's
+    end would go unseen, and asyncio would log it as an error.
 
     Raises:
         Unavailable: its topic was deleted. By itself the producer waits for it to come back.
@@ -403,6 +403,6 @@ async def _known(
 
 
 def _look_at(delivered: asyncio.Future[Any]) -> None:
-    """The first of a round's failures is raised; the others count as seen."""
+    """The first of a round's failures is raised; the others count as retrieved."""
     if not delivered.cancelled():
         delivered.exception()

@@ -1,15 +1,15 @@
-"""Who is refused, as the log tells it: for services that have no store of it.
+"""Which users and tokens are refused, from the log: for services that have no store of it.
 
-Rule 1: what tells it is read from its beginning into memory, by each process for itself and in no
-        group; then whatever comes is heard at once.
-Rule 2: nothing is in force before all has been read that was there at the start: half a log would
-        refuse whoever was let back in by the other half.
-Rule 3: until then users are told to come again, but only for as long as Kafka answers, or may
-        answer in a moment. After that they are served by what their tokens say: else Kafka, which
-        most answers do without, would take down every API that starts while it is away.
-Rule 4: while Kafka is away the last known holds; the reading goes on where it stood.
-Rule 5: a record that cannot be read is passed over: query puts it aside.
-Rule 6: a consumer that is alive but stands still behind a moving log is built anew.
+Rule 1: the relevant topics are read from the beginning into memory, by each process and in no
+        group; then new records are read as they arrive.
+Rule 2: nothing is in force before everything has been read that existed at the start: half a log
+        would refuse users whom the other half lets back in.
+Rule 3: until then users are told to retry, but only as long as Kafka answers, or may answer in a
+        moment. After that their tokens are trusted: otherwise Kafka, which most answers do not
+        need, would take down every API that starts while it is away.
+Rule 4: while Kafka is away the last known state holds; reading resumes where it was.
+Rule 5: an unreadable record is skipped: query dead-letters it.
+Rule 6: a consumer that is alive but makes no progress while the log grows is rebuilt.
 """
 
 import asyncio
@@ -35,18 +35,18 @@ Offsets = dict[TopicPartition, int]
 
 POLL_MS: Final = 500
 AT_ONCE: Final = 100
-"""Records that are taken apart before the process does something else."""
+"""Records parsed before the process does something else."""
 SILENCE_S: Final = 5.0
-"""How long Kafka may say nothing before the first reading is no longer waited for."""
+"""How long Kafka may be silent before the first reading is no longer waited for."""
 LOOK_S: Final = 30.0
-"""Between looks at whether the reading gets on, and for what need not be known any more."""
+"""Between checks for progress, and for records that can be dropped."""
 
 
 class Refusals:
-    """`why` is what an `Authenticator` asks."""
+    """`why` is for an `Authenticator`."""
 
     def __init__(self, settings: Settings, *, is_beside: bool = False) -> None:
-        """`is_beside`: users are not what the process is there for first."""
+        """`is_beside`: serving users is not the process's first purpose."""
         self._settings = settings
         self._is_beside = is_beside
         self._topics = {client.physical(settings, topic.name): topic for topic in HEARD}
@@ -59,7 +59,7 @@ class Refusals:
         self._stood: Offsets = {}
 
     def why(self, session: Session) -> str | None:
-        """Why the session is refused; null while it is not.
+        """Why the session is refused; null if it is not.
 
         Raises:
             Unavailable: it will be known in a moment.
@@ -69,8 +69,8 @@ class Refusals:
         return self._told.denials.why(session)
 
     async def ping(self) -> str | None:
-        """Whoever started while Kafka is away is ready once users are served; where those come
-        second, as soon as it is known.
+        """A process that starts while Kafka is away is ready once users are served; if those come
+        second, as soon as that is decided.
 
         Raises:
             Unavailable: it will be known in a moment.
@@ -142,7 +142,7 @@ class Refusals:
         if batches and self._is_read:
             self._told.settle(now=time.time())
         elif batches and time.monotonic() < self._serves_at:
-            self._wait()  # it gets on
+            self._wait()  # there is progress
         await asyncio.sleep(0)
 
     def _hear(self, name: str, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
@@ -155,7 +155,7 @@ class Refusals:
 
     async def _look(self, consumer: AIOKafkaConsumer) -> None:
         """Raises:
-        Unavailable: Kafka is away, or a partition stands where it stood, short of the end of then.
+        Unavailable: Kafka is away, or a partition has not moved, short of its end at that time.
         """
         at = await self._positions(consumer)
         if any(at.get(each) == stood for each, stood in self._stood.items()):

@@ -1,4 +1,4 @@
-"""Reads the log of topics that we have a model for: see `shared.kafka.scanning`."""
+"""Reads the log of topics with a model: see `shared.kafka.scanning`."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
@@ -16,10 +16,10 @@ class Logged(NamedTuple):
 
 
 async def replay(settings: Settings, topics: Iterable[Topic]) -> AsyncIterator[Stretch[Logged]]:
-    """All records; of each partition in its order.
+    """All records, in order within each partition.
 
     Raises:
-        Unavailable: Kafka is away, or answers no more.
+        Unavailable: Kafka is away, or stopped answering.
     """
     known = {topic.name: topic for topic in topics}
     async with aclosing(scan(settings, known.keys())) as stretches:

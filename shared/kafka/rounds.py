@@ -1,10 +1,10 @@
 """Collects the records of many callers into rounds, each delivered as a whole.
 
-Rule 1: what comes while a round is in flight makes up the next: rounds grow with the load, and a
+Rule 1: what arrives while a round is in flight makes up the next: rounds grow with the load, and a
         lane's records keep their order.
-Rule 2: a round that is large enough does not wait for the one before it: the broker has work while
-        we do ours. Small ones would only make more work for both.
-Rule 3: every caller has a deadline of its own, from when its records came.
+Rule 2: a round that is large enough does not wait for the previous one: the broker works while we
+        do. Small ones would only make more work for both.
+Rule 3: every caller has its own deadline, from the arrival of its records.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ Acked = asyncio.Future[None]
 PACE = Pace(times=1.0, least_s=0.0, most_s=0.010, much=16)
 """A round costs broker and client as much as ten records do."""
 ROUNDS: Final = 2
-"""In flight at once. The producer has one request under way and gathers one."""
+"""In flight at once. The producer has one request in flight and collects one."""
 CLOSING: Final = "Kafka: the publisher is closing"
 
 
@@ -35,7 +35,7 @@ class Record(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """Records of one caller, what tells it that they are acked, and when it stops waiting."""
+    """One caller's records, the future for their ack, and when the caller stops waiting."""
 
     records: Sequence[Record]
     acked: Acked
@@ -60,11 +60,11 @@ class Round:
         self.size += len(records)
 
     def records(self) -> list[Record]:
-        """Of those who still wait: whoever gave up was told that they may not arrive."""
+        """Of callers that still wait: those that gave up were told that theirs may not arrive."""
         return [r for each in self._deliveries if not each.acked.done() for r in each.records]
 
     def settle(self, error: Exception | None = None) -> None:
-        """Tell all that they are acked, or why not."""
+        """Tell all callers that their records are acked, or why not."""
         if self._timer is not None:
             self._timer.cancel()
         for each in self._deliveries:
@@ -80,8 +80,8 @@ class Round:
 
 
 class Lane:
-    """`deliver` raises `Unavailable` when some record of a round was not acked. A second round
-    may begin while it waits: it must keep their order.
+    """`deliver` raises `Unavailable` if some record of a round was not acked. A second round may
+    start while it waits: their order must be kept.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Lane:
         self._go_on()
 
     async def close(self) -> None:
-        """Nobody waits any more: all are told."""
+        """All waiting callers are told."""
         if self._next is not None:
             self._next.settle(Unavailable(CLOSING))
             self._next = None
@@ -114,7 +114,7 @@ class Lane:
             await asyncio.wait(self._flying)
 
     def _go_on(self) -> None:
-        """Let the next round leave, if it is its turn."""
+        """Start the next round, if it is due."""
         if self._next is None or len(self._flying) >= ROUNDS:
             return
         if (self._flying or self._rest is not None) and self._next.size < PACE.much:
@@ -139,7 +139,7 @@ class Lane:
         self._go_on()
 
     async def _fly(self) -> float:
-        """Deliver what has come by now. How many seconds to rest after it."""
+        """Deliver what has arrived by now. Returns how many seconds to pause after it."""
         taken, self._next = self._next, None
         if taken is None:
             return 0.0

@@ -1,6 +1,6 @@
-"""Reads whole topics as they are when asked, from their beginning to their end.
+"""Reads whole topics, from their beginning to their end at the time of the call.
 
-Rule: nothing is committed and no group is joined, so the services do not notice.
+Rule: nothing is committed and no group is joined, so the services are not affected.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stretch(Generic[RecordT]):
-    """The next records, and how far the reading has come, in records of all topics."""
+    """The next records, and the progress, in records of all topics."""
 
     records: Sequence[RecordT]
     done: int
@@ -63,10 +63,10 @@ async def existing(settings: Settings) -> frozenset[str]:
 async def scan(
     settings: Settings, topics: Collection[str]
 ) -> AsyncGenerator[Stretch[Found], None]:
-    """All records; of each partition in its order.
+    """All records, in order within each partition.
 
     Raises:
-        Unavailable: Kafka is away, or answers no more.
+        Unavailable: Kafka is away, or stopped answering.
     """
     names = {client.physical(settings, topic): topic for topic in topics}
     consumer = AIOKafkaConsumer(
@@ -117,7 +117,7 @@ def _found(names: dict[str, str], record: ConsumerRecord[bytes, bytes]) -> Found
 
 
 async def _ends(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-    """Of the partitions that hold anything."""
+    """For partitions that are not empty."""
     ends: dict[TopicPartition, int] = await consumer.end_offsets(list(consumer.assignment()))
     begins = await consumer.beginning_offsets(list(ends))
     return {each: end for each, end in ends.items() if end > begins[each]}

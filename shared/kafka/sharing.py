@@ -1,11 +1,10 @@
-"""A batch when more waits than a batch holds.
+"""Fills a batch fairly when more is waiting than fits.
 
-By itself the client hands out all that it has of one partition, thousands of records, before it
-begins with the next; and whoever's record comes meanwhile, in a partition in which nothing else
-waits, stands behind all of these.
+By itself the client returns all that it has of one partition, thousands of records, before it
+starts with the next; a new record in an otherwise empty partition would wait for all of these.
 
-Rule: each partition gives as many records as another, or all it has; the room that is left by
-      those that have fewer is shared by the rest.
+Rule: each partition contributes as many records as the others, or all it has; what those with
+      fewer leave over is shared by the rest.
 """
 
 import random
@@ -19,11 +18,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 async def share(
     consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], room: int
 ) -> Mapping[TopicPartition, list[Any]]:
-    """Of what has been fetched already; whatever is raised, what was taken until then is lost to
+    """From what has been fetched already; if this raises, what was taken until then is lost to
     this consumer.
     """
     found: defaultdict[TopicPartition, list[Any]] = defaultdict(list)
-    # Where there is less room than there are partitions, it is not always the same that wait.
+    # With fewer slots than partitions, it must not always be the same that wait.
     waiting = random.sample(partitions, len(partitions))
     while room and waiting:
         most = max(room // len(waiting), 1)

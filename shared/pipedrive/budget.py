@@ -2,13 +2,13 @@
 
 Rule 1: tokens are counted before the call, in Redis, for all processes together. While Redis is
         away each process counts alone, from what it last saw, and adds its part when it is back.
-        A Redis that came back without the day is told of it by those who know it.
+        A Redis that lost the day's data gets it back from the processes that know it.
 Rule 2: sync never takes more than its share of a day, and leaves a part of the whole day's tokens
-        alone, whoever used the others up: they are the customer's. Calls that a user waits for,
-        and the few that keep our webhook alive, go on until Pipedrive says that the day is spent.
-Rule 3: a day is a UTC day. Nobody names the zone of the midnight at which Pipedrive gives new
-        tokens, so a spent day is tried again every hour.
-Rule 4: what Pipedrive says of the day's limit counts more than the plan's default.
+        alone, whoever used the others: they are the customer's. Calls that a user waits for, and
+        the few that keep our webhook alive, continue until Pipedrive says that the day is spent.
+Rule 3: a day is a UTC day. The time zone of Pipedrive's daily reset is undocumented, so a spent
+        day is retried every hour.
+Rule 4: the daily limit that Pipedrive reports overrides the plan's default.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from shared.pipedrive.errors import Blocked, DaySpent
 log = logging.getLogger(__name__)
 
 PLAN_TOKENS: Final = 30_000
-"""Of the smallest plan with one seat, until Pipedrive names the company's own limit."""
+"""The smallest plan with one seat, until Pipedrive reports the company's own limit."""
 LEFT_FOR_OTHERS: Final = 0.05
 KEPT: Final = timedelta(days=2)
 TRIED_AGAIN: Final = timedelta(hours=1)
@@ -41,12 +41,12 @@ REDIS_LEFT_ALONE_S: Final = 2.0
 
 
 BEGAN: Final = "began"
-"""Names the day as Redis holds it; another one means that it lost what was there."""
+"""Identifies the day's data in Redis; a different value means that Redis lost them."""
 LEARNED: Final = ("limit", "remaining", "spent_until", "blocked_until")
 
 
 class Purpose(StrEnum):
-    """Who a call is for: a user who waits, or what cannot wait either, or the sync."""
+    """Whom a call is for: a waiting user, or something equally urgent, or the sync."""
 
     INTERACTIVE = "interactive"
     SYNC = "sync"
@@ -54,8 +54,8 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A company's day. `remaining` is what Pipedrive last said, of everybody's calls; null until
-    it has. `used` are our own calls.
+    """A company's day. `remaining` is what Pipedrive last reported, over all its API clients; null
+    until it has. `used` are our own calls.
     """
 
     limit: int
@@ -68,7 +68,7 @@ class Usage:
 
 @dataclass(slots=True)
 class Day:
-    """What this process knows of a company's day, and what it has yet to tell Redis."""
+    """What this process knows of a company's day, and what it has yet to add to Redis."""
 
     name: str
     seen: dict[str, int] = field(default_factory=dict)
@@ -84,9 +84,9 @@ class Day:
         return self.seen.get(purpose, 0) + self.taken[purpose]
 
     def restored(self, found: Mapping[str, int], told: Mapping[str, int]) -> bool:
-        """Take over what Redis holds after it was `told` so many tokens more. Whether it had begun
-        the day anew: then what was known before is to be told again, as far as others have not
-        done so.
+        """Take over what Redis holds after `told` more tokens were added. Returns whether Redis
+        had started the day over: then what was known before is added again, as far as others have
+        not done so.
         """
         before, self.seen = self.seen, dict(found)
         if BEGAN not in before or before[BEGAN] == found[BEGAN]:
@@ -99,14 +99,14 @@ class Day:
         return True
 
     def forget(self, told: Mapping[str, int]) -> None:
-        """What all know by now, unless something newer was learned meanwhile."""
+        """Drop what everybody knows by now, unless something newer was learned meanwhile."""
         for name, value in told.items():
             if self.learned.get(name) == value:
                 del self.learned[name]
 
 
 class Budget:
-    """Close it by leaving the context. Without a URL it counts for this process alone."""
+    """Leave the context to close it. Without a URL it counts for this process alone."""
 
     def __init__(
         self,
@@ -148,21 +148,21 @@ class Budget:
         PIPEDRIVE_TOKENS.labels(purpose.value).inc(tokens)
 
     def learn(self, company_id: int, *, limit: int | None, remaining: int) -> None:
-        """What the headers of an answer said; told to the others with the next call."""
+        """Note what an answer's headers said; shared with the others at the next call."""
         learned = self._day(company_id).learned
         learned["remaining"] = remaining
         if limit is not None:
             learned["limit"] = limit
 
     async def spend_all(self, company_id: int) -> DaySpent:
-        """Pipedrive says that no tokens are left. What to raise."""
+        """Pipedrive says that no tokens are left. Returns what to raise."""
         until = min(_midnight(), _now() + TRIED_AGAIN)
         await self._tell(company_id, "spent_until", until)
         log.warning("pipedrive_day_spent", extra={"company_id": company_id})
         return DaySpent(until)
 
     async def block(self, company_id: int) -> Blocked:
-        """Its firewall turned us away. What to raise."""
+        """Its firewall blocked us. Returns what to raise."""
         until = _now() + BLOCKED
         await self._tell(company_id, "blocked_until", until)
         log.error("pipedrive_blocked", extra={"company_id": company_id})
@@ -220,7 +220,7 @@ class Budget:
             pass
 
     async def _told(self, key: str, day: Day) -> bool:
-        """Whether there is more to tell: Redis had lost the day."""
+        """Whether there is more to add: Redis had lost the day."""
         taken, day.taken = day.taken, Counter()
         learned, was_lost = dict(day.learned), False
         found: dict[str, int] | None = None
@@ -247,7 +247,7 @@ def _client(url: str) -> "Redis":
 async def _add(
     redis: Any, key: str, taken: Mapping[str, int], learned: Mapping[str, int]
 ) -> dict[str, int]:
-    """The whole day, after our part."""
+    """The whole day, including our part."""
     async with asyncio.timeout(REDIS_S), redis.pipeline(transaction=True) as pipe:
         for name, tokens in taken.items():
             if tokens:
@@ -266,11 +266,11 @@ def _now() -> datetime:
 
 
 def _midnight() -> datetime:
-    """The next one."""
+    """The next midnight."""
     return (_now() + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _later(second: int | None) -> datetime | None:
-    """The instant, if it is still to come."""
+    """The instant, if it is in the future."""
     at = datetime.fromtimestamp(second, UTC) if second else None
     return at if at is not None and at > _now() else None

@@ -1,19 +1,19 @@
-"""Pipedrive's REST API for one company: calls, pages, limits, and its trouble as our errors.
+"""Pipedrive's REST API for one company: calls, pages, limits, and its failures as our errors.
 
-    clients = Clients(tenants, budget)            # one a process, `async with`
+    clients = Clients(tenants, budget)            # one per process, `async with`
     pipedrive = clients.of(company_id)            # purpose=Purpose.SYNC for the sync
     person = await pipedrive.get("/v2/persons/12")
     async for page in pipedrive.pages("/v2/persons", {"sort_by": "id"}): page.rows, page.next
 
-Rule 1: each call has a deadline that all its waiting counts against.
+Rule 1: each call has a deadline that includes all waiting.
 Rule 2: after a 429, and when the headers say that nothing is left, nobody calls with this token
-        until the burst is over, and after each further 429 for longer: who goes on is banned by
-        the firewall before Pipedrive.
-Rule 3: nothing but a 429 is tried again here. A write whose answer is missing is `Unsettled`.
-Rule 4: the token travels in a header, to the company's own host alone: no redirect is followed.
-Rule 5: before a token is used for anything else Pipedrive is asked whose it is, once a process:
-        with one of another company neither would be read what is that company's, nor written.
-        Only an answer that names another one proves it.
+        until the burst is over, and longer after each further 429: clients that keep calling are
+        banned by the firewall in front of Pipedrive.
+Rule 3: only a 429 is retried here. A write whose answer is missing is `Unsettled`.
+Rule 4: the token is sent in a header, to the company's own host alone: no redirect is followed.
+Rule 5: before a token is used for anything else Pipedrive is asked who owns it, once per process:
+        with one of another company nothing must be read as this company's, nor written. Only an
+        answer that names another one proves it.
 """
 
 import asyncio
@@ -47,14 +47,14 @@ __all__ = ["Clients", "Page", "Pipedrive"]
 
 Params = Mapping[str, Any]
 Credential = tuple[SecretStr | None, str | None]
-"""A token and the host that it goes to."""
+"""A token and the host that it is sent to."""
 
 DEADLINE_S: Final = 10.0
 CONNECT_S: Final = 3.0
 CONNECTIONS: Final = 16
 MOST_PER_PAGE: Final = 500
 OUT_OF_ORDER: Final = frozenset({401, 402})
-"""The token or the account is not accepted, whatever is asked for."""
+"""The token or the account is not accepted, whatever the request."""
 
 
 class Pipedrive:
@@ -83,10 +83,10 @@ class Pipedrive:
         self._ownership = ownership
 
     async def owner(self, *, deadline_s: float = DEADLINE_S) -> Owner:
-        """Whose the token is by now; as far as Pipedrive says so.
+        """Who owns the token now, as far as Pipedrive says.
 
         Raises:
-            NotOfTheCompany: another company's. Else as `get`.
+            NotOfTheCompany: it is another company's. Else as `get`.
         """
         try:
             due = time.monotonic() + deadline_s
@@ -94,7 +94,7 @@ class Pipedrive:
         except PipedriveRefused as refused:
             if refused.status in OUT_OF_ORDER:
                 raise
-            found = owner.UNTOLD  # it is not for us to ask, which proves nothing
+            found = owner.UNTOLD  # we may not ask, which proves nothing
         self._ownership.is_ours = found.company_id in (None, self.company_id)
         self._require_ours()
         return found
@@ -111,10 +111,10 @@ class Pipedrive:
         return (await self.call("GET", path, params, deadline_s=deadline_s)).get("data")
 
     async def post(self, path: str, body: Params, *, deadline_s: float = DEADLINE_S) -> Any:
-        """The `data` of what was made.
+        """The `data` of what was created.
 
         Raises:
-            Unsettled: it may have been made. Else as `get`.
+            Unsettled: it may have been created. Else as `get`.
         """
         return (await self.call("POST", path, body=body, deadline_s=deadline_s)).get("data")
 
@@ -133,7 +133,7 @@ class Pipedrive:
     async def page(
         self, path: str, params: Params | None = None, *, deadline_s: float = DEADLINE_S
     ) -> Page:
-        """One page of a list, and where the next begins."""
+        """One page of a list, and the mark of the next one."""
         return paging.page(path, await self.call("GET", path, params, deadline_s=deadline_s))
 
     async def pages(
@@ -145,11 +145,11 @@ class Pipedrive:
         ahead: bool = True,
         deadline_s: float = DEADLINE_S,
     ) -> AsyncGenerator[Page, None]:
-        """All pages of a list, of the largest size unless `params` says another `limit`.
+        """All pages of a list, of the maximum size unless `params` sets another `limit`.
 
-        One page is fetched `ahead` while the caller handles another: not for who leaves after the
-        first, as a rule, since it costs tokens. `start` is a page's `next`, to go on there. Close
-        it (`contextlib.aclosing`) when leaving before its end.
+        One page is prefetched (`ahead`) while the caller handles another: wasteful for callers
+        that usually stop after the first, since it costs tokens. `start` is a page's `next`, to
+        resume there. Close it (`contextlib.aclosing`) when leaving before its end.
 
         Raises:
             As `get`, at the page that fails.
@@ -254,7 +254,7 @@ class Pipedrive:
                 content = await response.read()
         except aiohttp.ClientConnectorError as error:
             raise Unanswered(f"Pipedrive: cannot connect: {type(error).__name__}") from error
-        except ValueError as error:  # nothing was sent, nor ever can be
+        except ValueError as error:  # nothing was sent, or ever can be
             raise NotUsable(self.company_id) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _broken(method, f"gave no answer: {type(error).__name__}") from error
@@ -271,7 +271,7 @@ class Pipedrive:
 
 
 class Clients:
-    """The clients of all companies, over one pool of connections."""
+    """The clients of all companies, over one connection pool."""
 
     def __init__(self, tenants: Tenants, budget: Budget) -> None:
         self._tenants = tenants
@@ -292,7 +292,7 @@ class Clients:
             await self._session.close()
 
     def of(self, company_id: int, purpose: Purpose = Purpose.INTERACTIVE) -> Pipedrive:
-        """The company's client, with what the tenants file says of it by now.
+        """The company's client, with its present entry in the tenants file.
 
         Raises:
             NotConnected: it names no token or domain.
@@ -317,7 +317,7 @@ class Clients:
         return made[1]
 
     def credential(self, company_id: int) -> Credential:
-        """What the tenants file has at this moment; it is the same as long as it says the same.
+        """The tenants file's present value; the same object as long as it does not change.
 
         Raises:
             NotConnected: it names no token or domain.
@@ -327,7 +327,7 @@ class Clients:
         return _credential(self._tenants.get(company_id))
 
     def _ownership(self, tenant: Tenant) -> Ownership:
-        """What was learned of a token holds as long as the file has that token."""
+        """What was learned about a token holds as long as the file has that token."""
         credential = _credential(tenant)
         held = self._ownerships.get(tenant.company_id)
         if held is None or held[0] != credential:
@@ -340,12 +340,12 @@ def _credential(tenant: Tenant) -> Credential:
 
 
 def _broken(method: str, what: str) -> Unavailable:
-    """A missing or meaningless answer: harmless to a read, and a write may have been done."""
+    """A missing or meaningless answer: harmless for a read, but a write may have been done."""
     return (Unanswered if method == "GET" else Unsettled)(f"Pipedrive: {what}")
 
 
 async def _ended(task: asyncio.Task[Page]) -> None:
-    """Cancel what nobody waits for any more, and hear its end."""
+    """Cancel what nobody waits for any more, and wait for its end."""
     if not task.done():
         task.cancel()
     await asyncio.wait([task])

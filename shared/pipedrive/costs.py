@@ -1,7 +1,7 @@
 """What a call costs of the company's daily tokens. Pure.
 
-Rule 1: version 1 costs twice what version 2 does; the exceptions stand in a table.
-Rule 2: an endpoint's name holds no ids, so that it may be a metric's label.
+Rule 1: version 1 costs twice what version 2 does; the exceptions are in a table.
+Rule 2: an endpoint's name holds no ids, so that it can be a metric's label.
 
 Source: Pipedrive's reference, where each endpoint names its cost, and its page on rate limiting.
 """
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 ID: Final = re.compile(r"\d+|[0-9a-f]{8}-[0-9a-f-]{27}")
 
-# As version 2 costs.
+# At version 2's cost.
 ONE: Final = 1
 LIST: Final = 10
 SEARCH: Final = 20
@@ -32,7 +32,7 @@ SEARCHES: Final = frozenset({"search", "itemSearch", "field"})
 
 
 class Call(NamedTuple):
-    """`is_search`: the burst limit of searches is one of their own."""
+    """`is_search`: searches have a burst limit of their own."""
 
     endpoint: str
     tokens: int
@@ -40,7 +40,7 @@ class Call(NamedTuple):
 
 
 def call(method: str, path: str) -> Call:
-    """What a call of this path (`/v2/persons/12`, without its query) is and costs."""
+    """The endpoint and cost of a call with this path (`/v2/persons/12`, without its query)."""
     parts = ["{id}" if ID.fullmatch(part) else part for part in path.strip("/").split("/")]
     endpoint = f"{method} /{'/'.join(parts)}"
     is_search = parts[-1] in SEARCHES

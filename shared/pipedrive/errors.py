@@ -1,8 +1,8 @@
-"""What a call to Pipedrive can come to, apart from its answer. Pure.
+"""How a call to Pipedrive can fail. Pure.
 
-Rule 1: what passes by waiting is `Unavailable`, and says where it can how long; what never works,
-        however often it is tried, is `PipedriveRefused`.
-Rule 2: `Unsettled` alone leaves open whether Pipedrive did what it was asked to.
+Rule 1: what passes by waiting is `Unavailable`, and says for how long if that is known; what can
+        never work, however often it is tried, is `PipedriveRefused`.
+Rule 2: only `Unsettled` leaves open whether Pipedrive carried out the request.
 """
 
 from datetime import datetime
@@ -24,15 +24,17 @@ __all__ = [
 
 
 class Unsettled(Unavailable):
-    """The request to write may have been carried out: look before trying again."""
+    """The write may have been carried out: check before retrying."""
 
 
 class Unanswered(Unavailable):
-    """No answer came, or none with a meaning, and nothing was done. Another call may get one."""
+    """There was no answer, or none with a meaning, and nothing was done. Another call may
+    succeed.
+    """
 
 
 class BurstSpent(Unavailable):
-    """Too many requests for the moment, and the caller's deadline ends before that moment."""
+    """Too many requests at the moment, and the caller's deadline ends before that passes."""
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__(f"Pipedrive: the burst limit is reached for {retry_after_s:.1f} s")
@@ -40,7 +42,7 @@ class BurstSpent(Unavailable):
 
 
 class DaySpent(Unavailable):
-    """The company's tokens of this day are used up, or the share of them that the caller has."""
+    """The company's tokens of this day are used up, or the caller's share of them."""
 
     def __init__(self, until: datetime) -> None:
         super().__init__(f"Pipedrive: today's tokens are used up; next call at {until:%H:%MZ}")
@@ -48,7 +50,7 @@ class DaySpent(Unavailable):
 
 
 class Blocked(Unavailable):
-    """The firewall before Pipedrive turns us away: somebody went on asking after a 429."""
+    """The firewall in front of Pipedrive blocks us: somebody kept calling after a 429."""
 
     def __init__(self, until: datetime) -> None:
         super().__init__(f"Pipedrive: blocked by its firewall; next call at {until:%H:%MZ}")
@@ -65,7 +67,7 @@ class PipedriveRefused(Exception):
 
 
 class NotConnected(PipedriveRefused):
-    """The tenants file has no API token or domain of the company."""
+    """The tenants file has no API token or domain for the company."""
 
     def __init__(self, company_id: int) -> None:
         super().__init__(
@@ -74,8 +76,8 @@ class NotConnected(PipedriveRefused):
 
 
 class NotUsable(NotConnected):
-    """No header can hold the token that the tenants file has for the company, or no host has the
-    domain for its name.
+    """The company's token in the tenants file cannot be sent in a header, or its domain is not a
+    valid host name.
     """
 
     def __init__(self, company_id: int) -> None:
@@ -88,7 +90,7 @@ class NotUsable(NotConnected):
 
 
 class NotOfTheCompany(NotConnected):
-    """The token that the tenants file has for the company speaks for another one."""
+    """The company's token in the tenants file belongs to another one."""
 
     def __init__(self, company_id: int) -> None:
         PipedriveRefused.__init__(

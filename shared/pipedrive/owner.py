@@ -1,6 +1,6 @@
-"""Whose a token is, as Pipedrive says of the user for whom it speaks. Pure.
+"""Who owns a token, according to Pipedrive's record of its user. Pure.
 
-Rule: what is not said, or not readable, is null, and proves nothing.
+Rule: what is missing or unreadable is null, and proves nothing.
 """
 
 from typing import Any, Final, NamedTuple
@@ -9,7 +9,7 @@ PATH: Final = "/v1/users/me"
 
 
 class Owner(NamedTuple):
-    """`is_admin`: of the whole company; others see less than all."""
+    """`is_admin`: of the whole company; others do not see everything."""
 
     company_id: int | None = None
     user_id: int | None = None
@@ -31,7 +31,7 @@ def read(told: Any) -> Owner:
 
 
 def _number(raw: Any) -> int | None:
-    """Also of true and false: both spellings are in use for flags."""
+    """Also accepts true and false: both spellings are in use for flags."""
     if isinstance(raw, int):
         return int(raw)
     is_number = isinstance(raw, str) and raw.isascii() and raw.isdecimal()

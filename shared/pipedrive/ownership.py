@@ -1,4 +1,4 @@
-"""Whether a token speaks for the company that it is filed under: what is known of it by now."""
+"""What is known so far about whether a token belongs to the company that it is configured for."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ class Ownership:
 
     @asynccontextmanager
     async def turn(self, due: float) -> AsyncIterator[None]:
-        """For one at a time: the others learn from its answer.
+        """One at a time: the others use its answer.
 
         Raises:
             Unavailable: that would be too late.

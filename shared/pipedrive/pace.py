@@ -1,13 +1,14 @@
 """When a token may be used again: calls in a rolling window, for searches and for all others.
 
-Rule 1: calls are given their turns in the order in which they ask, so many in a window as the
-        headers allow; until they say, as many as the smallest plan has.
-Rule 2: a call counts in the window until its answer is there: when Pipedrive counted it is known
-        to lie before that only, and a slow network may keep it for longer than a window.
+Rule 1: calls get their turns in the order in which they ask, as many per window as the headers
+        allow; until these are known, as many as on the smallest plan.
+Rule 2: a call counts in the window until its answer arrives: Pipedrive counted it at some time
+        before that, and a slow network may delay it for longer than a window.
 Rule 3: after a 429 nobody calls until the window is over; nor when the headers show that others
-        use the same token, and leave less than what is under way. Refused again, they wait twice
-        as long: it may be the day that is spent, and not every 429 says so.
-Rule 4: who would wait past the deadline is told as soon as that is known, and takes no one's turn.
+        use the same token, and leave less than what is in flight. If refused again, they wait
+        twice as long: it may be the day that is spent, and not every 429 says so.
+Rule 4: a caller that would wait past its deadline is told as soon as that is known, and uses
+        nobody's turn.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from typing import Final
 from shared.pipedrive.errors import BurstSpent
 
 WINDOW_S: Final = 2.1
-"""Pipedrive's two seconds, and what clocks and networks blur."""
+"""Pipedrive's two seconds, plus tolerance for clocks and networks."""
 FIRST_LIMIT: Final = 20
 SEARCH_LIMIT: Final = 10
 JITTER: Final = 0.25
@@ -32,8 +33,8 @@ LONGEST_S: Final = 60.0
 
 @dataclass(eq=False, slots=True)
 class _Call:
-    """`at` is when it is to be made; once it has ended, when that was. `ahead` is the one with
-    which it may not share a window.
+    """`at` is when it is to be made; once it has ended, when that was. `ahead` is the earlier call
+    that must not share its window.
     """
 
     at: float
@@ -41,14 +42,14 @@ class _Call:
     ended: bool = False
 
     def may_begin(self, now: float) -> float:
-        """The earliest moment by what is known."""
+        """The earliest possible moment, as far as is known."""
         if self.ahead is None:
             return self.at
         counted = self.ahead.at if self.ahead.ended else max(self.ahead.at, now)
         return max(self.at, counted + WINDOW_S)
 
     def is_over(self, now: float) -> bool:
-        """Whether it counts no more."""
+        """Whether it no longer counts."""
         return self.ended and self.at + WINDOW_S <= now
 
 
@@ -63,8 +64,8 @@ class Pace:
 
     @asynccontextmanager
     async def turn(self, due: float) -> AsyncIterator[float]:
-        """Entered when a call may be made, with that moment; `due` is in the seconds of
-        `time.monotonic`, as it is. To be left when its answer is there.
+        """Entered when a call may be made, with that moment; `due` and it are in seconds of
+        `time.monotonic`. To be left when its answer has arrived.
 
         Raises:
             BurstSpent: that would be too late.
@@ -83,7 +84,7 @@ class Pace:
             call.at, call.ahead, call.ended = time.monotonic(), None, True
 
     def refused(self, began: float, seconds: float) -> None:
-        """By a 429, a call that began then. Of those that were under way together one counts."""
+        """A call that began then got a 429. Of calls that were in flight together one counts."""
         if began >= self._refused_at:
             self._in_vain += 1
             self._refused_at = time.monotonic()
@@ -91,7 +92,7 @@ class Pace:
         self.hold(min(LONGEST_S, seconds * 2**doublings))
 
     def accepted(self) -> None:
-        """Whatever else was answered."""
+        """Any other answer arrived."""
         self._in_vain = 0
 
     def hold(self, seconds: float) -> None:
@@ -100,7 +101,7 @@ class Pace:
         self._not_before = max(self._not_before, until)
 
     def learn(self, *, limit: int | None, left: int | None, reset_s: float) -> None:
-        """What the headers of an answer say."""
+        """Note what an answer's headers say."""
         self._limit = limit or self._limit
         if left is None or not limit:
             return
@@ -126,7 +127,7 @@ class Pace:
         return at
 
     async def _come(self, call: _Call, due: float) -> None:
-        """Until it may be made; what is to be waited for may become more meanwhile."""
+        """Wait until it may be made; the time may get later meanwhile."""
         now = time.monotonic()
         while (at := self._in_time(call, now, due)) > now:
             await asyncio.sleep(at - now)
@@ -143,7 +144,7 @@ class Pace:
 
 
 class Paces:
-    """Of one token."""
+    """For one token."""
 
     def __init__(self) -> None:
         self._all = Pace(FIRST_LIMIT)

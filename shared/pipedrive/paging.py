@@ -1,7 +1,7 @@
 """Lists page by page: by cursor in version 2, by offset in version 1. Pure.
 
-Rule: a mark says where a page begins, and only the list that gave it understands it: a cursor is
-opaque, an offset moves when rows before it come or go.
+Rule: a mark says where a page begins, and only the list that issued it understands it: a cursor is
+opaque, an offset shifts when rows before it come or go.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,14 +30,14 @@ def page(path: str, envelope: Mapping[str, Any]) -> Page:
 
 
 def at(path: str, mark: Mark) -> dict[str, Any]:
-    """The parameters that ask for the page at a mark."""
+    """The parameters that request the page at a mark."""
     if mark is None:
         return {}
     return {"cursor" if _is_v2(path) else "start": mark}
 
 
 def spelled(params: Mapping[str, Any] | None) -> dict[str, str]:
-    """Values as a query string has them; null ones are left out."""
+    """Values as in a query string; null ones are left out."""
     return {name: _text(v) for name, v in (params or {}).items() if v is not None}
 
 
@@ -46,7 +46,7 @@ def _is_v2(path: str) -> bool:
 
 
 def _next_start(more: Mapping[str, Any]) -> int | None:
-    """Version 1 says it in `pagination`, of some lists beside it."""
+    """Version 1 has it in `pagination`, for some lists beside it."""
     found = more.get("pagination")
     told = found if isinstance(found, dict) else more
     if not told.get("more_items_in_collection"):

@@ -1,12 +1,12 @@
 """What an answer of Pipedrive means. Pure.
 
-Rule 1: a 429 is the burst's, unless the headers say that the day has fewer tokens left than the
-        call costs.
-Rule 2: a 403 that is not JSON comes from the firewall before Pipedrive, not from Pipedrive.
-Rule 3: a body is parsed whatever it claims to be; one without a meaning is trouble on their side,
-        unless its status says that the request is wrong. That something is not there is believed
-        to Pipedrive alone.
-Rule 4: one row that strict parsers refuse, as for half an emoji, does not cost the page.
+Rule 1: a 429 is the burst limit's, unless the headers say that the day has fewer tokens left than
+        the call costs.
+Rule 2: a 403 that is not JSON comes from the firewall in front of Pipedrive, not from Pipedrive.
+Rule 3: a body is parsed whatever its declared type; one without a meaning is a failure on their
+        side, unless its status says that the request is wrong. Only Pipedrive itself is trusted
+        to say that something does not exist.
+Rule 4: one row that strict parsers reject, for example for half an emoji, does not cost the page.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ LONGEST_BURST_S: Final = 60.0
 TOO_MANY: Final = 429
 FORBIDDEN: Final = 403
 OF_GATEWAYS: Final = (404, 408, 410, 425)
-"""Without JSON: said of the way to Pipedrive, not of what was asked for."""
+"""Without JSON these are about the way to Pipedrive, not about the request."""
 ELSEWHERE: Final = frozenset({301, 302, 303, 307, 308, 404})
-"""Without JSON: nobody answers there as the API does, as where the company was renamed."""
+"""Without JSON: no API answers there, for example because the company was renamed."""
 SENTENCES: Final = {
     401: "Pipedrive does not accept the API token.",
     402: "The Pipedrive account is not active.",
@@ -43,14 +43,14 @@ class Verdict(StrEnum):
 
 
 class Day(NamedTuple):
-    """Tokens; `limit` is null where only the other one is said."""
+    """Tokens; `limit` is null if only the other one is given."""
 
     limit: int | None
     remaining: int
 
 
 class Burst(NamedTuple):
-    """Calls within two seconds: how many may be, and how many are left."""
+    """Calls within two seconds: how many are allowed, and how many are left."""
 
     limit: int | None
     left: int | None
@@ -58,8 +58,8 @@ class Burst(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`told` is the body's JSON object, null if it has none. Header names are looked up whatever
-    their case: pass a mapping that does.
+    """`told` is the body's JSON object, null if it has none. `headers` must be a case-insensitive
+    mapping.
     """
 
     status: int
@@ -98,7 +98,7 @@ def read(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
 
 
 def verdict(answer: Answer, tokens: int = 1) -> Verdict:
-    """Of a call that costs so many."""
+    """For a call with this cost."""
     if answer.status == TOO_MANY:
         is_day = answer.day is not None and answer.day.remaining < tokens
         return Verdict.DAY_SPENT if is_day else Verdict.BURST_SPENT
@@ -121,7 +121,7 @@ def refused(answer: Answer) -> PipedriveRefused:
 
 
 def without_meaning(answer: Answer) -> str:
-    """What was answered instead of an answer."""
+    """What came instead of a valid answer."""
     said = f"unexpected answer, status {answer.status}"
     if answer.status not in ELSEWHERE:
         return said
@@ -147,7 +147,7 @@ def _reason(told: Mapping[str, Any]) -> str:
 
 
 def _of_fields(errors: Any) -> str:
-    """`{"subscription_url": ["not reachable"]}`, as the webhooks' API says it."""
+    """`{"subscription_url": ["not reachable"]}`, as the webhooks API writes it."""
     if not isinstance(errors, dict):
         return ""
     said = []

@@ -1,1 +1,1 @@
-"""Builds a store anew from the log, beside the live one, and puts it in its place."""
+"""Rebuilds a store from the log, beside the live one, and puts it in its place."""

@@ -1,7 +1,7 @@
-"""Fills the store that is built, as a worker would: the log from its beginning, then as it grows.
+"""Fills the new store, as a worker would: the log from its beginning, then as it grows.
 
-Rule: poison is passed over, and counted: the live store has put it among the dead letters when it
-met it. Where there is more of it than there, the code that builds reads less than the one before.
+Rule: poison is skipped, and counted: the live store dead-lettered it when it met it. If there is
+more of it than that, the new code can read less than the old one.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ LEAVE_S: Final = 5.0
 
 
 class Counted(Publisher):
-    """Takes dead letters for known, and counts them."""
+    """Discards dead letters, as they exist already, and counts them."""
 
     letters = 0
 
@@ -31,7 +31,7 @@ class Counted(Publisher):
 
 
 class Building:
-    """The loops that build, running."""
+    """The running loops of the rebuild."""
 
     def __init__(self, plan: Plan, pool: db.Pool, poison: Counted) -> None:
         endless = {"dead_letter_limit": 10**12}
@@ -56,10 +56,10 @@ class Building:
         return self._poison.letters
 
     async def look(self) -> None:
-        """Find out how far it is.
+        """Measure the progress.
 
         Raises:
-            Unavailable: Kafka or Postgres does not say, or a topic is not there.
+            Unavailable: Kafka or Postgres is away, or a topic does not exist.
         """
         self.check()
         await self._poison.ping(self._plan.consumed)
@@ -79,7 +79,7 @@ class Building:
                 task.result()
 
     async def end(self) -> None:
-        """After a switch they write nowhere, whatever they were about."""
+        """After a switch the loops must not write anywhere, whatever they were doing."""
         self._stop.set()
         _, late = await asyncio.wait(self._tasks, timeout=LEAVE_S)
         for task in late:
@@ -87,7 +87,7 @@ class Building:
         await asyncio.wait(self._tasks)
         for task in self._tasks:
             if not task.cancelled():
-                task.exception()  # its tables have another name now: that is no error
+                task.exception()  # its tables have been renamed: not an error
 
 
 @asynccontextmanager

@@ -1,8 +1,8 @@
-"""`python -m services.SERVICE rebuild`: the whole of it, from the command line.
+"""`python -m services.SERVICE rebuild`, as a command line.
 
-Rule 1: it can be killed at any moment and started again; it goes on where it was.
-Rule 2: two of a service do not run at a time. The lock that sees to it is of a connection, so it
-        is looked after as long as the building lasts.
+Rule 1: it can be killed at any moment and run again; it resumes where it was.
+Rule 2: a service has one rebuild at a time. That is ensured by a connection's lock, so the
+        connection is watched throughout.
 """
 
 import argparse
@@ -33,7 +33,7 @@ LOOK_S: Final = 0.5
 LINE_S: Final = 5.0
 RETRY_S: Final = 2.0
 CLOSE: Final = 2_000
-"""Records behind which the rest is read while live workers wait."""
+"""Within so many records of the end, the rest is read while live workers wait."""
 
 
 def arguments(service: str, words: Sequence[str]) -> argparse.Namespace:
@@ -60,10 +60,10 @@ class Alone:
         self._conn: asyncpg.Connection | None = None
 
     async def hold(self) -> None:
-        """Take it, or take it again where the connection that had it is gone.
+        """Take it, or take it again if its connection is gone.
 
         Raises:
-            SystemExit: another has it.
+            SystemExit: another process has it.
             Unavailable: Postgres is away.
         """
         if self._conn is not None and not self._conn.is_closed():
@@ -87,8 +87,8 @@ class Alone:
 
 async def run(plan: Plan, chosen: argparse.Namespace) -> None:
     """Raises:
-    SystemExit: with what is in the way: another rebuild, a Postgres that is away at the start, or
-        whoever interrupts it.
+    SystemExit: another rebuild is running, Postgres is away at the start, or it was
+    interrupted; the message says which.
     """
     task = asyncio.current_task()
     if task is None:
@@ -127,9 +127,9 @@ async def _rebuild(plan: Plan, alone: Alone, *, restart: bool) -> None:
 
 async def _check_log(plan: Plan) -> None:
     """Raises:
-    SystemExit: a topic is not there, and will not be by itself.
+    SystemExit: a topic does not exist, and nobody is about to create it.
     """
-    with contextlib.suppress(Unavailable):  # Kafka is away, and is waited for
+    with contextlib.suppress(Unavailable):  # an outage is waited out later
         reason = client.lacking(plan.settings, plan.consumed, await existing(plan.settings))
         if reason:
             raise SystemExit(f"{plan.service}: not rebuilt: {reason}; start the services first")
@@ -179,14 +179,14 @@ async def _alone(plan: Plan) -> AsyncIterator[Alone]:
 
 
 async def _connection(plan: Plan) -> asyncpg.Connection:
-    """One whose statements may take their time."""
+    """A connection whose statements may take long."""
     with db.errors():
         return await asyncpg.connect(
             plan.dsn,
             timeout=db.CONNECT_TIMEOUT_S,
             server_settings={
                 "application_name": f"my500-{plan.service}-rebuild",
-                **db.ABANDONED,  # it holds every table of both stores while it switches
+                **db.ABANDONED,  # it locks every table of both stores while it switches
             },
         )
 
@@ -207,7 +207,7 @@ async def _drop_old(plan: Plan) -> None:
 
 
 def _say(text: str, *, ends: bool = True) -> None:
-    """On a terminal a line that does not end is written over by the next."""
+    """On a terminal a line that does not end is overwritten by the next."""
     if sys.stdout.isatty():
         sys.stdout.write(f"\r\033[K{text}" + ("\n" if ends else ""))
     else:

@@ -1,4 +1,4 @@
-"""What a service says about the rebuilding of its store."""
+"""A service's plan for rebuilding its store."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -21,15 +21,15 @@ async def _at_once(_: db.Pool) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """SQL names tables with their schema: SERVICE for the live store, SERVICE_next for the one
-    that is built.
+    """SQL names tables with their schema: SERVICE for the live store, SERVICE_next for the new
+    one.
 
-    `begin` runs when the store is made, and again when its building is resumed. `told` takes out
-    of the outbox that is built what the live store has told already, and gives it the version that
-    it was told under; each statement may run any number of times, beside the building. `carry`
-    runs in the transaction of the switch and brings over what no log holds. `around` is entered
-    right before that transaction ends, and left after. `settled` says whether `loops` have done
-    what the log asked for.
+    `begin` runs when the new store is created, and again when its rebuild is resumed. `told`
+    removes from the new outbox what the live store has already published, and gives it the version
+    it was published under; each statement may run any number of times, beside the rebuild. `carry`
+    runs in the switch's transaction and copies what is in no log. `around` is entered right before
+    that transaction ends, and left after. `settled` tells whether `loops` have done what the log
+    requests.
     """
 
     service: str

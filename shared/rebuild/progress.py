@@ -1,7 +1,7 @@
 """How far a rebuild has come, and when it will be done. Pure.
 
-Rule: what is left is told by the pace of the last seconds, not of the whole: the end of a log is
-often slower than its beginning.
+Rule: the time left is estimated from the rate of the last seconds, not of the whole: the end of a
+log is often slower than its beginning.
 """
 
 from collections import deque
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 WIDTH = 30
 WINDOW_S = 15.0
 LOOKS = 2
-"""They make a pace."""
+"""So many looks give a rate."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Records read, of those in the log."""
+    """Records read, out of those in the log."""
 
     done: int = 0
     total: int = 0
@@ -26,7 +26,7 @@ class Progress:
         return max(0, self.total - self.done)
 
     def look(self, done: int, total: int, *, now: float) -> None:
-        """`now` in seconds of any steady clock."""
+        """`now` in seconds of any monotonic clock."""
         self.done, self.total = done, total
         self._looks.append((now, done))
         while len(self._looks) > LOOKS and self._looks[0][0] < now - WINDOW_S:

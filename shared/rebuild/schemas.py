@@ -1,7 +1,7 @@
-"""SQL of the schemas of a rebuild: the live one, the one that is built, the one that was.
+"""SQL of the schemas of a rebuild: the live one, the new one, the old one.
 
-Rule 1: a building that was begun by other code is begun anew; by the same code, it is resumed.
-Rule 2: what is built has an outbox whose places no statement about the live one can mean.
+Rule 1: a rebuild that other code started is started over; with the same code, it is resumed.
+Rule 2: the new outbox has places that no statement about the live one can refer to.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from shared.rebuild.plan import Plan
 
 SHARED: Final = Path(__file__).parent.parent
 FAR: Final = 1 << 40
-"""Places between the outbox that lives and the one that is built: more than either will use."""
+"""Distance between the places of the two outboxes: more than either will use."""
 
 MADE_BY = "SELECT obj_description(to_regnamespace($1), 'pg_namespace')"
 EXISTS = "SELECT to_regnamespace($1) IS NOT NULL"
@@ -34,7 +34,7 @@ SELECT extname FROM pg_extension WHERE extnamespace = to_regnamespace($1)
 
 
 def fingerprint(plan: Plan) -> str:
-    """Of the code that builds the store."""
+    """A hash of the code that builds the store."""
     files = [
         file
         for root in (SHARED, plan.migrations.parent)
@@ -49,7 +49,7 @@ def fingerprint(plan: Plan) -> str:
 
 
 async def begin(conn: asyncpg.Connection, plan: Plan, *, restart: bool) -> bool:
-    """Make the schema that is built, or find it; true when it was there and is resumed."""
+    """Create the new schema, or find it; true if it existed and is resumed."""
     made_by = await conn.fetchval(MADE_BY, plan.next)
     resumed = made_by == fingerprint(plan) and not restart
     if not resumed:
@@ -62,21 +62,21 @@ async def begin(conn: asyncpg.Connection, plan: Plan, *, restart: bool) -> bool:
             await _place_outbox_far_away(conn, plan)
         for statement in plan.begin:
             await conn.execute(statement)
-        # Last: what has no comment was not made to its end.
+        # Last: a schema without a comment was not created completely.
         await conn.execute(f"COMMENT ON SCHEMA \"{plan.next}\" IS '{fingerprint(plan)}'")
     return resumed
 
 
 async def drop_old(conn: asyncpg.Connection, plan: Plan) -> bool:
-    """Whether there was one."""
+    """Returns whether there was one."""
     there: bool = await conn.fetchval(EXISTS, plan.old)
     await conn.execute(f'DROP SCHEMA IF EXISTS "{plan.old}" CASCADE')
     return there
 
 
 async def _place_outbox_far_away(conn: asyncpg.Connection, plan: Plan) -> None:
-    """A relay that has published states of the live store deletes them by their places, and may do
-    so after the switch.
+    """A relay that has published states of the live store deletes them by their places, possibly
+    after the switch.
     """
     last = await conn.fetchval(
         f'SELECT greatest((SELECT last_value FROM "{plan.service}".outbox_place), '  # noqa: S608
@@ -93,33 +93,33 @@ async def offsets(conn: db.Connection, schema: str) -> Mapping[Partition, int]:
 
 
 async def lock_offsets(conn: asyncpg.Connection, schema: str) -> None:
-    """Wait until no batch is under way, and let none begin."""
+    """Wait until no batch is in progress, and let none begin."""
     await conn.execute(f'LOCK TABLE "{schema}".consumer_offsets IN ACCESS EXCLUSIVE MODE')
 
 
 async def lock_everything(conn: asyncpg.Connection, schemas: Sequence[str]) -> None:
-    """Wait until nobody is amid anything, and let nobody begin."""
+    """Wait until nobody uses the tables, and let nobody begin."""
     tables = [row[0] for row in await conn.fetch(TABLES, list(schemas))]
     await conn.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
 
 
 async def analyze(conn: asyncpg.Connection, schema: str) -> None:
-    """So that whoever plans statements on what was just filled knows what is in it."""
+    """So that the planner knows what was just filled in."""
     tables = [row[0] for row in await conn.fetch(TABLES, [schema])]
     await conn.execute(f"ANALYZE {', '.join(tables)}")
 
 
 async def analyze_outbox(conn: asyncpg.Connection, schema: str) -> None:
-    """So that the few that are left to be told are looked up, and not all read."""
+    """So that the few unpublished states are looked up, and not scanned for."""
     await conn.execute(f'ANALYZE "{schema}".outbox')
 
 
 async def rename(conn: asyncpg.Connection, plan: Plan) -> None:
     for row in await conn.fetch(EXTENSIONS, plan.service):
-        # An extension serves the whole database: it must not leave with a store.
+        # An extension serves the whole database: it must not be dropped with a store.
         await conn.execute(f'ALTER EXTENSION "{row["extname"]}" SET SCHEMA public')
     await conn.execute(
-        # What is told first: changes that come after the switch, then what the building has left.
+        # Published first: changes after the switch, then what the rebuild has left.
         f"SELECT setval('\"{plan.next}\".outbox_place', last_value + 1) "  # noqa: S608
         f'FROM "{plan.service}".outbox_place'
     )

@@ -1,16 +1,16 @@
-"""Puts the store that was built in the place of the live one, in one transaction.
+"""Puts the new store in the place of the live one, in one transaction.
 
-1. No live batch may begin; those under way end. What the live store has read is its fence.
-2. The building goes on until it has read as much, then stands still, too.
-3. Nobody may begin anything in either store; who is amid something ends it. For milliseconds.
-4. What no log holds is brought over; the schemas change their names; the transaction ends.
-5. Whoever waited goes on. Postgres looks names up again, so statements prepared before find the
-   tables that have the name now; a worker whose batch is not what follows there is superseded, as
-   by any other worker, and goes on from the offsets that it finds.
+1. No live batch may begin; those in progress end. The live store's offsets are the target.
+2. The rebuild continues until it has read as much, then stops, too.
+3. Nobody may begin anything in either store; what is in progress ends. This takes milliseconds.
+4. What is in no log is copied; the schemas are renamed; the transaction ends.
+5. Whoever waited continues. Postgres resolves names again, so statements prepared before find the
+   tables that have the name now; a worker whose batch does not follow there is superseded, as by
+   any other worker, and continues from the offsets that it finds.
 
-Readers wait in 3 only, and no longer than `PATIENCE_S`: if somebody is amid something for longer,
-everybody is let go and it is tried again. Nothing that was visible before is not visible after:
-what takes the place has read as much or more.
+Readers wait in 3 only, and no longer than `PATIENCE_S`: if anything is in progress for longer, the
+locks are released and it is tried again. Nothing visible before becomes invisible: the new store
+has read as much or more.
 """
 
 import asyncio
@@ -27,16 +27,16 @@ from shared.rebuild.building import Building
 from shared.rebuild.plan import Plan
 
 FREEZE_S: Final = 5.0
-"""For live batches that are under way."""
+"""For live batches in progress."""
 CATCH_UP_S: Final = 10.0
-"""Workers wait in the meantime: well within their statement timeout."""
+"""Workers wait meanwhile: well within their statement timeout."""
 PATIENCE_S: Final = (0.2, 0.4, 0.8, 1.6, 3.2)
 POLL_S: Final = 0.01
 IN_THE_WAY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 
 class NotYet(Exception):
-    """The switch was undone, and can be tried again."""
+    """The switch was rolled back, and can be retried."""
 
 
 class Waited(NamedTuple):
@@ -78,7 +78,7 @@ async def _switch(conn: asyncpg.Connection, plan: Plan, building: Building) -> W
             now = time.monotonic()
             return Waited(now - writers_wait, now - readers_wait)
     except BaseException:
-        # Where the connection is gone, or the transaction has ended, there is nothing to undo.
+        # If the connection is gone, or the transaction has ended, there is nothing to roll back.
         with contextlib.suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
             await transaction.rollback()
         raise

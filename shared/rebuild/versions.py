@@ -1,8 +1,8 @@
-"""SQL that lets the versions of what is told grow through a rebuild.
+"""SQL that keeps the versions of published states growing through a rebuild.
 
-Rule: a version is the time by the clock of whoever wrote it. Of what both stores wrote of late,
-the one that is built may have the lower one, and readers would pass over what it tells. So it
-takes the live store's version of what they hold alike, and goes beyond it where it tells anew.
+Rule: a version is the time by its writer's clock. For states that both stores wrote recently, the
+new one may have the lower version, and consumers would ignore what it publishes. So it takes over
+the live store's version of equal states, and exceeds it where it publishes a different one.
 """
 
 from typing import Final, Literal, NamedTuple
@@ -41,7 +41,7 @@ UPDATE {service}_next.outbox AS untold
 
 
 class Versions(NamedTuple):
-    """Those in a table whose rows are told in a topic, under the tenant and one column more."""
+    """For a table whose rows are published in a topic, keyed by tenant and one more column."""
 
     service: str
     table: str
