@@ -494,7 +494,7 @@ async def test_the_command_connects_fills_and_says_what_it_read_and_may_be_given
         assert f"to {door.url}/webhooks/pipedrive: registered" in first
         assert "[" + "." * 30 + "]" in first
         assert f"persons: {persons} read, {persons} changed, 0 failed" in first
-        assert f"to {door.url}/webhooks/pipedrive: as it was" in again
+        assert f"to {door.url}/webhooks/pipedrive: unchanged" in again
         assert f"persons: {persons} read, 0 changed, 0 failed" in again
         await assert_the_log_is_what_pipedrive_holds(log, pipedrive)
         assert len(await pipedrive.hooks()) == 1
