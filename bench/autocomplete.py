@@ -2,8 +2,8 @@
 
     python -m bench.autocomplete [--names 100000] [--rounds 3] [DATABASE_URL]
 
-Without a URL it reads DATABASE_URL. It makes a schema of its own, fills it through the code of the
-worker, asks before Postgres had time to vacuum and again after it, and drops the schema.
+Without a URL it reads DATABASE_URL. It creates a schema of its own, fills it through the worker's
+code, measures before and after Postgres has vacuumed, and drops the schema.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def terms(known: Sequence[str], rng: random.Random, count: int) -> dict[str, lis
 
 
 async def fill(dsn: str, count: int) -> list[str]:
-    """The same names for two companies: the other's must cost nothing."""
+    """The same names for two companies: the other's must not slow anything down."""
     known = list(names(count))
     async with db.pool(dsn, SCHEMA, size=1, durable=False) as pool:
         for company_id in (OTHER, COMPANY):

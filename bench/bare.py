@@ -1,4 +1,4 @@
-"""Bare aiohttp + uvloop handlers, the yardstick of the other figures: one reads a POST body and
+"""Bare aiohttp + uvloop handlers, the baseline of the other figures: one reads a POST body and
 answers a constant, one answers the bytes of a file.
 
 python bench/bare.py PORT [FILE]

@@ -1,4 +1,4 @@
-"""Webhook bodies for load: many small, valid, distinct."""
+"""Webhook bodies for load: many, small, valid, distinct."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -60,8 +60,8 @@ def person(
 
 
 def firm(number: int) -> str:
-    """A name as firms have them: thousands that differ in a number alone are all alike, and what
-    compares them is busy for minutes.
+    """A realistic firm name: thousands that differ in a number only are all alike, and comparing
+    them takes minutes.
     """
     ((name, _),) = firms(Random(number), 1)
     return name

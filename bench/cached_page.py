@@ -1,10 +1,10 @@
-"""How many cached pages a query process serves, as a part of what a bare handler does.
+"""How many cached pages a query process serves, relative to a bare handler.
 
     python -m bench.cached_page [DATABASE_URL REDIS_URL] [--rounds 5] [--seconds 3]
 
-Without URLs it reads DATABASE_URL and REDIS_URL. Needs wrk (`make bench-tools`). Makes a database
-of its own, fills it with one user's contacts, starts a real query process (role api) and a bare
-handler that answers the same bytes, and loads them in turn.
+Without URLs it reads DATABASE_URL and REDIS_URL. Needs wrk (`make bench-tools`). Creates a
+database of its own, fills it with one user's contacts, starts a real query process (role api) and
+a bare handler that answers the same bytes, and loads them alternately.
 """
 
 import argparse
@@ -97,7 +97,7 @@ async def execute(dsn: str, statement: str) -> None:
 
 @contextlib.contextmanager
 def process(*arguments: str, **environment: str) -> Iterator[int]:
-    """Yields its id."""
+    """Yields its pid."""
     child = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -129,13 +129,13 @@ def wait_for(url: str, token: str) -> bytes:
 
 
 def processor_s(pid: int) -> float:
-    """Processor time that a process has used."""
+    """CPU time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def load(url: str, token: str, seconds: int, pid: int) -> tuple[float, float]:
-    """Requests a second, and the server's processor time for each, in microseconds."""
+    """Requests per second, and the server's CPU time for each, in microseconds."""
     before = processor_s(pid)
     done = subprocess.run(
         [
@@ -174,7 +174,7 @@ def measure(dsn: str, redis: str, rounds: int, seconds: int) -> None:
         wait_for(urls[0], token)
         body = get(urls[0], token)
         if not json.loads(body)["performance"]["cacheHit"]:
-            raise SystemExit("the second request was no hit")
+            raise SystemExit("the second request was not a cache hit")
         Path(file.name).write_bytes(body)
         with process("bench/bare.py", str(ports[1]), file.name) as plain:
             wait_for(urls[1], token)

@@ -4,10 +4,10 @@
                                [--arrivals 300]
 
 Stores names as organizations in a schema of its own, which it drops at the end: those of CSV files
-with a column `name`, and as many more, put together from their words, as are missing. Without a
-file all are put together from invented words. Then single records arrive, misspelt, and their
-candidates are looked up in the service's own way; then in batches, as the asking loop does it.
-Postgres must run on this machine: on one that others use too, only what was computed tells much.
+with a column `name`, topped up with names combined from their words. Without a file all are
+combined from invented words. Then single records arrive, misspelt, and their candidates are looked
+up in the service's own way; then in batches, as the asking loop does it. Postgres must run on this
+machine; on a shared one only CPU times are meaningful.
 """
 
 import argparse
@@ -98,7 +98,7 @@ async def fill(pool: db.Pool, stored: Sequence[str]) -> None:
 
 
 def cpu_ms(pid: int) -> float:
-    """What a process of this machine has computed so far: waiting for a busy processor is none."""
+    """CPU time of a local process: waiting for a busy CPU does not count."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6
 
 
@@ -127,13 +127,13 @@ async def measure(pool: db.Pool, arrivals: Mapping[UUID, Record]) -> None:
         for start in range(0, len(arrivals), judging.BATCH):
             await candidate_store.near(conn, records[start : start + judging.BATCH])
         together = (cpu_ms(pid) + 1e3 * time.process_time() - cpu) / len(arrivals)
-    for what, times in (("one arrival", looked), ("of it computing", computed)):
+    for what, times in (("one arrival", looked), ("of it CPU", computed)):
         p50, p95 = (stage.percentile(times, share) for share in (0.5, 0.95))
         print(f"{what:16} p50 {p50:5.1f}  p95 {p95:5.1f} ms")
-    print(f"in batches           {together:5.1f} ms of computing an arrival")
-    print(f"comparing            {statistics.mean(compared):5.1f} ms of computing an arrival")
-    print(f"candidates           {statistics.mean(found):5.1f} an arrival")
-    print(f"the one meant is met {100 * met / len(arrivals):5.1f} %")
+    print(f"in batches           {together:5.1f} ms of CPU per arrival")
+    print(f"comparing            {statistics.mean(compared):5.1f} ms of CPU per arrival")
+    print(f"candidates           {statistics.mean(found):5.1f} per arrival")
+    print(f"right one found      {100 * met / len(arrivals):5.1f} %")
 
 
 async def main(options: argparse.Namespace) -> None:

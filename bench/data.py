@@ -1,11 +1,11 @@
-"""A read model as large as it gets: one user with 500,000 contacts among users with 500 each.
+"""A read model of maximum size: one user with 500,000 contacts among users with 500 each.
 
     python -m bench.data [--database bench] [--scale 1.0] [--keep]
 
-Makes the database anew on the server of QUERY_DATABASE_URL or DATABASE_URL, migrates it, loads it
-by COPY, fills the counters and the search index as the services would, and analyzes it. The index
-is built by a process of its own, as soon as its contacts are there. Prints the time of each step
-and the URL. With `--keep` an existing database of this scale stays.
+Creates the database on the server of QUERY_DATABASE_URL or DATABASE_URL, migrates it, loads it by
+COPY, fills the counters and the search index as the services would, and analyzes it. The index is
+built by a separate process, as soon as its contacts exist. Prints the time of each step and the
+URL. With `--keep` an existing database of this scale is kept.
 
 Rule: the same scale gives the same rows.
 """
@@ -34,7 +34,7 @@ from shared import db, ids, service
 
 COMPANY = 9001
 USER = 1
-"""Who owns most."""
+"""The user who owns the most."""
 OTHERS = range(1001, 1501)
 START = datetime(2024, 1, 1, tzinfo=UTC)
 BLOCK = 20_000

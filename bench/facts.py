@@ -1,4 +1,4 @@
-"""What stands around the body of a fact, as an import would write it into the log."""
+"""The envelope around a fact's body, as an import would write it to the log."""
 
 from datetime import datetime
 from typing import Any

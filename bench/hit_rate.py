@@ -1,12 +1,12 @@
-"""How many of the pages that 500 users ask for come from the cache while contacts change.
+"""How many of the pages that 500 users request come from the cache while contacts change.
 
     python -m bench.hit_rate [--rate 500] [--changes 20] [--seconds 30]
 
-Makes a database of 500 users with 500 contacts each, starts a query process on it (role api), and
-asks for pages at a steady rate, open loop: users by Zipf's law, nine of ten for the list's first
-page. The changes, renames and new scores of contacts drawn evenly, are projected beside it. Every
-page was asked for once before. Prints the hit rate, and what the sampler said of served pages:
-none may be stale. Who waits for another's read counts as a miss: a busy machine lowers the rate.
+Creates a database of 500 users with 500 contacts each, starts a query process on it (role api),
+and requests pages at a steady rate, open loop: users by Zipf's law, nine of ten for the list's
+first page. The changes, renames and new scores of evenly drawn contacts, are projected meanwhile.
+Every page was requested once before. Prints the hit rate, and the sampler's results: no page may
+be stale. Waiting for another request's read counts as a miss: a busy machine lowers the rate.
 """
 
 import argparse
@@ -149,7 +149,7 @@ async def ask(http: aiohttp.ClientSession, url: str, rate: int, seconds: int) ->
 
 
 async def visit_all(http: aiohttp.ClientSession, url: str) -> None:
-    """Each page once: what is measured is how it goes on, not how it begins."""
+    """Each page once: what is measured is the steady state, not the start."""
     visits = iter([(path, user) for user in Users(Random(3)).all for path in PATHS])
 
     async def visitor() -> None:
@@ -183,7 +183,8 @@ async def measure(url: str, dsn: str, redis: str, chosen: argparse.Namespace) ->
         await until(lambda: answers(http, f"{url}/readyz"), 30)
         invalidation = Invalidation(wire, Keys(await projection.store_id(pool)), pool)
         projector = Projector(Tenants(Path("/nonexistent")), invalidation)
-        # A projector that begins ends all pages once: it cannot know what one before it owed.
+        # A starting projector invalidates all pages once: it cannot know its predecessor's pending
+        # ones.
         await apply(projector, pool, renamed(SCALE.persons, 1))
         await visit_all(http, url)
         before = await counted(http, url)
@@ -198,7 +199,7 @@ async def measure(url: str, dsn: str, redis: str, chosen: argparse.Namespace) ->
     say(f"{whole} pages in {chosen.seconds} s, {changes} changes: {pages}")
     say(f"read from Postgres: {found['reads']}, {found['reads'] / whole:.1%} of the pages")
     say(f"p50 {percentile(spent, 0.5):.1f}, p95 {percentile(spent, 0.95):.1f} ms")
-    say(f"hit rate {found['cache'] / whole:.1%}, {len(spent) - whole} refused as too many at once")
+    say(f"hit rate {found['cache'] / whole:.1%}, {len(spent) - whole} refused by the read limit")
     say(f"sampled: {found['fresh']} fresh, {found['stale']} stale, {found['changed']} changed")
 
 

@@ -1,11 +1,11 @@
-"""How many webhooks a second ingest stores, against a bare handler that only reads the body.
+"""How many webhooks per second ingest stores, against a bare handler that only reads the body.
 
-Both run as processes and are driven in turns by wrk over 64 connections, so that whatever else
-the machine does falls on both. Needs wrk (`make bench-tools`) and Kafka: KAFKA_BOOTSTRAP_SERVERS,
-from the environment or from `.local/env`.
+Both run as processes and are loaded alternately by wrk over 64 connections, so that other load on
+the machine affects both. Needs wrk (`make bench-tools`) and Kafka: KAFKA_BOOTSTRAP_SERVERS, from
+the environment or from `.local/env`.
 
 With `--connected` the company counts as connected to Pipedrive, so the sync role of the same
-process hears in the log what the door stores; DATABASE_URL is needed, too.
+process reads from the log what the door stores; DATABASE_URL is needed, too.
 
 Usage: python -m bench.ingest [--rounds 6] [--seconds 4] [--connected]
 """
@@ -55,7 +55,9 @@ class Figures:
     p50_ms: float
     p99_ms: float
     cpu_us: float
-    """Of the server, a request, until it rests: hardly touched by what else the machine does."""
+    """The server's, per request, until it is idle: hardly affected by other load on the
+    machine.
+    """
     failed: int
 
 
@@ -158,7 +160,7 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 
 def wait_until_idle(process: psutil.Process) -> None:
-    """What a request leaves to be done later counts, too."""
+    """Work that a request leaves for later counts, too."""
     used = cpu_seconds(process)
     while True:
         time.sleep(IDLE_S)
@@ -177,7 +179,7 @@ async def execute(dsn: str, statement: str) -> None:
 
 @contextmanager
 def connected(env: dict[str, str]) -> Iterator[None]:
-    """Once ingest's tables are there."""
+    """Once ingest's tables exist."""
     asyncio.run(execute(env["DATABASE_URL"], CONNECT))
     try:
         yield
@@ -265,7 +267,7 @@ def main() -> None:
     print(f"ratio of each round: {', '.join(f'{ratio:.3f}' for ratio in ratios)}")
     print(f"median ratio {statistics.median(ratios):.3f} (bar {BAR})")
     spent = median(found["bare"]).cpu_us / median(found["ingest"]).cpu_us
-    print(f"ratio of processor time {spent:.3f}")
+    print(f"ratio of CPU time {spent:.3f}")
 
 
 if __name__ == "__main__":

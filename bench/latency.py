@@ -2,10 +2,10 @@
 
 `python -m bench.latency [--rate 200] [--warm 30] [--seconds 40]`
 Webhooks are sent at a steady rate, open loop. Every twentieth is a probe: it renames a person,
-holds the first activity of a contact, which changes its score, or moves the person to another
-organization; its owner has that one contact, and the page is asked for until it shows the change.
-Prints p50, p95, p99 in milliseconds for each kind: of the seconds in which all is fresh, broker
-and plans among it, and of those after them.
+completes the first activity of a contact, which changes its score, or moves the person to another
+organization; its owner has only that contact, and the page is requested until it shows the change.
+Prints p50, p95, p99 in milliseconds for each kind: for the warm-up, with a fresh broker and fresh
+plans, and for the time after it.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from tests.support.waiting import until
 PROBE_EVERY = 20
 POLL_S = 0.008
 LONGEST_S = 600.0
-"""What else a service has to do may have to be waited for."""
+"""Other work of a service may have to be waited for."""
 CONTACTS = 2_000
 ORGANIZATIONS = 400
 FIRST_PROBE = 1_000_000
@@ -36,7 +36,7 @@ def organization_of(person: int) -> int:
 
 
 class Probe(StrEnum):
-    """Each goes another way: to query alone, by scoring, by orgs."""
+    """Each takes another path: directly to query, through scoring, through orgs."""
 
     RENAMED = "renamed person"
     RESCORED = "rescored"
@@ -90,7 +90,7 @@ class Run:
         self.seen[probe].append(time.perf_counter() - began)
 
     def told(self) -> list[str]:
-        """A line for each kind of what was measured since the last call."""
+        """A line for each kind measured since the last call."""
         lines = []
         for probe, values in self.seen.items():
             if not values:

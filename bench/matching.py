@@ -1,4 +1,5 @@
-"""How well organizations are matched, by the product's own keys, score, partition and questions.
+"""How well organizations are matched, using the product's own keys, score, partition and
+questions.
 
     python -m bench.matching --names FILE [--distinct FILE] [--columns names|all] [--raw-labels]
 
@@ -42,7 +43,7 @@ NAMES, ALL = "names", "all"
 TITLES = {NAMES: "this matcher", ALL: "with all columns"}
 BAR_PRECISION = 0.92
 MARGIN = 0.03
-"""What a threshold must keep over the bar on its own half, so as to hold it on the other."""
+"""Margin over the bar that a threshold must have on its own half, to hold on the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def _linked(task: Task) -> list[frozenset[str]]:
 
 
 def _compared(one: Profile, others: Sequence[Profile]) -> list[Scored]:
-    """By what is common in business everywhere, as the product does."""
+    """By words common in business everywhere, as the product does."""
     return [score.compared(one, other, COMMON) for other in others]
 
 

@@ -1,6 +1,6 @@
 """How long orgs takes to apply persons and organizations, in microseconds per event.
 
-Postgres is included.
+Includes the time in Postgres.
 
     python -m bench.orgs_apply [DATABASE_URL]
 
@@ -70,7 +70,7 @@ def batches(facts: Sequence[Received]) -> Iterator[Sequence[Received]]:
 
 async def timed(pool: db.Pool, what: str, facts: Sequence[Received]) -> None:
     gc.collect()
-    gc.freeze()  # a worker holds one batch of facts, not all of them
+    gc.freeze()  # unlike here, a worker holds only one batch of facts
     began, cpu = time.perf_counter(), time.process_time()
     for batch in batches(facts):
         async with pool.acquire() as conn, conn.transaction():

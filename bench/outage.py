@@ -1,8 +1,8 @@
-"""Webhooks while Kafka is gone: how many are taken, how fast, and whether all arrive after.
+"""Webhooks during a Kafka outage: how many are accepted, how fast, and whether all arrive later.
 
-Starts servers of its own and one ingest, sends at a fixed rate, kills Kafka in the middle for so
-many seconds, starts it again, and counts by event id what is in the log. Who sends is this
-process, on the same machine: the times include its own.
+Starts its own servers and one ingest, sends at a fixed rate, kills Kafka in the middle for so many
+seconds, restarts it, and counts by event id what is in the log. The sender is this process, on the
+same machine: the times include its own.
 
 Usage: python -m bench.outage [--seconds 60] [--rate 200] [--freeze]
 """
@@ -31,7 +31,7 @@ ARRIVE_S = 900.0
 
 @dataclass
 class Sent:
-    """What became of the webhooks sent, and how long each took."""
+    """The outcome of the webhooks sent, and how long each took."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ async def send(session: aiohttp.ClientSession, url: str, number: int, sent: Sent
 
 
 async def keep_sending(instance: Instance, rate: int, stop: asyncio.Event) -> Sent:
-    """At the rate, whether answers come or not."""
+    """At the rate, whether or not answers arrive."""
     sent = Sent()
     url = f"{instance.url}/webhooks/pipedrive"
     headers = {"Authorization": aiohttp.encode_basic_auth(*stage.HOOK)}
@@ -161,10 +161,10 @@ def tell(
         stage.say(f"  p{100 * share:<8g}  {1000 * stage.percentile(sent.seconds, share):.1f} ms")
     before, after = seen.rss_before / 2**20, seen.rss_after / 2**20
     stage.say(f"  memory      {before:.1f} MiB before, {after:.1f} at the end")
-    stage.say(f"  drained     {seen.most_waiting:.0f} waited, gone in {seen.drained_s:.1f} s")
+    stage.say(f"  drained     {seen.most_waiting:.0f} waiting, drained in {seen.drained_s:.1f} s")
     twice = sum(count - 1 for count in found.values())
     arrived = len(sent.taken & found.keys())
-    stage.say(f"  in the log  {arrived} of {len(sent.taken)}, {twice} doubled")
+    stage.say(f"  in the log  {arrived} of {len(sent.taken)}, {twice} twice")
 
 
 def main() -> None:

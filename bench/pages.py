@@ -1,11 +1,11 @@
-"""How long each read of a user takes that the cache does not have, at 500,000 contacts.
+"""How long each uncached read of a user takes, at 500,000 contacts.
 
     python -m bench.pages [--database bench] [--scale 1.0] [--times 200]
 
-Loads what `python -m bench.data` loads, unless it is there, and starts a query process on it
-(role api). Asks over HTTP, one request after the other, each after a new epoch in Redis, so that
-no page is a hit but the first's, which tell what client and HTTP take; prints p50, p95 and the
-longest, in milliseconds, of each kind.
+Loads what `python -m bench.data` loads, unless it exists, and starts a query process on it (role
+api). Sends requests over HTTP one by one, each after a new epoch in Redis, so that only the first
+kind are cache hits, which show the cost of client and HTTP; prints p50, p95 and the maximum, in
+milliseconds, of each kind.
 """
 
 import argparse
@@ -51,7 +51,7 @@ class Client:
         self._url = url
 
     async def timed(self, path: str, *, kept: bool = False) -> tuple[float, dict[str, Any]]:
-        """Milliseconds of a request that no cached page answers, or that one does."""
+        """Milliseconds of an uncached request, or with `kept` of a cached one."""
         if not kept:
             await self._redis.set(self._epoch, fresh())
         began = time.perf_counter()

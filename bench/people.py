@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - letters of real names
-"""Names of people and firms as they are spread in reality: few common ones, many rare ones.
+"""Names of people and firms with a realistic distribution: few common ones, many rare ones.
 
 Rule: the same seed gives the same people.
 """
@@ -90,7 +90,7 @@ class Person:
 
 
 class Spread:
-    """Chooses by rank: the n-th is met about 1/n as often as the first."""
+    """Zipf's law: the n-th is chosen about 1/n as often as the first."""
 
     def __init__(self, choices: list[str], *, flatness: float) -> None:
         self._choices = choices
@@ -102,7 +102,7 @@ class Spread:
 
 
 def slug(text: str) -> str:
-    """As an address spells it; empty where it has no Latin letters."""
+    """As in an e-mail or web address; empty if it has no Latin letters."""
     plain = unicodedata.normalize("NFKD", text.replace("ß", "ss").replace("ø", "o"))
     return "".join(c for c in plain.lower() if c.isascii() and c.isalnum())
 

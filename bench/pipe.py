@@ -1,11 +1,11 @@
-"""Contacts a second through the whole pipe: from the first of them to the last row of the pages.
+"""Contacts per second through the whole pipe: from the first event to the last row of the pages.
 
 `python -m bench.pipe [--by log|webhooks] [--projectors 2] [--contacts 60000]
 [--organizations 6000] [--rounds 3]`
 By webhooks, wrk delivers each body once over 64 connections; by the log, the same bodies are
 normalized and published in rounds of 500, as an import does. The clock stops when every contact
-stands in the read model with its organization and its score. Prints contacts/s and each stage's
-share of the CPU time.
+is in the read model with its organization and its score. Prints contacts/s and each stage's share
+of the CPU time.
 """
 
 import argparse
@@ -39,8 +39,8 @@ SELECT count(*) FILTER (WHERE name IS NOT NULL) AS persons,
   FROM query.contacts
 """
 
-# wrk asks for one request before it begins, to look at it. Stopping ends what is under way, so the
-# last body is sent a few more times until all surely have arrived.
+# wrk makes one request in advance, to inspect it. Stopping aborts requests in flight, so the last
+# body is sent a few more times until all have certainly arrived.
 SCRIPT = """
 local bodies = {}
 for line in io.lines("%(file)s") do bodies[#bodies + 1] = line end
@@ -78,7 +78,7 @@ async def deliver(folder: Path, ingest: Instance, contents: list[bytes]) -> None
 
 
 async def publish(running: Cluster, contents: list[bytes]) -> None:
-    """Every body once, into the log, by a process' worth of work in this one."""
+    """Every body once, into the log, as one ingest process would."""
     settings = Settings(kafka_bootstrap_servers=running.environment["KAFKA_BOOTSTRAP_SERVERS"])
     async with Publisher(settings, deadline_s=30) as publisher:
         for start in range(0, len(contents), ROUND):

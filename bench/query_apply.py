@@ -2,8 +2,8 @@
 
     python -m bench.query_apply [DATABASE_URL REDIS_URL] [--contacts 20000] [--batch 500]
 
-Without URLs it reads DATABASE_URL and REDIS_URL. It makes a schema of its own and drops it at the
-end.
+Without URLs it reads DATABASE_URL and REDIS_URL. It creates a schema of its own and drops it at
+the end.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Other weights for a whole company: how fast they come into force, and what events feel of it.
+"""New weights for a whole company: how fast they take effect, and how much events are delayed.
 
     python -m bench.rescoring [DATABASE_URL] [CONTACTS]
 
-Without a URL it reads DATABASE_URL. It makes a schema of its own and drops it at the end. One
-process does all: it rescores in the background and applies small batches of events meanwhile.
+Without a URL it reads DATABASE_URL. It creates a schema of its own and drops it at the end. One
+process does it all: it rescores in the background and applies small batches of events meanwhile.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""How fast contacts are scored: the pure function, the log's way in, and the ticker.
+"""How fast contacts are scored: the pure function, the consumer, and the ticker.
 
     python -m bench.scoring [DATABASE_URL]
 
@@ -51,7 +51,7 @@ DUE_LATER = timedelta(days=8)
 
 
 def persons(version: int) -> list[Received]:
-    """Each version without e-mail or with one, by turns, so that every score changes."""
+    """Versions with and without e-mail alternate, so that every score changes."""
     emails = (ContactPoint(value="someone@mail.example"),) if version % 2 else ()
     return [
         Received(
@@ -125,7 +125,7 @@ def pure() -> None:
 
 
 async def timed(pool: db.Pool, scorer: Scorer, what: str, facts: Sequence[Received]) -> None:
-    gc.freeze()  # a real batch is not surrounded by all others
+    gc.freeze()  # unlike here, a worker holds only one batch
     backend = await _backend(pool)
     began, python, postgres = time.perf_counter(), time.process_time(), _cpu(backend)
     for batch in batches(facts):
@@ -155,7 +155,7 @@ def _cpu(process: psutil.Process | None) -> float:
 
 
 async def ticked(pool: db.Pool, tenants: Tenants) -> None:
-    """All contacts have fallen due at once."""
+    """All contacts are due at once."""
     due = await pool.fetchval("SELECT count(*) FROM contacts WHERE next_change_at IS NOT NULL")
     ticker = Ticker(pool, tenants, lambda: NOW + DUE_LATER)
     began = time.perf_counter()

@@ -2,13 +2,13 @@
 
     python -m bench.search [--database bench] [--each 60] [--changes 200] [--scale 1.0]
 
-Makes the data if it is not there (`bench.data`). Each text is asked for twice: the first pass
-meets words nobody asked for before, the second is warm; then both again with other texts while
-another process projects so many changes a second for the same user, indexer included. Restart
-Postgres before to see the first pass cold. One request at a time, reads only, no cache: what is
-measured is `reading.search` with its snapshot. Prints milliseconds, and those over 100; the last
-columns are processor time, of Postgres' process and this one, which others on the machine change
-little: what the search would take if it had the processor to itself.
+Creates the data if it does not exist (`bench.data`). Each text is searched twice: the first pass
+uses words not searched before, the second is warm; then both again with other texts while another
+process projects so many changes per second for the same user, indexer included. Restart Postgres
+before to make the first pass cold. One request at a time, reads only, no cache: what is measured
+is `reading.search` with its snapshot. Prints milliseconds, and those over 100; the last columns
+are CPU time, of Postgres' process and this one, which other load on the machine hardly affects:
+what the search would take with the CPU to itself.
 """
 
 import argparse
@@ -52,7 +52,7 @@ async def sample(pool: db.Pool, scale: data.Scale, random: Random, count: int) -
 
 
 class Took(NamedTuple):
-    """Milliseconds: by the clock, and of processors."""
+    """Milliseconds: wall-clock, and CPU."""
 
     clock: float
     processor: float

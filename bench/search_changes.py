@@ -1,6 +1,6 @@
 """Projects changes of one user's contacts at a steady rate, indexer included, until terminated.
 
-Started by `bench.search`; says a line once it runs, and at the end how many it made.
+Started by `bench.search`; prints a line once it runs, and the number of changes at the end.
 """
 
 import asyncio

@@ -1,13 +1,13 @@
-"""Whether a search finds who is meant: recall, and how far up, against a look at every row.
+"""Whether a search finds the right contact: recall and rank, compared with a scan of every row.
 
     python -m bench.search_quality [--database bench_small] [--scale 0.04] [--each 30]
 
-300 texts by default: 30 of each kind, made from a row that is then the one meant (`bench.
+300 texts by default: 30 of each kind, made from a row that is then the right one (`bench.
 search_texts`). Two measures. *Meant*: among all texts, how often that contact is on the first
-page (recall at 20) and the mean of 1/place (MRR); where several contacts fit a text equally well
-("Anna"), any of them is as good, so the place counts those that fit better. *Complete*: against
-an independent look at every contact, by plain string operations that share no code with the
-index, how many of those that surely fit are hits at all, and how many hits surely fit.
+page (recall at 20) and the mean of 1/rank (MRR); where several contacts fit a text equally well
+("Anna"), any of them is as good, so the rank counts those that fit better. *Complete*: compared
+with an independent scan of every contact, by plain string operations that share no code with the
+index, how many of those that certainly fit are hits, and how many hits certainly fit.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def row_words(row: Row) -> list[str]:
 
 
 def surely_fits(found: Sequence[str], asked: Sequence[str], *, inside: bool) -> bool:
-    """Every word that was meant begins a word of the row, or is inside of one."""
+    """Every word of the query begins a word of the row, or is inside one."""
     if inside:
         return all(any(each in word for word in found) for each in asked)
     return all(any(word.startswith(each) for word in found) for each in asked)
@@ -86,7 +86,7 @@ async def hits(pool: db.Pool, text: str, limit: int = 500) -> tuple[list[str], i
 async def judge(
     pool: db.Pool, each: Typed, rows: Mapping[str, Sequence[str]]
 ) -> tuple[int | None, float | None]:
-    """The place of who is meant, or of an equal; and how many of those who surely fit are hits."""
+    """The rank of the right contact or an equal one; and how many certain fits are hits."""
     found, total = await hits(pool, each.text)
     place = found.index(each.meant) + 1 if each.meant in found else None
     recall = None

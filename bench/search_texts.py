@@ -1,4 +1,4 @@
-"""What people type into a search, by kind, drawn from the rows themselves; and who is meant."""
+"""What people type into a search, by kind, made from the rows themselves; and the right result."""
 
 import string
 from collections.abc import Callable, Sequence
@@ -98,7 +98,7 @@ def absent(random: Random) -> Typed:
 
 
 def typed(rows: Sequence[Row], each: int, random: Random) -> list[Typed]:
-    """So many texts of every kind."""
+    """`each` texts of every kind."""
     found = [absent(random) for _ in range(each)]
     for kind, make in MAKERS.items():
         made = 0
@@ -106,7 +106,7 @@ def typed(rows: Sequence[Row], each: int, random: Random) -> list[Typed]:
             row = random.choice(rows)
             rightly = make(row, random).strip()
             if len(rightly) < (5 if kind == MISSPELT else 2):
-                continue  # what a kind cannot be made from, another row has
+                continue  # another row may have what this kind needs
             text = misspelt(rightly, random) if kind == MISSPELT else rightly
             found.append(Typed(kind, text, row.contact_id, rightly))
             made += 1

@@ -1,4 +1,4 @@
-"""What a measurement runs on: fresh servers, the four services, and an account of CPU time."""
+"""What benchmarks run on: fresh servers, the four services, and CPU accounting."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ async def servers() -> AsyncIterator[Stack]:
 
 @asynccontextmanager
 async def cluster() -> AsyncIterator[tuple[Cluster, Stack]]:
-    """The services, none of which runs yet, on servers of their own."""
+    """The services, none running yet, on servers of their own."""
     async with servers() as stack:
         environment = {
             "KAFKA_BOOTSTRAP_SERVERS": stack.urls.kafka,

@@ -1,11 +1,11 @@
-"""From webhook to open stream: how long until a change is told, and what open streams cost.
+"""From webhook to open stream: how long until a change is sent, and what open streams cost.
 
 `python -m bench.stream [--rate 200] [--seconds 20] [--streams 2000]`
 Opens streams of as many users in one query process: 50 who own the contacts of the load, 200 who
-own a probe each, the rest to whom nothing happens. Webhooks are sent at a steady rate, open loop;
-every tenth renames a probe's contact, and the time until its owner's stream says the name is
-taken. Prints p50, p95, p99, the memory of the query process before and after the streams were
-opened, and who used the processor.
+own one probe each, the rest without changes. Webhooks are sent at a steady rate, open loop; every
+tenth renames a probe's contact, and the time until the name arrives on its owner's stream is
+measured. Prints p50, p95, p99, the memory of the query process before and after the streams were
+opened, and the CPU time by process.
 """
 
 import argparse
@@ -30,7 +30,7 @@ REQUEST = "GET /api/my-500/stream HTTP/1.1\r\nHost: bench\r\nAuthorization: Bear
 
 
 class Reader(asyncio.Protocol):
-    """An open stream that looks for one text at a time, and counts what it is told."""
+    """An open stream that waits for one text at a time, and counts what it receives."""
 
     def __init__(self, user: int) -> None:
         self._user = user
@@ -54,7 +54,7 @@ class Reader(asyncio.Protocol):
         self._before = data[-200:]
 
     async def until_told(self, text: bytes) -> float:
-        """When it was told."""
+        """Returns when it arrived."""
         self._wanted = text
         self._found = asyncio.get_running_loop().create_future()
         async with asyncio.timeout(20):
@@ -113,7 +113,7 @@ async def load(run: Run, readers: dict[int, Reader], rate: int, seconds: int) ->
 
 
 async def is_quiet(readers: dict[int, Reader]) -> bool:
-    """Nothing of the preparation is still on its way."""
+    """Whether everything from the preparation has arrived."""
     before = sum(reader.events for reader in readers.values())
     await asyncio.sleep(2)
     return before == sum(reader.events for reader in readers.values())

@@ -2,13 +2,12 @@
 
 `python -m bench.sync [--contacts 50000] [--organizations 5000] [--activities 100000]
 [--projectors 2] [--kills 0] [--live]`
-The clock stops when every contact and activity stands in the read model and no score or link
-changes any more. Prints contacts/s into the log and into pages, each process' memory on the way,
-a sum of what stands there at the end, and what the second sync published: nothing but its own
-status. With `--kills` so many times, spread over the first sync, the next of the services is
-killed by SIGKILL and started again; the sum is to be the same as without. With `--live` somebody
-works on meanwhile: a webhook renames a person once a second, and the page is asked for until it
-shows that.
+The clock stops when every contact and activity is in the read model and no score or link changes
+any more. Prints contacts/s into the log and into pages, each process' memory on the way, a
+checksum of the final state, and what the second sync published: nothing but its own status. With
+`--kills` one service after the other is killed by SIGKILL and restarted, so many times spread over
+the first sync; the checksum must be the same as without. With `--live` there are live changes
+meanwhile: a webhook renames a person once a second, and the page is requested until it shows that.
 """
 
 import argparse
@@ -41,8 +40,8 @@ SELECT count(*) FILTER (WHERE name IS NOT NULL) AS persons,
        (SELECT count(*) FROM scoring.score_changes) AS score_changes
   FROM query.contacts
 """
-# What is the same in each run: scores go by the clock, ids are drawn, what is due and done goes
-# by the double's start.
+# What is the same in each run: scores depend on the clock, ids are random, what is due and done
+# depends on the double's start.
 SUM = """
 SELECT (SELECT sum(hashtextextended(concat_ws('|', c.person_id, c.name, c.email, c.phone,
                                               c.owner_id, c.listed, o.pipedrive_org_id), 0))
@@ -62,7 +61,7 @@ SELECT (SELECT count(*) FROM scoring.score_changes) AS score_changes,
 
 @dataclass
 class Memory:
-    """Resident memory of each service, in MB, whenever it was looked at."""
+    """Resident memory of each service, in MB, at each sample."""
 
     seen: dict[str, list[int]] = field(default_factory=dict)
 
@@ -74,7 +73,7 @@ class Memory:
             await asyncio.sleep(1)
 
     def table(self) -> str:
-        """The peak, and how it stood at a third, two thirds and the end of the time."""
+        """The peak, and the values at a third, two thirds and the end of the time."""
         lines = []
         for name, sizes in sorted(self.seen.items()):
             at = [sizes[int((len(sizes) - 1) * share)] for share in (0.33, 0.67, 1.0)]
@@ -84,7 +83,7 @@ class Memory:
 
 @dataclass
 class Pages:
-    """What stands in the read model, looked at until nothing changes any more."""
+    """The read model's content, watched until nothing changes any more."""
 
     dsn: str
     contacts: int
@@ -103,7 +102,7 @@ class Pages:
                     if row != last:
                         last, changed_at = row, began
                     self.share = self._share(row)
-                    # To count great tables must not slow down what is measured.
+                    # Counting large tables must not slow down what is measured.
                     await asyncio.sleep(max(1.0, 30 * (time.perf_counter() - began)))
         finally:
             await conn.close()
@@ -163,13 +162,13 @@ async def first(
     if not chosen.kills:
         stage.say(stage.shares(before, stage.cpu_seconds(running, stack)))
     stage.say(memory.table())
-    stage.say(f"sum of what stands there: {await pages.sum()}")
+    stage.say(f"checksum of the final state: {await pages.sum()}")
     if chosen.live:
         stage.say(f"meanwhile, {working.told()[0]}")
 
 
 async def work(run: latency.Run, complete: asyncio.Task[float]) -> None:
-    """A change a second until all is in the pages, the next once the one before is shown."""
+    """A change per second until all is in the pages, each one after the previous is shown."""
     while not complete.done():
         began = time.perf_counter()
         await run.probe(0, Probe.RENAMED)
@@ -177,7 +176,9 @@ async def work(run: latency.Run, complete: asyncio.Task[float]) -> None:
 
 
 async def kill(running: Cluster, services: dict[str, Instance], pages: Pages, kills: int) -> None:
-    """End the next of the services, and start it anew, whenever a share more is in the pages."""
+    """Kill and restart one service after the other, each time that another share is in the
+    pages.
+    """
     names = list(services)
     for number in range(kills):
         while pages.share < (number + 1) / (kills + 1):  # noqa: ASYNC110  others fill the pages
@@ -190,7 +191,7 @@ async def kill(running: Cluster, services: dict[str, Instance], pages: Pages, ki
 
 
 async def ended(asking: Asking, sync_id: str) -> dict[str, Any]:
-    """What is told of the sync at its end. Who tells it may be away meanwhile."""
+    """The sync's final state. The service may be down meanwhile."""
     async with asyncio.timeout(LONGEST_S):
         while True:
             try:
@@ -231,7 +232,7 @@ async def second(asking: Asking, running: Cluster) -> None:
 async def measure(chosen: argparse.Namespace) -> None:
     async with stage.cluster() as (running, stack):
         sizes = f"{chosen.contacts},{chosen.organizations},{chosen.activities}"
-        # Without a word of the day it would be held to the share of a small plan.
+        # Without a reported daily limit it would assume that of a small plan.
         unlimited = ("--burst", "0", "--daily-tokens", "100000000", "--generated", sizes)
         async with double(running.folder, COMPANY, *unlimited) as pipedrive:
             running.write_tenants([{**a_tenant(COMPANY), **pipedrive.tenant(), **stage.TENANT}])

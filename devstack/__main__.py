@@ -21,7 +21,7 @@ def say(message: str) -> None:
     try:
         print(message, flush=True)
     except BrokenPipeError:
-        pass  # nobody reads any more; what is being started or stopped still must be
+        pass  # nobody reads the output any more; starting or stopping must go on
 
 
 def the_stack(*, cancelled: Callable[[], bool] = never) -> Stack:
@@ -49,7 +49,7 @@ def status(_: argparse.Namespace) -> int:
     stack = the_stack()
     found = {name: stack.process(name) for name in NAMES}
     for name, process in found.items():
-        say(f"{name}: {f'runs, pid {process.pid}' if process else 'does not run'}")
+        say(f"{name}: {f'runs, pid {process.pid}' if process else 'not running'}")
     return 0 if all(found.values()) else 1
 
 
@@ -65,7 +65,7 @@ def make_secrets(_: argparse.Namespace) -> int:
 
 
 def double(given: argparse.Namespace) -> int:
-    """Becomes the double, so that signals reach it."""
+    """Replaces this process by the double, so that signals reach it."""
     environment.point_demo(LOCAL, given.rest_url)
     arguments = _double(environment.demo_tenant(LOCAL), given.rest_url)
     if given.rest_host:
@@ -84,9 +84,9 @@ def run(_: argparse.Namespace) -> int:
             running.serve(supervisor.SERVICES, values)
             running.wait_for("pipedrive", f"{rest_url}/_double")
             _greet(running.urls, tenant)
-            say("  Connecting a company like Pipedrive's: its webhook, then all it has.\n")
+            say("  Connecting the demo company: registers its webhook, then reads all its data.\n")
             running.perform("connect", _connect(tenant, running.urls["ingest"]), values)
-            say("\n  From here on it tells by webhook what happens there. Ctrl-C stops it all.\n")
+            say("\n  From now on its changes arrive by webhook. Ctrl-C stops everything.\n")
             running.watch()
     say("stopped; state is kept")
     return 0
@@ -100,7 +100,7 @@ def _rest_url() -> str:
 
 
 def _connect(tenant: environment.Tenant, ingest: str) -> list[str]:
-    """May be done again: what is connected already stays, and is read anew."""
+    """Can be repeated: an existing connection stays, and is synced again."""
     return [
         *("-m", "services.ingest", "connect"),
         *("--company", str(tenant.company_id)),

@@ -1,7 +1,7 @@
-"""Writes the tables of the documentation from the code: `python -m devstack.documents [--check]`.
+"""Generates the documentation's tables from the code: `python -m devstack.documents [--check]`.
 
-Rule: what stands between two `<!-- generated: NAME -->` marks is never edited by hand; `--check`
-fails when it differs from the code.
+Rule: what is between two `<!-- generated: NAME -->` marks is never edited by hand; `--check`
+fails if it differs from the code.
 """
 
 import importlib
@@ -84,7 +84,7 @@ def settings_classes() -> dict[str, type[BaseSettings]]:
 
 
 def variables(name: str, field: Any) -> list[str]:
-    """The environment variables that set a field, the strongest first."""
+    """The environment variables that set a field, the one with highest precedence first."""
     alias = field.validation_alias
     if alias is None:
         return [name.upper()]
@@ -92,7 +92,7 @@ def variables(name: str, field: Any) -> list[str]:
 
 
 def settings() -> str:
-    """A variable is told once, with what differs between its readers told of each."""
+    """Each variable is listed once, with the differences between the services that read it."""
     defaults: dict[str, dict[str, str]] = {}
     meanings: dict[str, dict[str, str]] = {}
     replaced: dict[str, list[str]] = {}
@@ -122,7 +122,7 @@ def _readers(told: Mapping[str, str]) -> str:
 
 
 def _told(by_service: Mapping[str, str]) -> str:
-    """What is told by all of them, once; else by whom what is told."""
+    """A text that all services share, once; else each text with its services."""
     tellers: dict[str, list[str]] = {}
     for service, told in by_service.items():
         tellers.setdefault(told, []).append(service)
@@ -132,7 +132,7 @@ def _told(by_service: Mapping[str, str]) -> str:
 
 
 def _shown(default: object) -> str:
-    """What stands in the code is no secret, wherever it may stand otherwise."""
+    """A default in the code is not a secret, even if the variable usually holds one."""
     if isinstance(default, SecretStr):
         return default.get_secret_value()
     return "" if default is None else str(default)

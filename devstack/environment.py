@@ -1,7 +1,7 @@
-"""Owns `.local/env` and `.local/tenants.json`: what a service must be told to run on the stack.
+"""Owns `.local/env` and `.local/tenants.json`: the environment of services that run on the stack.
 
-Rule 1: secrets are made once and kept; addresses are written anew at each start.
-Rule 2: where Pipedrive reaches ingest only who runs it knows: what somebody says of it stands.
+Rule 1: secrets are generated once and kept; addresses are written again at each start.
+Rule 2: only the operator knows where Pipedrive reaches ingest: a value set by hand stays.
 """
 
 import os
@@ -22,7 +22,7 @@ DEMO_COMPANY = 7001
 DEMO_USER = "demo"
 DOUBLE_PORT = 8090
 PUBLIC_URL = "http://127.0.0.1:8081"
-"""Of an ingest at its usual port, for a Pipedrive on this machine."""
+"""An ingest at its default port, for a Pipedrive double on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def tenants_file(local: Path) -> Path:
 
 
 def write(local: Path, urls: Urls) -> dict[str, str]:
-    """Keys that somebody added to the file stay in it."""
+    """Keys added by hand stay in the file."""
     return _write(
         local,
         {
@@ -55,12 +55,12 @@ def write(local: Path, urls: Urls) -> dict[str, str]:
 
 
 def write_secrets(local: Path) -> dict[str, str]:
-    """For containers, which are told the addresses by other means."""
+    """For containers, which get the addresses by other means."""
     return _write(local, {}, {})
 
 
 def public_url(values: Mapping[str, str], ingest: str) -> str:
-    """Where Pipedrive reaches the ingest that answers there."""
+    """Where Pipedrive reaches the ingest at this URL."""
     said = os.environ.get("PUBLIC_URL") or values.get("PUBLIC_URL")
     return said if said and said != PUBLIC_URL else ingest
 
@@ -112,7 +112,7 @@ def demo_tenant(local: Path) -> Tenant:
 
 
 def point_demo(local: Path, url: str) -> None:
-    """The demo company's Pipedrive is the double at this address; other companies keep theirs."""
+    """Point the demo company at the double at this address; other companies keep theirs."""
     rows = orjson.loads(tenants_file(local).read_bytes())
     for row in rows:
         if row["company_id"] == DEMO_COMPANY and row.get("api_domain") != url:
@@ -131,7 +131,7 @@ def _demo() -> dict[str, Any]:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Whole or not at all, and readable by its owner only."""
+    """Atomically, and readable by its owner only."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)

@@ -1,9 +1,9 @@
-"""What can go wrong here in a way that the reader of the message can put right."""
+"""Errors that the reader of the message can fix."""
 
 
 class StackError(Exception):
-    """The stack cannot do what was asked; the message says why and what helps."""
+    """The stack cannot do what was asked; the message says why and how to fix it."""
 
 
 class Cancelled(StackError):
-    """A stop was asked for while something was still starting."""
+    """A stop was requested while something was still starting."""

@@ -1,11 +1,11 @@
 """Which loopback ports the servers and services listen on.
 
-Ports lie below the range that the kernel gives to outgoing connections (32768 up on Linux): a
-client that keeps trying a server that is away would else, now and then, connect to itself and
-hold the port against the server's return.
+Ports are below the range that the kernel uses for outgoing connections (32768 and up on Linux):
+otherwise a client that keeps retrying a server that is down would, now and then, connect to itself
+and occupy the server's port.
 
-A port is chosen long before its server listens, and is nobody's while its server is down. So each
-process that chooses has a share of the range to itself, for as long as it lives.
+A port is chosen long before its server listens, and is unused while its server is down. So each
+process that chooses ports has a share of the range to itself, for as long as it lives.
 """
 
 import atexit
@@ -26,12 +26,12 @@ LINGERING_S = 1.0
 POLL_S = 0.03
 SEARCHED = range(20_000, 32_000)
 SHARE = 1_000
-"""More than a run of all tests asks for: none is given again soon."""
+"""More than a run of all tests needs: none is reused soon."""
 
 
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # Else a port in TIME_WAIT, just left by a server of ours, would count as taken.
+        # Else a port in TIME_WAIT, just closed by a server of ours, would count as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -41,7 +41,7 @@ def is_free(port: int) -> bool:
 
 
 def free(*, besides: frozenset[int] = frozenset()) -> int:
-    """A port that no other process is given meanwhile, and this one not until it had all others.
+    """A port that no other process gets meanwhile, and this one only after all others.
 
     Raises:
         StackError: none is free.
@@ -91,7 +91,7 @@ def choose(wanted: Mapping[str, int | None], *, memory: Path) -> dict[str, int]:
 
 
 def _becomes_free(port: int) -> bool:
-    """What a killed server leaves behind may hold its port for a moment."""
+    """A killed server's connections may hold its port for a moment."""
     deadline = time.monotonic() + LINGERING_S
     while not is_free(port):
         if time.monotonic() > deadline:

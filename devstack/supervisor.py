@@ -33,7 +33,7 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A module that listens on a port of its own and tells on /readyz when it is ready."""
+    """A module that listens on its own port and shows on /readyz when it is ready."""
 
     name: str
     module: str
@@ -67,7 +67,7 @@ class Run:
         """Start them all, then wait for each to be ready."""
         for program in programs:
             self._choose_port(program)
-        # They find one another wherever they are, and the double finds ingest.
+        # They must find one another at their ports, and the double must find ingest.
         found = {f"{name.upper()}_URL": url for name, url in self.urls.items()}
         if "ingest" in self.urls:
             found["PUBLIC_URL"] = environment.public_url(values, self.urls["ingest"])
@@ -79,11 +79,11 @@ class Run:
             self.say(f"{program.name}: ready, {self.urls[program.name]}")
 
     def attach(self, name: str, arguments: Sequence[str], values: Mapping[str, str]) -> None:
-        """A child that talks on our own output."""
+        """Start a child that writes to our own output."""
         self._spawn(name, arguments, values, log=None)
 
     def perform(self, name: str, arguments: Sequence[str], values: Mapping[str, str]) -> None:
-        """A child that talks on our own output and comes to an end, which is waited for."""
+        """Run a child that writes to our own output, and wait for its end."""
         child = self._spawn(name, arguments, values, log=None)
         while processes.is_alive(child.process):
             self._raise_if_one_died(besides=child)
@@ -100,12 +100,12 @@ class Run:
         self._wait_ready(name, url, time.monotonic())
 
     def watch(self) -> None:
-        """Until a stop is asked for; a child that dies ends it as an error."""
+        """Wait for a stop request; a child that dies raises an error."""
         while not self.stopping.wait(POLL_S):
             self._raise_if_one_died()
 
     def end(self) -> None:
-        """The newest first; the services, which came together, together."""
+        """Stop in reverse order; the services, which started together, together."""
         attached = [child for child in self._children if child.log is None]
         services = [child for child in self._children if child.log is not None]
         for group in (attached, services):
@@ -129,7 +129,7 @@ class Run:
         self._spawn(
             program.name,
             ["-m", program.module],
-            # Its own orderly stop must fit into what it is given here.
+            # Its own graceful stop must fit into the time it gets here.
             {**values, "PORT": port, "STOP_SECONDS": str(GRACE_S - 1)},
             log=self.local / "log" / f"{program.name}.log",
         )
@@ -178,8 +178,8 @@ class Run:
 def started(
     local: Path, stack: Stack, *, say: Callable[[str], None], stopping: threading.Event
 ) -> Iterator[tuple[Run, dict[str, str]]]:
-    """The servers and an empty run on them; all of it is stopped at the end."""
-    refusal = "it is running already in this checkout; `make stack-down` ends that run"
+    """The servers and a run without programs; everything is stopped at the end."""
+    refusal = "already running in this checkout; `make stack-down` ends that run"
     with processes.locked(local / "run.lock", refusal=refusal):
         me = local / "run.pid"
         processes.remember(psutil.Process(), me)
@@ -212,7 +212,7 @@ def end_other_run(local: Path) -> bool:
 
 
 def end_leftovers(local: Path, *, say: Callable[[str], None]) -> None:
-    """Children of a run that was killed outright."""
+    """Children of a run that was killed."""
     for pid_file in sorted(_pid_folder(local).glob("*.pid")):
         process = processes.find(pid_file)
         if process is not None:
@@ -226,7 +226,7 @@ def _pid_folder(local: Path) -> Path:
 
 
 def _ends_with_us() -> tuple[str, ...]:
-    """Linux ends a child whose parent was killed, if it was asked to before."""
+    """On Linux a child can be made to end when its parent is killed."""
     return ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
 
 

@@ -1,4 +1,4 @@
-"""Issues the JWT that a user of the API presents."""
+"""Issues JWTs for users of the API."""
 
 from datetime import datetime, timedelta
 

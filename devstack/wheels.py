@@ -1,4 +1,4 @@
-"""Where an installed wheel's files lie, without importing it: both wheels do work at import."""
+"""Finds an installed wheel's files without importing it: both wheels do work at import."""
 
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,7 +1,7 @@
 """One KRaft node as a server of the stack: its settings, its command and its probe.
 
-The quorum's and the session's deadlines are short, because a killed single node has nobody who
-could stand in for it: with Kafka's defaults it is 12 s until it lets writers in again.
+The quorum's and the session's deadlines are short, because nothing can take over from a killed
+single node: with Kafka's defaults it takes 12 s until it accepts writers again.
 """
 
 import shutil
@@ -34,11 +34,11 @@ SETTINGS = {
     "broker.heartbeat.interval.ms": "250",
     "controller.quorum.election.timeout.ms": "300",
     "controller.quorum.fetch.timeout.ms": "1000",
-    # A killed broker goes through deleted partitions, too, while their files are there: by
-    # default for a minute, and for the first half a minute of each start.
+    # A restarted broker also loads deleted partitions while their files exist: by default for a
+    # minute, and for the first half a minute of each start.
     "file.delete.delay.ms": "1000",
     "log.initial.task.delay.ms": "1000",
-    # Its default takes 128 MiB of a heap that is small here.
+    # The default takes 128 MiB of a heap that is small here.
     "log.cleaner.dedupe.buffer.size": "16777216",
 }
 HEAP = "512m"

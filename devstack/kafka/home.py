@@ -1,4 +1,4 @@
-"""Where the parts of Kafka lie that the brokers of a checkout share, and how Java runs them."""
+"""The files that a checkout's Kafka brokers share, and Java's options."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""Makes what the brokers of a checkout share: the jars, a formatted log directory, the archive of
-classes. Once, and again when the pom changes; two at a time wait for one another.
+"""Creates what a checkout's brokers share: the jars, a formatted log directory, the class archive.
+Once, and again when the pom changes; concurrent calls wait for one another.
 """
 
 import base64

@@ -1,1 +1,1 @@
-"""A double of Pipedrive: a company's seeded life, its webhooks, and their delivery."""
+"""A double of Pipedrive: a company's seeded history, its webhooks, and their delivery."""

@@ -1,7 +1,8 @@
-"""`python -m devstack.pipedrive`: a company that lives, tells receivers about it, and answers.
+"""`python -m devstack.pipedrive`: a simulated company that sends webhooks and answers the REST
+API.
 
-With `--target` its whole life is pushed there. With `--rest-port` it answers the REST API, and
-webhooks registered there hear of its live changes.
+With `--target` all its changes are pushed there. With `--rest-port` it answers the REST API, and
+webhooks registered there receive its live changes.
 """
 
 import argparse
@@ -29,9 +30,9 @@ from devstack.pipedrive.world import Sizes
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m devstack.pipedrive", description=__doc__)
     made.add_argument("--company", required=True, type=int, help="Pipedrive company id")
-    made.add_argument("--seed", type=int, default=1, help="same seed, same company")
+    made.add_argument("--seed", type=int, default=1, help="the same seed gives the same company")
     made.add_argument("--users", type=int, default=3)
-    made.add_argument("--contacts", type=int, default=500, help="per user")
+    made.add_argument("--contacts", type=int, default=500, help="contacts per user")
     made.add_argument("--organizations", type=int, default=200)
     made.add_argument("--bustle", type=float, default=5.0, help="events per contact")
     made.add_argument(
@@ -92,7 +93,7 @@ def _size(text: str) -> tuple[int, int, int]:
 
 
 async def run(given: argparse.Namespace) -> None:
-    """Until the trickle ends, which by itself it never does, or a signal."""
+    """Runs until the live changes end, which by itself they never do, or a signal."""
     contacts, organizations = given.contacts, given.organizations
     if given.generated:
         contacts = organizations = 0
@@ -112,7 +113,7 @@ async def run(given: argparse.Namespace) -> None:
         if given.target:
             await _push(given, company, done, double)
         elif double is not None and life is not None:
-            say(f"{sum(double.account.tables.counts().values()):,} rows are there")
+            say(f"{sum(double.account.tables.counts().values()):,} rows exist")
             await living.live(double.account, life, done, state=given.state)
         if double is not None:
             await asyncio.Event().wait()
@@ -131,7 +132,7 @@ async def _push(
     audience = double.account if double else None
     if audience is not None:
         audience.recall()
-        # What the API writes is told to the receiver like everything else.
+        # Writes through the API are sent to the receiver like all other changes.
         registered = await audience.hooks.add(
             user_id=company.user_ids[0],
             url=given.target,
@@ -195,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             runner.run(until_signalled(given))
     except* (Unreachable, progress.AnotherCompany) as problems:
         problem = problems
-    # Many requests give up together, each in the groups that it ran in.
+    # Many requests fail together, each in its own groups.
     while isinstance(problem, BaseExceptionGroup):
         problem = problem.exceptions[0]
     if problem is not None:

@@ -360,7 +360,7 @@ def test_two_runs_at_once_are_refused(
 
     told, _ = run("steady").communicate(timeout=DEADLINE_S)
 
-    assert "running already in this checkout" in told
+    assert "already running in this checkout" in told
     assert len(found(tmp_path / "local")) == len(NAMES) + 1
 
 

@@ -84,7 +84,7 @@ async def _address(process: subprocess.Popen[bytes], log: Path) -> str:
 
     async def is_there() -> bool:
         assert process.poll() is None, said()
-        return "rows are there" in said()
+        return "rows exist" in said()
 
     await until(is_there, START_S)
     address: str = ADDRESS.findall(said())[0]

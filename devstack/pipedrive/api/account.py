@@ -1,6 +1,6 @@
-"""One company as the API serves it: its rows, its webhooks, its life, and what the API writes.
+"""One company as the API serves it: its rows, webhooks, simulated changes, and API writes.
 
-Rule 1: every change goes the same way: into the tables, then to the webhooks that want it.
+Rule 1: every change takes the same path: into the tables, then to the subscribed webhooks.
 Rule 2: ids of what the API makes lie above those of the company's own life, so that the life of a
         seed stays the same whatever is written; and it never hears of what was written.
 Rule 3: two changes of one object are a millisecond apart at least.
@@ -69,7 +69,7 @@ class Account:
             self.heard.append(change)
 
     async def live_through_history(self) -> None:
-        """Nothing of it is pushed: who connects later has to ask."""
+        """Nothing of it is pushed: later connections have to read it."""
         for number, change in enumerate(self.company.history()):
             self.witness(change)
             if number % REST_EVERY == 0:
@@ -83,7 +83,7 @@ class Account:
             self.witness(change)
 
     async def happen(self, count: int, clock: Callable[[int], datetime] | None = None) -> int:
-        """So many live changes, one after another, from now on or as `clock` says."""
+        """Make so many live changes, one after another, from now on or as `clock` says."""
         if self._life is None:
             self._life = self.company.live(clock or (lambda _: datetime.now(UTC)))
         for _ in range(count):
@@ -179,7 +179,7 @@ class Account:
         return Change(self._number, entity, action, row_id, state, was, at, self.user_id, names)
 
     def _names(self, state: State) -> dict[str, str | None]:
-        """What version 1 joins in."""
+        """Related objects that version 1 includes."""
         found: dict[str, str | None] = {}
         for name, entity, link in (
             ("owner", "user", "owner_id"),

@@ -1,4 +1,4 @@
-"""How tests and demonstrations turn the double's screws: `/_double/…`, without a token.
+"""How tests and demonstrations control the double: `/_double/…`, without a token.
 
 GET   /_double                  counts of rows, requests, tokens, deliveries
 PATCH /_double/faults           {"delay_s", "errors", "cut", "garbage", "html", "refused",

@@ -1,4 +1,4 @@
-"""Answers gone wrong on purpose.
+"""Deliberately faulty answers.
 
 Rule 1: shares are between 0 and 1, chance comes from a seeded source.
 Rule 2: a fault strikes before the request is carried out or after it, as the share says: a client

@@ -2,7 +2,7 @@
 
 Rule 1: the burst is counted over a rolling window, searches by a limit of their own.
 Rule 2: a call that the burst refuses costs no tokens; one more call than the day has is refused.
-Rule 3: who goes on calling after a 429 is turned away by the firewall, with a page of HTML.
+Rule 3: a client that keeps calling after a 429 is blocked by the firewall, with an HTML page.
 """
 
 from collections import deque
@@ -100,7 +100,7 @@ class Limits:
         headers = {}
         burst, daily = self._burst(called), self.rules.daily_tokens
         if burst is None:
-            # A client that is told of no limit keeps to that of the smallest plan.
+            # A client without a reported limit assumes that of the smallest plan.
             headers["x-ratelimit-limit"] = headers["x-ratelimit-remaining"] = str(UNLIMITED)
         else:
             calls = self._calls[called.is_search]

@@ -1,8 +1,8 @@
-"""The double's HTTP server: routes, the order in which a request is judged, and its answers.
+"""The double's HTTP server: routes, the order in which a request is checked, and its answers.
 
 Rule 1: a request meets in this order: the wait, the token, the limits, the faults, its handler.
 Rule 2: what is refused says so in the envelope of the API: `success`, `error`, `error_info`.
-Rule 3: nothing under `/_double` belongs to Pipedrive: it is how tests turn the screws.
+Rule 3: nothing under `/_double` exists in Pipedrive: it is how tests control the double.
 """
 
 import asyncio
@@ -99,14 +99,14 @@ class Server:
             add("PATCH", f"{path}/{{id}}", self._update(entity))
             add("DELETE", f"{path}/{{id}}", self._delete(entity))
 
-    # How a request is judged
+    # How a request is checked
 
     def _faced(self, handler: Handler) -> Handler:
         async def face(request: web.Request) -> web.StreamResponse:
             self.requests += 1
             path = request.path.removeprefix("/api")
             concerned = self.faults.concerns(request.method, path)
-            await request.read()  # who hangs up later has asked all the same
+            await request.read()  # a client that disconnects later has made its request
             if concerned and self.faults.delay_s:
                 await asyncio.sleep(self.faults.delay_s)
             if request.headers.get("x-api-token") != self._api_token:
