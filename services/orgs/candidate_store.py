@@ -304,7 +304,7 @@ async def _by_words(conn: db.Connection, records: Sequence[Record]) -> set[tuple
 
 
 async def _meant(conn: db.Connection, cells: Sequence[Asked]) -> list[Asked]:
-    """The cells, with words unique to one organization replaced by the likeliest meant ones."""
+    """As cells, the likeliest meant words for words that no other organization has."""
     with_tokens = [
         (*cell, db.array(tokens))
         for cell in cells

@@ -69,8 +69,8 @@ class Refusals:
         return self._told.denials.why(session)
 
     async def ping(self) -> str | None:
-        """A process that starts while Kafka is away is ready once users are served; if those come
-        second, as soon as that is decided.
+        """While Kafka is away, a starting process is ready once users are served; if users come
+        second, as soon as reading has failed once.
 
         Raises:
             Unavailable: it will be known in a moment.

@@ -1,15 +1,15 @@
-"""The sync role: begins what is due and goes on with what is open, for all companies.
+"""The sync role: starts what is due and resumes what is unfinished, for all companies.
 
-Rule 1: any number of instances look; the store has one open sync a company, and a claim decides
-        who works on it. An owner that died leaves it to the next who looks.
-Rule 2: a company is synchronised by the clock once somebody has connected it.
+Rule 1: any number of instances poll; the store has one unfinished sync per company, and a claim
+        decides who works on it. What a dead instance leaves is taken up by the next that polls.
+Rule 2: a company is synchronised on schedule once somebody has connected it.
 Rule 3: the work on a company has a heart of its own: it waits as long as Pipedrive, Kafka and
-        Postgres make it wait, and if it hangs, the process says so.
-Rule 4: of the companies that one process works on at a time some are left to those that read only
-        what changed: first fills take hours, and everybody's pages would be as old meanwhile. The
-        nights of hundreds of companies take as long: who waits for a turn reads what changed.
-Rule 5: a bug that one company's data brings out ends that sync, not the process: webhooks of all
-        companies may come in by the same one.
+        Postgres make it wait, and if it hangs, the process reports it.
+Rule 4: of the companies that one process works on at a time, some places are left to incremental
+        syncs: first syncs take hours, and everybody's pages would get as old meanwhile. So do the
+        nightly syncs of hundreds of companies: one that waits for its turn syncs incrementally.
+Rule 5: a bug that one company's data triggers ends that sync, not the process, which may also
+        receive the webhooks of all companies.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Runner:
         for each in waiting:
             if self._only not in (None, each.company_id) or not self._has_room(each):
                 continue
-            # Those that others work on would keep the places from those that nobody does.
+            # Companies that others work on must not take the places of those that nobody does.
             if each.company_id not in self._at_work and each.company_id not in held:
                 task = group.create_task(self._work(each.company_id, each.sync_id, stop))
                 self._at_work[each.company_id] = task
@@ -77,13 +77,13 @@ class Runner:
         return len(self._at_work) < AT_ONCE
 
     async def _ask_for_what_is_due(self, conn: db.Connection, before: int) -> None:
-        """No more are asked to be read in full than can be begun, `before` others of them."""
+        """No more full syncs are requested than can be started; `before` are already waiting."""
         room = READ_ALL_AT_ONCE - len(self._reading_all) - before
         for company_id, in_full, what_changed in await sync_store.due(conn):
             try:
                 self._parts.clients.of(company_id)
             except NotConnected:
-                continue  # the tenants file names it no more, or no token of it
+                continue  # the tenants file no longer has it, or its token
             if in_full and room > 0:
                 room -= 1
                 await sync_store.ask(conn, company_id, Mode.FULL, BY_THE_CLOCK)
@@ -109,7 +109,7 @@ class Runner:
             self._reading_all.discard(company_id)
 
     async def _give_up(self, company_id: int, sync_id: UUID) -> None:
-        """So that it is not tried again and again, with webhooks in the same process."""
+        """So that it is not retried over and over, beside webhooks in the same process."""
         due = schedule.next_incremental(datetime.now(UTC), self._parts.settings)
         with db.errors():
             async with self._pool.acquire() as conn, conn.transaction():
@@ -117,7 +117,7 @@ class Runner:
                 await sync_store.end(conn, sync_id, "failed", "Something went wrong on our side.")
 
     async def _say_so(self, company_id: int, sync_id: UUID, stop: asyncio.Event) -> None:
-        """Once it has ended: what broke it may break this, too."""
+        """Publishes that it has ended, separately: what broke the sync may break this, too."""
         try:
             await lifecycle.persist(lambda: self._tell(company_id, sync_id), stop, what="sync")
         except Exception as bug:
@@ -133,5 +133,5 @@ class Runner:
 
 
 def _to_be_read(waiting: Iterable[Waiting], held: Collection[int]) -> int:
-    """How many wait to be read in full, and nobody works on them."""
+    """How many full syncs are waiting that nobody works on."""
     return sum(each.reads_all and each.company_id not in held for each in waiting)

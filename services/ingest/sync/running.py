@@ -1,10 +1,10 @@
-"""One synchronisation, from where it stands to its end.
+"""One synchronisation, from its present position to its end.
 
-Rule 1: what passes by waiting is waited out with the sync kept open: a moment for trouble on the
-        way, until midnight for the day's tokens. What never works ends it, or the one list that
-        is refused (see `trying`); where all of them are, it has failed. Of a full one that ended
-        since nothing at all is accepted the next one takes over what it had read.
-Rule 2: only a sync that came to its end moves the moments from which the next delta reads, and of
+Rule 1: what passes by waiting is waited out, with the sync unfinished: a moment for failures on
+        the way, until midnight for the day's tokens. What can never work ends it, or skips the one
+        list that is refused (see `trying`); if all are refused, it has failed. If a full sync
+        failed since nothing at all is accepted, the next one takes over what it had read.
+Rule 2: only a sync that reaches its end moves the moments from which the next delta reads, and for
         a list only if it read that one.
 """
 
@@ -51,10 +51,10 @@ class Parts:
 
 
 async def go_on(parts: Parts, company_id: int, sync_id: UUID, stop: asyncio.Event) -> None:
-    """Take the sync further, unless somebody else is at it.
+    """Continue the sync, unless another process works on it.
 
     Raises:
-        Unavailable: Postgres is away; the sync is open to whoever comes next.
+        Unavailable: Postgres is away; another process may take the sync over.
     """
     with bound(company_id=company_id, sync_id=str(sync_id)):
         async with claimed(parts.dsn, company_id) as conn:
@@ -146,7 +146,7 @@ class Run:
         return sync.since and windows.begins(of, sync.since, sync.behind or {})
 
     async def _complete(self, status: Status) -> None:
-        """Told before it is written down: who dies in between tells it twice."""
+        """Published before it is recorded: a crash in between publishes it twice."""
         now = datetime.now(UTC)
         sync = self._sync
         await status.done(sync, now)

@@ -93,7 +93,7 @@ def likeness(one: str, other: str) -> float:
 
 
 def _heard(short: str, long: str) -> float:
-    """Compares how words sound, if they begin alike; few others do."""
+    """Compares how words sound, if they begin with the same sound; others hardly ever match."""
     one, other = sounds.of(short), sounds.of(long)
     return _misspelt(one, other) - _HEARD if one[0] == other[0] else 0.0
 

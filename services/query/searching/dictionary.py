@@ -68,5 +68,5 @@ async def _checked(
 
 
 def _length(edits: int) -> str:
-    """The letter group that stands for a word's length; no letters can form it."""
+    """A pseudo letter group for lengths within so many edits; no letters can form it."""
     return f"{edits} edits"
