@@ -170,8 +170,8 @@ class _Closing:
 
 
 class Parts:
-    """The parts of a block that can be united. Records only linked by being called distinct are in
-    separate parts: else all that years of answers mention would form one.
+    """A block, split into parts that cannot be united with one another. Having been called
+    distinct does not connect records: else all that years of answers mention would hang together.
     """
 
     def __init__(self, block: Block) -> None:

@@ -2,9 +2,9 @@
 
 Rule 1: marked means that no page of the part is served from the cache until the transaction has
         ended; freed means that none is served that was read before it ended.
-Rule 2: if marking fails for longer than a moment, the commit goes on, and no page is served as
-        soon as Redis can be told so; once all these transactions have ended, every page of that
-        time is invalid. Until then processes that may still reach Redis are told through Postgres,
+Rule 2: if marking fails for longer than a moment, the commit goes on, and as soon as Redis can
+        be told, no page is served; once all these transactions have ended, every page of that time
+        is invalid. Until then processes that may still reach Redis are told through Postgres,
         again and again, not to trust it.
 Rule 3: nothing is freed while the outcome of the transaction is unknown.
 """

@@ -77,7 +77,7 @@ def untitled(person: Wanted) -> Wanted:
 
 
 def is_titled(person: Wanted, row: Row) -> bool:
-    """Whether the job title was sent along, or is in its custom field if the row shows it."""
+    """Whether the job title was accepted: in Pipedrive's own field only if the row shows it."""
     return TITLE not in person.body or row.get(TITLE) is not None
 
 

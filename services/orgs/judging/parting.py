@@ -3,7 +3,7 @@
 Rule 1: the records that a user names are called distinct from all others of their organization.
         That is the newest verdict, so whatever held them together yields to it.
 Rule 2: under the rules, one contradicting record separates all of a name. So each side that would
-        fall apart with it is called the same.
+        otherwise fall apart is itself called the same.
 Rule 3: the preview comes from the partition that the separation would produce.
 """
 
