@@ -111,7 +111,7 @@ def _facts(described: Held) -> str:
 
 
 async def _is_taken(conn: db.Connection, sought: Held) -> bool:
-    """Whether other organizations have the name."""
+    """Whether others have the name, and the sought record is not one of them."""
     if sought.name_key is None:
         return False
     named = await meeting_store.block(conn, [(sought.company_id, sought.name_key)])
