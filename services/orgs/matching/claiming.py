@@ -31,6 +31,10 @@ def _lost(refs: frozenset[Ref], merges: Sequence[Statement]) -> frozenset[Ref]:
     for each in merges:
         won = _winners(each, refs)
         beaten = each.right - won
+        # Whoever won over one of them later won over all of what was one organization by then.
+        later = [others for ref in beaten for others in over.get(ref, ())]
+        for ref in won:
+            over.setdefault(ref, []).extend(later)
         if beaten & winners:
             beaten -= _above(won, over)
         for ref in beaten:

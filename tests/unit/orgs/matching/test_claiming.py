@@ -33,6 +33,7 @@ def merged(*pairs: tuple[set[int], set[int]]) -> list[Statement]:
         ([({1}, {2})], {2, 3}, {2, 3}),
         ([({1}, {3}), ({1, 4}, {2})], {2, 3, 4, 5}, {4}),
         ([({1}, set()), ({2}, {3})], {1, 2, 3}, {2}),
+        ([({2}, {1}), ({5}, {1}), ({5}, {2})], {1, 2, 5}, {2}),
     ],
     ids=[
         "nobody merged",
@@ -47,6 +48,7 @@ def merged(*pairs: tuple[set[int], set[int]]) -> list[Statement]:
         "the winner is gone",
         "some winners are gone",
         "what was only called what it was has won nothing",
+        "the winner over a record of the organization to which it lost before",
     ],
 )
 def test_the_id_is_a_winners_who_lost_to_nobody(
