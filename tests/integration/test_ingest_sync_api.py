@@ -14,8 +14,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from devstack.pipedrive.api.double import Double, Setup
+from devstack.pipedrive.api.faults import Faults
 from services.ingest.settings import IngestSettings
-from services.ingest.sync import hooks
+from services.ingest.sync import connecting, hooks
 from services.ingest.sync.role import Sync
 from shared import db
 from shared.app import application
@@ -26,6 +27,7 @@ from tests.support.commands import API_TOKEN, COMPANY, a_tenant
 from tests.support.infra import Infra
 from tests.support.proxy import Weather
 from tests.support.synchronised import SIZES, Company
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -133,6 +135,38 @@ async def test_connecting_twice_leaves_one_webhook_and_those_of_others(asking: A
     _, answer = await asking.call("GET", "/api/connection", role=None)
     assert answer["data"]["webhook"]["id"] == ours.hook_id
     assert (answer["data"]["connected"], answer["data"]["problem"]) == (True, None)
+
+
+OWN = """
+SELECT count(*) FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name = 'my500-ingest-own'
+"""
+
+
+async def test_while_many_wait_for_pipedrive_to_connect_them_others_are_answered(
+    asking: Asking, database_url: str
+) -> None:
+    asking.company.double.server.faults = Faults(delay_s=8.0)
+    onlooker = await db.connect(database_url, "ingest")
+    tasks = [asyncio.create_task(asking.connect()) for _ in range(3 * connecting.AT_ONCE)]
+    try:
+        # The onlooker has a connection of its own, too.
+        await until(lambda: _reaches(onlooker, OWN, connecting.AT_ONCE + 1))
+
+        status, _ = await asking.call("GET", "/api/sync")
+
+        answered = [task for task in tasks if task.done()]
+        assert (status, answered) == (200, [])
+        assert await onlooker.fetchval(OWN) == connecting.AT_ONCE + 1
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await onlooker.close()
+
+
+async def _reaches(conn: db.Connection, count: str, wanted: int) -> bool:
+    return bool(await conn.fetchval(count) >= wanted)
 
 
 async def test_a_token_that_is_not_accepted_fails_the_sync_in_words(asking: Asking) -> None:

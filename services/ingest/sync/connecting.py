@@ -1,8 +1,13 @@
-"""Connects a company: its webhook first, so that nothing falls between it and the full sync."""
+"""Connects a company: its webhook first, so that nothing falls between it and the full sync.
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+Rule: who waits for Pipedrive holds no connection of the pool, which others need. Each has one of
+its own, so only a few companies are connected at a time.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -23,6 +28,7 @@ Store = Callable[[], AbstractAsyncContextManager[db.Connection]]
 
 CAUSE: Final = "connect"
 PATIENCE_S: Final = 15.0
+AT_ONCE: Final = 10
 
 
 class NoUrl(Exception):
@@ -34,6 +40,7 @@ class Connecting:
     parts: Parts
     store: Store
     tenants: Tenants
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def connect(self, company_id: int, public_url: str | None) -> Connected:
         """Can be repeated at any time.
@@ -44,8 +51,11 @@ class Connecting:
         """
         client = self.parts.clients.of(company_id)
         url = door_at(public_url or self.parts.settings.public_url)
-        async with self.store() as conn:
+        async with self.store():
+            pass  # without its tables there would be nothing to write the webhook down in
+        async with self._turn():
             hook = await self._registered(client, url)
+        async with self.store() as conn:
             sync_id = await self._full_sync(conn, company_id)
         return Connected(
             webhook_id=hook.hook_id,
@@ -53,6 +63,21 @@ class Connecting:
             registered_because=hook.mended,
             sync_id=sync_id,
         )
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Raises:
+        Unavailable: others have not come to their ends in time.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise Unavailable("too many companies are being connected") from error
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     async def _registered(self, client: Pipedrive, url: str) -> Registered:
         """Of concurrent callers one registers the webhook and the others find it."""
