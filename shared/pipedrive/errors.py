@@ -6,10 +6,12 @@ Rule 2: only `Unsettled` leaves open whether Pipedrive carried out the request.
 """
 
 from datetime import datetime
+from typing import Final
 
 from shared.errors import Unavailable
 
 __all__ = [
+    "GONE",
     "Blocked",
     "BurstSpent",
     "DaySpent",
@@ -21,6 +23,9 @@ __all__ = [
     "Unavailable",
     "Unsettled",
 ]
+
+GONE: Final = frozenset({404, 410})
+"""Statuses by which Pipedrive says that there is no such row, or none any more."""
 
 
 class Unsettled(Unavailable):

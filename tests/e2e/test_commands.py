@@ -286,6 +286,70 @@ async def test_a_contact_of_a_contested_name_stands_in_the_organization_of_the_a
     assert (await users.stands_in(people[0]))["contactCount"] == 2
 
 
+async def test_an_organization_deleted_unheard_is_no_more_once_a_contact_of_it_is_refused(
+    users: Acting,
+) -> None:
+    there = await users.pipedrive.ask("POST", "/v2/organizations", {"name": "Left Us Ltd"})
+    await users.tell("organization", there)
+    ours = await users.known_as(there["id"])
+    await users.pipedrive.ask("DELETE", f"/v2/organizations/{there['id']}")
+
+    status, told = await users.send(
+        "POST", "/api/contacts", {"name": "Ann", "organizationId": ours}
+    )
+    made = await users.done(
+        "POST", "/api/contacts", {"name": "Ann", "organizationName": "Left Us Ltd"}
+    )
+
+    assert (status, told["error"]) == (404, "There is no such organization.")
+    person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
+    assert await users.organizations_called("Left Us Ltd") == [person["org_id"]]
+    assert (await users.stands_in(made))["pipedriveOrgId"] == str(person["org_id"])
+
+
+@pytest.mark.parametrize("is_long_ago", [True, False])
+async def test_an_organization_that_a_user_made_and_pipedrive_has_no_more_is_made_again(
+    users: Acting, *, is_long_ago: bool
+) -> None:
+    asked = {"name": "Ann", "organizationName": f"Back Again {is_long_ago}"}
+    first = await users.done("POST", "/api/contacts", asked)
+    before = await users.stands_in(first)
+    await users.pipedrive.ask("DELETE", f"/v2/organizations/{before['pipedriveOrgId']}")
+    if is_long_ago:
+        await users.let_time_pass()
+
+    made = await users.done("POST", "/api/contacts", asked)
+
+    person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
+    assert await users.organizations_called(asked["organizationName"]) == [person["org_id"]]
+
+    async def is_there() -> bool:
+        contact = (await users.page(made["after"]))[made["id"]]
+        organization = contact["organization"] or {}
+        return bool(organization.get("pipedriveOrgId") == str(person["org_id"]))
+
+    await until(is_there)
+
+
+async def test_a_contact_deleted_unheard_is_no_more_once_an_activity_with_it_is_refused(
+    users: Acting,
+) -> None:
+    made = await users.done("POST", "/api/contacts", {"name": "Left Us, Too"})
+    await users.page(made["after"])
+    await users.pipedrive.ask("DELETE", f"/v2/persons/{made['pipedrivePersonId']}")
+
+    status, told = await users.send(
+        "POST", "/api/activities", {"contactId": made["id"], "type": "call", "subject": "Hello"}
+    )
+
+    assert (status, told["error"]) == (404, "Pipedrive has no such contact any more.")
+
+    async def is_gone() -> bool:
+        return made["id"] not in await users.page(made["after"])
+
+    await until(is_gone)
+
+
 async def test_whatever_was_made_without_an_answer_is_found_and_not_made_again(
     users: Acting,
 ) -> None:

@@ -4,6 +4,7 @@ Rule: whatever is done before a command is refused is either found again, as an 
 its name, or belongs to the undertaking that the next try continues.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,19 +21,25 @@ from services.ingest.commands.answers import (
 )
 from services.ingest.commands.command_store import Asker
 from services.ingest.commands.finding import Finding
+from services.ingest.commands.gone import Gone
 from services.ingest.commands.making import Making
 from services.ingest.commands.neighbours import Contact, Headers, Neighbours, Organization
 from services.ingest.commands.telling import Telling
 from services.ingest.commands.undertaking_store import Undertaking
 from services.ingest.commands.wanted import Wanted
-from shared import ids
+from shared import db, ids
+from shared.errors import Unavailable
 from shared.kafka.publisher import Record
 from shared.pipedrive.client import Clients, Pipedrive
 from shared.pipedrive.errors import PipedriveRefused
 from shared.positions import Scored
 from shared.tenants import Tenants
+from shared.web import Refused
 
 FORBIDDEN: Final = 403
+NO_CONTACT: Final = "Pipedrive has no such contact any more."
+HEARD_S: Final = 5.0
+POLL_S: Final = 0.1
 KNOWN_TO_ORGS: Final = timedelta(minutes=10)
 """After so long orgs itself knows of an organization's record in Pipedrive, or of its deletion."""
 
@@ -72,16 +79,17 @@ class Doing:
         pipedrive = self.clients.of(caller.company_id)
         organization = await self._organization(caller, asked)
         org_id = await self._org_id(pipedrive, caller, organization)
-        person = wanted.person(
-            name=asked.name,
-            email=asked.email,
-            phone=asked.phone,
-            job_title=asked.job_title,
-            org_id=org_id,
-            owner_id=caller.user_id,
-            custom=self.tenants.get(caller.company_id).custom_fields,
-        )
-        row = await self._person(pipedrive, caller.makes("person"), person)
+        person = self._wanted(caller, asked, org_id)
+        try:
+            row = await self._person(pipedrive, caller.makes("person"), person)
+        except PipedriveRefused as refused:
+            gone = Gone(pipedrive, self.telling, self.making.deadline_s)
+            if org_id is None or not await gone.explains(refused, "organization", org_id):
+                raise
+            organization = await self._organization_without(org_id, caller, asked)
+            org_id = await self._org_id(pipedrive, caller, organization)
+            person = self._wanted(caller, asked, org_id)
+            row = await self._person(pipedrive, caller.makes("person"), person)
         told = telling.row_record("person", row, caller.company_id, datetime.now(UTC))
         contact_id = ids.contact(caller.company_id, row["id"])
         linked = [contact_id] if organization else ()
@@ -95,6 +103,17 @@ class Doing:
             job_title=asked.job_title if wanted.is_titled(person, row) else None,
             organization_id=organization.organization_id if organization else None,
             after=after,
+        )
+
+    def _wanted(self, caller: Caller, asked: WantedContact, org_id: int | None) -> Wanted:
+        return wanted.person(
+            name=asked.name,
+            email=asked.email,
+            phone=asked.phone,
+            job_title=asked.job_title,
+            org_id=org_id,
+            owner_id=caller.user_id,
+            custom=self.tenants.get(caller.company_id).custom_fields,
         )
 
     async def _person(
@@ -124,7 +143,13 @@ class Doing:
             done=asked.done,
             owner_id=caller.user_id,
         )
-        row = await self.making.once(pipedrive, caller.makes("activity"), activity)
+        try:
+            row = await self.making.once(pipedrive, caller.makes("activity"), activity)
+        except PipedriveRefused as refused:
+            gone = Gone(pipedrive, self.telling, self.making.deadline_s)
+            if not await gone.explains(refused, "person", contact.person_id):
+                raise
+            raise Refused(404, "not_found", NO_CONTACT) from refused
         told = telling.row_record("activity", row, caller.company_id, datetime.now(UTC))
         done_us = telling.done_us(row)
         scored = [Scored(contact.contact_id, done_us)] if done_us is not None else ()
@@ -160,6 +185,28 @@ class Doing:
             return None
         name = asked.organization_name
         return await self.neighbours.find_or_make_organization(name, caller.headers)
+
+    async def _organization_without(
+        self, org_id: int, caller: Caller, asked: WantedContact
+    ) -> Organization | None:
+        """The one that is meant, once orgs has heard that this row of it is gone.
+
+        Raises:
+            Refused: 404, nothing is left of it.
+            Unavailable: orgs has not heard of it in time.
+        """
+        with db.errors():
+            whose = caller.company_id, "organization", org_id
+            await undertaking_store.forget_row(self.making.pool, *whose)
+        try:
+            async with asyncio.timeout(HEARD_S):
+                while True:
+                    found = await self._organization(caller, asked)
+                    if found is None or found.pipedrive_org_id != org_id:
+                        return found
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError as error:
+            raise Unavailable("orgs has not heard yet that the organization is gone") from error
 
     async def _org_id(
         self, pipedrive: Pipedrive, caller: Caller, organization: Organization | None

@@ -51,6 +51,11 @@ DELETE FROM undertakings
  WHERE company_id = $1 AND kind = $2 AND name = $3 AND begun_at = $4
 """
 
+FORGET_ROW = """
+DELETE FROM undertakings
+ WHERE company_id = $1 AND kind = $2 AND pipedrive_id = $3
+"""
+
 FORGET_ALL = "DELETE FROM undertakings WHERE begun_at < now() - $1::interval"
 
 
@@ -120,6 +125,13 @@ async def drop(conn: db.Connection | db.Pool, it: Undertaking) -> None:
 async def drop_stale(conn: db.Connection | db.Pool, it: Undertaking, held: Held) -> None:
     """Unless somebody has already started again."""
     await conn.execute(DROP_STALE, it.company_id, it.kind, it.name, held.begun_at)
+
+
+async def forget_row(
+    conn: db.Connection | db.Pool, company_id: int, kind: str, row_id: int
+) -> None:
+    """Pipedrive has it no more: what it was made for may be made again."""
+    await conn.execute(FORGET_ROW, company_id, kind, row_id)
 
 
 async def forget(conn: db.Connection | db.Pool) -> None:

@@ -23,12 +23,11 @@ from services.ingest.sync.lists import Kind, List
 from services.ingest.sync.reading import Reader
 from shared import db, heart
 from shared.pipedrive.client import DEADLINE_S
-from shared.pipedrive.errors import PipedriveRefused
+from shared.pipedrive.errors import GONE, PipedriveRefused
 
 log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 8
-GONE: Final = frozenset({404, 410})
 HIDDEN: Final = 403
 ENOUGH: Final = 300
 SENTENCE: Final = (
