@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -64,6 +65,14 @@ class Acting:
             assert response.status == 201, await response.text()
             return (await response.json())["data"]
 
+    async def part(self, organization_id: str, record_id: UUID) -> None:
+        """One record from the rest of its organization."""
+        headers = {"Authorization": f"Bearer {token(COMPANY, OWNER)}"}
+        url = self.services["orgs"].url + "/api/organizations/separations"
+        body = {"organizationId": organization_id, "recordIds": [str(record_id)]}
+        async with self.cluster.http.post(url, json=body, headers=headers) as response:
+            assert response.status == 200, await response.text()
+
     async def let_time_pass(self) -> None:
         """Until orgs must know by itself what was made in Pipedrive."""
         store = await asyncpg.connect(self.cluster.environment["DATABASE_URL"])
@@ -81,6 +90,9 @@ class Acting:
     async def known_as(self, org_id: int) -> str:
         """The organization to which orgs says that a record in Pipedrive belongs."""
         organization_id = ids.organization(COMPANY, org_id)
+        return await self.leads_to(organization_id)
+
+    async def leads_to(self, organization_id: UUID | str) -> str:
         url = f"{self.services['orgs'].url}/api/organizations/{organization_id}"
         told: Any = None
 
@@ -284,6 +296,24 @@ async def test_a_contact_of_a_contested_name_stands_in_the_organization_of_the_a
     assert len({row["org_id"] for row in rows}) == 1
     assert len(await users.organizations_called("Acme")) == 3
     assert (await users.stands_in(people[0]))["contactCount"] == 2
+
+
+async def test_a_record_that_people_set_apart_is_not_used_for_the_organization_any_more(
+    users: Acting,
+) -> None:
+    ours = await users.of_orgs({"name": "Set Apart Ltd"})
+    asked = {"name": "Ann", "organizationId": ours["id"]}
+    first = await users.done("POST", "/api/contacts", asked)
+    before = await users.stands_in(first)
+    there = int(before["pipedriveOrgId"])
+    await users.part(before["id"], ids.organization(COMPANY, there))
+    assert await users.known_as(there) != await users.leads_to(ours["id"])
+
+    made = await users.done("POST", "/api/contacts", asked)
+
+    person = await users.pipedrive.ask("GET", f"/v2/persons/{made['pipedrivePersonId']}")
+    assert await users.organizations_called("Set Apart Ltd") == [person["org_id"], there]
+    assert person["org_id"] != there
 
 
 async def test_an_organization_deleted_unheard_is_no_more_once_a_contact_of_it_is_refused(

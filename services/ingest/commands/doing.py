@@ -231,6 +231,7 @@ class Doing:
             body,
             counts_for=KNOWN_TO_ORGS,
             instead=partial(finding.organization, organization),
+            serves=partial(finding.still_serves, organization),
         )
         await self.telling.pass_on(_of_organization(caller, organization, row))
         return int(row["id"])

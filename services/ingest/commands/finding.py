@@ -63,14 +63,33 @@ class Finding:
         ]
 
     async def _may_be(self, org_id: int, ours: Organization) -> bool:
+        known = await self._known(org_id)
+        return known is None or known.organization_id == ours.organization_id
+
+    async def still_serves(self, ours: Organization, row: Mapping[str, Any]) -> bool:
+        """Whether a row that was made for ours stands for it: not where orgs has heard that it was
+        made for ours and holds it apart all the same, as people said so since.
+
+        Raises:
+            Unavailable: orgs is away.
+        """
+        org_id, our_id = int(row["id"]), ours.organization_id
+        known = await self._known(org_id)
+        made_for = ids.made_for(self.pipedrive.company_id, org_id, our_id)
+        if known is None or made_for not in known.verdicts:
+            return True
+        now_ours = await self.neighbours.organization(our_id, self.headers)
+        return known.organization_id == now_ours.organization_id
+
+    async def _known(self, org_id: int) -> Organization | None:
+        """The organization of the record, as far as orgs knows of it."""
         known_as = ids.organization(self.pipedrive.company_id, org_id)
         try:
-            known = await self.neighbours.organization(known_as, self.headers)
+            return await self.neighbours.organization(known_as, self.headers)
         except Refused as refused:
             if refused.status == NOT_FOUND:
-                return True
+                return None
             raise
-        return known.organization_id == ours.organization_id
 
 
 def _serves(row: Mapping[str, Any], ours: Organization) -> bool:

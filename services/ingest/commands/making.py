@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 Finds = Callable[[], Awaitable[dict[str, Any] | None]]
 """Finds an existing row that serves as well."""
 
+Serves = Callable[[dict[str, Any]], Awaitable[bool]]
+"""Whether a row that was made is still what it was made for."""
+
 SETTLED: Final = timedelta(seconds=20)
 LOOKED_AT: Final = 500
 """Rows per page."""
@@ -66,17 +69,18 @@ class Making:
         *,
         counts_for: timedelta = undertaking_store.KEPT,
         instead: Finds | None = None,
+        serves: Serves | None = None,
     ) -> dict[str, Any]:
-        """The row that Pipedrive has of it. After `counts_for`, and for another request, it may be
-        created again. If `instead` finds a row before Pipedrive was ever asked, that is used.
+        """The row that Pipedrive has of it. After `counts_for`, for another request, or where it no
+        longer `serves`, it may be created again. If `instead` finds a row before Pipedrive was ever
+        asked, that is used.
 
         Raises:
             Unsettled: it may have been created; retrying later settles it.
             Unavailable, PipedriveRefused: it was not.
         """
         held = await self._take(it)
-        is_over = held.row is not None and datetime.now(UTC) > held.begun_at + counts_for
-        if is_over or held.is_for_another(it):
+        if held.is_for_another(it) or await _is_over(held, counts_for, serves):
             with db.errors():
                 await undertaking_store.drop_stale(self.pool, it, held)
             held = await self._take(it)
@@ -207,6 +211,14 @@ class Making:
     async def _keep(self, it: Undertaking, row: dict[str, Any]) -> bool:
         with db.errors():
             return await undertaking_store.made(self.pool, it, int(row["id"]), row)
+
+
+async def _is_over(held: Held, counts_for: timedelta, serves: Serves | None) -> bool:
+    """Whether a row that was made is to be made again."""
+    if held.row is None:
+        return False
+    is_old = datetime.now(UTC) > held.begun_at + counts_for
+    return is_old or (serves is not None and not await serves(held.row))
 
 
 def _require_settled(held: Held) -> None:

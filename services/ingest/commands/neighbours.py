@@ -44,6 +44,8 @@ class Organization(NamedTuple):
     pipedrive_org_id: int | None
     address: str | None
     website: str | None
+    verdicts: frozenset[UUID] = frozenset()
+    """What orgs has heard people say of its records, where it was asked for by its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,9 @@ def _organization(told: Mapping[str, Any]) -> Organization:
         None if number is None else int(number),
         told.get("address"),
         told.get("website"),
+        frozenset(
+            UUID(each["verdictId"]) for each in told.get("history", ()) if each.get("verdictId")
+        ),
     )
 
 
