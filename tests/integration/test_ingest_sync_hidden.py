@@ -1,7 +1,8 @@
-"""A token whose user sees less than before: nothing is deleted for it, and little is spent."""
+"""Rows that a walk does not show, and of which Pipedrive will not or cannot say why."""
 
 import pytest
 
+from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.tables import Order
 from services.ingest.sync import vanishing
 from services.ingest.sync.steps import Mode
@@ -60,3 +61,29 @@ async def test_what_was_gone_while_it_was_hidden_is_found_when_the_others_are_se
     assert (state, told_meanwhile, company.ended[-1].errors) == ("done", [], [])
     [event] = company.told.events
     assert (event["entity_id"], event["action"]) == (str(gone), "delete")
+
+
+@pytest.mark.parametrize("others", [0, 2])
+async def test_a_row_of_which_pipedrive_never_says_anything_holds_up_no_others(
+    synchronised_company: Company, others: int
+) -> None:
+    company = synchronised_company
+    account = company.double.account
+    made = [await account.create("person", {"name": f"Person {n}"}) for n in range(others + 1)]
+    silent, *gone = [str(one["id"]) for one in made]
+    assert await company.syncs(A_USER, Mode.FULL) == "done"
+    for one in made:
+        account.tables["person"].purge(one["id"])
+    company.told.events.clear()
+    company.double.server.faults = Faults(paths=f"/v2/persons/{silent}", errors=1.0)
+
+    state = await company.syncs(A_USER, Mode.FULL)
+    told = company.told.ids("person")
+    company.double.server.faults = Faults()
+    await company.syncs(A_USER, Mode.FULL)
+
+    assert (state, told) == ("done", set(gone))
+    first, second = company.ended[-2:]
+    assert [(error["list"], error["id"]) for error in first.errors] == [("persons", silent)]
+    assert first.counts["persons"]["failed"] == 1
+    assert (second.errors, company.told.ids("person")) == ([], {silent, *gone})

@@ -4,7 +4,9 @@ Rule 1: a row is gone when Pipedrive says so of that row: by 404, or by showing 
         absence from a list proves nothing: it may have been archived, or hidden from our user.
 Rule 2: it counts as gone since the walk began, so that any later webhook wins.
 Rule 3: if the token or the account is not accepted, that says nothing about any row.
-Rule 4: if one row after another is hidden, the token's user sees less than before. Each costs a
+Rule 4: a row for which Pipedrive returns only errors, while it answers for others, counts as
+        failed and blocks nothing. The next walk comes back to it.
+Rule 5: if one row after another is hidden, the token's user sees less than before. Each costs a
         call, every night, so the rest of the list is skipped, and the sync reports it.
 """
 
@@ -23,7 +25,7 @@ from services.ingest.sync.lists import Kind, List
 from services.ingest.sync.reading import Reader
 from shared import db, heart
 from shared.pipedrive.client import DEADLINE_S
-from shared.pipedrive.errors import GONE, PipedriveRefused
+from shared.pipedrive.errors import GONE, PipedriveRefused, Unanswered
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class Seen:
     living: list[Any] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     failures: list[dict[str, str]] = field(default_factory=list)
+    silent: dict[str, Unanswered] = field(default_factory=dict)
 
 
 async def settle(reader: Reader, of: List) -> None:
@@ -105,17 +108,37 @@ async def _walk_began(reader: Reader) -> datetime:
 
 
 async def _not_listed(reader: Reader, of: List, ids: Sequence[str]) -> list[str]:
-    """Those that neither the list nor its archive counterpart shows."""
+    """Those that neither the list nor its archive counterpart shows, as far as it answers."""
     missing = list(ids)
     for place in lists.ARCHIVES.get(of.entity, (of,)):
         if missing:
-            shown = await reader.ask(place, missing)
+            try:
+                shown = await reader.ask(place, missing)
+            except Unanswered:
+                if not await reader.asking.is_answered(place):
+                    raise
+                continue  # it is one of them that it says nothing of
             missing = [one for one in missing if one not in shown]
     return missing
 
 
 async def _look_at_each(reader: Reader, of: List, ids: Sequence[str]) -> Seen:
     seen = Seen()
+    await _look_at(reader, of, ids, seen)
+    if not seen.silent:
+        return seen
+    silence = next(iter(seen.silent.values()))
+    if 1 < len(ids) == len(seen.silent) or not await reader.asking.is_answered(of):
+        raise silence
+    again, seen.silent = list(seen.silent), {}
+    await _look_at(reader, of, again, seen)
+    seen.failures += [
+        {"list": of.name, "id": one, "error": str(why)} for one, why in seen.silent.items()
+    ]
+    return seen
+
+
+async def _look_at(reader: Reader, of: List, ids: Sequence[str], seen: Seen) -> None:
     waiting = list(reversed(ids))
     heart.beat(len(ids) / AT_ONCE * DEADLINE_S)
 
@@ -129,7 +152,6 @@ async def _look_at_each(reader: Reader, of: List, ids: Sequence[str]) -> Seen:
                 group.create_task(look())
     except* Exception as failed:  # noqa: BLE001  of several that fail together one speaks for all
         raise failed.exceptions[0] from None
-    return seen
 
 
 async def _look(reader: Reader, of: List, entity_id: str, seen: Seen) -> None:
@@ -144,6 +166,9 @@ async def _look(reader: Reader, of: List, entity_id: str, seen: Seen) -> None:
             seen.hidden += 1
         else:
             seen.failures.append({"list": of.name, "id": entity_id, "error": refused.sentence})
+        return
+    except Unanswered as silence:
+        seen.silent[entity_id] = silence
         return
     if not isinstance(row, dict) or rows.read(of.entity, row).is_deleted:
         seen.gone.append(entity_id)
