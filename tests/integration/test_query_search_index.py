@@ -9,7 +9,7 @@ import pytest
 
 from services.query import batch, projection, projector
 from services.query.contact import Key
-from services.query.searching import bitmaps, queue_store
+from services.query.searching import bitmaps, indexer, queue_store
 from services.query.searching.beginning import Beginnings
 from services.query.searching.bitmaps import LOOSE, MOST_LOOSE
 from services.query.searching.indexer import Indexer
@@ -102,6 +102,27 @@ async def test_a_slot_is_used_again_and_knows_nothing_of_its_last_contact(databa
         assert await pool.fetchval("SELECT next_slot FROM search_users") == 20
         assert (await searched(pool, OWNER, "anna"))["pagination"]["total"] == 0
         assert (await searched(pool, OWNER, "bert"))["pagination"]["total"] == 20
+
+
+async def test_however_many_are_queued_again_and_again_each_has_a_turn(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(indexer, "MOST_USERS", 2)
+    owners = range(1001, 1006)
+    async with read_model(database_url) as pool:
+        await project(pool, [person(n, name="Anna", owner_id=n) for n in owners])
+        await Indexer(pool, few=0).drain()
+        one = Indexer(pool, few=0)
+        served: set[int] = set()
+        for _ in range(3):
+            for n in owners:
+                await pool.execute(AGAIN, COMPANY, n, ids.contact(COMPANY, n), 1)
+
+            await one._batches()
+
+            waiting = {row[0] for row in await pool.fetch("SELECT owner_id FROM search_pending")}
+            served |= set(owners) - waiting
+    assert served == set(owners)
 
 
 async def test_one_contact_queued_again_and_again_hides_no_other_unsaid(database_url: str):

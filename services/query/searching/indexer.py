@@ -50,6 +50,10 @@ LOOK_EVERY_S: Final = 5.0
 """Between two checks for users whose contacts have become many."""
 WAIT_S: Final = 0.02
 PIECE: Final = 100
+MOST_USERS: Final = 1000
+"""Of a round."""
+FIRST: Final = User(-1, -1)
+"""Before all others."""
 ROWS: Final = 2000
 """Contacts, and rows, between two yields to the event loop."""
 
@@ -83,6 +87,7 @@ class Indexer:
         self._most = batch
         self._batch = batch
         self._look_every_s = look_every_s
+        self._last = FIRST
         self._beginnings = Beginnings(few)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -165,11 +170,20 @@ class Indexer:
         """
         with db.errors():
             async with self._pool.acquire() as conn:
-                more = False
-                for user in await queue_store.users(conn):
+                users = await self._next_users(conn)
+                more = self._last != FIRST
+                for user in users:
                     heart.beat()
                     more |= await self._index(conn, user)
         return more
+
+    async def _next_users(self, conn: Connection) -> list[User]:
+        """Where more wait than are taken at a time, the next ones follow: however many are queued
+        again meanwhile, each has a turn.
+        """
+        found = await queue_store.users(conn, self._last, MOST_USERS)
+        self._last = found[-1] if len(found) == MOST_USERS else FIRST
+        return found
 
     async def _index(self, conn: Connection, user: User) -> bool:
         began = time.monotonic()

@@ -16,7 +16,11 @@ LOCKS: Final = 0x5153
 
 USERS = """
 WITH RECURSIVE queued AS (
-    (SELECT company_id, owner_id FROM search_pending ORDER BY company_id, owner_id LIMIT 1)
+    (SELECT company_id, owner_id
+       FROM search_pending
+      WHERE (company_id, owner_id) > ($1, $2)
+      ORDER BY company_id, owner_id
+      LIMIT 1)
      UNION ALL
     SELECT following.*
       FROM queued
@@ -27,7 +31,11 @@ WITH RECURSIVE queued AS (
             ORDER BY company_id, owner_id
             LIMIT 1) AS following
 ), moved AS (
-    (SELECT company_id, owner_id FROM search_moved ORDER BY company_id, owner_id LIMIT 1)
+    (SELECT company_id, owner_id
+       FROM search_moved
+      WHERE (company_id, owner_id) > ($1, $2)
+      ORDER BY company_id, owner_id
+      LIMIT 1)
      UNION ALL
     SELECT following.*
       FROM moved
@@ -38,9 +46,11 @@ WITH RECURSIVE queued AS (
             ORDER BY company_id, owner_id
             LIMIT 1) AS following
 )
-(SELECT company_id, owner_id FROM queued LIMIT 1000)
+(SELECT company_id, owner_id FROM queued LIMIT $3)
 UNION
-(SELECT company_id, owner_id FROM moved LIMIT 1000)
+(SELECT company_id, owner_id FROM moved LIMIT $3)
+ORDER BY company_id, owner_id
+LIMIT $3
 """
 
 QUEUED_EVER = "SELECT last_value FROM search_pending_seq_seq"
@@ -78,9 +88,9 @@ class Queued(NamedTuple):
     organization_id: UUID | None
 
 
-async def users(conn: Connection) -> list[User]:
-    """Users with queued entries."""
-    return [User(*row) for row in await conn.fetch(USERS)]
+async def users(conn: Connection, after: User, most: int) -> list[User]:
+    """The next users with queued entries, `most` of them, in order."""
+    return [User(*row) for row in await conn.fetch(USERS, *after, most)]
 
 
 async def take(conn: Connection, user: User) -> bool:
