@@ -14,13 +14,14 @@ from pydantic import SecretStr
 
 from services.ingest.preparing import SCHEMA
 from services.ingest.settings import IngestSettings
-from services.ingest.sync import claim, role, sync_store
+from services.ingest.sync import claim, role, runner, sync_store
 from services.ingest.sync.claim import Work, claimed
 from services.ingest.sync.runner import AT_ONCE, READ_ALL_AT_ONCE, Runner
 from services.ingest.sync.steps import Mode
+from services.ingest.sync.watching import Watcher
 from shared import db
 from tests.integration.test_liveness import running
-from tests.support.commands import a_tenant
+from tests.support.commands import a_tenant, double
 from tests.support.infra import Infra
 from tests.support.synchronised import assembled
 from tests.support.waiting import until
@@ -32,6 +33,10 @@ LEFT = 7100
 DUE = """
 INSERT INTO connections (company_id, since, incremental_due, full_due)
 VALUES ($1, now(), now(), now())
+"""
+HOOKED = """
+INSERT INTO connections (company_id, hook_id, hook_url, hook_digest)
+VALUES ($1, 1, 'http://127.0.0.1:1/webhooks/pipedrive', 'ours')
 """
 WAS_READ = "UPDATE connections SET since = now() WHERE company_id = $1"
 
@@ -130,6 +135,41 @@ async def test_a_company_that_waits_for_its_night_is_read_by_what_changed(
 
     assert sum(each.reads_all for each in waiting) == READ_ALL_AT_ONCE
     assert len(waiting) == AT_ONCE
+
+
+async def test_what_is_due_of_many_companies_is_asked_for_in_several_looks(
+    settings: IngestSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "ASKED_AT_ONCE", 3)
+    async with _with_a_silent_pipedrive(settings) as sync, asyncio.TaskGroup() as group:
+        (stop := asyncio.Event()).set()
+        async with sync.store() as conn:
+            await conn.executemany(DUE, [(each,) for each in ELSEWHERE])
+
+            await Runner(sync.parts, sync.pool)._look(group, stop)
+
+            assert len(await sync_store.waiting(conn)) == 3
+
+
+async def test_a_pipedrive_that_says_nothing_does_not_hold_up_the_webhooks_of_others(
+    settings: IngestSettings,
+) -> None:
+    async with _with_a_silent_pipedrive(settings) as sync, double() as pipedrive:
+        silent = ELSEWHERE[:-1]
+        tenants = json.loads(settings.tenants_file.read_text())
+        tenants[-1]["api_domain"] = pipedrive.url
+        settings.tenants_file.write_text(json.dumps(tenants))
+        sync.tenants.reload()
+        async with sync.store() as conn:
+            await conn.executemany(HOOKED, [(each,) for each in ELSEWHERE])
+
+        async def is_looked_at() -> bool:
+            return pipedrive.server.requests > 0
+
+        async with running(Watcher(sync.parts, sync.pool, sync.tenants).run):
+            await until(is_looked_at, 8)
+            async with sync.store() as conn:
+                assert await claim.held(conn, silent, Work.WEBHOOK) == set(silent)
 
 
 @asynccontextmanager

@@ -36,6 +36,17 @@ SELECT company_id, 'incremental', 'schedule', 'done', at, at, at
        generate_series(now() - interval '29 days', now(), interval '3 hours') AS at
 """
 
+COMPANIES = 300
+MANY_CONNECTED = """
+INSERT INTO connections (company_id, incremental_due, full_due)
+SELECT company_id, now() + interval '15 minutes', now() + interval '1 day'
+  FROM generate_series(1, $1) AS company_id
+"""
+MANY_OPEN = """
+INSERT INTO syncs (company_id, mode, cause)
+SELECT company_id, 'incremental', 'schedule' FROM connections
+"""
+
 
 @pytest.mark.parametrize(
     ("mode", "was_read", "next_full"),
@@ -86,6 +97,21 @@ async def test_at_the_end_of_a_sync_those_of_other_companies_are_not_read(
         ran = await plans(pool, lambda conn: sync_store.end(conn, ending, "done", None))
 
     assert max(plan.blocks for plan in ran) < 50
+
+
+async def test_what_is_due_is_looked_up_once_for_each_of_many_companies(
+    ingest_conn: db.Connection, database_url: str
+) -> None:
+    """Of all of which a sync is open, as after an outage, and planned while none was."""
+    await ingest_conn.execute(MANY_CONNECTED, COMPANIES)
+    await ingest_conn.execute("ANALYZE connections; ANALYZE syncs")
+    await ingest_conn.execute("UPDATE connections SET incremental_due = now()")
+    await ingest_conn.execute(MANY_OPEN)
+
+    async with db.pool(database_url, SCHEMA, size=1) as pool:
+        [ran] = await plans(pool, sync_store.due)
+
+    assert ran.through < 10 * COMPANIES
 
 
 async def test_a_sync_that_was_open_when_the_webhook_was_mended_is_followed_at_once(

@@ -36,6 +36,8 @@ WORK: Final = "Runner.work"
 AT_ONCE: Final = 4
 """Companies that one process works on at a time; each takes a connection."""
 READ_ALL_AT_ONCE: Final = AT_ONCE - 1
+ASKED_AT_ONCE: Final = 100
+"""What is due of hundreds of companies is asked for in several looks: none begins meanwhile."""
 
 
 class Runner:
@@ -79,16 +81,23 @@ class Runner:
     async def _ask_for_what_is_due(self, conn: db.Connection, before: int) -> None:
         """No more full syncs are requested than can be started; `before` are already waiting."""
         room = READ_ALL_AT_ONCE - len(self._reading_all) - before
+        asked = 0
         for company_id, in_full, what_changed in await sync_store.due(conn):
+            if asked == ASKED_AT_ONCE:
+                return
             try:
                 self._parts.clients.of(company_id)
             except NotConnected:
                 continue  # the tenants file no longer has it, or its token
             if in_full and room > 0:
                 room -= 1
-                await sync_store.ask(conn, company_id, Mode.FULL, BY_THE_CLOCK)
+                mode = Mode.FULL
             elif what_changed:
-                await sync_store.ask(conn, company_id, Mode.INCREMENTAL, BY_THE_CLOCK)
+                mode = Mode.INCREMENTAL
+            else:
+                continue
+            await sync_store.ask(conn, company_id, mode, BY_THE_CLOCK)
+            asked += 1
 
     async def _work(self, company_id: int, sync_id: UUID, stop: asyncio.Event) -> None:
         with heart.beating(WORK):

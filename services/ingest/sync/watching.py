@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.0
 AGAIN_S: Final = 300.0
+AT_ONCE: Final = 4
+"""Companies; each takes a connection."""
 CAUSE: Final = "hook"
 
 
@@ -45,15 +47,24 @@ class Watcher:
     async def _round(self) -> None:
         with db.errors():
             async with self._pool.acquire() as conn:
-                companies = await self._due(conn)
-        for company_id in companies:
-            heart.beat()
-            try:
-                await self._check(company_id)
-            except (Unavailable, PipedriveRefused) as trouble:
-                log.warning(
-                    "hook_check_failed", extra={"company_id": company_id, "reason": str(trouble)}
-                )
+                waiting = await self._due(conn)
+
+        async def look() -> None:
+            while waiting:
+                heart.beat()
+                await self._look(waiting.pop())
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(AT_ONCE, len(waiting))):
+                group.create_task(look())
+
+    async def _look(self, company_id: int) -> None:
+        try:
+            await self._check(company_id)
+        except (Unavailable, PipedriveRefused) as trouble:
+            log.warning(
+                "hook_check_failed", extra={"company_id": company_id, "reason": str(trouble)}
+            )
 
     async def _due(self, conn: db.Connection) -> list[int]:
         """Differing credentials do not wait, once after each change of the tenants file."""
