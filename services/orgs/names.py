@@ -61,6 +61,11 @@ def renamed_id(company_id: int, record_id: UUID, domain: str, version: int) -> U
     return uuid5(NAMESPACE_URL, f"{company_id}:org:renamed:{told}")
 
 
+def verdict_id(company_id: int, request: str, times: int) -> UUID:
+    """What a user says by a request after the same was said, and taken back, so many times."""
+    return uuid5(NAMESPACE_URL, f"{company_id}:org:verdict:{times}:{request}")
+
+
 def _kept(text: str) -> Iterator[str]:
     in_word = False
     for char in text:

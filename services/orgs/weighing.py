@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from services.orgs import closure, contact_store, grouping, organization_store, record_store
 from services.orgs.effects import OrgKey
 from services.orgs.grouping import Record
+from services.orgs.judging.verdict_store import Verdict
 from services.orgs.matching.statement import Statement
 from services.orgs.organization_store import Organization
 from shared import db
@@ -234,6 +235,34 @@ async def prospect(conn: db.Connection, of: Sides) -> Prospect:
     )
     [coming] = await contact_store.counted(conn, of.winner.company_id, [moving])
     return Prospect(survivor, whole.records, moving, coming, sorted(walls))
+
+
+async def brought(
+    conn: db.Connection, home: Organization, merge: Verdict
+) -> tuple[Sides, Prospect]:
+    """What a merge that holds brought to an organization: what would not be there without it."""
+    company_id = home.company_id
+    found = await record_store.of_organization(conn, company_id, home.organization_id)
+    records = [record for record in found if record.lives]
+    block = await closure.block(conn, {}, {}, {record.key for record in records})
+    said = block.said.get(company_id, [])
+    winning, losing = map(frozenset, merge.sides)
+    others = [each for each in said if each.verdict_id != merge.verdict_id]
+    without = grouping.partitioned(block.after.values(), {company_id: others}, block.crowded)
+    own = {
+        record.record_id
+        for group in without
+        if any(record.record_id in winning for record in group.records)
+        for record in group.records
+    }
+    moved = [record for record in records if record.record_id not in own]
+    [came] = await contact_store.counted(conn, company_id, [moved])
+    walls = {s.verdict_id for s in said if not s.same and _parts(s, winning, losing)}
+    winner, loser = (
+        home._replace(organization_id=merge.field(side)) for side in ("left_id", "right_id")
+    )
+    sides = Sides(winner, loser, winning, losing, block)
+    return sides, Prospect(home, records, moved, came, sorted(walls))
 
 
 def _whole(of: Sides) -> grouping.Group:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from services.orgs import answers, grouping, moments
 from services.orgs.answers import OrganizationAnswer, free_of_nul
 from services.orgs.grouping import Record
-from services.orgs.judging.parting import Part, Parting
+from services.orgs.judging.parting import Part
 from services.orgs.judging.review_store import Review
 from services.orgs.judging.saying import Merged
 from services.orgs.judging.verdict_store import Verdict
@@ -254,11 +254,11 @@ def merged(done: Merged) -> MergeAnswer:
     )
 
 
-def separated(verdict_id: UUID | None, found: Parting) -> SeparationAnswer:
+def separated(verdict_id: UUID | None, parts: Sequence[Part]) -> SeparationAnswer:
     return SeparationAnswer(
         id=None if verdict_id is None else plain(verdict_id),
         dry_run=verdict_id is None,
-        organizations=list(map(_part, found.parts)),
+        organizations=list(map(_part, parts)),
     )
 
 

@@ -127,11 +127,11 @@ class JudgingApi:
         wanted = await body(request, ReviewDecision)
         review_id = path_uuid(request)
         done = await self.judge.decide(asker, review_id, wanted.decision)
-        shown = answers.organization(done.survivor or done.sides.winner)
+        shown = answers.organization(done.organization)
         decided = DecisionAnswer(
             id=review_id,
             decision=wanted.decision,
-            verdict_id=plain(done.merge_id or review_id),
+            verdict_id=plain(done.verdict_id),
             organization_id=shown.id,
             organization=shown,
         )
@@ -157,14 +157,14 @@ class JudgingApi:
     async def separate_organization(self, request: web.Request) -> web.Response:
         asker = identity(request)
         wanted = await body(request, SeparationWanted)
-        verdict_id, found = await self.judge.separate(
+        verdict_id, parts = await self.judge.separate(
             asker,
             wanted.organization_id,
             wanted.record_ids,
             dry_run=wanted.dry_run,
             reason=wanted.reason,
         )
-        return answer(shape.separated(verdict_id, found).model_dump(by_alias=True))
+        return answer(shape.separated(verdict_id, parts).model_dump(by_alias=True))
 
     async def undo_organization_merge(self, request: web.Request) -> web.Response:
         undone = await self.judge.undo(identity(request), path_uuid(request))

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from services.orgs import closure, contact_store, grouping, weighing
+from services.orgs.effects import OrgKey
 from services.orgs.grouping import Group
+from services.orgs.judging.verdict_store import Verdict
 from services.orgs.matching.statement import Statement
 from services.orgs.organization_store import Organization
 from shared import db
@@ -49,13 +51,29 @@ async def of(conn: db.Connection, home: Organization, named: frozenset[UUID]) ->
     block = await closure.block(conn, {}, {}, {(home.company_id, ref) for ref in living})
     said = block.said.get(home.company_id, [])
     wall = Statement(weighing.following(said), "", uuid4(), same=False, left=named, right=rest)
-    groups = _groups(home, block, [*said, wall], living)
+    groups = _groups(home.company_id, block, [*said, wall], living)
     held = [side for side in (named, rest) if not any(side <= _refs(group) for group in groups)]
     if held:
-        groups = _groups(home, block, [*said, wall, *(_one(side, wall) for side in held)], living)
-    groups.sort(key=lambda group: (group.organization_id != home.organization_id, _least(group)))
-    counts = await contact_store.counted(conn, home.company_id, [g.records for g in groups])
-    return Parting(home, named, rest, held, list(map(Part, groups, counts)), block)
+        staying = [_one(side, wall) for side in held]
+        groups = _groups(home.company_id, block, [*said, wall, *staying], living)
+    parts = await _parts(conn, (home.company_id, home.organization_id), groups)
+    return Parting(home, named, rest, held, parts, block)
+
+
+async def brought(conn: db.Connection, verdict: Verdict) -> Sequence[Part]:
+    """What came of it; nothing where the sides are together again."""
+    company_id, named = verdict.company_id, frozenset(verdict.refs)
+    block = await closure.block(conn, {}, {}, {(company_id, ref) for ref in named})
+    groups = _groups(company_id, block, block.said.get(company_id, []), named)
+    if any(all(_refs(group) & set(side) for side in verdict.sides) for group in groups):
+        return ()
+    return await _parts(conn, (company_id, verdict.field("left_id")), groups)
+
+
+async def _parts(conn: db.Connection, home: OrgKey, groups: list[Group]) -> Sequence[Part]:
+    groups.sort(key=lambda group: (group.organization_id != home[1], _least(group)))
+    counts = await contact_store.counted(conn, home[0], [g.records for g in groups])
+    return list(map(Part, groups, counts))
 
 
 def _check(home: Organization, named: frozenset[UUID], living: frozenset[UUID]) -> None:
@@ -74,9 +92,9 @@ def _one(side: frozenset[UUID], wall: Statement) -> Statement:
 
 
 def _groups(
-    home: Organization, block: closure.Block, said: Sequence[Statement], living: frozenset[UUID]
+    company_id: int, block: closure.Block, said: Sequence[Statement], living: frozenset[UUID]
 ) -> list[Group]:
-    found = grouping.partitioned(block.after.values(), {home.company_id: said}, block.crowded)
+    found = grouping.partitioned(block.after.values(), {company_id: said}, block.crowded)
     return [group for group in found if not living.isdisjoint(_refs(group))]
 
 

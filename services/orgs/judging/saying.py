@@ -3,6 +3,8 @@
 Rule 1: a verdict is in the log before it is in the store; verdicts of a tenant are taken one at a
         time, so each sees the effect of the previous ones and is newer, whatever the clocks say.
 Rule 2: who decided, when, why, and the matcher's opinion are kept with it.
+Rule 3: a verdict's id follows from the request. A user who was told that it failed, though it is
+        in the log, and who asks again, says the same thing and not one more.
 """
 
 import asyncio
@@ -15,9 +17,9 @@ from typing import Literal
 from uuid import UUID, uuid4
 from weakref import WeakValueDictionary
 
-from services.orgs import applying, organization_store, record_store, rows, weighing
+from services.orgs import applying, names, organization_store, record_store, rows, weighing
 from services.orgs.judging import parting, review_store, verdict_store
-from services.orgs.judging.parting import Parting
+from services.orgs.judging.parting import Part
 from services.orgs.judging.review_store import Review
 from services.orgs.judging.verdict_store import Verdict
 from services.orgs.matching.weights import MATCHER_VERSION
@@ -43,6 +45,14 @@ class Merged:
     sides: Sides
     prospect: Prospect
     survivor: Organization | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """`organization` is where the winner's records are."""
+
+    verdict_id: UUID
+    organization: Organization
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,11 @@ class Judge:
         async with self._turn(asker) as conn:
             winner = await weighing.organization(conn, asker.company_id, winner_id)
             loser = await weighing.organization(conn, asker.company_id, loser_id)
+            saying = await _saying(conn, asker, "merge", winner_id, loser_id, reason)
+            is_one = winner.organization_id == loser.organization_id
+            if saying.stands and is_one and not dry_run:
+                sides, prospect = await weighing.brought(conn, winner, saying.stands)
+                return Merged(saying.stands.verdict_id, sides, prospect, winner)
             sides = await weighing.sides(
                 conn, (winner, winner.organization_id), (loser, loser.organization_id)
             )
@@ -86,39 +101,36 @@ class Judge:
             if dry_run:
                 return Merged(None, sides, prospect, None)
             said = _said("same", asker, sides, reason=reason)
-            return await self._done(conn, asker, said, sides, prospect)
+            await self._tell(conn, asker, saying.verdict_id, said)
+            survivor = await organization_store.by_any_id(
+                conn, asker.company_id, winner.organization_id
+            )
+            return Merged(saying.verdict_id, sides, prospect, survivor)
 
     async def decide(
         self, asker: Identity, review_id: UUID, decision: Literal["merge", "separate"]
-    ) -> Merged:
+    ) -> Decided:
         """Raises:
         Refused: there is no such question, or it is no longer open.
         Unavailable: a dependency is away; retrying is safe.
         """
         async with self._turn(asker) as conn:
-            review = await _open_review(conn, asker.company_id, review_id)
-            if review.was is not None:
-                return await self._settle_renamed(conn, asker, review, decision)
-            winner, loser = await _suggested(conn, asker.company_id, review)
-            sides = await weighing.sides(conn, winner, loser)
-            prospect = await weighing.prospect(conn, sides)
+            review = await review_store.one(conn, asker.company_id, review_id)
+            saying = await _saying(conn, asker, "review", review_id, decision)
+            if review is None and saying.stands:
+                winner_id = saying.stands.field("left_id")
+                winner = await weighing.organization(conn, asker.company_id, winner_id)
+                return Decided(saying.stands.verdict_id, winner)
+            if review is None:
+                raise await _moot(conn, asker.company_id, review_id)
+            sides = await _sides(conn, asker.company_id, review, decision)
             kind: Literal["same", "distinct"] = "same" if decision == "merge" else "distinct"
             said = _said(kind, asker, sides, review=review)
-            return await self._done(conn, asker, said, sides, prospect)
-
-    async def _settle_renamed(
-        self, conn: db.Connection, asker: Identity, review: Review, decision: str
-    ) -> Merged:
-        """If it is still the same, nothing moves. If it is another, it leaves those with which
-        only verdicts about what it was hold it together.
-        """
-        home = await weighing.organization(conn, asker.company_id, review.one_home)
-        block, by_word = await weighing.held(conn, home, review.one)
-        own = frozenset({review.one})
-        is_another = decision == "separate"
-        sides = Sides(home, home, own, by_word if is_another else frozenset(), block)
-        said = _said("distinct" if is_another else "same", asker, sides, review=review)
-        return await self._done(conn, asker, said, sides, Prospect(home, (), (), 0, ()))
+            await self._tell(conn, asker, saying.verdict_id, said)
+            found = await organization_store.by_any_id(
+                conn, asker.company_id, sides.winner.organization_id
+            )
+            return Decided(saying.verdict_id, found or sides.winner)
 
     async def separate(
         self,
@@ -128,7 +140,7 @@ class Judge:
         *,
         dry_run: bool,
         reason: str | None,
-    ) -> tuple[UUID | None, Parting]:
+    ) -> tuple[UUID | None, Sequence[Part]]:
         """Separate records from the rest of their organization; a dry run has no id.
 
         Raises:
@@ -137,15 +149,26 @@ class Judge:
         """
         async with self._turn(asker) as conn:
             home = await weighing.organization(conn, asker.company_id, organization_id)
+            asked = ("separate", organization_id, *sorted(records), reason)
+            saying = await _saying(conn, asker, *asked)
+            if saying.stands and not dry_run:
+                brought = await parting.brought(conn, saying.stands)
+                if brought:
+                    return saying.stands.verdict_id, brought
             found = await parting.of(conn, home, frozenset(records))
             if dry_run:
-                return None, found
+                return None, found.parts
             for side in found.held:
                 one = Sides(home, home, side, frozenset(), found.block)
-                await self._tell(conn, asker, _said("same", asker, one, reason=STAYING))
+                told = _said("same", asker, one, reason=STAYING)
+                staying = names.verdict_id(
+                    asker.company_id, f"{saying.verdict_id}\n{min(side)}", 0
+                )
+                await self._tell(conn, asker, staying, told)
             two = Sides(home, home, found.named, found.rest, found.block)
             said = _said("distinct", asker, two, reason=reason)
-            return await self._tell(conn, asker, said), found
+            await self._tell(conn, asker, saying.verdict_id, said)
+            return saying.verdict_id, found.parts
 
     async def undo(self, asker: Identity, merge_id: UUID) -> Undone:
         """Undo a merge.
@@ -159,10 +182,11 @@ class Judge:
             verdict = await verdict_store.one(conn, company_id, merge_id)
             if verdict is None or verdict.field("decision") != "same":
                 raise Refused(404, "not_found", "There is no such merge.")
-            if verdict.is_withdrawn:
+            if not verdict.is_withdrawn:
+                said = OrganizationVerdict(withdrawn=True, withdrawn_by=asker.user_id)
+                await self._tell(conn, asker, merge_id, said, Action.CHANGE)
+            elif verdict.field("withdrawn_by") != asker.user_id:
                 raise Refused(409, "already_undone", "This merge is already undone.")
-            said = OrganizationVerdict(withdrawn=True, withdrawn_by=asker.user_id)
-            await self._tell(conn, asker, said, of=verdict)
             keys = [(company_id, ref) for ref in verdict.refs]
             after = await record_store.load(conn, keys)
             homes = {ref: record.home for (_, ref), record in after.items() if record.home}
@@ -186,36 +210,22 @@ class Judge:
                 await locks.hold(conn, JUDGE_LOCK_SPACE, [asker.company_id])
                 yield conn
 
-    async def _done(
-        self,
-        conn: db.Connection,
-        asker: Identity,
-        said: OrganizationVerdict,
-        sides: Sides,
-        prospect: Prospect,
-    ) -> Merged:
-        verdict_id = await self._tell(conn, asker, said)
-        survivor = await organization_store.by_any_id(
-            conn, asker.company_id, sides.winner.organization_id
-        )
-        return Merged(verdict_id, sides, prospect, survivor)
-
     async def _tell(
         self,
         conn: db.Connection,
         asker: Identity,
+        verdict_id: UUID,
         said: OrganizationVerdict,
-        of: Verdict | None = None,
-    ) -> UUID:
+        action: Action = Action.CREATE,
+    ) -> None:
         now = datetime.now(UTC)
-        verdict_id = of.verdict_id if of else uuid4()
         newest = await verdict_store.newest_version(conn, asker.company_id)
         change = OrganizationVerdictChange(
             event_id=str(uuid4()),
             company_id=asker.company_id,
             entity="organization_verdict",
             entity_id=str(verdict_id),
-            action=Action.CHANGE if of else Action.CREATE,
+            action=action,
             version=max(time.time_ns() // 1000, newest + 1),
             occurred_at=now,
             received_at=now,
@@ -225,7 +235,43 @@ class Judge:
         topic = topics.APP_ORGANIZATION_VERDICTS.name
         await self._publisher.publish([Record(topic, change.key, dump(change))])
         await applying.apply(conn, [Received(topic, change)])
-        return verdict_id
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """The id that a verdict has if it is said now. `stands` is what the user said last by the very
+    request, unless it was taken back.
+    """
+
+    verdict_id: UUID
+    stands: Verdict | None
+
+
+async def _saying(conn: db.Connection, asker: Identity, *asked: object) -> Saying:
+    request = "\n".join(map(str, (asker.user_id, *asked)))
+    last: Verdict | None = None
+    times = 0
+    while True:
+        verdict_id = names.verdict_id(asker.company_id, request, times)
+        found = await verdict_store.one(conn, asker.company_id, verdict_id)
+        if found is None:
+            return Saying(verdict_id, None if last is None or last.is_withdrawn else last)
+        last = found
+        times += 1
+
+
+async def _sides(
+    conn: db.Connection, company_id: int, review: Review, decision: Literal["merge", "separate"]
+) -> Sides:
+    if review.was is None:
+        winner, loser = await _suggested(conn, company_id, review)
+        return await weighing.sides(conn, winner, loser)
+    # It is what it was: nothing moves. It is another: it leaves those whom only people's word
+    # about what it was holds it with.
+    home = await weighing.organization(conn, company_id, review.one_home)
+    block, by_word = await weighing.held(conn, home, review.one)
+    leaving = by_word if decision == "separate" else frozenset[UUID]()
+    return Sides(home, home, frozenset({review.one}), leaving, block)
 
 
 async def _suggested(
@@ -237,13 +283,10 @@ async def _suggested(
     return sorted(found, key=lambda pair: weighing.standing(pair[0]))
 
 
-async def _open_review(conn: db.Connection, company_id: int, review_id: UUID) -> Review:
-    review = await review_store.one(conn, company_id, review_id)
-    if review is not None:
-        return review
+async def _moot(conn: db.Connection, company_id: int, review_id: UUID) -> Refused:
     if await review_store.was_decided(conn, company_id, review_id):
-        raise Refused(409, "already_decided", "This question is already decided.")
-    raise Refused(404, "not_found", "There is no such question, or it is no longer open.")
+        return Refused(409, "already_decided", "This question is already decided.")
+    return Refused(404, "not_found", "There is no such question, or it is no longer open.")
 
 
 def _said(

@@ -11,7 +11,7 @@ from services.orgs.candidate_store import OF_A_WORD
 from services.orgs.judging import asking
 from shared import db, ids
 from shared.events import Action
-from tests.support.orgs_facts import OURS, a_person, an_org
+from tests.support.orgs_facts import OURS, a_person, an_org, bearer
 from tests.support.orgs_judging import ask, get, home, org_id, post, reviews, sides
 from tests.support.orgs_store import Client, tell
 from tests.support.waiting import until
@@ -44,7 +44,7 @@ async def test_an_alike_name_is_asked_and_merged_by_the_answer(
     assert decided["data"]["organization"]["contactCount"] == 2
     assert await home(client, 1) == org_id(2)
     assert await reviews(pool, client) == []
-    again, refused = await post(client, f"/reviews/{review['id']}", decision="merge")
+    again, refused = await post(client, f"/reviews/{review['id']}", decision="separate")
     assert (again, refused["code"]) == (409, "already_decided")
 
 
@@ -156,12 +156,16 @@ async def test_two_users_answer_one_question_once(pool: db.Pool, client: Client)
     await tell(pool, an_org(1, "Nordwind Logistics"), an_org(2, "Nordwind Logistic"))
     (review,) = await reviews(pool, client)
 
+    path = f"/api/organizations/reviews/{review['id']}"
+
+    async def answered_by(user_id: int) -> int:
+        said, who = {"decision": "merge"}, bearer(OURS, user_id)
+        async with client.post(path, json=said, headers=who) as response:
+            return response.status
+
     async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(post(client, f"/reviews/{review['id']}", decision=decision))
-            for decision in ("merge", "separate", "merge")
-        ]
-    statuses = sorted(task.result()[0] for task in tasks)
+        tasks = [group.create_task(answered_by(user_id)) for user_id in (1, 2, 3)]
+    statuses = sorted(task.result() for task in tasks)
 
     assert statuses == [200, 409, 409]
     assert await pool.fetchval("SELECT count(*) FROM verdicts") == 1
