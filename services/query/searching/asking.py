@@ -6,7 +6,8 @@ Rule 2: digits written in groups, as in phone numbers, are one need. If they are
 Rule 3: digits are searched in numbers as typed, and without their leading zeros.
 Rule 4: a word may also match spelt out (`words`, rule 6), or joined with the one before or after
         it: "mc donald" may mean McDonald. A contact that has the word as typed fits better.
-Rule 5: of adjacent syllables two neighbours make a word, so that their order counts; a single
+Rule 5: an extension after a number is ignored: most numbers are stored without.
+Rule 6: of adjacent syllables two neighbours make a word, so that their order counts; a single
         syllable will do, too.
 """
 
@@ -31,6 +32,11 @@ MOST_SYLLABLES: Final = 32
 """Up to so many words a single one of adjacent syllables is searched, too."""
 
 _NUMBER: Final = re.compile(r"(?<![a-z0-9@.])\+?\(?[0-9][0-9 ().+/-]*[0-9](?![a-z0-9@])")
+_EXTENSION: Final = re.compile(
+    r"((?:[0-9][ ().+/-]*){6,})[,;]?\s*(?:ext(?:ension|n)?|x|durchwahl|dw|int|poste)"
+    r"[\s.:]*[0-9]{1,6}(?![a-z0-9@])",
+    re.IGNORECASE,
+)
 _SCHEME: Final = re.compile(r"^\s*<?(mailto|tel):", re.IGNORECASE)
 _WORD: Final = re.compile(r"[a-z0-9]+")
 _GROUPED: Final = re.compile(r"[^0-9]")
@@ -67,7 +73,7 @@ class Asked:
 
 def parse(text: str) -> Asked:
     """No needs if there is nothing to search for."""
-    text = _SCHEME.sub("", text)
+    text = _EXTENSION.sub(r"\1", _SCHEME.sub("", text))
     plain = words.folded(text)
     needs: dict[Need, None] = {}
     rest = _NUMBER.sub(lambda found: _taken(found[0], needs), plain)

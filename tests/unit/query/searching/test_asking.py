@@ -87,6 +87,20 @@ def test_digits_in_groups_are_one_number() -> None:
     )
 
 
+@pytest.mark.parametrize("extension", ["ext 5", "Ext. 12", ", extension: 5", "x5", "DW 17"])
+@pytest.mark.parametrize("typed", ["+49 30 123", "anna 030 123456", "030123456"])
+def test_an_extension_behind_a_number_is_passed_over(typed: str, extension: str) -> None:
+    assert asking.parse(f"{typed} {extension}") == asking.parse(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "left"),
+    [("studio 54 x 7", "x"), ("ext 5", "ext"), ("123456 x5y", "x5y"), ("123456 ext", "ext")],
+)
+def test_what_only_looks_like_an_extension_is_looked_for(typed: str, left: str) -> None:
+    assert Token(left, None) in asking.parse(typed).tokens
+
+
 def test_a_few_digits_in_groups_are_a_part_of_a_number_or_words() -> None:
     assert asking.parse("studio 54 7").needs == (
         ((number("547"),), (word("54"), word("7"))),
