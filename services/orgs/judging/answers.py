@@ -277,13 +277,14 @@ def _part(found: Part) -> PartAnswer:
     )
 
 
-def past(verdict: Verdict, homes: Mapping[UUID, UUID]) -> PastMerge:
+def past(verdict: Verdict, homes: Sequence[UUID]) -> PastMerge:
+    """`homes` are the organizations that its records are in."""
     said = verdict.field
     return PastMerge(
         id=plain(verdict.verdict_id),
         winner_id=said("left_id") and plain(said("left_id")),
         loser_id=said("right_id") and plain(said("right_id")),
-        organization_ids=sorted({plain(homes[ref]) for ref in verdict.refs if ref in homes}),
+        organization_ids=sorted(map(plain, homes)),
         merged_by=text(said("decided_by")),
         merged_at=moments.of_version(verdict.decided.version),
         reason=said("reason"),

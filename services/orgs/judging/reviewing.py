@@ -45,10 +45,7 @@ async def merges(pool: db.Pool, company_id: int, asked: paging.PageQuery) -> Mer
         found, total = await verdict_store.newest_merges(
             conn, company_id, asked.limit, asked.offset
         )
-        refs = {(company_id, ref) for verdict in found for ref in verdict.refs}
-        records = await record_store.load(conn, refs)
-    homes = {r.record_id: r.home for r in records.values() if r.lives and r.home is not None}
-    past = [shape.past(verdict, homes) for verdict in found]
+    past = [shape.past(verdict, homes) for verdict, homes in found]
     return MergePage(merges=past, pagination=paging.pagination(asked, total))
 
 

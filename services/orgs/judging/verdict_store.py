@@ -95,13 +95,27 @@ SELECT *
  WHERE company_id = $1 AND verdict_id = $2
 """
 
-# By decision time: withdrawing makes a newer version of the row.
+# By decision time: withdrawing makes a newer version of the row. Where a merge's records are
+# is found here: it may name thousands, and reading each takes longer than to look it up.
 NEWEST = """
-SELECT *
-  FROM verdicts
- WHERE company_id = $1 AND decision = 'same' AND right_records <> '{}'
- ORDER BY coalesce((lag -> 'decision' ->> 0)::bigint, version) DESC, verdict_id
- LIMIT $2 OFFSET $3
+WITH paged AS MATERIALIZED (
+    SELECT *, coalesce((lag -> 'decision' ->> 0)::bigint, version) AS said
+      FROM verdicts
+     WHERE company_id = $1 AND decision = 'same' AND right_records <> '{}'
+     ORDER BY said DESC, verdict_id
+     LIMIT $2 OFFSET $3)
+SELECT p.*, there.homes
+  FROM paged p
+ CROSS JOIN LATERAL (
+       SELECT array_agg(DISTINCT r.organization_id) AS homes
+         FROM unnest(p.left_records || p.right_records) AS told (record_id)
+        CROSS JOIN LATERAL (
+              SELECT organization_id
+                FROM records
+               WHERE company_id = $1 AND record_id = told.record_id AND NOT deleted
+                 AND organization_id IS NOT NULL
+               LIMIT 1) AS r) AS there
+ ORDER BY p.said DESC, p.verdict_id
 """
 
 NEWEST_VERSION = """
@@ -227,11 +241,14 @@ async def newest_version(conn: db.Connection, company_id: int) -> int:
 
 
 async def newest_merges(
-    conn: db.Connection, company_id: int, limit: int, offset: int
-) -> tuple[list[Verdict], int]:
-    """Newest first, withdrawn ones included, and how many there are."""
+    conn: db.Connection | db.Pool, company_id: int, limit: int, offset: int
+) -> tuple[list[tuple[Verdict, Sequence[UUID]]], int]:
+    """Newest first, withdrawn ones included, each with the present organizations of its records;
+    and how many there are.
+    """
     found = await conn.fetch(NEWEST, company_id, limit, offset)
-    return [_verdict(row) for row in found], await conn.fetchval(COUNT, company_id)
+    merges = [(_verdict(row), row["homes"] or ()) for row in found]
+    return merges, await conn.fetchval(COUNT, company_id)
 
 
 def _cells(verdict: Verdict) -> tuple[Any, ...]:

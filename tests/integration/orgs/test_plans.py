@@ -6,7 +6,7 @@ at are the rows that went through a statement's plan, not times.
 
 import pytest
 
-from services.orgs.judging import review_store
+from services.orgs.judging import review_store, verdict_store
 from shared import db
 from tests.support.orgs_facts import OURS
 from tests.support.plans import plans
@@ -41,6 +41,15 @@ SELECT company_id, unnest(left_records || right_records), verdict_id
   FROM said
 """
 
+MERGED = """
+INSERT INTO verdicts (company_id, verdict_id, version, rank, event_id, deleted, lag, decision,
+                      left_records, right_records)
+SELECT $1::bigint, md5('v' || n)::uuid, 10000 + n, 0, 'e', false,
+       CASE WHEN n % 2 = 0 THEN jsonb_build_object('decision', jsonb_build_array(n, 0, 'e')) END,
+       'same', ARRAY[md5('r' || n)::uuid], ARRAY[md5('r' || n + 1)::uuid]
+  FROM generate_series(1, $2::int) AS n
+"""
+
 
 @pytest.fixture
 async def pool(pool: db.Pool) -> db.Pool:
@@ -72,3 +81,19 @@ async def test_one_question_is_looked_up_beside_its_own_answers(pool: db.Pool) -
     (plan,) = await plans(pool, lambda conn: review_store.one(conn, OURS, first.review_id))
 
     assert plan.through <= ANSWERS
+
+
+@pytest.mark.parametrize("known", ["nothing", "all"])
+async def test_a_page_of_merges_is_read_and_not_all_of_them(pool: db.Pool, known: str) -> None:
+    for company_id in range(OURS, OURS + 51):
+        await pool.execute(MERGED, company_id, QUESTIONS if company_id == OURS else 1)
+    if known == "all":
+        await pool.execute("ANALYZE")
+
+    found, total = await verdict_store.newest_merges(pool, OURS, 20, 1_990)
+    page, _ = await plans(pool, lambda conn: verdict_store.newest_merges(conn, OURS, 20, 40))
+
+    said = [verdict.decided.version for verdict, _ in found]
+    assert (total, said) == (QUESTIONS, [20 - 2 * n for n in range(10)])
+    assert {len(homes) for _, homes in found} == {2}
+    assert page.through < 500
