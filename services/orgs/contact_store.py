@@ -32,14 +32,69 @@ SELECT *
        published = EXCLUDED.published
 """
 
+AT_ONCE = 1_000
+"""Contacts that follow their records in one transaction."""
+RECORDS_AT_ONCE = 100
+
+# Nobody stands for no organization, as in the index: what is not where it belongs are two ranges.
 RELINK = """
+WITH records AS (
+    SELECT *, coalesce(home, '00000000-0000-0000-0000-000000000000') AS place
+      FROM unnest($1::bigint[], $2::bigint[], $3::uuid[]) AS k (company_id, org_id, home)),
+following AS MATERIALIZED (
+    SELECT own.company_id, own.person_id, records.home
+      FROM records
+     CROSS JOIN LATERAL (
+           (SELECT company_id, person_id
+              FROM contacts
+             WHERE company_id = records.company_id AND org_id = records.org_id AND NOT deleted
+               AND coalesce(organization_id, '00000000-0000-0000-0000-000000000000')
+                   < records.place
+             LIMIT $5)
+            UNION ALL
+           (SELECT company_id, person_id
+              FROM contacts
+             WHERE company_id = records.company_id AND org_id = records.org_id AND NOT deleted
+               AND coalesce(organization_id, '00000000-0000-0000-0000-000000000000')
+                   > records.place
+             LIMIT $5)) AS own
+     LIMIT $5)
 UPDATE contacts c
-   SET organization_id = k.home, published = greatest(c.published + 1, $4)
-  FROM unnest($1::bigint[], $2::bigint[], $3::uuid[]) AS k (company_id, org_id, home)
- WHERE c.company_id = k.company_id AND c.org_id = k.org_id
-   AND NOT c.deleted AND c.organization_id IS DISTINCT FROM k.home
+   SET organization_id = following.home, published = greatest(c.published + 1, $4)
+  FROM following
+ WHERE c.company_id = following.company_id AND c.person_id = following.person_id
 RETURNING c.company_id, c.person_id, old.organization_id AS left_id, new.organization_id AS
           joined_id, c.published
+"""
+
+RELINK_LATER = """
+INSERT INTO relinking (company_id, pipedrive_org_id)
+SELECT *
+  FROM unnest($1::bigint[], $2::bigint[])
+    ON CONFLICT DO NOTHING
+"""
+
+COMPANY_TO_RELINK = """
+SELECT company_id
+  FROM relinking
+ ORDER BY company_id <= $1, company_id
+ LIMIT 1
+"""
+
+TO_RELINK = """
+SELECT k.company_id, k.pipedrive_org_id, r.organization_id
+  FROM relinking k
+  LEFT JOIN records r
+    ON r.company_id = k.company_id AND r.pipedrive_org_id = k.pipedrive_org_id
+ WHERE k.company_id = $1
+ ORDER BY k.pipedrive_org_id
+ LIMIT $2
+"""
+
+RELINKED = """
+DELETE FROM relinking r
+ USING unnest($1::bigint[], $2::bigint[]) AS k (company_id, pipedrive_org_id)
+ WHERE r.company_id = k.company_id AND r.pipedrive_org_id = k.pipedrive_org_id
 """
 
 # Also contacts that name what was merged into the records in Pipedrive.
@@ -77,6 +132,14 @@ SELECT named.place, count(*)
  WHERE c.organization_id IS NOT NULL AND NOT c.deleted
  GROUP BY named.place
 """
+
+
+class Home(NamedTuple):
+    """Where a record, and what names it by its Pipedrive id, belongs."""
+
+    company_id: int
+    number: int
+    organization_id: UUID | None
 
 
 class Contact(NamedTuple):
@@ -127,14 +190,32 @@ async def save(conn: db.Connection, contacts: Iterable[Contact]) -> None:
         await conn.execute(UPSERT, *db.columns(cells, 11))
 
 
-async def relink(
-    conn: db.Connection, homes: Sequence[tuple[int, int, UUID | None]], *, now_us: int
-) -> list[Move]:
-    """Move the living contacts of records (tenant, Pipedrive id) to the records' organizations."""
+async def relink(conn: db.Connection, homes: Sequence[Home], *, now_us: int) -> list[Move]:
+    """Move the living contacts of records to where these belong, as many as go at once."""
     if not homes:
         return []
-    found = await conn.fetch(RELINK, *db.columns(homes, 3), now_us)
+    found = await conn.fetch(RELINK, *db.columns(homes, 3), now_us, AT_ONCE)
     return [Move(*row) for row in found]
+
+
+async def relink_later(conn: db.Connection, homes: Sequence[Home]) -> None:
+    """Note that some contacts of the records have yet to follow them."""
+    await conn.execute(RELINK_LATER, *db.columns([home[:2] for home in homes], 2))
+
+
+async def company_to_relink(conn: db.Connection | db.Pool, behind: int | None) -> int | None:
+    """A company of which contacts have yet to follow, the next after the one `behind`."""
+    found: int | None = await conn.fetchval(COMPANY_TO_RELINK, -1 if behind is None else behind)
+    return found
+
+
+async def to_relink(conn: db.Connection, company_id: int) -> list[Home]:
+    """Records that contacts have yet to follow, and where they belong now."""
+    return [Home(*row) for row in await conn.fetch(TO_RELINK, company_id, RECORDS_AT_ONCE)]
+
+
+async def relinked(conn: db.Connection, homes: Sequence[Home]) -> None:
+    await conn.execute(RELINKED, *db.columns([home[:2] for home in homes], 2))
 
 
 async def counted(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from services.orgs import api, applying
 from services.orgs.judging.asking import Asker
+from services.orgs.relinking import relinking
 from services.orgs.searching import api as searching_api
 from services.orgs.searching import store as searching_store
 from services.orgs.searching.pipedrive import Fallback
@@ -87,7 +88,12 @@ async def main(arguments: Sequence[str]) -> None:
                 | ({"refusals": refusals.ping} if answers else {}),
                 authenticator=authenticator,
             )
-            worker = (consumer.watch, Asker(working_pool).run, upkeep(working_pool))
+            worker = (
+                consumer.watch,
+                Asker(working_pool).run,
+                relinking(working_pool),
+                upkeep(working_pool),
+            )
             fed = (consumer.run, relay.run)
             loops = (*(worker if works else ()), *((refusals.run,) if answers else ()))
             await lifecycle.run(

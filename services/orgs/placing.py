@@ -21,6 +21,7 @@ from services.orgs import (
 )
 from services.orgs.alias_store import Kept
 from services.orgs.closure import Block
+from services.orgs.contact_store import Home
 from services.orgs.effects import Effects, OrgKey
 from services.orgs.folding import Key, RecordKey
 from services.orgs.grouping import Record
@@ -209,10 +210,15 @@ def _rehomed(placed: Records, before: Mapping[OrgKey, Record]) -> list[Rehomed]:
 async def _move_contacts(
     conn: db.Connection, rehomed: Sequence[Rehomed], effects: Effects
 ) -> None:
-    """`rehomed` in the order it happened: a record's last home is where its contacts go."""
+    """`rehomed` in the order it happened: a record's last home is where its contacts go. Those
+    of a large one follow later (`relinking`).
+    """
     for record in rehomed:
         homes = (record.left, record.joined)
         effects.touched |= {(record.company_id, home) for home in homes if home is not None}
     last = {(r.company_id, r.number): r.joined for r in rehomed if r.number is not None}
-    homes_of = [(company_id, number, home) for (company_id, number), home in last.items()]
-    effects.moved(await contact_store.relink(conn, homes_of, now_us=effects.now_us))
+    homes_of = [Home(*key, home) for key, home in last.items()]
+    moves = await contact_store.relink(conn, homes_of, now_us=effects.now_us)
+    effects.moved(moves)
+    if len(moves) == contact_store.AT_ONCE:
+        await contact_store.relink_later(conn, homes_of)

@@ -9,6 +9,7 @@ from typing import Final
 
 from services.orgs import applying
 from services.orgs.main import CONSUMED, MIGRATIONS, SERVICE
+from services.orgs.relinking import relinking, settled
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
 from shared import db, lifecycle, topics
@@ -104,6 +105,7 @@ def plan(settings: OrgsSettings) -> Plan:
         CONSUMED,
         applying.apply,
         loops=_loops,
+        settled=settled,
         told=(SAME_ORGANIZATIONS, SAME_LINKS, *(each.level for each in VERSIONS)),
         carry=(
             *(each.beyond for each in VERSIONS),
@@ -115,4 +117,4 @@ def plan(settings: OrgsSettings) -> Plan:
 
 
 def _loops(pool: db.Pool) -> Sequence[lifecycle.Loop]:
-    return (upkeep(pool),)
+    return (relinking(pool), upkeep(pool))

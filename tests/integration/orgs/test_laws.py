@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from services.orgs import applying
+from services.orgs import applying, contact_store, relinking
 from services.orgs.judging import asking, review_store
 from shared import db, topics
 from shared.events import Action, OrganizationVerdict, OrganizationVerdictChange, parse
@@ -112,6 +112,29 @@ async def test_any_order_any_duplicates_any_batches_end_in_the_truth(
         for row in seen[0]["contacts"]
         if row["organization_id"]
     } == expected.links
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_contacts_that_follow_their_organizations_by_parts_end_in_the_truth(
+    pool: db.Pool, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(contact_store, "AT_ONCE", 1 + seed % 2)
+    monkeypatch.setattr(contact_store, "RECORDS_AT_ONCE", 2)
+    facts = history(seed, 150)
+    expected = truth(facts)
+
+    parts = 0
+    for batch in shuffled(facts, seed):
+        await told(pool, [batch])
+        parts += await relinking.relink(pool) is not None
+    while await relinking.relink(pool) is not None:
+        parts += 1
+
+    known, _ = await published(pool)
+    assert parts
+    assert known.organizations == expected.organizations
+    assert known.links == expected.links
+    assert await relinking.settled(pool)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -1,0 +1,71 @@
+"""Lets the contacts of large organizations follow them, by parts, beside the worker.
+
+A record that moves takes some of its contacts along at once (`contact_store.AT_ONCE`). All of
+300,000 in one transaction take longer than Postgres gives a statement, and hold up all companies.
+
+Rule 1: where contacts belong is read from their records when it is their turn, whatever has become
+        of these since.
+Rule 2: one worker of a store at a time, a part at a time under the tenant's lock, and most of the
+        time at rest: the company's events come in between, and those who read what is told of
+        each contact keep up, or everybody's links would wait behind these. Companies take turns.
+"""
+
+import asyncio
+import time
+from functools import partial
+
+from services.orgs import contact_store, summing
+from services.orgs.applying import TENANT_LOCK_SPACE
+from services.orgs.effects import Effects
+from shared import db, lifecycle, locks
+from shared.lifecycle import Works
+
+IDLE_S = 0.5
+REST = 4.0
+"""Rests so many times as long as it worked."""
+RELINKER_LOCK_SPACE = 0x4F05
+
+
+def relinking(pool: db.Pool) -> lifecycle.Loop:
+    async def following(stop: asyncio.Event) -> None:
+        await lifecycle.sessions(partial(_session, pool, stop), stop, what="relinking")
+
+    return following
+
+
+async def _session(pool: db.Pool, stop: asyncio.Event, works: Works) -> None:
+    last: int | None = None
+    while not stop.is_set():
+        began = time.monotonic()
+        with db.errors():
+            last = await relink(pool, last)
+        works()
+        worked_s = time.monotonic() - began
+        await lifecycle.wait_or_stop(IDLE_S if last is None else REST * worked_s, stop)
+
+
+async def relink(pool: db.Pool, behind: int | None = None) -> int | None:
+    """Let a part of the contacts of one company follow, the next after the one `behind`; return
+    which it was, null if there was nothing to do.
+    """
+    async with pool.acquire() as conn, conn.transaction():
+        if not await locks.try_hold(conn, RELINKER_LOCK_SPACE, ["one of a store"]):
+            return None
+        company_id = await contact_store.company_to_relink(conn, behind)
+        if company_id is None:
+            return None
+        await locks.hold(conn, TENANT_LOCK_SPACE, [company_id])
+        effects = Effects(now_us=time.time_ns() // 1000)
+        homes = await contact_store.to_relink(conn, company_id)
+        moves = await contact_store.relink(conn, homes, now_us=effects.now_us)
+        if len(moves) < contact_store.AT_ONCE:
+            await contact_store.relinked(conn, homes)
+        effects.moved(moves)
+        await summing.settle(conn, effects)
+        return company_id
+
+
+async def settled(pool: db.Pool) -> bool:
+    """Whether all contacts have followed."""
+    with db.errors():
+        return await contact_store.company_to_relink(pool, None) is None
