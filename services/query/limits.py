@@ -2,8 +2,10 @@
 
 Rule 1: what the cache answers is not counted: it costs nobody else anything.
 Rule 2: beyond that each user has a number of reads a second, saved up to a burst; more is 429.
-Rule 3: a limited number of reads run at once, a limited number wait, and none waits long; more is
-        503, before waiting takes longer than clients would.
+Rule 3: a limited number of reads run at once, and as many wait as get their turn while they are
+        patient, by how long recent reads took; more is 503, at once.
+Rule 4: a refused client is told to come back when there is room, after those refused before it:
+        told the same time, all would come back together.
 
 Both are counted in the process, not in Redis: they must work, and cost nothing, while Redis is
 away.
@@ -23,8 +25,17 @@ from shared.web import Refused
 
 REMEMBERED: Final = 10_000
 RUNNING: Final = 8
-WAITING: Final = 200
+WAITING: Final = 2_000
+"""At most, however quick reads are: each holds a connection and memory."""
 PATIENCE_S: Final = 2.0
+FIRST_S: Final = 0.02
+"""A read takes, before any has ended."""
+QUICKER: Final = 0.3
+SLOWER: Final = 0.02
+"""Weights of a read in what reads take: while a herd is being refused each takes many times as
+long as soon after."""
+LONGEST_S: Final = 10.0
+"""Nobody is told to stay away for longer."""
 
 
 class Bucket(NamedTuple):
@@ -57,13 +68,44 @@ class Rate:
         return 0.0 if is_enough else (1 - left) / self._per_second
 
 
+class Turnover:
+    """How soon there is room, by what reads took of late. Takes the time."""
+
+    def __init__(self, running: int) -> None:
+        self._running = running
+        self._read_s = FIRST_S
+        self._promised_at = 0.0
+
+    def took(self, seconds: float) -> None:
+        weight = QUICKER if seconds < self._read_s else SLOWER
+        self._read_s += weight * (seconds - self._read_s)
+
+    def wait(self, before: int) -> float:
+        """Seconds until so many have had their turn."""
+        return before * self._read_s / self._running
+
+    def promise(self, before: int, now: float) -> float:
+        """Seconds after which who is refused may come back, behind those told so before; beyond
+        what anybody is told, from the first on once more.
+        """
+        first, last = now + self.wait(before + 1), now + LONGEST_S
+        after = max(first, self._promised_at + self.wait(1))
+        self._promised_at = after if after <= last else min(first, last)
+        return self._promised_at - now
+
+
 class Gate:
     """Lets a limited number through at once."""
 
     def __init__(
-        self, running: int = RUNNING, waiting: int = WAITING, patience_s: float = PATIENCE_S
+        self,
+        running: int = RUNNING,
+        waiting: int = WAITING,
+        patience_s: float = PATIENCE_S,
+        turnover: Turnover | None = None,
     ) -> None:
         self._places = asyncio.Semaphore(running)
+        self._turnover = turnover or Turnover(running)
         self._most_waiting = waiting
         self._patience_s = patience_s
         self._waiting = 0
@@ -82,23 +124,30 @@ class Gate:
         else:
             await self._places.acquire()
         READS_RUNNING.inc()
+        began = time.monotonic()
         try:
             yield
         finally:
+            self._turnover.took(time.monotonic() - began)
             READS_RUNNING.dec()
             self._places.release()
 
     async def _queue(self) -> None:
-        if self._waiting >= self._most_waiting:
-            raise overloaded()
+        wait_s = self._turnover.wait(self._waiting)
+        if self._waiting >= self._most_waiting or wait_s > self._patience_s:
+            raise self._refused()
         self._waiting += 1
         try:
             async with asyncio.timeout(self._patience_s):
                 await self._places.acquire()
         except TimeoutError:
-            raise overloaded() from None
+            raise self._refused(self._patience_s) from None
         finally:
             self._waiting -= 1
+
+    def _refused(self, least_s: float = 0.0) -> Refused:
+        after_s = self._turnover.promise(self._waiting, time.monotonic())
+        return overloaded(max(least_s, after_s))
 
 
 class Limits:
@@ -123,11 +172,11 @@ class Limits:
             )
 
 
-def overloaded() -> Refused:
+def overloaded(after_s: float = PATIENCE_S) -> Refused:
     REFUSED.labels("overload").inc()
     return Refused(
         503,
         "overloaded",
         "Too many requests are in progress. Try again soon.",
-        Retry_After=str(math.ceil(PATIENCE_S)),
+        Retry_After=str(math.ceil(after_s)),
     )

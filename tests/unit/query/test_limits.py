@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.query.batch import User
-from services.query.limits import REMEMBERED, Gate, Limits, Rate
+from services.query.limits import LONGEST_S, REMEMBERED, Gate, Limits, Rate, Turnover
 from shared.web import Refused
 
 ME = User(1, 7)
@@ -114,6 +114,62 @@ async def test_more_than_may_wait_are_refused_at_once() -> None:
     await ask()
 
     assert statuses == [503, 503, 503, 200]
+
+
+def turning(running: int, read_s: float) -> Turnover:
+    """Where reads have taken so long for a while."""
+    found = Turnover(running)
+    for _ in range(1000):
+        found.took(read_s)
+    return found
+
+
+@pytest.mark.parametrize(("read_s", "waiting"), [(0.01, 200), (0.1, 20), (1, 2), (60, 1)])
+async def test_as_many_wait_as_come_to_their_turn(read_s: float, waiting: int) -> None:
+    gate = Gate(running=1, patience_s=1.995, turnover=turning(1, read_s))
+    refused = 0
+
+    async def ask() -> None:
+        nonlocal refused
+        try:
+            async with gate.turn():
+                pass
+        except Refused:
+            refused += 1
+
+    async with asyncio.TaskGroup() as group, gate.turn():
+        for _ in range(1_000):
+            group.create_task(ask())
+        await asyncio.sleep(0)
+
+    assert 1_000 - refused == waiting
+
+
+@given(st.integers(1, 20), st.floats(0.001, 2), st.integers(0, 400), st.integers(2, 300))
+def test_who_is_refused_comes_back_as_there_is_room(
+    running: int, read_s: float, before: int, refused: int
+) -> None:
+    turnover = turning(running, read_s)
+
+    told = [turnover.promise(before, 100.0) for _ in range(refused)]
+
+    served_s = read_s / running
+    assert told[0] == pytest.approx(min((before + 1) * served_s, LONGEST_S), rel=1e-3)
+    assert max(told) <= LONGEST_S
+    for one, then in pairwise(told):
+        following = one + served_s
+        is_next = then == pytest.approx(following, rel=1e-3)
+        assert is_next or (then == pytest.approx(told[0]) and following > LONGEST_S * 0.999)
+
+
+def test_who_is_refused_later_is_told_to_wait_less_for_those_before() -> None:
+    turnover = turning(1, 1.0)
+    first = [turnover.promise(0, 0.0) for _ in range(3)]
+
+    later = [turnover.promise(0, now) for now in (2.0, 100.0)]
+
+    assert first == pytest.approx([1, 2, 3])
+    assert later == pytest.approx([2, 1])
 
 
 async def test_who_gives_up_waiting_leaves_a_place_for_others() -> None:
