@@ -108,7 +108,7 @@ async def add(conn: db.Connection, company_id: int, start: int, some: Sequence[s
     await conn.executemany(
         "INSERT INTO organizations (company_id, organization_id, name, contact_count, deleted, "
         "published) VALUES ($1, $2, $3, $4, false, 1)",
-        rows,
+        [row[:4] for row in rows],
     )
     await searching_index.keep(conn, rows, before=[])
 

@@ -26,7 +26,8 @@ class Move(NamedTuple):
 @dataclass(slots=True)
 class Effects:
     """`now_us` is the lowest version that this batch publishes; `vacant` are ids that no living
-    organization has, with where they lead, if the batch alone determines it.
+    organization has, with where they lead, if the batch alone determines it; `called` are the
+    names of all records of those in `shown`.
     """
 
     now_us: int
@@ -34,6 +35,7 @@ class Effects:
     counts: Counter[OrgKey] = field(default_factory=Counter)
     touched: set[OrgKey] = field(default_factory=set)
     shown: dict[OrgKey, Shown] = field(default_factory=dict)
+    called: dict[OrgKey, frozenset[str]] = field(default_factory=dict)
     vacant: dict[OrgKey, UUID | None] = field(default_factory=dict)
     stale_contacts: set[Key] = field(default_factory=set)
     stale_records: set[Key] = field(default_factory=set)

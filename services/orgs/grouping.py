@@ -152,6 +152,12 @@ def shown(records: Sequence[Record], organization_id: UUID | None = None) -> Sho
     return Shown(pipedrive_org_id=_number(records, organization_id), **fields)
 
 
+def called(records: Iterable[Record]) -> frozenset[str]:
+    """The names that records have."""
+    names_told = (record.register.fields["name"] for record in records)
+    return frozenset(filter(_is_filled, names_told))
+
+
 def sources(records: Sequence[Record]) -> dict[str, UUID]:
     """The record that each shown field comes from."""
     return {name: held.record_id for name, held in _holders(records).items()}

@@ -180,9 +180,11 @@ def _placed(block: Block, effects: Effects) -> Records:
     for key in records:
         effects.vacant[key] = None
         effects.shown.pop(key, None)
+        effects.called.pop(key, None)
     for group in grouping.partitioned(records.values(), block.said, block.crowded):
         key = (group.company_id, group.organization_id)
         effects.shown[key] = grouping.shown(group.records, group.organization_id)
+        effects.called[key] = grouping.called(group.records)
         effects.vacant |= dict.fromkeys((r.key for r in group.records), group.organization_id)
         del effects.vacant[key]
         placed |= {r.key: r._replace(home=group.organization_id) for r in group.records}

@@ -24,7 +24,7 @@ async def settle(conn: db.Connection, effects: Effects) -> None:
         effects.vacant |= await succession.of(conn, unknown)
         changed = _changed(loaded, effects)
         await _save(conn, changed, loaded)
-        await typeahead.keep(conn, changed, loaded)
+        await typeahead.keep(conn, changed, loaded, effects.called)
         await outbox.put(conn, topics.ORG_STATES, map(_state, changed))
     moves = sorted(move for move in effects.links.values() if move.left != move.joined)
     await outbox.put(conn, topics.CONTACT_LINKS, map(_link, moves))

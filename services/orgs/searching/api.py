@@ -56,7 +56,7 @@ async def search(
     pools: Pools, fallback: Fallback, company_id: int, wanted: SearchQuery
 ) -> SearchAnswer:
     terms = searching_terms.of_query(wanted.q)
-    found = await _ours(pools, company_id, terms, wanted)
+    found = await typeahead.ours(pools, company_id, terms, wanted.limit)
     hits = [searching_answers.hit(each, terms, source="store") for each in found]
     as_typed = sum(each.closeness != typeahead.MISSPELT for each in found)
     asked: Asked = "not_needed"
@@ -68,23 +68,6 @@ async def search(
     return SearchAnswer(
         organizations=hits[: wanted.limit], sources=Sources(store="ok", pipedrive=asked)
     )
-
-
-async def _ours(
-    pools: Pools, company_id: int, terms: Sequence[str], wanted: SearchQuery
-) -> list[Found]:
-    """If no displayed name was typed in full, an organization with a record of that name comes
-    first: merged records show one name, but are known by each.
-    """
-    found = await typeahead.ours(pools, company_id, terms, wanted.limit)
-    key = names.key(company_id, names.normalized(wanted.q))
-    if key is None or any(each.closeness == typeahead.EXACT for each in found):
-        return found
-    with db.errors():
-        called = await searching_store.called(pools.other, company_id, key)
-    if called is None:
-        return found
-    return [called, *(each for each in found if each.organization_id != called.organization_id)]
 
 
 def found_ids(hits: Sequence[Hit]) -> set[UUID]:

@@ -1,7 +1,7 @@
 """SQL that maintains the autocomplete index. Every function takes the caller's connection.
 
-Rule: what can be found is a function of the organizations' names and numbers of contacts: a word
-      that no name has any more is in no table.
+Rule: what can be found is a function of the organizations' names, those of their records among
+      them, and numbers of contacts: a word that no name has any more is in no table.
 """
 
 from collections.abc import Collection, Iterable
@@ -26,12 +26,19 @@ RETURNING w.company_id, w.word
 """
 
 KEEP_NAMES = """
-INSERT INTO search_names (company_id, organization_id, folded, popularity, fold_version)
+INSERT INTO search_names (company_id, organization_id, folded, alias, popularity, fold_version)
 SELECT *
-  FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::smallint[], $5::smallint[])
-    ON CONFLICT (company_id, organization_id) DO UPDATE
-   SET folded = EXCLUDED.folded, popularity = EXCLUDED.popularity,
+  FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::smallint[])
+    ON CONFLICT (company_id, organization_id, folded) DO UPDATE
+   SET alias = EXCLUDED.alias, popularity = EXCLUDED.popularity,
        fold_version = EXCLUDED.fold_version
+"""
+
+ALIASES = """
+SELECT n.company_id, n.organization_id, n.alias
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, organization_id)
+  JOIN search_names n USING (company_id, organization_id)
+ WHERE n.alias IS NOT NULL
 """
 
 KEEP_WORDS = """
@@ -94,47 +101,66 @@ SELECT l.company_id, l.organization_id, NOT l.is_to_be OR found.is_there IS NOT 
 """
 
 NAMED = """
-SELECT o.company_id, o.organization_id, o.name, o.contact_count
+SELECT o.company_id, o.organization_id, o.name, o.contact_count,
+       ARRAY(SELECT DISTINCT r.name
+               FROM records r
+              WHERE r.company_id = o.company_id AND r.organization_id = o.organization_id
+                AND NOT r.deleted AND r.name IS NOT NULL) AS called
   FROM organizations o
  WHERE (o.company_id, o.organization_id) IN (SELECT * FROM unnest($1::bigint[], $2::uuid[]))
    AND NOT o.deleted AND o.name IS NOT NULL
 """
 
 
+MOST_ALIASES = 100
+
+
 class Name(NamedTuple):
-    """The name under which a living organization is findable; null once it no longer is."""
+    """The name under which a living organization is findable; null once it no longer is.
+    `called` are the names of its records.
+    """
 
     company_id: int
     organization_id: UUID
     name: str | None
     contacts: int
+    called: Collection[str] = ()
+
+    def aliases(self) -> frozenset[str]:
+        """Names by which it is to be found, too; of those that are found alike, one."""
+        if self.name is None or len(self.called) < 2:  # noqa: PLR2004  the one that it shows
+            return frozenset()
+        others = {_folded(name): name for name in sorted(self.called)}
+        kept = sorted(others.keys() - {_folded(self.name), ""})[:MOST_ALIASES]
+        return frozenset(others[folded] for folded in kept)
 
 
 async def keep(conn: db.Connection, names: Collection[Name], *, before: Iterable[OrgKey]) -> None:
     """Make exactly these names findable; `before` are those that had another one."""
-    forgotten = await conn.fetch(FORGET_WORDS, *db.columns(list(before), 2))
-    gone = [(n.company_id, n.organization_id) for n in names if n.name is None]
-    if gone:
-        await conn.execute(FORGET_NAMES, *db.columns(gone, 2))
-    living = [(n, searching_terms.of_name(n.name)) for n in names if n.name is not None]
+    found_before = db.columns(list(before), 2)
+    forgotten = await conn.fetch(FORGET_WORDS, *found_before)
+    await conn.execute(FORGET_NAMES, *found_before)
+    told = [(n, alias) for n in names if n.name is not None for alias in (None, *n.aliases())]
+    living = [(n, searching_terms.of_name(alias or n.name), alias) for n, alias in told]
     rows = [
         (
             n.company_id,
             n.organization_id,
             searching_terms.folded(found),
+            alias,
             searching_terms.popularity(n.contacts),
             searching_terms.FOLD_VERSION,
         )
-        for n, found in living
+        for n, found, alias in living
     ]
-    await conn.execute(KEEP_NAMES, *db.columns(rows, 5))
+    await conn.execute(KEEP_NAMES, *db.columns(rows, 6))
     words = {
         (n.company_id, word, n.organization_id)
-        for n, found in living
+        for n, found, _ in living
         for word in (*found, *searching_terms.initials(found))
     }
     await conn.execute(KEEP_WORDS, *db.columns(list(words), 3))
-    await _learn(conn, {(n.company_id, word) for n, found in living for word in found})
+    await _learn(conn, {(n.company_id, word) for n, found, _ in living for word in found})
     if forgotten:
         old = {(row["company_id"], row["word"]) for row in forgotten}
         await conn.execute(UNLEARN_WORDS, *db.columns(list(old), 2))
@@ -145,6 +171,22 @@ async def _learn(conn: db.Connection, words: Collection[tuple[int, str]]) -> Non
     rows = [(*pair, db.array(searching_terms.of_word(*pair))) for pair in map(tuple, unknown)]
     if rows:
         await conn.execute(LEARN_WORDS, *db.columns(rows, 3))
+
+
+def _folded(name: str) -> str:
+    return searching_terms.folded(searching_terms.of_name(name))
+
+
+async def aliases(
+    conn: db.Connection, organizations: Collection[OrgKey]
+) -> dict[OrgKey, frozenset[str]]:
+    """By which other names each of those is found that has any."""
+    if not organizations:
+        return {}
+    found: dict[OrgKey, set[str]] = {}
+    for row in await conn.fetch(ALIASES, *db.columns(list(organizations), 2)):
+        found.setdefault((row[0], row[1]), set()).add(row[2])
+    return {key: frozenset(names) for key, names in found.items()}
 
 
 async def rerank(conn: db.Connection, names: Iterable[Name]) -> None:

@@ -35,7 +35,7 @@ def _ranked(candidates: str, operator: str) -> str:
     return f"""
 WITH {candidates},
 matching AS (
-    SELECT DISTINCT organization_id, folded, popularity,
+    SELECT DISTINCT organization_id, folded, popularity, alias,
            CASE WHEN folded = $2 THEN 0 WHEN starts_with(folded, $2) THEN 1
                 WHEN folded LIKE ALL ($3::text[]) THEN 2 ELSE 3 END AS class
       FROM candidates
@@ -45,8 +45,11 @@ best AS MATERIALIZED (
       FROM matching
      ORDER BY class, popularity DESC, length(folded), folded, organization_id
      LIMIT {SHORTLIST})
-SELECT o.organization_id, o.name, o.pipedrive_org_id, o.country, o.city, o.contact_count, b.class
-  FROM best b
+SELECT o.organization_id, o.name, o.pipedrive_org_id, o.country, o.city, o.contact_count, b.class,
+       b.alias
+  FROM (SELECT DISTINCT ON (organization_id) *
+          FROM best
+         ORDER BY organization_id, class, alias IS NOT NULL, folded) AS b
  CROSS JOIN LATERAL (
        SELECT *
          FROM organizations
@@ -76,20 +79,20 @@ found AS MATERIALIZED (
              WHERE company_id = $1 AND word >= $6 AND word < $7
              LIMIT {RARE}) AS met),
 candidates AS (
-    SELECT n.organization_id, n.folded, n.popularity
+    SELECT n.organization_id, n.folded, n.popularity, n.alias
       FROM found w
      CROSS JOIN LATERAL ({_NAME_OF_W}) AS n)"""  # noqa: S608  constants
 
 # Names that begin with what was typed, and the most popular of all.
 _OF_COMMON_WORD = f"""
 candidates AS (
-    (SELECT organization_id, folded, popularity
+    (SELECT organization_id, folded, popularity, alias
        FROM search_names
       WHERE company_id = $1 AND folded >= $2 AND folded < $6
       ORDER BY folded
       LIMIT {RARE})
     UNION ALL
-    (SELECT organization_id, folded, popularity
+    (SELECT organization_id, folded, popularity, alias
        FROM search_names
       WHERE company_id = $1
       ORDER BY popularity DESC, organization_id
@@ -113,7 +116,7 @@ candidates AS (
     SELECT *
       FROM commonest
     UNION ALL
-    SELECT n.organization_id, n.folded, n.popularity
+    SELECT n.organization_id, n.folded, n.popularity, n.alias
       FROM both_words w
      CROSS JOIN LATERAL ({_NAME_OF_W}) AS n)"""  # noqa: S608  constants
 
@@ -125,7 +128,7 @@ found AS MATERIALIZED (
              WHERE company_id = $1 AND word = ANY ($6::text[])
              LIMIT {RARE}) AS met),
 candidates AS (
-    SELECT n.organization_id, n.folded, n.popularity
+    SELECT n.organization_id, n.folded, n.popularity, n.alias
       FROM found w
      CROSS JOIN LATERAL ({_NAME_OF_W}) AS n)"""  # noqa: S608  constants
 
@@ -175,25 +178,9 @@ SELECT r.pipedrive_org_id AS number, r.name_key, r.deleted,
 """
 
 
-# Of those that have a living record with the name, whatever they show, the one with most contacts.
-CALLED = f"""
-SELECT o.organization_id, o.name, o.pipedrive_org_id, o.country, o.city, o.contact_count,
-       0 AS closeness, r.name AS alias
-  FROM (SELECT organization_id, name
-          FROM records
-         WHERE company_id = $1 AND name_key = $2 AND NOT deleted
-         LIMIT {RARE}) AS r
-  JOIN organizations o
-    ON o.company_id = $1 AND o.organization_id = r.organization_id AND NOT o.deleted
-       AND o.name IS NOT NULL
- ORDER BY o.contact_count DESC, o.organization_id
- LIMIT 1
-"""  # noqa: S608  constants
-
-
 class Found(NamedTuple):
     """`closeness` 0: the whole name; 1: its beginning; 2: words begin so; 3: something inside.
-    `alias` is the name that matched, if another is shown.
+    `alias` is the name of one of its records that matched, if another is shown.
     """
 
     organization_id: UUID
@@ -336,9 +323,3 @@ async def known(pool: db.Pool, company_id: int, keys: Mapping[int, UUID | None])
 def _found(row: Any) -> Found:
     """From a row of KNOWN, which has no closeness."""
     return Found._make([*(row[name] for name in Found._fields[:-2]), 0, None])
-
-
-async def called(pool: db.Pool, company_id: int, name_key: UUID) -> Found | None:
-    """The organization that has a record with this name."""
-    row = await pool.fetchrow(CALLED, company_id, name_key)
-    return Found(*row) if row else None

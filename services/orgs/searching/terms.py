@@ -19,7 +19,7 @@ from rapidfuzz.distance import OSA
 from services.orgs.matching import legal_forms, words
 from services.orgs.matching.rarity import CONNECTING
 
-FOLD_VERSION = 2
+FOLD_VERSION = 3
 LONGEST_FOLDED = 240
 LONGEST_WORD = 48
 MOST_WORDS = 32

@@ -1,10 +1,11 @@
 """Autocomplete over the company's own store.
 
-Rule 1: names that begin with what was typed come first, then those whose words begin with its
+Rule 1: an organization has the name that it shows and those of all its records.
+Rule 2: names that begin with what was typed come first, then those whose words begin with its
         words, in any order; then those that contain them, for several words only if nothing began
         with them; then, if nothing was found, those whose words were typed as one; misspelt ones
         come last, and only if hardly anything matched as typed. Equals go by number of contacts.
-Rule 2: each step reads a bounded number of rows, and is skipped if earlier ones found enough.
+Rule 3: each step reads a bounded number of rows, and is skipped if earlier ones found enough.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,9 +23,8 @@ from services.orgs.searching.index import Name
 from services.orgs.searching.store import Found, Pools, Wanted
 from shared import db
 
-EXACT = 0
 MISSPELT = 4
-"""Values of `Found.closeness`: the whole name was typed; something in it nearly matches."""
+"""The `Found.closeness` of a name in which something nearly matches."""
 FEW = 3
 """With fewer hits than this, what was typed may have been misspelt."""
 SIMILAR = 50
@@ -62,20 +62,27 @@ async def keep(
     conn: db.Connection,
     changed: Collection[Organization],
     loaded: Mapping[OrgKey, Loaded],
+    called: Mapping[OrgKey, Collection[str]],
 ) -> None:
-    """Update changed organizations in the index. Their tenants are locked."""
+    """Update changed organizations in the index, under the names of all their records. Their
+    tenants are locked.
+    """
     renamed: list[Name] = []
     recounted: list[Name] = []
     before: list[OrgKey] = []
-    for each in changed:
-        key = (each.company_id, each.organization_id)
+    known = await searching_index.aliases(conn, called.keys())
+    now = {(each.company_id, each.organization_id): each for each in changed}
+    held = {key: row for key in called.keys() - now.keys() if (row := loaded[key].row) is not None}
+    for key, each in (now | held).items():
         row = loaded[key].row
-        name, old = _findable(each), _findable(row)
-        if name != old:
-            renamed.append(Name(*key, name, each.contact_count))
+        old = _findable(row)
+        name = Name(*key, _findable(each), each.contact_count, called.get(key, ()))
+        is_recalled = key in called and name.aliases() != known.get(key, frozenset())
+        if name.name != old or is_recalled:
+            renamed.append(name)
             before += [key] if old is not None else []
         elif row is not None and _moves(row.contact_count, each.contact_count):
-            recounted.append(Name(*key, name, each.contact_count))
+            recounted.append(name)
     if renamed:
         await searching_index.keep(conn, renamed, before=before)
     await searching_index.rerank(conn, recounted)
@@ -168,7 +175,7 @@ async def _rarest(
 
 def _by_mistakes(found: Sequence[Found], near: Mapping[str, int]) -> list[Found]:
     def fewest(each: Found) -> int:
-        words = searching_terms.of_name(each.name)
+        words = searching_terms.of_name(each.alias or each.name)
         return min((near[word] for word in words if word in near), default=MISSPELT)
 
     return sorted(found, key=fewest)

@@ -250,6 +250,41 @@ async def test_an_organization_is_found_by_the_name_of_each_of_its_records(
     assert [hit["alias"] for hit in shown["data"]["organizations"]] == [None]
 
 
+@pytest.mark.parametrize(
+    ("q", "closeness"),
+    [("quan", "prefix"), ("fer", "words"), ("uantu", "inside"), ("quantmu fer", "similar")],
+)
+async def test_what_is_typed_of_a_name_that_only_a_merged_record_has_finds_it(
+    pool: db.Pool, asker: Asker, q: str, closeness: str
+) -> None:
+    await tell(pool, told_of(1, "Quantum Ferries"), told_of(2, "Beta Works", version=2))
+    await tell(pool, told_of(3, "BETA works!"), called_one(1, 2))
+
+    _, body = await asker.ask(q=q)
+
+    (hit,) = body["data"]["organizations"]
+    assert (hit["name"], hit["alias"], hit["closeness"]) == (
+        "Beta Works",
+        "Quantum Ferries",
+        closeness,
+    )
+    shown = await asker.ask(q="bet")
+    assert [each["alias"] for each in shown[1]["data"]["organizations"]] == [None]
+
+
+async def test_names_of_records_are_found_as_these_are(pool: db.Pool, asker: Asker) -> None:
+    await tell(pool, told_of(1, "Omega"), told_of(2, "Alpine", version=9), called_one(1, 2))
+    assert [await asker.names(q) for q in ("alp", "ome")] == [["Alpine"], ["Alpine"]]
+
+    await tell(pool, told_of(1, "Gamma", version=3))
+    assert [await asker.names(q) for q in ("ome", "gam")] == [[], ["Alpine"]]
+
+    await tell(pool, told_of(1, None, version=4))
+    assert [await asker.names(q) for q in ("gam", "alp")] == [[], ["Alpine"]]
+    words = await pool.fetch("SELECT word FROM search_dictionary")
+    assert [row["word"] for row in words] == ["alpine"]
+
+
 async def test_a_company_finds_only_its_own(pool: db.Pool, asker: Asker) -> None:
     await tell_names(pool, "Acme Ours")
     await tell_names(pool, "Acme Theirs", company_id=THEIRS)
@@ -349,7 +384,8 @@ async def test_what_can_be_found_is_what_the_organizations_say(pool: db.Pool, se
 
 async def is_caught_up(pool: db.Pool) -> bool:
     return await pool.fetchval(
-        "SELECT count(*) = (SELECT count(*) FROM search_names) FROM organizations "
+        "SELECT count(*) = (SELECT count(*) FROM search_names WHERE alias IS NULL) "
+        "FROM organizations "
         "WHERE NOT deleted AND name IS NOT NULL"
     )
 
