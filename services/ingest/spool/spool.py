@@ -26,7 +26,7 @@ from services.ingest.spool.ledger import Ledger
 from services.ingest.spool.opening import Opened, anew, opened, renewed
 from services.ingest.spool.rescue import CURRENT, move
 from services.ingest.spool.row import bucket, size
-from services.ingest.spool.slots import Slot
+from services.ingest.spool.slots import Slot, orphans
 from shared.errors import Unavailable
 from shared.kafka.rounds import Acked, Record
 from shared.observability import (
@@ -202,6 +202,13 @@ class Spool:
             await self._follow(file, renewed)
         except Damaged as damaged:
             await self._replace(file, str(damaged))
+
+    async def left_by_others(self, root: Path) -> list[Slot]:
+        """What the dead left beside it. In the spool's own thread: names of hosts are looked up in
+        those that the event loop has, and where no name server answers all of them wait.
+        """
+        slot = self.slot
+        return [] if slot is None else await self._in_thread(lambda: [*orphans(root, slot.folder)])
 
     async def rescue(self) -> bool:
         """Move some of what is readable in damaged files; returns whether there may be more.

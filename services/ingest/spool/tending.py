@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from services.ingest.spool import slots
 from services.ingest.spool.file import DiskRefused
 from services.ingest.spool.rescue import Withheld
 from services.ingest.spool.slots import Slot
@@ -84,11 +83,7 @@ class Tending:
 
     async def _adopt(self) -> None:
         self._adopted_at = time.monotonic()
-        own = self._spools.own.slot
-        if own is None:
-            return
-        found = await asyncio.to_thread(lambda: list(slots.orphans(self._root, own.folder)))
-        for slot in found:
+        for slot in await self._spools.own.left_by_others(self._root):
             spool = Spool(partial(_the, slot), max_bytes=0)
             try:
                 await spool.open()
