@@ -3,7 +3,8 @@
 Rule 1: files run in the order of their names, each once and in a transaction.
 Rule 2: a schema made by other files is refused: one that ran and is not among ours, or was edited
         since. A later version's tables may look like ours, and mean something else.
-Rule 3: one migration at a time per database, however many start at once.
+Rule 3: one migration at a time per database, however many start at once. A service that has none
+        to run waits for nobody.
 Rule 4: nobody waits long behind a migration that itself waits for a lock: it is retried until the
         blocker, such as a dump, has ended.
 """
@@ -11,7 +12,7 @@ Rule 4: nobody waits long behind a migration that itself waits for a lock: it is
 import asyncio
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -48,23 +49,40 @@ async def migrate(dsn: str, schema: str, folders: Sequence[Path]) -> None:
             server_settings={"application_name": f"my500-{schema}-migration", **db.ABANDONED},
         )
         try:
+            await conn.execute(f'SET search_path = "{schema}", public')
+            if await _is_up_to_date(conn, schema, files):
+                return
             while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", SETTINGS_LOCK):
                 heart.beat()
                 await asyncio.sleep(LOCK_LOOK_S)
             await conn.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-            await conn.execute(f'SET search_path = "{schema}", public')
             await conn.execute(f"SET lock_timeout = '{LOCK_S}s'")
             await conn.execute(
                 "CREATE TABLE IF NOT EXISTS schema_migrations "
                 "(name text PRIMARY KEY, digest text NOT NULL, "
                 "applied_at timestamptz NOT NULL DEFAULT now())"
             )
-            await _run_missing(conn, schema, files)
+            for name, sql in (await _missing(conn, schema, files)).items():
+                await _patiently(conn, name, sql)
         finally:
             await conn.close(timeout=db.CLOSE_TIMEOUT_S)
 
 
-async def _run_missing(conn: asyncpg.Connection, schema: str, files: Sequence[Path]) -> None:
+async def _is_up_to_date(conn: asyncpg.Connection, schema: str, files: Sequence[Path]) -> bool:
+    """Whether there is nothing to run."""
+    table = f'"{schema}".schema_migrations'
+    is_made: bool = await conn.fetchval("SELECT to_regclass($1) IS NOT NULL", table)
+    return is_made and not await _missing(conn, schema, files)
+
+
+async def _missing(
+    conn: asyncpg.Connection, schema: str, files: Sequence[Path]
+) -> Mapping[str, str]:
+    """What has yet to run, by name.
+
+    Raises:
+        Misconfigured: another version made the schema.
+    """
     rows = await conn.fetch("SELECT name, digest FROM schema_migrations")
     done = {row["name"]: row["digest"] for row in rows}
     ours = {file.name: file.read_text() for file in files}
@@ -75,9 +93,7 @@ async def _run_missing(conn: asyncpg.Connection, schema: str, files: Sequence[Pa
                 "run, is not one of ours. Start that version or a later one, or restore the dump "
                 "taken before it, or empty the schema"
             )
-    for name, sql in ours.items():
-        if name not in done:
-            await _patiently(conn, name, sql)
+    return {name: sql for name, sql in ours.items() if name not in done}
 
 
 def _digest(sql: str) -> str:

@@ -99,6 +99,17 @@ async def test_nobody_waits_behind_a_migration_that_waits_for_a_dump(
             assert await pool.fetchval("SELECT count(*) FROM one") == 1
 
 
+async def test_who_has_nothing_to_migrate_waits_for_no_other_migration(
+    database_url: str, migrations: Path
+) -> None:
+    await migrating.migrate(database_url, "app", [migrations])
+
+    async with db.pool(database_url, "app", size=1) as pool, pool.acquire() as other:
+        await other.execute("SELECT pg_advisory_lock($1)", migrating.SETTINGS_LOCK)
+        async with asyncio.timeout(10):
+            await migrating.migrate(database_url, "app", [migrations])
+
+
 async def test_a_service_of_an_older_version_ends_with_a_sentence_and_ingest_takes_webhooks(
     cluster: Cluster, database_url: str
 ) -> None:
