@@ -5,7 +5,8 @@ Rule 1: a batch's effects and its next offsets are one Postgres transaction; Kaf
 Rule 2: a record is dead-lettered only for `Poison`, after the culprit was singled out.
 Rule 3: an outage (`Unavailable`) is waited out, never skipped; a stop ends the wait uncommitted.
 Rule 4: any other error is a bug and ends the process.
-Rule 5: a consumer that is alive but makes no progress while the log grows is rebuilt.
+Rule 5: a consumer that is alive but makes no progress while the log grows is rebuilt; so is one that
+        gets no answer while others do.
 Rule 6: records that the caller skips are not parsed; the offset moves all the same.
 """
 
@@ -29,6 +30,7 @@ from shared.kafka.assignment import Assignment, Broken
 from shared.kafka.items import Item, PassesOver, read
 from shared.kafka.offsets import Partition, Superseded
 from shared.kafka.publisher import Publisher
+from shared.kafka.reach import Reach
 from shared.observability import BATCH_SECONDS, CONSUMER_RESTARTS, LAG, LINE_STOPPED, RECORDS
 from shared.pacing import Pace
 from shared.settings import StoreSettings
@@ -97,6 +99,7 @@ class Consumer:
         self._apply = apply
         self._passes_over = passes_over
         self._publisher = publisher
+        self._reach = Reach(publisher, topics)
         self._limit = dead_letters.Limit(settings.dead_letter_limit)
         self._aside: set[tuple[Partition, int]] = set()
         self._assignment = Assignment(pool)
@@ -133,16 +136,23 @@ class Consumer:
             try:
                 behind = await self._measure_lag()
             except Unavailable:
+                if await self._reach.lost_s() > STUCK_S:
+                    self._give_up("Kafka answers others, but not this consumer")
                 continue  # Kafka is away: no progress is expected
+            self._reach.is_there()
             if not behind:
                 self._progressed_at = time.monotonic()
                 if self._assignment.joined:
                     self._outage.is_over()  # known without waiting for a record
-            if time.monotonic() - self._progressed_at > STUCK_S and not self._assignment.busy:
-                self._assignment.broken = Broken(f"{behind} records behind and making no progress")
-                self._progressed_at = time.monotonic()
+            self._give_up(f"{behind} records behind and making no progress")
             with contextlib.suppress(Unavailable):
                 await planner.inform(self._pool)
+
+    def _give_up(self, reason: str) -> None:
+        """Unless it gets on, or has a batch in hand that waits for Postgres."""
+        if time.monotonic() - self._progressed_at > STUCK_S and not self._assignment.busy:
+            self._assignment.broken = Broken(reason)
+            self._progressed_at = time.monotonic()
 
     async def ping(self) -> str | None:
         """What is away, if anything, that readers of the store can do without.

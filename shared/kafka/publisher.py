@@ -156,10 +156,7 @@ class Publisher:
         Raises:
             Unavailable: the cluster does not answer.
         """
-        with errors():
-            async with asyncio.timeout(self._deadline_s):
-                producer = self._producer or await self._start()
-                cluster = await producer.client.fetch_all_metadata()
+        cluster = await self._in_time(lambda producer: producer.client.fetch_all_metadata())
         topics: set[str] = set()
         states: dict[bool, list[Partition]] = {True: [], False: []}
         for name in cluster.topics():
