@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from contextlib import contextmanager
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, KafkaTimeoutError, ProducerClosed, for_code
 
@@ -61,6 +62,16 @@ async def ended(end: Callable[[], Awaitable[None]]) -> BaseException | None:
             raise
         return error
     return None
+
+
+async def stopped(consumer: AIOKafkaConsumer) -> BaseException | None:
+    """As `ended`. A consumer that stumbles over what it runs as it stops leaves its connections
+    behind, with what keeps them open.
+    """
+    error = await ended(consumer.stop)
+    if error is not None:
+        await ended(consumer._client.close)  # noqa: SLF001  there is no other way to them
+    return error
 
 
 def connection(settings: Settings) -> dict[str, Any]:

@@ -437,7 +437,7 @@ class Consumer:
             deadline.reschedule(asyncio.get_running_loop().time())
         hinting = self._hinting
         try:
-            error = await client.ended(consumer.stop)
+            error = await client.stopped(consumer)
         finally:
             if hinting is not None:
                 hinting.cancel()

@@ -89,7 +89,7 @@ class GroupLags:
             self._open.push_async_callback(client.ended, admin.close)
             await admin.start()
             consumer = AIOKafkaConsumer(**settings, group_id=None, enable_auto_commit=False)
-            self._open.push_async_callback(client.ended, consumer.stop)
+            self._open.push_async_callback(client.stopped, consumer)
             await consumer.start()
             self._clients = admin, consumer
         return self._clients

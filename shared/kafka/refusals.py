@@ -123,7 +123,7 @@ class Refusals:
             while not stop.is_set():
                 await self._turn(consumer, ends)
         finally:
-            await client.ended(consumer.stop)
+            await client.stopped(consumer)
 
     async def _turn(self, consumer: AIOKafkaConsumer, ends: Offsets) -> None:
         heart.beat()

@@ -102,7 +102,7 @@ async def scan(
                     consumer.pause(partition)
                     del ends[partition]
     finally:
-        await client.ended(consumer.stop)
+        await client.stopped(consumer)
 
 
 def _found(names: dict[str, str], record: ConsumerRecord[bytes, bytes]) -> Found:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from shared import topics
+from shared import lifecycle, topics
 from shared.access import INACTIVE
 from shared.auth import Identity, Session
 from shared.errors import Unavailable
 from shared.events import dump
-from shared.kafka import refusals
+from shared.kafka import client, refusals
 from shared.kafka.client import ensure_topics
 from shared.kafka.publisher import Publisher, Record
 from shared.kafka.refusals import Refusals
@@ -118,3 +118,25 @@ async def test_without_kafka_users_are_served_and_what_is_known_holds(
             assert heard.why(of(2)) == INACTIVE
     finally:
         await asyncio.to_thread(killable.start, "kafka")
+
+
+async def test_an_outage_leaves_no_connection_behind(
+    killable: Infra, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "LOOK_S", 0.2)
+    monkeypatch.setattr(client, "DEADLINE_S", 1.0)
+    settings = settings_of(killable, topic_prefix)
+    heard = Refusals(settings)
+
+    async def is_away() -> bool:
+        return lifecycle.reason_of("refusals") is not None
+
+    try:
+        async with running(heard.run):
+            await says(heard, 1, None)
+            await asyncio.to_thread(killable.kill, "kafka")
+            await until(is_away)
+    finally:
+        await asyncio.to_thread(killable.start, "kafka")
+
+    assert [task for task in asyncio.all_tasks() if "aiokafka" in repr(task)] == []
