@@ -9,6 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError, KafkaTimeoutError, ProducerClosed, for_code
 
 from shared import lifecycle
@@ -65,13 +66,25 @@ async def ended(end: Callable[[], Awaitable[None]]) -> BaseException | None:
 
 
 async def stopped(consumer: AIOKafkaConsumer) -> BaseException | None:
-    """As `ended`. A consumer that stumbles over what it runs as it stops leaves its connections
-    behind, with what keeps them open.
+    """As `ended`. A consumer that does not come to the end of its own stop, as where a broker is
+    silent, or what it runs has just failed, would go on asking, and keep its connections.
     """
     error = await ended(consumer.stop)
     if error is not None:
-        await ended(consumer._client.close)  # noqa: SLF001  there is no other way to them
+        for each in _ends(consumer):
+            await ended(each)
     return error
+
+
+def _ends(consumer: Any) -> Iterator[Callable[[], Awaitable[None]]]:
+    """What a consumer ends as it stops, in its order, but for leaving its group."""
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001
+    if isinstance(coordinator, GroupCoordinator):
+        yield coordinator._stop_heartbeat_task  # noqa: SLF001
+        yield coordinator._stop_commit_offsets_refresh_task  # noqa: SLF001
+    if fetcher is not None:
+        yield fetcher.close
+    yield consumer._client.close  # noqa: SLF001
 
 
 def connection(settings: Settings) -> dict[str, Any]:

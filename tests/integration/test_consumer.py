@@ -17,8 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from shared import db, lifecycle, service, topics
 from shared.errors import Poison, Unavailable
 from shared.events import Action, Note, NoteChange, Source, dump
-from shared.kafka import assignment
-from shared.kafka import client as kafka_client
+from shared.kafka import assignment, client
 from shared.kafka import consumer as kafka_consumer
 from shared.kafka import dead_letters as kafka_dead_letters
 from shared.kafka.assignment import Assignment
@@ -32,6 +31,7 @@ from shared.rebuild import schemas
 from shared.rebuild.plan import Plan
 from shared.settings import StoreSettings
 from tests.support import proxy
+from tests.support.infra import Infra
 from tests.support.proxy import Weather
 from tests.support.waiting import until
 
@@ -402,6 +402,27 @@ async def test_who_keeps_partitions_in_a_rebalance_stays_in_the_group(
     assert await noted(pool) == numbers(20)
 
 
+async def test_of_a_consumer_that_no_broker_lets_go_nothing_goes_on(
+    killable: Infra, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "DEADLINE_S", 1.0)
+    told = StoreSettings(kafka_bootstrap_servers=killable.kafka, kafka_topic_prefix=topic_prefix)
+    await ensure_topics(told, [topics.NOTES])
+    consumer = AIOKafkaConsumer(
+        physical(told, topics.NOTES.name), **client.connection(told), group_id=topic_prefix
+    )
+    await consumer.start()
+
+    await asyncio.to_thread(killable.freeze, "kafka")
+    try:
+        error = await client.stopped(consumer)
+    finally:
+        await asyncio.to_thread(killable.thaw, "kafka")
+
+    assert error is not None
+    assert [task for task in asyncio.all_tasks() if "aiokafka" in repr(task)] == []
+
+
 async def test_an_outage_is_told_once_each_way_however_often_a_batch_is_tried(
     settings: StoreSettings,
     pool: db.Pool,
@@ -461,7 +482,7 @@ async def test_a_lookup_in_flight_ends_with_the_consumer_it_was_asked_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Otherwise it opens a connection that nobody closes."""
-    monkeypatch.setattr(kafka_client, "DEADLINE_S", 60.0)  # not what ends it
+    monkeypatch.setattr(client, "DEADLINE_S", 60.0)  # not what ends it
     is_asking, may_ask = asyncio.Event(), asyncio.Event()
     end_offsets = AIOKafkaConsumer.end_offsets
 
