@@ -1,4 +1,4 @@
-"""Our kinds of Postgres connections."""
+"""Our kinds of Postgres connections and pools."""
 
 import functools
 from typing import Any
@@ -43,3 +43,22 @@ class Kept(Stirring):
 
     def get_reset_query(self) -> str:
         return ""
+
+
+class Queued(asyncpg.Pool):
+    """A pool in whose queue nobody stands for longer than `longest_s`, if there is such a time."""
+
+    def __init__(self, dsn: str, *, longest_s: float | None, **named: Any) -> None:
+        super().__init__(
+            dsn,
+            # As the driver's own function to make a pool has it.
+            record_class=asyncpg.Record,
+            max_queries=50_000,
+            max_inactive_connection_lifetime=300.0,
+            loop=None,
+            **named,
+        )
+        self._longest_s = longest_s
+
+    def acquire(self, *, timeout: float | None = None) -> Any:
+        return super().acquire(timeout=self._longest_s if timeout is None else timeout)

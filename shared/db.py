@@ -19,7 +19,7 @@ from asyncpg.connection import LoggedQuery
 from asyncpg.pool import PoolConnectionProxy
 
 from shared import background
-from shared.connections import Kept, Stirring
+from shared.connections import Kept, Queued, Stirring
 from shared.errors import Poison, Unavailable
 
 Connection: TypeAlias = PoolConnectionProxy | asyncpg.Connection
@@ -139,7 +139,8 @@ async def pool(
 
     `durable=False` lets commits return before they are on disk (rule 2). `patient=True` waits for
     an answer as long as it takes; others wait for `answer_s`, by default `ANSWER_S`, and as long
-    again for a cancellation.
+    again for a cancellation. If `answer_s` is given, nobody queues for a connection for longer
+    either: behind requests that get no answer the wait would multiply.
     `heard` is called for each statement after it has run. `planner` are Postgres settings that
     change how this pool's statements are planned.
     """
@@ -149,8 +150,9 @@ async def pool(
         if heard is not None:
             conn.add_query_logger(heard)
 
-    made = await asyncpg.create_pool(
+    made = await Queued(
         dsn,
+        longest_s=answer_s,
         min_size=0,
         max_size=size,
         connection_class=Kept,

@@ -120,6 +120,24 @@ async def test_who_waits_for_a_user_waits_no_longer_than_is_said(database_url: s
     assert time.monotonic() - began < db.REQUEST_ANSWER_S
 
 
+async def test_nor_does_who_stands_behind_others_that_get_no_answer(database_url: str) -> None:
+    took: list[float] = []
+
+    async with db.pool(database_url, "public", size=1, answer_s=0.5) as pool:
+
+        async def ask() -> None:
+            began = time.monotonic()
+            with pytest.raises(Unavailable), db.errors():
+                await pool.execute("SELECT pg_sleep(20)")
+            took.append(time.monotonic() - began)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(12):
+                group.create_task(ask())
+
+    assert max(took) < 4
+
+
 async def test_nobody_waits_for_the_last_statement_of_a_lease(database_url: str) -> None:
     async with db.pool(database_url, "app", size=1) as pool:
         other = await db.connect(database_url, "app")
