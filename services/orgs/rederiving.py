@@ -1,7 +1,8 @@
 """Derives stored keys again where other code derived them, and places their records again.
 
 Rule: runs beside the worker from its start, tenant by tenant under the tenant's lock; until then a
-record is found by its old keys only.
+record is found by its old keys only. Older code may keep running beside it for a while, so it looks
+again.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from services.orgs.effects import Effects, OrgKey
 from shared import db, heart, locks
 
 BATCH = 200
+AGAIN_S = 3600.0
 BEFORE_ALL: OrgKey = (-1, UUID(int=0))
 
 

@@ -59,9 +59,11 @@ class Asker:
         await lifecycle.sessions(partial(self._session, stop), stop, what="asking")
 
     async def _session(self, stop: asyncio.Event, works: Works) -> None:
-        await rederiving.rederive(self._pool, stop)
-        limit = BATCH
+        limit, derive_at = BATCH, 0.0
         while not stop.is_set():
+            if time.monotonic() >= derive_at:
+                await rederiving.rederive(self._pool, stop)
+                derive_at = time.monotonic() + rederiving.AGAIN_S
             began = time.monotonic()
             with db.errors():
                 asked = await ask(self._pool, limit, self._turn)

@@ -1,6 +1,8 @@
 """Indexes organizations that were stored before this version's way of cutting names.
 
-Rule: it takes the tenant's lock, as every writer does, a short batch at a time.
+Rule 1: it takes the tenant's lock, as every writer does, a short batch at a time.
+Rule 2: an older version may go on beside this one for a while, and writes as it knows it, also
+        where this one has been; so it comes round again.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from shared import db, lifecycle, locks
 log = logging.getLogger(__name__)
 
 BATCH = 200
+AGAIN_S = 3600.0
 FIRST: OrgKey = (-1, UUID(int=0))
 
 
@@ -29,20 +32,25 @@ class Looked(NamedTuple):
 
 def upkeep(pool: db.Pool) -> lifecycle.Loop:
     async def findable(stop: asyncio.Event) -> None:
-        """Goes through the store once, waiting for Postgres as long as it takes."""
-        behind: OrgKey | None = FIRST
-        done = 0
-        while behind is not None and not stop.is_set():
-            batch = functools.partial(_batch, pool, behind)
-            behind, missing = await lifecycle.persist(batch, stop, what="search") or Looked(
-                None, 0
-            )
-            done += missing
-        if done:
-            log.info("search_caught_up", extra={"organizations": done})
-        await lifecycle.idle(stop)
+        """Goes through the store again and again, waiting for Postgres as long as it takes."""
+        while not stop.is_set():
+            done = await _whole(pool, stop)
+            if done:
+                log.info("search_caught_up", extra={"organizations": done})
+            await lifecycle.wait_or_stop(AGAIN_S, stop)
 
     return findable
+
+
+async def _whole(pool: db.Pool, stop: asyncio.Event) -> int:
+    """How many could not be found."""
+    behind: OrgKey | None = FIRST
+    done = 0
+    while behind is not None and not stop.is_set():
+        batch = functools.partial(_batch, pool, behind)
+        behind, missing = await lifecycle.persist(batch, stop, what="search") or Looked(None, 0)
+        done += missing
+    return done
 
 
 async def _batch(pool: db.Pool, behind: OrgKey) -> Looked:

@@ -374,6 +374,26 @@ async def test_keys_that_other_code_derived_are_derived_anew(
     assert await rederiving.rederive(pool, stop) == 0
 
 
+async def test_what_older_code_derives_meanwhile_is_derived_anew(
+    pool: db.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rederiving, "AGAIN_S", 0.1)
+    await tell(pool, an_org(1, "Zyntalis GmbH"))
+    stop = asyncio.Event()
+
+    async def is_derived() -> bool:
+        return await pool.fetchval("SELECT keys_version > 0 AND NOT unasked FROM records")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asking.Asker(pool).run(stop))
+        try:
+            await until(is_derived, 10)
+            await pool.execute("UPDATE records SET keys_version = 0")
+            await until(is_derived, 10)
+        finally:
+            stop.set()
+
+
 async def test_who_derives_anew_stops_when_told_to(pool: db.Pool) -> None:
     await tell(pool, an_org(1, "Zyntalis GmbH"))
     await pool.execute("UPDATE records SET keys_version = 0")

@@ -21,6 +21,7 @@ from services.orgs.searching import api as searching_api
 from services.orgs.searching import index
 from services.orgs.searching import store as searching_store
 from services.orgs.searching import terms as searching_terms
+from services.orgs.searching import upkeep as searching_upkeep
 from services.orgs.searching.pipedrive import Fallback
 from services.orgs.searching.upkeep import FIRST, upkeep
 from services.orgs.settings import OrgsSettings
@@ -348,6 +349,28 @@ async def test_a_store_from_before_becomes_findable(pool: db.Pool, asker: Asker)
         stop.set()
 
     assert await asker.names("acme 44", limit=1) == ["Acme 44"]
+
+
+async def test_what_an_older_version_writes_meanwhile_becomes_findable(
+    pool: db.Pool, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching_upkeep, "AGAIN_S", 0.1)
+    await tell_names(pool, "Acme")
+    await pool.execute("TRUNCATE search_names, search_words, search_dictionary")
+    stop = asyncio.Event()
+
+    async def is_found() -> bool:
+        return await asker.names("acm", limit=1) == ["Acme"]
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(upkeep(pool)(stop))
+        try:
+            await until(is_found, 10)
+            await pool.execute("UPDATE search_names SET fold_version = 1, folded = 'of before'")
+            await pool.execute("TRUNCATE search_words, search_dictionary")
+            await until(is_found, 10)
+        finally:
+            stop.set()
 
 
 async def test_what_is_not_findable_is_looked_for_by_parts(pool: db.Pool) -> None:
