@@ -184,6 +184,14 @@ def _organization(raw: Raw) -> Raw:
     return {**raw, **{f"address_{p}": address[p] for p in ADDRESS_PARTS if p in address}}
 
 
+def _activity(raw: Raw) -> Raw:
+    """An activity that is not done has no time at which it was. Webhooks of version 2 never tell
+    that time: once the activity is done anew, the time of before it was opened would count.
+    """
+    is_open = values.flag(raw.get("done")) is False
+    return {**raw, "marked_as_done_time": None} if is_open else raw
+
+
 def _lead(raw: Raw) -> Raw:
     """Spreads a lead's amount of money; a null amount has a null currency."""
     money = raw.get("value", 0)
@@ -201,6 +209,7 @@ def _user(raw: Raw) -> Raw:
 
 PREPARED: Final[Mapping[str, Callable[[Raw], Raw]]] = {
     "organization": _organization,
+    "activity": _activity,
     "lead": _lead,
     "user": _user,
 }

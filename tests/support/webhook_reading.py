@@ -128,6 +128,8 @@ def _fields(data: Body) -> dict[str, Any]:
         for key, value in data.items()
         if key not in OPTIONS or value is None or not str(value).isdecimal()
     }
+    if data.get("done") is False:  # told without its time or with an old one
+        found["marked_as_done_time"] = None
     custom: Body = found.pop("custom_fields", None) or {}
     for key, value in custom.items():
         found[f"custom:{key}"] = _typed(value)

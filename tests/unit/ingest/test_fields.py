@@ -161,6 +161,17 @@ def test_an_activity_that_is_not_done_has_no_moment() -> None:
     }
 
 
+def test_an_activity_that_is_opened_again_has_no_moment_any_more() -> None:
+    """Webhooks of version 2 leave it out; REST has been seen to keep the old one."""
+    at = "2026-05-27T06:54:41Z"
+    opened = {"done": False, "marked_as_done_time": None}
+
+    assert fields.read("activity", {"done": False}) == opened
+    assert fields.read("activity", {"done": False, "marked_as_done_time": at}) == opened
+    assert fields.read("activity", {"done": True}) == {"done": True}
+    assert fields.read("activity", {"subject": "Call"}) == {"subject": "Call"}
+
+
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
