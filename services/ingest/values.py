@@ -3,7 +3,9 @@
 Rule 1: a converter never raises. A value that cannot be read as its kind is null, since one odd
         field must not cost us the rest of the body.
 Rule 2: blank text is null, and text never holds NUL: Postgres stores none.
-Rule 3: every time is in UTC. A time without a zone is UTC already.
+Rule 3: text that is shown is cut at what a page has room for, many times what Pipedrive takes: an
+        organization shows texts of several records, and all of them must fit into one message.
+Rule 4: every time is in UTC. A time without a zone is UTC already.
 """
 
 import math
@@ -27,6 +29,8 @@ LAST_YEAR: Final = 9000
 SECONDS_BELOW: Final = 10**11
 MILLISECONDS_BELOW: Final = 10**14
 BIGINT_DIGITS: Final = 19
+LONGEST: Final = 5_000
+"""Characters of a text that is shown; Pipedrive's own have 255."""
 TRUE: Final = frozenset({"1", "true"})
 FALSE: Final = frozenset({"0", "false"})
 
@@ -40,6 +44,12 @@ def text(raw: Any) -> str | None:
     if type(raw) in (int, float):
         return str(raw)
     return text(inner(raw)) if type(raw) is dict else None
+
+
+def shown(raw: Any) -> str | None:
+    """Text as a page shows it (rule 3)."""
+    found = text(raw)
+    return found if found is None or len(found) <= LONGEST else text(found[:LONGEST])
 
 
 def inner(raw: dict[str, Any]) -> Any:
@@ -170,10 +180,10 @@ def contact_points(raw: Any) -> list[dict[str, Any]] | None:
     points = []
     for each in raw if type(raw) is list else [raw]:
         entry = each if type(each) is dict else {"value": each}
-        value = text(entry.get("value"))
+        value = shown(entry.get("value"))
         if value is not None:
             primary = flag(entry.get("primary")) is True
-            label = text(entry.get("label"))
+            label = shown(entry.get("label"))
             points.append({"value": value.strip(), "label": label, "primary": primary})
     return points
 

@@ -2,10 +2,15 @@
 
 from datetime import UTC, date, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from services.ingest import fields
+from services.ingest import fields, values
+from shared import events
+from shared.events import Organization
+from shared.kafka.client import MAX_MESSAGE_BYTES
+from shared.states import OrganizationState
 
 AT = datetime(2026, 5, 27, 6, 54, 41, tzinfo=UTC)
 HASH = "5d1f0c2f7e0b4b6a9c83d2ee41a7f90b3c6d8e12"
@@ -214,6 +219,37 @@ def test_a_deleted_user_is_an_inactive_one() -> None:
 )
 def test_a_body_may_show_what_is_gone(entity: str, raw: dict[str, Any], expected: bool) -> None:
     assert fields.is_deleted(entity, raw) is expected
+
+
+@pytest.mark.parametrize("letter", ["x", "花", "😀", "\u0001", '"'])
+def test_the_longest_texts_that_an_organization_can_show_fit_into_one_message(
+    letter: str,
+) -> None:
+    """Each may come from a record of its own, in a webhook as large as is taken."""
+    long = letter * 1_000_000
+    parts = {"country": long, "locality": long, "postal_code": long}
+    body = {"name": long, "industry": long, "website": long, "employee_count": long}
+    read = fields.read("organization", body | {"address": {"value": long, **parts}})
+    told = Organization.model_validate(read).model_dump(exclude_unset=True)
+    shown = {name: said for name, said in told.items() if name in OrganizationState.model_fields}
+
+    state = OrganizationState(version=1, company_id=1, organization_id=UUID(int=1), **shown)
+
+    assert len(shown) == 7
+    assert len(events.dump(state)) < MAX_MESSAGE_BYTES / 10
+
+
+def test_a_text_is_cut_where_no_page_has_room_for_more_but_a_note_is_kept_whole() -> None:
+    long = "é" * values.LONGEST + "x"
+    cut = long[: values.LONGEST]
+
+    assert fields.read("activity", {"subject": long}) == {"subject": cut}
+    assert fields.read("person", {"name": cut, "email": long}) == {
+        "name": cut,
+        "emails": [{"value": cut, "label": None, "primary": False}],
+    }
+    assert fields.read("person", {"name": " " * values.LONGEST + "x"}) == {"name": None}
+    assert fields.read("note", {"content": long}) == {"content": long}
 
 
 def test_version_1_without_custom_fields_says_nothing_about_them() -> None:
