@@ -116,7 +116,8 @@ def _by_row(source: Source, changes: Iterable[Any], tenants: Tenants) -> Incomin
     for change in changes:
         carried = source.carry(change, tenants.get(change.company_id))
         for entity_id, write in events.writes(change, carried):
-            incoming[change.company_id, _row_id(source, entity_id)].append(events.numbered(write))
+            read = events.numbered(write) if source.has_numbers else write
+            incoming[change.company_id, _row_id(source, entity_id)].append(read)
     return incoming
 
 

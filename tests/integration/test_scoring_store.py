@@ -42,6 +42,22 @@ def a_call(**changes: Any) -> dict[str, Any]:
     return {"type": "call", "due_date": TODAY, "done": False, "person_id": 8} | changes
 
 
+async def test_a_lead_that_was_merged_into_another_counts_no_more(store: Store) -> None:
+    """Leads are not numbered, so the other side of a merge is no number either."""
+    hot = {"person_id": 8, "label_ids": ["hot"]}
+    await store.told(
+        fact("person", 8, 1, {"name": "Ann"}),
+        fact("lead", "0b-1", 1, hot),
+        fact("lead", "0b-2", 1, hot),
+    )
+    assert await store.score(8) == 1
+
+    await store.told(fact("lead", "0b-1", 2, None, merged_into="0b-3"))
+    await store.told(fact("lead", "0b-3", 3, {"person_id": 8}, merged_from="0b-2"))
+
+    assert await store.score(8) == 0
+
+
 async def test_a_contact_earns_points_for_everything_that_names_it(store: Store) -> None:
     await store.told(
         fact("deal", 1, 1, {"person_id": 8, "value": 4000, "currency": "USD"}),
