@@ -9,11 +9,16 @@ from uuid import UUID
 
 import pytest
 
+from services.query.live.arrivals import Arrivals
+from services.query.main import SCHEMA
+from shared import db
 from shared.kafka import offsets
 from shared.kafka.offsets import Move, Partition
-from shared.positions import Position, Scored, encode
+from shared.positions import Position, Scored, decode, encode
 from shared.settings import Settings
+from tests.support import proxy
 from tests.support import query_facts as facts
+from tests.support.proxy import Weather
 from tests.support.query_stage import Stage, staged
 
 pytestmark = pytest.mark.integration
@@ -176,3 +181,22 @@ async def test_what_is_no_token_is_refused(stage: Stage, token: str) -> None:
             status, body, _, _ = await ask(stage, f"{one.url}{path}?after={token}")
 
             assert (status, body["code"]) == (400, "bad_request")
+
+
+async def test_a_postgres_that_is_gone_is_asked_no_longer_than_a_reader_waits(
+    stage: Stage, database_url: str
+) -> None:
+    await commit(stage, 0, 5, facts.person(1))
+    token = decode(encode([Position("app.campaign", 3, 4)]))
+    async with (
+        proxy.before(database_url) as link,
+        db.pool(proxy.through(database_url, link), SCHEMA, size=2) as pool,
+    ):
+        arrivals = Arrivals(pool, {"app.campaign"}, "")
+        assert await arrivals.is_applied(facts.COMPANY, token)
+
+        await link.turn(Weather.HALF_OPEN)
+        assert not await arrivals.is_applied(facts.COMPANY, token)
+        link.pass_by()
+
+        assert await arrivals.is_applied(facts.COMPANY, token)

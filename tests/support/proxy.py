@@ -47,6 +47,13 @@ class Proxy:
         elif self._server is None:
             await self._listen()
 
+    def pass_by(self) -> None:
+        """Fair weather for what comes; what stands still stands still for ever, as where another
+        server has taken the place of one that is gone.
+        """
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=512)
         self.port = self._server.sockets[0].getsockname()[1]

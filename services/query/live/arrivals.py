@@ -177,7 +177,7 @@ class Arrivals:
         contacts = {contact for waiter in self._waiting for contact in waiter.linked}
         scored = {contact for waiter in self._waiting for contact in waiter.scored}
         with db.errors():
-            async with asyncio.timeout(PATIENCE_S), self._pool.acquire() as conn:
+            async with db.leased(self._pool, seconds=PATIENCE_S) as conn:
                 rows = await conn.fetch(OFFSETS, *db.columns(sorted(places), 2))
                 found = (
                     await conn.fetch(LINKED, *db.columns(sorted(contacts), 2)) if contacts else []
