@@ -5,8 +5,8 @@ Rule 1: a batch's effects and its next offsets are one Postgres transaction; Kaf
 Rule 2: a record is dead-lettered only for `Poison`, after the culprit was singled out.
 Rule 3: an outage (`Unavailable`) is waited out, never skipped; a stop ends the wait uncommitted.
 Rule 4: any other error is a bug and ends the process.
-Rule 5: a consumer that is alive but makes no progress while the log grows is rebuilt; so is one that
-        gets no answer while others do.
+Rule 5: a consumer that is alive but makes no progress while the log grows is rebuilt; so is one
+        that gets no answer while others do.
 Rule 6: records that the caller skips are not parsed; the offset moves all the same.
 """
 

@@ -71,9 +71,9 @@ class Making:
         instead: Finds | None = None,
         serves: Serves | None = None,
     ) -> dict[str, Any]:
-        """The row that Pipedrive has of it. After `counts_for`, for another request, or where it no
-        longer `serves`, it may be created again. If `instead` finds a row before Pipedrive was ever
-        asked, that is used.
+        """The row that Pipedrive has of it. After `counts_for`, for another request, or when it no
+        longer `serves`, it may be created again. If `instead` finds a row before Pipedrive was
+        ever asked, that is used.
 
         Raises:
             Unsettled: it may have been created; retrying later settles it.
