@@ -3,6 +3,8 @@
 Rule 1: an organization is published when anything that it shows changed, and only then.
 Rule 2: an id that is not a living organization's is published as deleted, with where it leads. One
         that leads nowhere is published only to revoke what was published of it.
+Rule 3: it is published as living while contacts are still in it: those of a large organization
+        follow in parts, and would show none meanwhile.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,14 +59,18 @@ def _changed(loaded: Mapping[OrgKey, Loaded], effects: Effects) -> Sequence[Orga
         published = max(before.published + 1, effects.now_us)
         count = before.contact_count + effects.counts[key]
         if key in effects.vacant:
-            into = effects.vacant[key]
-            after = Organization(*key, Shown(), count, None, True, into, published)
+            after = before._replace(deleted=True, merged_into=effects.vacant[key])
         elif (shown := effects.shown.get(key)) is not None:
-            after = Organization(*key, shown, count, newest_moment, published=published)
+            after = Organization(*key, shown)
         else:
-            after = before._replace(
-                contact_count=count, last_activity=newest_moment, published=published
-            )
+            after = before
+        is_over = after.deleted and not count
+        after = after._replace(
+            shown=Shown() if is_over else after.shown,
+            contact_count=count,
+            last_activity=None if is_over else newest_moment,
+            published=published,
+        )
         is_nobodys = row is None and after.deleted and after.merged_into is None
         if after[:-1] != before[:-1] and not is_nobodys:
             changed.append(after)
@@ -74,12 +80,14 @@ def _changed(loaded: Mapping[OrgKey, Loaded], effects: Effects) -> Sequence[Orga
 def _state(organization: Organization) -> OrganizationState:
     shown = organization.shown
     number = shown.pipedrive_org_id
+    is_over = organization.deleted and not organization.contact_count
+    into = organization.merged_into if is_over else None
     return OrganizationState(
         version=organization.published,
         company_id=organization.company_id,
         organization_id=rows.plain(organization.organization_id),
-        deleted=organization.deleted,
-        merged_into=rows.plain(organization.merged_into) if organization.merged_into else None,
+        deleted=is_over,
+        merged_into=rows.plain(into) if into else None,
         name=shown.name,
         pipedrive_org_id=None if number is None else str(number),
         industry=shown.industry,

@@ -67,8 +67,7 @@ async def test_those_of_a_deleted_organization_leave_it_by_parts(pool: db.Pool) 
     assert sorted(each.person_id for each in links if each.organization_id is None) == list(
         range(1, CONTACTS + 1)
     )
-    states = [parse(OrganizationState, row[1]) for row in told if row[0] == topics.ORG_STATES.name]
-    gone = next(each for each in states if each.organization_id == ids.organization(OURS, 1))
+    gone = await published(pool, 1)
     assert (gone.deleted, gone.contact_count, gone.last_activity) == (True, 0, None)
 
 
@@ -85,6 +84,27 @@ async def test_those_of_a_merged_organization_go_along_by_parts_and_come_back(
     assert at_once == {org_id(1): CONTACTS - 3, org_id(2): 4}
     assert together == {org_id(2): CONTACTS + 1}
     assert await where(pool) == {org_id(1): CONTACTS, org_id(2): 1}
+
+
+async def published(pool: db.Pool, number: int) -> OrganizationState:
+    rows = await pool.fetch("SELECT payload FROM outbox WHERE topic = $1", topics.ORG_STATES.name)
+    states = [parse(OrganizationState, row[0]) for row in rows]
+    return next(each for each in states if each.organization_id == ids.organization(OURS, number))
+
+
+async def test_an_organization_is_told_to_have_ended_once_its_contacts_have_left(
+    pool: db.Pool, client: Client
+) -> None:
+    """They would show none until they have followed."""
+    await post(client, "/merges", winnerId=org_id(2), loserId=org_id(1))
+    at_once = await published(pool, 1)
+    await follow(pool)
+    after = await published(pool, 1)
+
+    assert (at_once.deleted, at_once.merged_into) == (False, None)
+    assert (at_once.name, at_once.contact_count) == ("Alpha", CONTACTS - 3)
+    assert (after.deleted, after.merged_into) == (True, ids.organization(OURS, 2))
+    assert (after.name, after.contact_count) == (None, 0)
 
 
 async def test_those_that_are_on_their_way_go_where_their_record_is_by_then(
