@@ -71,37 +71,6 @@ SELECT k.record_id AS asked, a.*
  ORDER BY a.first_version, a.record_id, a.name_key
 """
 
-# For a record that is not stored yet, the name it arrives with. A record that Pipedrive merged
-# into another passed its names on, and no longer counts itself.
-NAMESAKES = """
-SELECT k.company_id, k.record_id, coalesce(became.record_id, held.record_id)
-  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[])
-       AS k (company_id, record_id, name_key, number)
- CROSS JOIN LATERAL (
-       SELECT name_key
-         FROM aliases
-        WHERE company_id = k.company_id AND record_id = k.record_id
-        UNION
-       SELECT n.name_key
-         FROM merges m
-         JOIN records l ON l.company_id = m.company_id AND l.pipedrive_org_id = m.loser
-         JOIN aliases n ON n.company_id = l.company_id AND n.record_id = l.record_id
-        WHERE m.company_id = k.company_id AND m.kind = 'organization' AND m.root = k.number
-        UNION
-       SELECT k.name_key) AS own
- CROSS JOIN LATERAL (
-       SELECT record_id
-         FROM aliases
-        WHERE company_id = k.company_id AND name_key = own.name_key
-        LIMIT $5) AS a
-  JOIN records held ON held.company_id = k.company_id AND held.record_id = a.record_id
-  LEFT JOIN merges away
-    ON away.company_id = held.company_id AND away.kind = 'organization'
-   AND away.loser = held.pipedrive_org_id
-  LEFT JOIN records became
-    ON became.company_id = away.company_id AND became.pipedrive_org_id = away.root
-"""
-
 
 class Alias(NamedTuple):
     company_id: int
@@ -209,14 +178,3 @@ async def _names(
             alias = Alias(*row)
             found.setdefault((alias.company_id, asked), []).append(alias)
     return found
-
-
-async def namesakes(
-    conn: db.Connection, named: Sequence[tuple[int, UUID, UUID | None, int | None]], limit: int
-) -> list[tuple[int, UUID, UUID]]:
-    """(tenant, record, other) for others that have or had a name that the record has or had, a
-    limited number per name; includes the record itself. `named` are records with the key of their
-    name and their Pipedrive id.
-    """
-    found = await conn.fetch(NAMESAKES, *db.columns(named, 4), limit)
-    return [(company_id, record_id, other) for company_id, record_id, other in found]

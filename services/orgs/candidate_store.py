@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from services.orgs import alias_store, names, record_store
+from services.orgs import names, record_store
 from services.orgs.effects import OrgKey
 from services.orgs.grouping import Record
 from services.orgs.matching import meeting
@@ -66,25 +66,53 @@ UPDATE records r
    AND r.xmin::text::bigint = k.written
 """
 
-# Each look-up by one key.
+# By each key the records that have it. Names are those that a record has and had: of one that is
+# not stored yet, the one it arrives with. A record that Pipedrive merged into another passed its
+# names on, and no longer counts itself.
 BY_KEYS = """
 SELECT k.company_id, k.asker, r.record_id
-  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[])
-       AS k (company_id, asker, home, core_key, domain)
+  FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::uuid[],
+              $7::bigint[])
+       AS k (company_id, asker, home, core_key, domain, name_key, number)
  CROSS JOIN LATERAL (
        (SELECT (array_agg(record_id ORDER BY pipedrive_org_id, record_id))[1] AS record_id
           FROM records
          WHERE company_id = k.company_id AND core_key = k.core_key AND NOT deleted
            AND organization_id IS DISTINCT FROM k.home
          GROUP BY organization_id, name_key
-         LIMIT $6)
+         LIMIT $8)
         UNION ALL
        (SELECT (array_agg(record_id ORDER BY pipedrive_org_id, record_id))[1] AS record_id
           FROM records
          WHERE company_id = k.company_id AND domain = k.domain AND NOT deleted
            AND organization_id IS DISTINCT FROM k.home
          GROUP BY organization_id, name_key
-         LIMIT $6)) AS r
+         LIMIT $8)
+        UNION ALL
+       SELECT coalesce(became.record_id, held.record_id)
+         FROM (SELECT name_key
+                 FROM aliases
+                WHERE company_id = k.company_id AND record_id = k.asker
+                UNION
+               SELECT n.name_key
+                 FROM merges m
+                 JOIN records l ON l.company_id = m.company_id AND l.pipedrive_org_id = m.loser
+                 JOIN aliases n ON n.company_id = l.company_id AND n.record_id = l.record_id
+                WHERE m.company_id = k.company_id AND m.kind = 'organization'
+                  AND m.root = k.number
+                UNION
+               SELECT k.name_key) AS own
+        CROSS JOIN LATERAL (
+              SELECT record_id
+                FROM aliases
+               WHERE company_id = k.company_id AND name_key = own.name_key
+               LIMIT $8) AS a
+         JOIN records held ON held.company_id = k.company_id AND held.record_id = a.record_id
+         LEFT JOIN merges away
+           ON away.company_id = held.company_id AND away.kind = 'organization'
+          AND away.loser = held.pipedrive_org_id
+         LEFT JOIN records became
+           ON became.company_id = away.company_id AND became.pipedrive_org_id = away.root) AS r
 """
 
 # The tenant's words that a word which no other organization has may be meant as.
@@ -216,7 +244,6 @@ async def near(
     pairs |= await _by_keys(conn, records)
     pairs |= await _alike(conn, records)
     pairs |= await _by_words(conn, records)
-    pairs |= await _by_names(conn, records)
     seen = await _seen(conn, {other for _, other in pairs})
     homes = {record.key: _home(record.home) for record in records}
     found: dict[OrgKey, list[Profile]] = {}
@@ -255,11 +282,18 @@ def _in_order(pair: tuple[OrgKey, OrgKey]) -> tuple[int, bytes, int, bytes]:
 
 async def _by_keys(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
     cells = [
-        (r.company_id, r.record_id, r.home, core, r.profile.domain)
+        (
+            r.company_id,
+            r.record_id,
+            r.home,
+            names.core_id(r.company_id, r.profile.name.core),
+            r.profile.domain,
+            r.name_key,
+            r.pipedrive_org_id,
+        )
         for r in records
-        if (core := names.core_id(r.company_id, r.profile.name.core)) or r.profile.domain
     ]
-    return _pairs(await conn.fetch(BY_KEYS, *db.columns(cells, 5), OF_A_KEY)) if cells else set()
+    return _pairs(await conn.fetch(BY_KEYS, *db.columns(cells, 7), OF_A_KEY))
 
 
 async def _alike(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
@@ -322,9 +356,3 @@ def likeliest(word: str, near: Iterable[str]) -> list[str]:
     """Of similar words, those by which the word is looked up."""
     meant = searching_terms.meant(word, near)
     return sorted(meant, key=lambda each: (meant[each], len(each)))[:WORDS_MEANT]
-
-
-async def _by_names(conn: db.Connection, records: Sequence[Record]) -> set[tuple[OrgKey, OrgKey]]:
-    """Records that have or had a name that the record has or had."""
-    named = [(*record.key, record.name_key, record.pipedrive_org_id) for record in records]
-    return _pairs(await alias_store.namesakes(conn, named, OF_A_KEY))
