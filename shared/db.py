@@ -215,7 +215,11 @@ async def connect(dsn: str, schema: str, *, patient: bool = False) -> asyncpg.Co
                 **ABANDONED,
             },
         )
-        await _prepare(conn)
+        try:
+            await _prepare(conn)
+        except BaseException:
+            conn.terminate()
+            raise
         return conn
 
 

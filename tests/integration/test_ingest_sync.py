@@ -743,7 +743,6 @@ async def test_who_asks_before_the_tables_are_there_is_answered_when_they_are(
     cluster: Cluster, database_url: str
 ) -> None:
     """As at every start: readiness is the door's, which needs no tables."""
-    await service.prepare_store(database_url, SCHEMA, MIGRATIONS, asyncio.Event())
     other = await asyncpg.connect(database_url)
     async with double(cluster.folder, COMPANY, *SMALL) as pipedrive:
         cluster.write_tenants([a_connected_tenant(pipedrive)])

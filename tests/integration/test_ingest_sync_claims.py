@@ -166,10 +166,13 @@ async def test_a_pipedrive_that_says_nothing_does_not_hold_up_the_webhooks_of_ot
         async def is_looked_at() -> bool:
             return pipedrive.server.requests > 0
 
+        async def are_held() -> bool:
+            async with sync.store() as conn:
+                return await claim.held(conn, silent, Work.WEBHOOK) == set(silent)
+
         async with running(Watcher(sync.parts, sync.pool, sync.tenants).run):
             await until(is_looked_at, 8)
-            async with sync.store() as conn:
-                assert await claim.held(conn, silent, Work.WEBHOOK) == set(silent)
+            await until(are_held)
 
 
 @asynccontextmanager

@@ -128,17 +128,18 @@ def _merge(sorting: Sorting, merges: list[Merge], merge: Merge, later: Sequence[
 def _claiming(living: Whole, merges: Sequence[Merge]) -> Whole:
     """Winners of the newest merge that has one who lost to nobody, of those the winners of the
     next that has one of them, and so on; else all who did not lose, else all. Who gave the
-    winners' organization its id is one, if it is here.
+    winners' organization its id is one, if it is here. Whoever won over a record also won over all
+    that were one with it by then.
     """
     won = [(left | keeper & living, right, left) for left, right, keeper in merges]
     above: set[tuple[Hashable, Hashable]] = set()
     lost: set[Hashable] = set()
     for left, right, named in won:
+        above |= {(a, winner) for a, b in above for winner in left if b in right - left}
+        above = _chained(above)
         turned = {loser for loser in right if any((loser, winner) in above for winner in left)}
         beaten = right - left - turned
-        above |= {(winner, loser) for winner in left for loser in beaten}
-        for _ in range(len(above)):
-            above |= {(a, d) for a, b in above for c, d in above if b == c}
+        above = _chained(above | {(winner, loser) for winner in left for loser in beaten})
         if named & living:
             lost |= beaten
     winners = [left & living - lost for left, right, _ in won if right and left & living - lost]
@@ -148,6 +149,13 @@ def _claiming(living: Whole, merges: Sequence[Merge]) -> Whole:
         first, second, *older = winners
         winners = [first & second or first, *older]
     return winners[0]
+
+
+def _chained(above: set[tuple[Hashable, Hashable]]) -> set[tuple[Hashable, Hashable]]:
+    """Who is above one that is above another is above that, too."""
+    while more := {(a, d) for a, b in above for c, d in above if b == c} - above:
+        above = above | more
+    return above
 
 
 def standing(said: Iterable[Said]) -> list[Wall]:

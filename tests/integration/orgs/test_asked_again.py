@@ -85,7 +85,7 @@ async def test_a_merge_that_was_stored_and_is_asked_for_again_is_one(
     _, listed = await get(client, "/merges")
     assert [each["id"] for each in listed["data"]["merges"]] == [merged["id"]]
     _, undone = await post(client, f"/merges/{merged['id']}/undo")
-    assert undone["data"]["reason"] == "They are apart again."
+    assert undone["data"]["reason"] == "They are separate again."
     assert [await home(client, n) for n in (1, 2)] == [org_id(1), org_id(2)]
 
 
@@ -137,7 +137,7 @@ async def test_an_undo_that_was_stored_and_is_asked_for_again_is_done(
     undone = await ask_twice(client, publisher, between, path)
     await hear(pool, settings)
 
-    assert undone["reason"] == "They are apart again."
+    assert undone["reason"] == "They are separate again."
     assert [await home(client, n) for n in (1, 2)] == [org_id(1), org_id(2)]
 
 
