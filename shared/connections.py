@@ -46,12 +46,12 @@ class Kept(Stirring):
 
 
 class Queued(asyncpg.Pool):
-    """A pool in whose queue nobody stands for longer than `longest_s`, if there is such a time."""
+    """A pool whose callers wait for a connection for `longest_s` at most; null: without limit."""
 
     def __init__(self, dsn: str, *, longest_s: float | None, **named: Any) -> None:
         super().__init__(
             dsn,
-            # As the driver's own function to make a pool has it.
+            # The defaults of `asyncpg.create_pool`; the class itself has none.
             record_class=asyncpg.Record,
             max_queries=50_000,
             max_inactive_connection_lifetime=300.0,

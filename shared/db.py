@@ -47,7 +47,7 @@ ABANDONED = {
     "tcp_user_timeout": "10000",
 }
 
-# Used between the server's farewell and the end of the connection, the driver blames itself.
+# If used between the server's farewell and the end of the connection, the driver blames itself.
 ITSELF = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 OUTAGES = (
     OSError,
@@ -257,9 +257,7 @@ async def _end(pool: Pool, conn: PoolConnectionProxy, last: str, seconds: float)
 
 
 async def _cut(pool: Pool, conn: PoolConnectionProxy) -> None:
-    with suppress(
-        asyncpg.InterfaceError
-    ):  # it broke by itself, and is already returned to the pool
+    with suppress(asyncpg.InterfaceError):  # it broke by itself, and is back in the pool
         conn.terminate()
     await pool.release(conn)
 

@@ -6,7 +6,7 @@ The framework could do it, but words its errors differently.
 import zlib
 
 MOST_STREAMS = 100
-"""Per body; finding a million of them empty would take a while."""
+"""Per body; decoding a million empty ones would take a while."""
 GZIP = 16 + zlib.MAX_WBITS
 ZLIB_METHOD = 0x08
 """In the lower half of the first byte. Some senders omit the header of "deflate"."""

@@ -49,16 +49,14 @@ def beating(name: str) -> Iterator[None]:
 
 
 def beat(rest_s: float = 0.0) -> None:
-    """If the caller is a loop, it makes progress; it need not beat again for `rest_s` or
-    longer.
-    """
+    """If the caller is a loop, it counts as making progress, and may now pause for `rest_s`."""
     heart = _hearts.get(asyncio.current_task())
     if heart is not None:
         heart.beat(rest_s)
 
 
 def stir() -> None:
-    """If the caller is a loop, it makes progress; an announced pause does not end by that."""
+    """If the caller is a loop, it counts as making progress; an announced pause goes on."""
     heart = _hearts.get(asyncio.current_task())
     if heart is not None:
         heart.stir()

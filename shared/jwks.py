@@ -1,7 +1,7 @@
 """The public keys that tokens are verified with, from a JWKS file, read again when it changes.
 
-Rule 1: keys that are not for RS256 or ES256 signatures are ignored, as RFC 7517 §5 requires: token
-        issuers may publish others beside them.
+Rule 1: keys that are not for RS256 or ES256 signatures are ignored, as RFC 7517 §5 recommends:
+        token issuers may publish others beside them.
 Rule 2: a file that becomes unreadable, or has no usable key, changes nothing: the last good one
         stays in force.
 """

@@ -95,7 +95,7 @@ class Endpoint:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     needs_body: bool = True
-    """If it takes one."""
+    """Whether the body is required, if there may be one."""
     auth: str | None = "bearer"
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     beside: type[BaseModel] | None = None

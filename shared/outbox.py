@@ -180,7 +180,9 @@ class Relay:
     async def _publish(
         self, conn: asyncpg.Connection, pending: Sequence[asyncpg.Record], told: frozenset[int]
     ) -> frozenset[int]:
-        """Except those at `told` places. Returns the places that are published but stay."""
+        """Publish all but those at `told` places, and delete them. Returns the places of published
+        states that could not be deleted yet (rule 5).
+        """
         untold = [row for row in pending if row["place"] not in told]
         if untold:
             await self._publisher.publish(

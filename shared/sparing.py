@@ -1,6 +1,6 @@
 """Limits how often an expensive result is computed, for callers that cannot be trusted.
 
-Rule 1: it is computed once at a time, and concurrent callers share the result.
+Rule 1: one computation runs at a time, and concurrent callers share its result.
 Rule 2: after `MOST` computations within a second, callers get the last result.
 """
 

@@ -185,8 +185,8 @@ def _organization(raw: Raw) -> Raw:
 
 
 def _activity(raw: Raw) -> Raw:
-    """An activity that is not done has no time at which it was. Webhooks of version 2 never tell
-    that time: once the activity is done anew, the time of before it was opened would count.
+    """An activity that is not done has no time at which it was done. Webhooks of version 2 never
+    carry that time: if the activity was reopened and done again, the earlier time would count.
     """
     is_open = values.flag(raw.get("done")) is False
     return {**raw, "marked_as_done_time": None} if is_open else raw

@@ -3,8 +3,8 @@
 Rule 1: a converter never raises. A value that cannot be read as its kind is null, since one odd
         field must not cost us the rest of the body.
 Rule 2: blank text is null, and text never holds NUL: Postgres stores none.
-Rule 3: text that is shown is cut at what a page has room for, many times what Pipedrive takes: an
-        organization shows texts of several records, and all of them must fit into one message.
+Rule 3: text that pages show is cut at `LONGEST`, many times what Pipedrive accepts: an
+        organization carries texts of several records, and all must fit into one message.
 Rule 4: every time is in UTC. A time without a zone is UTC already.
 """
 
@@ -30,7 +30,7 @@ SECONDS_BELOW: Final = 10**11
 MILLISECONDS_BELOW: Final = 10**14
 BIGINT_DIGITS: Final = 19
 LONGEST: Final = 5_000
-"""Characters of a text that is shown; Pipedrive's own have 255."""
+"""Characters of a text that pages show; Pipedrive's own limit is 255."""
 TRUE: Final = frozenset({"1", "true"})
 FALSE: Final = frozenset({"0", "false"})
 

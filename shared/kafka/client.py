@@ -28,7 +28,7 @@ LETTER_BYTES = MAX_MESSAGE_BYTES + 64 * 1024
 """The largest record with its letter's headers, and with what a replay adds."""
 
 COPIES_OF_ACKED = 2
-"""Least number of brokers that have an acked record, if its topic has as many replicas. Kafka's
+"""Minimum number of brokers that have an acked record, if its topic has as many replicas. Kafka's
 default is one: acks=all means all in-sync replicas, and that may be the leader alone.
 """
 
@@ -66,8 +66,9 @@ async def ended(end: Callable[[], Awaitable[None]]) -> BaseException | None:
 
 
 async def stopped(consumer: AIOKafkaConsumer) -> BaseException | None:
-    """As `ended`. A consumer that does not come to the end of its own stop, as where a broker is
-    silent, or what it runs has just failed, would go on asking, and keep its connections.
+    """As `ended`. If a consumer's own stop fails, for example because a broker is silent or one of
+    its tasks has just failed, it would keep sending requests and keep its connections open. So
+    what that stop left running is ended here.
     """
     error = await ended(consumer.stop)
     if error is not None:
@@ -77,7 +78,7 @@ async def stopped(consumer: AIOKafkaConsumer) -> BaseException | None:
 
 
 def _ends(consumer: Any) -> Iterator[Callable[[], Awaitable[None]]]:
-    """What a consumer ends as it stops, in its order, but for leaving its group."""
+    """The steps of a consumer's own stop, in the same order, except leaving the group."""
     coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001
     if isinstance(coordinator, GroupCoordinator):
         yield coordinator._stop_heartbeat_task  # noqa: SLF001
@@ -208,7 +209,7 @@ async def _ensure(settings: Settings, wanted: Sequence[NewTopic]) -> None:
 
 
 async def _become_known(admin: AIOKafkaAdminClient, names: set[str]) -> None:
-    """Wait until all brokers know the new topics, not only the one that created them."""
+    """Wait until the new topics are listed: the next broker asked may not know them yet."""
     while not names <= set(await admin.list_topics()):  # noqa: ASYNC110  Kafka tells nobody
         await asyncio.sleep(LOOK_S)
 

@@ -149,7 +149,7 @@ class Consumer:
                 await planner.inform(self._pool)
 
     def _give_up(self, reason: str) -> None:
-        """Unless it gets on, or has a batch in hand that waits for Postgres."""
+        """Have the consumer rebuilt, unless it makes progress or a batch waits for Postgres."""
         if time.monotonic() - self._progressed_at > STUCK_S and not self._assignment.busy:
             self._assignment.broken = Broken(reason)
             self._progressed_at = time.monotonic()
@@ -170,9 +170,7 @@ class Consumer:
             return f"waiting for Kafka: {str(outage) or 'no answer in time'}"
         if not self._assignment.joined:
             reason = self._outage.reason or "not yet a member of the consumer group"
-            if (
-                self._was_away
-            ):  # a process that was ready without Kafka stays so while it comes back
+            if self._was_away:  # ready without Kafka, and so also while it comes back
                 return f"waits: {reason}"
             raise Unavailable(reason)
         self._was_away = False

@@ -8,7 +8,7 @@ Rule 1: the first fetch to a broker names all; the broker keeps them as a sessio
         with news.
 Rule 2: after any failure the next fetch names all again. Nothing can be missed: a broker reads
         from the last offset it was given, and does not move on by itself.
-Rule 3: a broker that keeps no session for us is asked as before.
+Rule 3: to a broker that keeps no session for us every fetch names all partitions.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""Whether Kafka answers others while it does not answer a consumer.
+"""Whether Kafka answers others but not this consumer.
 
-A client learns at its start where the brokers are, and by which authority they prove it. While it
-reaches one of them it hears of changes; but if all have moved, or show certificates of another
-authority, it never asks at the bootstrap servers again, nor reads the files of certificates.
+A client learns at its start where the brokers are, and which authority signs their certificates.
+While it reaches one of them it learns of changes; but if all have moved, or have certificates of
+another authority, it never asks the bootstrap servers again, or reads the certificate files again.
 """
 
 import math
@@ -15,7 +15,9 @@ from shared.topics import Topic
 
 
 class Reach:
-    """Of a consumer of these topics. The publisher is built anew where it fails."""
+    """For a consumer of these topics. The publisher stands for the others: if it fails, it is
+    replaced, and so finds brokers that have moved.
+    """
 
     def __init__(self, publisher: Publisher, topics: Iterable[Topic]) -> None:
         self._publisher = publisher
@@ -23,13 +25,13 @@ class Reach:
         self._lost_at = math.inf
 
     def is_there(self) -> None:
-        """The consumer was answered."""
+        """Note that the consumer got an answer."""
         self._lost_at = math.inf
 
     async def lost_s(self) -> float:
-        """The consumer was not: for how many seconds others have been meanwhile. None where they
-        are not either, or know of a partition without a leader: then it is not the consumer's own
-        trouble.
+        """Note that the consumer got no answer; returns for how many seconds others have got one
+        meanwhile. 0 if they get none either, or if a partition has no leader or too few in-sync
+        replicas: then the fault is not the consumer's own.
         """
         began = time.monotonic()
         if not await self._is_sound():

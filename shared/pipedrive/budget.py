@@ -31,7 +31,7 @@ from shared.pipedrive.errors import Blocked, DaySpent
 log = logging.getLogger(__name__)
 
 PLAN_TOKENS: Final = 30_000
-"""The smallest plan with one seat, until Pipedrive reports the company's own limit."""
+"""Per day, for one seat on the smallest plan, until Pipedrive reports the company's limit."""
 LEFT_FOR_OTHERS: Final = 0.05
 KEPT: Final = timedelta(days=2)
 TRIED_AGAIN: Final = timedelta(hours=1)

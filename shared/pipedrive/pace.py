@@ -134,7 +134,7 @@ class Pace:
             now = time.monotonic()
 
     def _drop(self, call: _Call) -> None:
-        """It is not made: whoever waited for it waits for the one before it."""
+        """Remove a call that is not made: those that waited for it wait for the one before it."""
         place = self._calls.index(call)
         before = self._calls[place - 1] if place else None
         for each in self._calls:

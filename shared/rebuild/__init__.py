@@ -1,1 +1,1 @@
-"""Rebuilds a store from the log, beside the live one, and puts it in its place."""
+"""Rebuilds a store from the log, beside the live one, and replaces that one."""

@@ -231,7 +231,7 @@ async def test_that_the_tokens_user_is_no_admin_is_told_and_stops_nothing(
 
     link = await company.link()
     assert link.hook_problem is not None
-    assert "is no admin" in link.hook_problem
+    assert "is not an admin" in link.hook_problem
     company.double.account.sight.is_admin = True
     assert await company.ensure() == Registered(made.hook_id, None)
     assert (await company.link()).hook_problem is None

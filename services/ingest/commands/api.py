@@ -33,7 +33,7 @@ TROUBLE: Final = {
     403: "Pipedrive does not allow it",
     409: "The same request is in progress, or the company is not connected",
     422: "Pipedrive refuses it, in its own words; or the key was used for something else",
-    503: "A dependency is down, or Pipedrive gave no answer; retrying is safe",
+    503: "A dependency is unavailable, or Pipedrive gave no answer; retrying is safe",
 }
 KEYED: Final = {
     "Idempotency-Key": {

@@ -1,8 +1,8 @@
 """SQL of the commands: who asked for what, under which key, and what the answer was.
 
-Rule 1: of concurrent requests under one key, one works and the others are told that it does. The
-        worker holds the command for a limited time, after which another may take it over, so a
-        crash blocks nobody for long.
+Rule 1: of concurrent requests under one key, one works and the others are told that it does. It
+        holds the command for a limited time, after which another may take it over, so a crash
+        blocks nobody for long.
 Rule 2: an answer is kept for a day. A refusal is not: nothing was done, and the key is free again,
         unless Pipedrive was called in an earlier try: then something may have been done all the
         same, and the next try continues it.

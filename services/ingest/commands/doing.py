@@ -189,11 +189,11 @@ class Doing:
     async def _organization_without(
         self, org_id: int, caller: Caller, asked: WantedContact
     ) -> Organization | None:
-        """The one that is meant, once orgs has heard that this row of it is gone.
+        """The requested organization, once orgs knows that this row of it is gone.
 
         Raises:
             Refused: 404, nothing is left of it.
-            Unavailable: orgs has not heard of it in time.
+            Unavailable: orgs did not learn of it in time.
         """
         with db.errors():
             whose = caller.company_id, "organization", org_id
@@ -206,7 +206,7 @@ class Doing:
                         return found
                     await asyncio.sleep(POLL_S)
         except TimeoutError as error:
-            raise Unavailable("orgs has not heard yet that the organization is gone") from error
+            raise Unavailable("orgs does not know yet that the organization is gone") from error
 
     async def _org_id(
         self, pipedrive: Pipedrive, caller: Caller, organization: Organization | None
@@ -240,7 +240,9 @@ class Doing:
 def _of_organization(
     caller: Caller, organization: Organization, row: dict[str, Any]
 ) -> list[Record]:
-    """What to tell of its row in Pipedrive; of one that was there nobody has told us."""
+    """Its row in Pipedrive, which may be older than this command and still unknown to us, and the
+    verdict that links the two.
+    """
     company_id, ours, now = caller.company_id, organization.organization_id, datetime.now(UTC)
     return [
         telling.row_record("organization", row, company_id, now),

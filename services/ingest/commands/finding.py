@@ -67,8 +67,8 @@ class Finding:
         return known is None or known.organization_id == ours.organization_id
 
     async def still_serves(self, ours: Organization, row: Mapping[str, Any]) -> bool:
-        """Whether a row that was made for ours stands for it: not where orgs has heard that it was
-        made for ours and holds it apart all the same, as people said so since.
+        """Whether a row that was created for ours still belongs to it. It does not if orgs knows
+        that it was created for ours and holds the two apart all the same: people have decided so.
 
         Raises:
             Unavailable: orgs is away.
@@ -82,7 +82,7 @@ class Finding:
         return known.organization_id == now_ours.organization_id
 
     async def _known(self, org_id: int) -> Organization | None:
-        """The organization of the record, as far as orgs knows of it."""
+        """The organization that has the record; null if orgs does not know the record yet."""
         known_as = ids.organization(self.pipedrive.company_id, org_id)
         try:
             return await self.neighbours.organization(known_as, self.headers)

@@ -1,9 +1,8 @@
-"""What Pipedrive has no more though nobody has told us: a command that names it is refused.
+"""Finds out whether a command was refused because Pipedrive has deleted what it names.
 
-Rule 1: a row is gone when Pipedrive says so of that row: by 404, or by showing it as deleted. That
-        a request which names it is refused says nothing: it may be for another reason.
-Rule 2: it counts as gone since before Pipedrive was asked, so that whatever a webhook tells later
-        wins.
+Rule 1: a row is gone when Pipedrive says so of that row: by 404, or by showing it as deleted. The
+        refusal of a request that names it proves nothing: there may be another reason.
+Rule 2: the deletion is dated before Pipedrive was asked, so that any later webhook wins.
 """
 
 from dataclasses import dataclass
@@ -21,23 +20,23 @@ from shared.pipedrive.errors import GONE, PipedriveRefused
 
 PATHS: Final = {"organization": "/v2/organizations", "person": "/v2/persons"}
 ODD_REQUEST: Final = frozenset({400, 404, 410, 422})
-"""Nobody documents by which of them Pipedrive refuses what names a row that it has no more."""
+"""It is undocumented with which of these Pipedrive refuses a request that names a deleted row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """What one command finds to be gone."""
+    """For one command."""
 
     pipedrive: Pipedrive
     telling: Telling
     deadline_s: float
 
     async def explains(self, refused: PipedriveRefused, entity: str, row_id: int) -> bool:
-        """Whether a request that names the row is refused because it is gone. If so, that has been
-        told to all who know of it.
+        """Whether a request that names the row was refused because that is gone. If so, the
+        deletion has been published.
 
         Raises:
-            Unavailable: neither Kafka nor the spool takes it.
+            Unavailable: neither Kafka nor the spool accepts it.
         """
         if refused.status not in ODD_REQUEST:
             return False
@@ -48,7 +47,7 @@ class Gone:
         return True
 
     async def _is_gone(self, entity: str, row_id: int) -> bool:
-        """Where Pipedrive does not say, its refusal says more than an outage would."""
+        """False in an outage: the user then gets the refusal, which says more."""
         path = f"{PATHS[entity]}/{row_id}"
         try:
             row = await self.pipedrive.get(path, deadline_s=self.deadline_s)

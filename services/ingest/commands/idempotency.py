@@ -54,7 +54,7 @@ class Idempotency:
         """The answer to the request; `status` is the one for success.
 
         Raises:
-            Refused: the trouble, put for the caller.
+            Refused: what failed, as an answer to the caller.
         """
         user = identity(request)
         after = query(request, AfterQuery).after
@@ -104,7 +104,7 @@ class Idempotency:
 
     async def _worked(self, name: str, caller: Caller, status: int, work: Work) -> Answered:
         """Raises:
-        Refused: the trouble, put for the caller.
+        Refused: what failed, as an answer to the caller.
         """
         try:
             done = await work(caller)

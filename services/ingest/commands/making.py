@@ -36,7 +36,7 @@ Finds = Callable[[], Awaitable[dict[str, Any] | None]]
 """Finds an existing row that serves as well."""
 
 Serves = Callable[[dict[str, Any]], Awaitable[bool]]
-"""Whether a row that was made is still what it was made for."""
+"""Whether a created row still serves what it was created for."""
 
 SETTLED: Final = timedelta(seconds=20)
 LOOKED_AT: Final = 500
@@ -214,7 +214,7 @@ class Making:
 
 
 async def _is_over(held: Held, counts_for: timedelta, serves: Serves | None) -> bool:
-    """Whether a row that was made is to be made again."""
+    """Whether there is a row that is to be created again."""
     if held.row is None:
         return False
     is_old = datetime.now(UTC) > held.begun_at + counts_for

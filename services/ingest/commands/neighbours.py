@@ -45,7 +45,7 @@ class Organization(NamedTuple):
     address: str | None
     website: str | None
     verdicts: frozenset[UUID] = frozenset()
-    """What orgs has heard people say of its records, where it was asked for by its id."""
+    """Ids of the verdicts about its records; empty unless it was read by its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Neighbours:
 
         Raises:
             Refused: 404, the user has no such contact.
-            Unavailable: query is away, or does not show yet what `after` names.
+            Unavailable: query is away, or does not show what `after` names yet.
         """
         url = f"{self.query_url}/api/contacts/{contact_id}"
         found = await self._ask("GET", url, headers, params={"after": after} if after else None)

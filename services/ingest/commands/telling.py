@@ -1,4 +1,4 @@
-"""Writes what was done to the log, and says where it stands there.
+"""Writes what was done to the log, and returns its position there.
 
 Rule 1: a row that Pipedrive answered with counts as written at the **start** of its second: the
         webhook of the same change, and of every later one, counts as written after it.

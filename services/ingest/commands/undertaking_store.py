@@ -130,7 +130,7 @@ async def drop_stale(conn: db.Connection | db.Pool, it: Undertaking, held: Held)
 async def forget_row(
     conn: db.Connection | db.Pool, company_id: int, kind: str, row_id: int
 ) -> None:
-    """Pipedrive has it no more: what it was made for may be made again."""
+    """Pipedrive has deleted the row: what it was created for may be created again."""
     await conn.execute(FORGET_ROW, company_id, kind, row_id)
 
 

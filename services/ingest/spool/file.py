@@ -122,9 +122,8 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.ProgrammingError as error:
-        raise Damaged(
-            "it has been put aside"
-        ) from error  # closed, by whoever met the damage first
+        # Closed, by whoever met the damage first.
+        raise Damaged("it has been put aside") from error
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0)
         name = getattr(error, "sqlite_errorname", type(error).__name__)

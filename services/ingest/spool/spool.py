@@ -104,7 +104,7 @@ class Spool:
 
     @property
     def trouble(self) -> str | None:
-        """Why it accepts nothing; null while it does."""
+        """Why it refuses records; null while it accepts them."""
         if self._trouble is not None or self._file is None:
             return self._trouble or "closed"
         if self.bytes >= self._max_bytes or self._is_short:
@@ -204,8 +204,8 @@ class Spool:
             await self._replace(file, str(damaged))
 
     async def left_by_others(self, root: Path) -> list[Slot]:
-        """What the dead left beside it. In the spool's own thread: names of hosts are looked up in
-        those that the event loop has, and where no name server answers all of them wait.
+        """Slots of dead instances. Read in the spool's own thread: the event loop's threads look
+        up host names, and while no name server answers all of them are blocked.
         """
         slot = self.slot
         return [] if slot is None else await self._in_thread(lambda: [*orphans(root, slot.folder)])

@@ -95,7 +95,7 @@ class Tending:
             log.warning("spool_adopted", extra={"slot": slot.folder, "records": spool.events})
 
     async def _rescue(self) -> bool:
-        """Whether there is more, and the disk works."""
+        """Whether to continue: there is more, and the disk works."""
         if time.monotonic() - self._not_moved_at < WITHHELD_S:
             return False
         try:

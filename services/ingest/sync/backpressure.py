@@ -78,7 +78,7 @@ class Reader:
         return (last.done - first.done) / (ended - began) if ended > began else 0.0
 
     def is_waited_for(self, added: int) -> bool:
-        """`added` records have not been seen read yet."""
+        """`added` is the number of records published since the last look."""
         _, lag = self.seen[-1]
         return self.gets_on and lag.behind + added > max(LEAST, AHEAD_S * self.rate())
 

@@ -3,10 +3,10 @@
 Rule 1: only rows that changed by a webhook without those fields are fetched.
 Rule 2: a company whose REST rows have none of the fields either, for a hundred rows in succession,
         is left alone until the next day: job titles, for one, exist only with contact sync.
-Rule 3: a sync of the company in progress reads them anyway; so does the next delta. Rows that
-        cannot be fetched are left to that: those of a company that is not connected, a row for
-        which Pipedrive answers "bad request", and, until the next day or another token, all of a
-        list that is refused.
+Rule 3: a sync of the company in progress reads them anyway; so does the next delta, which
+        also covers the rows that cannot be fetched: those of a company that is not connected, a
+        row for which Pipedrive answers "bad request", and, until the next day or another token,
+        all of a list that is refused.
 Rule 4: where a row has an option without a known name, the names are read first, but once an hour
         at most: a deleted option no longer has one.
 """

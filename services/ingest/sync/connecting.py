@@ -1,7 +1,7 @@
 """Connects a company: its webhook first, so that nothing falls between it and the full sync.
 
-Rule: who waits for Pipedrive holds no connection of the pool, which others need. Each has one of
-its own, so only a few companies are connected at a time.
+Rule: a caller that waits for Pipedrive holds no connection of the pool, since others need those.
+It has a separate one, so only a few companies are connected at a time.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class Connecting:
         client = self.parts.clients.of(company_id)
         url = door_at(public_url or self.parts.settings.public_url)
         async with self.store():
-            pass  # without its tables there would be nothing to write the webhook down in
+            pass  # fails before anything is registered that could not be recorded
         async with self._turn():
             hook = await self._registered(client, url)
         async with self.store() as conn:
@@ -67,7 +67,7 @@ class Connecting:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """Raises:
-        Unavailable: others have not come to their ends in time.
+        Unavailable: the others did not finish in time.
         """
         try:
             async with asyncio.timeout(PATIENCE_S):

@@ -102,8 +102,8 @@ def report(shown: Hook | None, owner: Owner) -> Report:
         problem = "The webhook is not the API token user's; it will be registered again."
     elif owner.is_admin is False:
         problem = (
-            "The API token's user is no admin: what that user cannot see in Pipedrive is neither "
-            "synced nor sent by the webhook."
+            "The API token's user is not an admin: what that user cannot see in Pipedrive is "
+            "neither synced nor sent by the webhook."
         )
     return Report({name: shown.get(name) for name in SHOWN}, problem)
 

@@ -36,7 +36,7 @@ from shared.tenants import Tenants
 ROLE: Final = "sync"
 LOOK_S: Final = 1.0
 PUBLISH_S: Final = 30.0
-"""A sync has time: it rather waits for Kafka than publish a page twice."""
+"""A sync has time: it waits for Kafka rather than publishing a page twice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ AT_ONCE: Final = 4
 """Companies that one process works on at a time; each takes a connection."""
 READ_ALL_AT_ONCE: Final = AT_ONCE - 1
 ASKED_AT_ONCE: Final = 100
-"""What is due of hundreds of companies is asked for in several looks: none begins meanwhile."""
+"""Most syncs requested in one look: none starts before the look is over."""
 
 
 class Runner:

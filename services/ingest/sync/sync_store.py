@@ -37,8 +37,9 @@ UPDATE connections
  WHERE connections.company_id = $1 AND syncs.id = $2 AND syncs.mode = 'incremental'
 """
 
-# Companies that are due; a full sync includes all that an incremental one would do. An open sync
-# is looked up for each company: planned while few were open, a join compares each with each.
+# Companies that are due; a full sync includes all that an incremental one would do. An
+# unfinished sync is looked up for each company: a join that was planned while few syncs were
+# unfinished compares each with each.
 DUE = """
 SELECT company_id, coalesce(full_due <= now(), false), coalesce(incremental_due <= now(), false)
   FROM connections

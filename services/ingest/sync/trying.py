@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 TRIES: Final = 8
 ROUNDS: Final = 5
 TRIES_AGAIN: Final = 2
-"""For a list of which the last sync could read nothing: tries per round, and rounds."""
+"""Tries per round for a list of which the last sync could read nothing, and for any list after
+`ROUNDS` rounds without progress.
+"""
 RETRY_AFTER: Final = timedelta(seconds=10)
 LONGEST_WAIT: Final = timedelta(minutes=10)
 """Longest wait between rounds; waits double up to it. Tries cost tokens: those of a whole day of

@@ -117,7 +117,7 @@ async def _not_listed(reader: Reader, of: List, ids: Sequence[str]) -> list[str]
             except Unanswered:
                 if not await reader.asking.is_answered(place):
                     raise
-                continue  # it is one of them that it says nothing of
+                continue  # Pipedrive has no answer for some of these rows
             missing = [one for one in missing if one not in shown]
     return missing
 

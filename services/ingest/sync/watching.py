@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 LOOK_S: Final = 1.0
 AGAIN_S: Final = 300.0
 AT_ONCE: Final = 4
-"""Companies; each takes a connection."""
+"""Companies that one process checks at a time; each takes a connection."""
 CAUSE: Final = "hook"
 
 

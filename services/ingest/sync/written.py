@@ -1,7 +1,8 @@
 """What a sync of this process published and has recorded: reading it from the log adds nothing.
 
 Rule 1: a record is noted once the transaction that made its row known is on disk. Everything else
-        in the log is read, also what this process published before it died.
+        in the log is read: what other processes published, and what one did not note before it
+        died.
 Rule 2: a note is kept until its record is met, but not for ever: a forgotten record is read, which
         costs more and changes nothing.
 """
