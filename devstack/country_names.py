@@ -1,7 +1,7 @@
-"""What countries are called: `python -m devstack.country_names` writes what orgs reads.
+"""The names of countries: `python -m devstack.country_names` writes the table that orgs reads.
 
-From the CLDR, as Babel has it. To load it from there takes two thirds of a second, in which the
-service answers nobody, and 60 MB that it keeps.
+They come from the CLDR, through Babel. Loading them from there would block the service for two
+thirds of a second, and keep 60 MB of memory.
 """
 
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""A company's life in Pipedrive: its history up to an epoch, then an endless live trickle.
+"""A company's life in Pipedrive: its history up to an epoch, then endless live changes.
 
 Rule 1: the same seed, sizes, epoch and clock give the same changes, number by number.
 Rule 2: changes come in the order in which they happened.

@@ -3,7 +3,7 @@
 Rule 1: POST with Basic auth; success is any 2xx within 10 s; redirects are not followed.
 Rule 2: after a failure it is tried again 3, 30 and 150 s later, then the event is dropped.
 Rule 3: the tenth failed first attempt bans the webhook for 30 minutes: whatever falls due in
-        that time is lost. Failed retries do not count. The count starts anew after a ban.
+        that time is lost. Failed retries do not count. The count starts over after a ban.
 Rule 4: nothing is promised about order, nor against sending twice: `Faults` does both on purpose.
 """
 
@@ -142,7 +142,7 @@ class Sender:
         return asyncio.get_running_loop().time() < self._banned_until
 
     async def push(self, body: Body, done: Done = lambda _outcome: None) -> None:
-        """Send it with retries in the background; `done` hears the end of it once."""
+        """Send it with retries in the background; `done` is called once, at the end."""
         self._held.append((body, done))
         if len(self._held) > self.faults.reorder_window:
             await self._release()

@@ -1,4 +1,4 @@
-"""What has been pushed, kept on disk so that a second run goes on where the first one stopped.
+"""What has been pushed, kept on disk so that a second run continues where the first one stopped.
 
 Rule 1: changes up to `settled` have been delivered or given up; those up to `begun` may have been.
 Rule 2: a live change's time is fixed by the run that first reaches its number, so a repeated
@@ -59,7 +59,7 @@ class Progress:
         return segment.start + timedelta(seconds=(number - segment.number) / segment.rate)
 
     def skip(self, number: int) -> None:
-        """Changes up to this one are told to nobody."""
+        """Changes up to this one are never sent."""
         if self.begun < number:
             self.begun = self.settled = number
 

@@ -1,8 +1,8 @@
-"""Push a company's history, then its live trickle, and say how it goes.
+"""Push a company's history, then its live changes, and report the progress.
 
-Rule 1: the history is a filling-up, not a delivery: every event is sent until it is accepted.
-Rule 2: the live trickle follows Pipedrive's rules, with whatever they lose.
-Rule 3: a receiver that is not there yet is waited for, and the reason is said once.
+Rule 1: the history is an initial load: every event is sent until it is accepted.
+Rule 2: live changes follow Pipedrive's rules of delivery, which may lose some.
+Rule 3: a receiver that is not up yet is waited for, and the reason is reported once.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ Say = Callable[[str], None]
 
 
 class Audience(Protocol):
-    """Who else hears of the company's life: its REST API, and the webhooks registered there."""
+    """Others that get the changes: the REST API, and the webhooks registered there."""
 
     def witness(self, change: Change) -> None: ...
     async def told(self, change: Change) -> None: ...

@@ -1,9 +1,9 @@
 """One company as the API serves it: its rows, webhooks, simulated changes, and API writes.
 
 Rule 1: every change takes the same path: into the tables, then to the subscribed webhooks.
-Rule 2: ids of what the API makes lie above those of the company's own life, so that the life of a
-        seed stays the same whatever is written; and it never hears of what was written.
-Rule 3: two changes of one object are a millisecond apart at least.
+Rule 2: rows created through the API have ids above those of the simulation, which ignores them:
+        a seed gives the same changes whatever is written.
+Rule 3: two changes of one object are at least a millisecond apart.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ REST_EVERY = 200
 @dataclass(slots=True)
 class Account:
     """`heard` are all changes so far, kept when `remembers`: the truth that tests compare with.
-    `pushed_hook` is a webhook to which somebody else pushes the company's life.
+    `pushed_hook` is a webhook that gets all changes by other means.
     """
 
     company_id: int
@@ -96,7 +96,7 @@ class Account:
         await self.hooks.tell(change, unseen_by=self._unseen_by(change))
 
     async def told(self, change: Change) -> None:
-        """Somebody else delivers this change: the other webhooks hear of it."""
+        """Send to all webhooks but `pushed_hook`, which gets this change by other means."""
         unseen_by = self._unseen_by(change)
         await self.hooks.tell(change, besides=self.pushed_hook, unseen_by=unseen_by)
 
@@ -191,7 +191,7 @@ class Account:
         return found
 
     def _touch(self, state: State, now: datetime) -> None:
-        """Scheduling something changes the update time of what it is about; no webhook says so."""
+        """Creating a row changes the update time of those it links to, without a webhook."""
         for link, entity in TOUCHED.items():
             table, linked = self.tables[entity], state.get(link)
             was = table.get(linked) if linked else None

@@ -1,7 +1,6 @@
-"""What a list is asked for: its parameters, checked as Pipedrive checks them. Pure.
+"""The parameters of a list request, checked as Pipedrive checks them. Pure.
 
-Rule 1: what cannot be understood is refused with 400 and a sentence; what is not known is passed
-        over.
+Rule 1: invalid values are refused with 400 and a sentence; unknown parameters are ignored.
 Rule 2: `filter_id` silently disables every other filter, `ids` among them.
 Rule 3: a cursor names the first row of its page and the order it was handed out in.
 """

@@ -1,4 +1,4 @@
-"""The double as one thing: a company, its API on a port, and the screws to turn.
+"""The whole double: a company, its API on a port, and the controls for tests.
 
 async with Double(Setup(company_id=1, api_token="t", sizes=Sizes(2, 100, 40))) as double:
 double.url             # what a tenants file calls api_domain
@@ -30,7 +30,7 @@ LARGEST_BODY = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """`generated` puts rows that take no memory beside, or in place of, the company's own life."""
+    """`generated` adds rows that take no memory, beside or instead of the simulated ones."""
 
     company_id: int
     api_token: str

@@ -2,7 +2,7 @@
 
 Rule 1: shares are between 0 and 1, chance comes from a seeded source.
 Rule 2: a fault strikes before the request is carried out or after it, as the share says: a client
-        that hears nothing cannot know which.
+        that gets no answer cannot know which.
 """
 
 from dataclasses import dataclass, field

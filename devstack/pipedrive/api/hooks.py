@@ -1,11 +1,11 @@
-"""The webhooks of the company: registered, listed, deleted, and each delivered to on its own.
+"""The webhooks of the company: registered, listed, deleted, and each with its own delivery.
 
-Rule 1: each has the rules of delivery to itself: retries, bans, and its own credentials.
-Rule 2: without a success for three days it is deleted. One that was switched off is listed, and
-        hears nothing.
-Rule 3: at most 40 of one user; a URL that cannot be reached is refused when it is registered.
-Rule 4: one hears nothing of what its user cannot see.
-Rule 5: a URL is kept as it is usually spelled: its host in small letters, without the usual port.
+Rule 1: retries, bans and credentials are per webhook.
+Rule 2: without a success for three days it is deleted. One that was switched off is listed, but
+        gets nothing.
+Rule 3: at most 40 per user; a URL that cannot be reached is refused at registration.
+Rule 4: a webhook gets no changes of rows that its user cannot see.
+Rule 5: URLs are normalized: the host in lower case, without the default port.
 """
 
 import asyncio
@@ -170,9 +170,9 @@ class Hooks:
     async def tell(
         self, change: Change, *, besides: int | None = None, unseen_by: int | None = None
     ) -> None:
-        """Push the change to every hook that wants it; returns when that is under way.
+        """Push the change to every hook that wants it; returns once the deliveries have begun.
 
-        `besides` is a hook that hears of it by other means, `unseen_by` a user who cannot see the
+        `besides` is a hook that gets it by other means, `unseen_by` a user who cannot see the
         object.
         """
         if self.dropped and self._rng.random() < self.dropped:

@@ -1,5 +1,5 @@
-"""What was written through the API, kept on disk: the rest of a company's life is a function of
-its seed, this is not.
+"""What was written through the API, kept on disk: all other changes are a function of the seed,
+these are not.
 
 Rule: a line is whole or it is the last one; a torn last line was never answered.
 """

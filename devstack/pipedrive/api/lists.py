@@ -2,9 +2,9 @@
 
 Rule 1: a list leaves out what is deleted, archived (it has lists of its own) or hidden from the
         token's user; `ids` leaves out the ids it does not find.
-Rule 2: deals that were deleted are listed where their status is asked for, nothing else deleted
-        is, unless the double was told to show it; and of leads none, which have no mark.
-Rule 3: `updated_since` is inclusive, and never meets a row without an update time.
+Rule 2: deleted deals are listed if `status` asks for them. Other deleted rows are only if the
+        double is set to show them; deleted leads never are, since they have no mark.
+Rule 3: `updated_since` is inclusive, and excludes rows without an update time.
 """
 
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ ARCHIVES = frozenset({"deal", "lead"})
 
 @dataclass(slots=True)
 class Sight:
-    """What the token's user can see. `shows_deleted`: nobody documents whether lists do.
-    `is_admin` is what is said of the user: what is hidden is hidden either way. Without
+    """What the token's user can see. `shows_deleted`: it is undocumented whether lists do.
+    `is_admin` is only what the user's record says: it does not change what is hidden. Without
     `has_contact_sync` nobody can write a job title.
     """
 
@@ -113,7 +113,7 @@ def _suits(table: Table, row_id: Id, asked: Asked, sight: Sight, *, archived: bo
     if sight.hidden and sight.is_hidden(table.entity, row_id):
         return False
     if not asked.filters and table.is_untouched(row_id):
-        return not archived  # what nobody altered is neither deleted nor archived
+        return not archived  # an unaltered row is neither deleted nor archived
     state = table.get(row_id)
     if state is None or (table.entity in ARCHIVES and bool(state["is_archived"]) != archived):
         return False

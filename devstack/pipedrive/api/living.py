@@ -1,9 +1,9 @@
-"""A company that nobody is told of but through webhooks registered by the API.
+"""A company whose changes are sent only to webhooks that were registered through the API.
 
-Rule 1: its history, and what an earlier run told, is lived through unheard before anybody can ask;
-        who connects later asks for it.
-Rule 2: the live trickle goes on where an earlier run stopped, with that run's times.
-Rule 3: a live change counts as told once it is on its way, as it does with Pipedrive.
+Rule 1: its history, and what an earlier run sent, is replayed without webhooks before the API
+        answers; later connections read it from the lists.
+Rule 2: live changes continue where an earlier run stopped, with that run's times.
+Rule 3: a live change counts as sent once its delivery has begun, as with Pipedrive.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ Life = Iterator[Change]
 async def lived(
     account: Account, done: progress.Progress, *, rate: float, state: Path | None
 ) -> Life:
-    """What is still to come, at so many events a second; nothing with a rate of 0."""
+    """The live changes to come, at so many per second; none with a rate of 0."""
     await account.live_through_history()
     if not rate:
         return iter(())
@@ -44,7 +44,7 @@ async def lived(
 async def live(
     account: Account, life: Life, done: progress.Progress, *, state: Path | None
 ) -> None:
-    """Tell it as it happens."""
+    """Make the changes at their times, and send them."""
     saved_at = monotonic()
     try:
         for change in life:

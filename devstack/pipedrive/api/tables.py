@@ -1,8 +1,8 @@
 """The company as the API sees it: every row of every kind, in each order that lists have.
 
-Rule 1: a change that is older than the row's last one says nothing.
-Rule 2: what was made and never edited has no update time, but for activities and leads.
-Rule 3: what is deleted stays, marked, with the deletion's time for its update time.
+Rule 1: a change that is older than the row's last one is ignored.
+Rule 2: a row that was never edited has no update time, except activities and leads.
+Rule 3: a deleted row stays, marked, with the time of its deletion as its update time.
 Rule 4: the rows up to a base's count are a function of their number until first altered, so that
         half a million of them take no memory.
 """
