@@ -12,14 +12,15 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 from pydantic import SecretStr
 
+from devstack.pipedrive.api.faults import Faults
 from services.ingest.preparing import SCHEMA
 from services.ingest.settings import IngestSettings
-from services.ingest.sync import claim, role, runner, sync_store
+from services.ingest.sync import claim, role, runner, sync_store, watching
 from services.ingest.sync.claim import Work, claimed
 from services.ingest.sync.runner import AT_ONCE, READ_ALL_AT_ONCE, Runner
 from services.ingest.sync.steps import Mode
 from services.ingest.sync.watching import Watcher
-from shared import db
+from shared import db, heart
 from tests.integration.test_liveness import running
 from tests.support.commands import a_tenant, double
 from tests.support.infra import Infra
@@ -30,6 +31,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 ELSEWHERE = range(7001, 7001 + AT_ONCE)
 LEFT = 7100
+MANY = range(7200, 7206)
 DUE = """
 INSERT INTO connections (company_id, since, incremental_due, full_due)
 VALUES ($1, now(), now(), now())
@@ -173,6 +175,27 @@ async def test_a_pipedrive_that_says_nothing_does_not_hold_up_the_webhooks_of_ot
         async with running(Watcher(sync.parts, sync.pool, sync.tenants).run):
             await until(is_looked_at, 8)
             await until(are_held)
+
+
+async def test_webhooks_of_many_companies_may_take_longer_than_a_loop_may_be_silent(
+    settings: IngestSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "AT_ONCE", 1)
+    monkeypatch.setattr(heart, "PATIENCE_S", 3.0)
+    async with double() as pipedrive, assembled(settings) as sync:
+        pipedrive.server.faults = Faults(delay_s=1.0)
+        tenants = [a_tenant(pipedrive.url, each, webhook_user=f"hook-{each}") for each in MANY]
+        settings.tenants_file.write_text(json.dumps(tenants))
+        sync.tenants.reload()
+        async with sync.store() as conn:
+            await conn.executemany(HOOKED, [(each,) for each in MANY])
+
+        async def all_are_looked_at() -> bool:
+            assert heart.stuck() == []
+            return pipedrive.server.requests >= len(MANY)
+
+        async with running(Watcher(sync.parts, sync.pool, sync.tenants).run):
+            await until(all_are_looked_at, 60)
 
 
 @asynccontextmanager

@@ -42,21 +42,19 @@ class Watcher:
 
     async def run(self, stop: asyncio.Event) -> None:
         while not await lifecycle.wait_or_stop(LOOK_S, stop):
-            await lifecycle.persist(self._round, stop, what="hooks")
+            await lifecycle.persist(lambda: self._round(stop), stop, what="hooks")
 
-    async def _round(self) -> None:
+    async def _round(self, stop: asyncio.Event) -> None:
         with db.errors():
             async with self._pool.acquire() as conn:
                 waiting = await self._due(conn)
 
-        async def look() -> None:
-            while waiting:
+        async def look(stop: asyncio.Event) -> None:
+            while waiting and not stop.is_set():
                 heart.beat()
                 await self._look(waiting.pop())
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(AT_ONCE, len(waiting))):
-                group.create_task(look())
+        await lifecycle.together([look] * min(AT_ONCE, len(waiting)), stop)
 
     async def _look(self, company_id: int) -> None:
         try:
