@@ -432,7 +432,8 @@ class Consumer:
         self._assignment.detach()
         # A lookup that outlives the client would open a connection that nobody closes.
         for deadline in self._asked:
-            deadline.reschedule(asyncio.get_running_loop().time())
+            if not deadline.expired():
+                deadline.reschedule(asyncio.get_running_loop().time())
         hinting = self._hinting
         try:
             error = await client.stopped(consumer)

@@ -514,6 +514,36 @@ async def test_a_lookup_in_flight_ends_with_the_consumer_it_was_asked_of(
         await lookup
 
 
+async def test_a_lookup_that_is_just_timing_out_does_not_break_the_consumer_that_leaves(
+    settings: StoreSettings,
+    pool: db.Pool,
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    is_late, may_end = asyncio.Event(), asyncio.Event()
+    end_offsets = AIOKafkaConsumer.end_offsets
+
+    async def late_end_offsets(consumer: AIOKafkaConsumer, partitions: Any) -> Any:
+        try:
+            return await end_offsets(consumer, partitions)
+        finally:
+            if asyncio.current_task() is lookup:
+                is_late.set()
+                await may_end.wait()
+
+    async with consuming(settings, pool, publisher) as consumer:
+        await until(consumer.ends)
+        with monkeypatch.context() as patch:
+            patch.setattr(AIOKafkaConsumer, "end_offsets", late_end_offsets)
+            patch.setattr(client, "DEADLINE_S", 0.0)
+            lookup = asyncio.create_task(consumer.ends())
+            await is_late.wait()
+    may_end.set()
+
+    with pytest.raises(Unavailable):
+        await lookup
+
+
 def times_told(caplog: pytest.LogCaptureFixture, message: str) -> int:
     return sum(record.message == message for record in caplog.records)
 
