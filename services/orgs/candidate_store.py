@@ -115,7 +115,7 @@ SELECT k.company_id, k.asker, r.record_id
            ON became.company_id = away.company_id AND became.pipedrive_org_id = away.root) AS r
 """
 
-# The tenant's words that a word which no other organization has may be meant as.
+# The tenant's words that may have been meant by one that no other organization has.
 NEAR_WORDS = """
 SELECT k.company_id, k.asker, k.home, k.word, near.words
   FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[])
@@ -167,7 +167,7 @@ SELECT s.company_id, s.asker, r.record_id
  WHERE s.place <= $6
 """
 
-# The similarity threshold is a setting that is read per row, so it is set before any row is.
+# The similarity threshold is a setting: it is set for each asking record, before any look-up.
 ALIKE = """
 WITH asked AS MATERIALIZED (
     SELECT k.*, set_config('pg_trgm.similarity_threshold', $6, true)
@@ -249,7 +249,7 @@ async def near(
     found: dict[OrgKey, list[Profile]] = {}
     for asker, other in sorted(pairs, key=_in_order):
         profile = seen.get(other)
-        # A record that moved since it was read now has another home; that alone is no difference.
+        # A record that moved since it was read has another home, but is no candidate for itself.
         if asker != other and profile is not None and profile.organization != homes[asker]:
             found.setdefault(asker, []).append(profile)
     return found
@@ -275,7 +275,7 @@ def _home(organization_id: UUID | None) -> str:
 
 
 def _in_order(pair: tuple[OrgKey, OrgKey]) -> tuple[int, bytes, int, bytes]:
-    """Sorted by bytes, as pairs are: the driver's ids are slow to compare."""
+    """The order of the pairs themselves, by bytes: the driver's ids are slow to compare."""
     (company_id, asker), (other_company, other) = pair
     return company_id, asker.bytes, other_company, other.bytes
 
@@ -338,7 +338,7 @@ async def _by_words(conn: db.Connection, records: Sequence[Record]) -> set[tuple
 
 
 async def _meant(conn: db.Connection, cells: Sequence[Asked]) -> list[Asked]:
-    """As cells, the likeliest meant words for words that no other organization has."""
+    """Cells with the likeliest words that were meant by those that no other organization has."""
     with_tokens = [
         (*cell, db.array(tokens))
         for cell in cells

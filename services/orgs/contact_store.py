@@ -33,10 +33,11 @@ SELECT *
 """
 
 AT_ONCE = 1_000
-"""Contacts that follow their records in one transaction."""
+"""Most contacts that follow their records in one transaction."""
 RECORDS_AT_ONCE = 100
 
-# Nobody stands for no organization, as in the index: what is not where it belongs are two ranges.
+# The nil UUID stands for no organization, as in the index, in which contacts that are not where
+# they belong are two ranges.
 RELINK = """
 WITH records AS (
     SELECT *, coalesce(home, '00000000-0000-0000-0000-000000000000') AS place
@@ -135,7 +136,7 @@ SELECT named.place, count(*)
 
 
 class Home(NamedTuple):
-    """Where a record, and what names it by its Pipedrive id, belongs."""
+    """The organization of a record, and of whatever names it by its Pipedrive id (`number`)."""
 
     company_id: int
     number: int
@@ -191,7 +192,7 @@ async def save(conn: db.Connection, contacts: Iterable[Contact]) -> None:
 
 
 async def relink(conn: db.Connection, homes: Sequence[Home], *, now_us: int) -> list[Move]:
-    """Move the living contacts of records to where these belong, as many as go at once."""
+    """Move the living contacts of records to where these belong, `AT_ONCE` at most."""
     if not homes:
         return []
     found = await conn.fetch(RELINK, *db.columns(homes, 3), now_us, AT_ONCE)
@@ -199,12 +200,12 @@ async def relink(conn: db.Connection, homes: Sequence[Home], *, now_us: int) -> 
 
 
 async def relink_later(conn: db.Connection, homes: Sequence[Home]) -> None:
-    """Note that some contacts of the records have yet to follow them."""
+    """Record that some contacts of the records have yet to follow them."""
     await conn.execute(RELINK_LATER, *db.columns([home[:2] for home in homes], 2))
 
 
 async def company_to_relink(conn: db.Connection | db.Pool, behind: int | None) -> int | None:
-    """A company of which contacts have yet to follow, the next after the one `behind`."""
+    """The next company after `behind` with contacts that have yet to follow."""
     found: int | None = await conn.fetchval(COMPANY_TO_RELINK, -1 if behind is None else behind)
     return found
 

@@ -6,9 +6,9 @@ Rule 2: creators of one name, one core key or one domain wait for one another ac
         one of them creates it and the others find it.
 Rule 3: what a user created is in the log before it is in the store, so a rebuild has it; when the
         worker reads it there, nothing changes.
-Rule 4: there is one user-made record per name. A request with another domain or country than the
-        record's, or with one where it has none, means that record only if its organization may
-        have these: else another record is created.
+Rule 4: there is one user-made record per name. A request that states another domain or country
+        than the record has, or where only one of them states it, means that record only if its
+        organization may have these: else another record is created.
 """
 
 import asyncio

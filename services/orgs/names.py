@@ -62,7 +62,7 @@ def renamed_id(company_id: int, record_id: UUID, domain: str, version: int) -> U
 
 
 def verdict_id(company_id: int, request: str, times: int) -> UUID:
-    """What a user says by a request after the same was said, and taken back, so many times."""
+    """The verdict that a user's request makes after `times` earlier ones by the same request."""
     return uuid5(NAMESPACE_URL, f"{company_id}:org:verdict:{times}:{request}")
 
 

@@ -1,7 +1,8 @@
 """Derives stored keys again where other code derived them, and places their records again.
 
 Rule: runs beside the worker from its start, tenant by tenant under the tenant's lock; until then a
-record is found by its old keys only. Older code may run beside it for a while, so it looks again.
+record is found by its old keys only. Older code may run beside it for a while, so it looks again
+every hour.
 """
 
 import asyncio

@@ -1,13 +1,13 @@
-"""Lets the contacts of large organizations follow them, by parts, beside the worker.
+"""Moves the contacts of large organizations after their records, in parts, beside the worker.
 
-A record that moves takes some of its contacts along at once (`contact_store.AT_ONCE`). All of
-300,000 in one transaction take longer than Postgres gives a statement, and hold up all companies.
+A record that moves takes some of its contacts along at once (`contact_store.AT_ONCE`). Moving
+300,000 in one transaction would take longer than a statement may, and hold up all companies.
 
-Rule 1: where contacts belong is read from their records when it is their turn, whatever has become
-        of these since.
-Rule 2: one worker of a store at a time, a part at a time under the tenant's lock, and most of the
-        time at rest: the company's events come in between, and those who read what is told of
-        each contact keep up, or everybody's links would wait behind these. Companies take turns.
+Rule 1: where contacts belong is read from their records when it is their turn, whatever happened
+        to these meanwhile.
+Rule 2: one worker per store at a time, one part at a time under the tenant's lock, and mostly
+        pausing: the company's events run in between, and consumers keep up with the links that are
+        published, or everybody's would queue behind these. Companies take turns.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from shared.lifecycle import Works
 
 IDLE_S = 0.5
 REST = 4.0
-"""Rests so many times as long as it worked."""
+"""Pauses this many times as long as it worked."""
 RELINKER_LOCK_SPACE = 0x4F05
 
 
@@ -45,8 +45,8 @@ async def _session(pool: db.Pool, stop: asyncio.Event, works: Works) -> None:
 
 
 async def relink(pool: db.Pool, behind: int | None = None) -> int | None:
-    """Let a part of the contacts of one company follow, the next after the one `behind`; return
-    which it was, null if there was nothing to do.
+    """Move a part of the contacts of one company, the next after `behind`; return the company, or
+    null if there was nothing to do.
     """
     async with pool.acquire() as conn, conn.transaction():
         if not await locks.try_hold(conn, RELINKER_LOCK_SPACE, ["one of a store"]):

@@ -52,7 +52,7 @@ class Side(Json):
 
 
 class FeatureAnswer(Json):
-    """How far two records agree on something, from 0 to 1, and what that adds to the score."""
+    """How far two records agree on something, from 0 to 1, and what it adds to the score's sum."""
 
     name: str
     value: float

@@ -97,7 +97,7 @@ class JudgingApi:
                 {
                     200: SeparationAnswer,
                     **_FAILURES,
-                    404: "The company has no such organization, or that has no such record",
+                    404: "No such organization in the company, or no such record in it",
                     409: "These are all of its records, or it has too many",
                 },
                 body=SeparationWanted,

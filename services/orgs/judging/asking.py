@@ -37,7 +37,7 @@ PIECE_S = 0.05
 fifty others.
 """
 REST = 4.0
-"""Pauses for so many times as long as it worked."""
+"""Pauses this many times as long as it worked."""
 ASKER_LOCK_SPACE = 0x4F03
 
 TRY_LOCK = "SELECT pg_try_advisory_xact_lock($1, hashtext(current_schema()))"

@@ -3,8 +3,8 @@
 Rule 1: a verdict is in the log before it is in the store; verdicts of a tenant are taken one at a
         time, so each sees the effect of the previous ones and is newer, whatever the clocks say.
 Rule 2: who decided, when, why, and the matcher's opinion are kept with it.
-Rule 3: a verdict's id follows from the request. A user who was told that it failed, though it is
-        in the log, and who asks again, says the same thing and not one more.
+Rule 3: a verdict's id follows from the request. A user who was told that it failed, although it
+        is in the log, and who retries, repeats that verdict and does not add another.
 """
 
 import asyncio
@@ -239,8 +239,8 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class Saying:
-    """The id that a verdict has if it is said now. `stands` is what the user said last by the very
-    request, unless it was taken back.
+    """The id of the verdict that a request makes now. `stands` is the user's last verdict by the
+    same request, unless it was withdrawn.
     """
 
     verdict_id: UUID
@@ -266,8 +266,8 @@ async def _sides(
     if review.was is None:
         winner, loser = await _suggested(conn, company_id, review)
         return await weighing.sides(conn, winner, loser)
-    # It is what it was: nothing moves. It is another: it leaves those whom only people's word
-    # about what it was holds it with.
+    # If it is still the same, nothing moves. If it is another one, it leaves the records that only
+    # verdicts about what it was hold it together with.
     home = await weighing.organization(conn, company_id, review.one_home)
     block, by_word = await weighing.held(conn, home, review.one)
     leaving = by_word if decision == "separate" else frozenset[UUID]()

@@ -95,8 +95,8 @@ SELECT *
  WHERE company_id = $1 AND verdict_id = $2
 """
 
-# By decision time: withdrawing makes a newer version of the row. Where a merge's records are
-# is found here: it may name thousands, and reading each takes longer than to look it up.
+# By decision time: withdrawing makes a newer version of the row. The present organizations of a
+# merge's records are looked up here: it may name thousands, and reading each would take longer.
 NEWEST = """
 WITH paged AS MATERIALIZED (
     SELECT *, coalesce((lag -> 'decision' ->> 0)::bigint, version) AS said
@@ -149,7 +149,7 @@ class Verdict(NamedTuple):
 
     @property
     def sides(self) -> list[list[UUID]]:
-        """What it unites or separates; where nothing stands against it, each record by itself."""
+        """The two sides that it unites or separates; if it has only one, each record by itself."""
         left, right = self.field("left_records") or [], self.field("right_records") or []
         return [left, right] if right else [[ref] for ref in left]
 

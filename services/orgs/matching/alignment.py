@@ -28,7 +28,7 @@ _HEARD = 0.1
 """How much less alike words are that only sound alike."""
 _VOWELS = frozenset("aeiouy")
 _BY_INITIALS = {2: 0.6, 3: 0.8, 4: 0.9, 5: 0.9, 6: 0.9}
-"""How sure so many initials stand for their words: two letters often match by chance."""
+"""How surely this many initials stand for their words: two letters often match by chance."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from services.orgs.matching.statement import Statement
 
 
 class Was(NamedTuple):
-    """A former name or domain of a record, and the last version that had it."""
+    """A former name and domain of a record, and the last version that had the domain."""
 
     name: str
     domain: str
@@ -26,7 +26,7 @@ class Was(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Asked:
     """`ref` is the record that the asking one is compared with: itself, as it was, if the question
-    is whether it still is the same.
+    is whether it is still the same.
     """
 
     ref: str

@@ -19,7 +19,7 @@ Pair = frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Pairs of records that a person called the same, or distinct. They are permanent."""
+    """Pairs of records that a person called the same, or distinct, and that are still in force."""
 
     same: frozenset[Pair] = field(default_factory=frozenset)
     distinct: frozenset[Pair] = field(default_factory=frozenset)

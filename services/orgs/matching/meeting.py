@@ -22,7 +22,9 @@ ALIKE_FROM = 0.5
 a person should see, most of which share a rare word.
 """
 FEW_TRIGRAMS, FEW_ALIKE_FROM = 6, 0.57
-"""With half of the trigrams, a four-letter word would match every name that shares two letters."""
+"""With half of the trigrams, a four-letter word would match every name that begins with two
+of its letters.
+"""
 MANY_TRIGRAMS, MANY_ALIKE_FROM = 24, 0.65
 
 Key = tuple[str, ...]

@@ -2,8 +2,8 @@
 
 In this order, each stage building on the previous ones:
   verdicts  people's "same", newest first, unless it breaks a wall ("distinct");
-  rule b    core key and legal form equal, borne out by a domain, or a postcode with its city;
-  rule c    normalized name equal, the country in and out of it;
+  rule b    core key and legal form equal, corroborated by a domain, or a postcode with its city;
+  rule c    normalized name equal, with and without the country;
   rule d    score over the automatic threshold, corroborated, and no other is as similar.
 Rule 1: records unite only if nothing in the resulting whole contradicts: no two domains, no two
         countries, no wall between them. Where something does, all that the stage would have united
@@ -37,7 +37,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """The records of one organization, those that may give it its id, and its gone records."""
+    """The records of one organization, those that may give it its id, and its dead ones."""
 
     refs: frozenset[Ref]
     claiming: frozenset[Ref]
@@ -56,7 +56,7 @@ def partition(
     crowded: Collection[meeting.Key] = frozenset(),
     gone: frozenset[Ref] = frozenset(),
 ) -> Partition:
-    """`gone` are former records."""
+    """`gone` are records that no longer live."""
     newest = statement.newest_first(said)
     was = frozenset(each.verdict_id for each in newest if not each.same)
     walls = statement.by_ref(statement.walls(newest))

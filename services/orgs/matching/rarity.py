@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from services.orgs.matching import legal_forms, meanings
 
 _PRIOR_NAMES = 2_000
-"""COMMON counts like so many names of the tenant's own."""
+"""COMMON counts like this many names of the tenant's own."""
 
 _OF_A_FORM = 0.15
 """A form inside a name ("Acme GmbH Berlin") is as uninformative as one at its end."""
 _CONNECTING = 0.1
-"""Hardly any: "Univ. of Oxford" is as often "Oxford University"."""
+"""Hardly any weight: "Univ. of Oxford" is as often "Oxford University"."""
 
 _JOINING_WORDS = """
 and of the for in at on by de des du di del della dei degli da do dos das la le les el los las il

@@ -1,7 +1,7 @@
 """Whether a record may have become another organization: renamed, or was its id reused? Pure.
 
-Rule 1: the question is asked if a former name and a former domain were both last seen before the
-        present ones that replaced the other were first seen: nothing ever corroborated one change.
+Rule 1: the question is asked if a former name was last seen before the present domain was first
+        seen, and a former domain before the present name: nothing ever corroborated either change.
         A new name under the old domain, or the old name at a new domain, does.
 Rule 2: another spelling of the same core key is not another name.
 Rule 3: it depends on all that the record has ever had, in whatever order that arrived.

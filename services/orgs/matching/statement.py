@@ -4,7 +4,7 @@ Rule 1: the newest come first; of two that can't both hold, the newer holds.
 Rule 2: "distinct" yields only to a newer "same" that names a record of either side: "A is B" and
         "B is C" do not make A the same as C against "A is not C".
 Rule 3: where a newer "distinct" takes one record out of a "same", the others stay one, together
-        with what that record was; calling a record the same as it later starts afresh.
+        with what that record was; a later "same" that names it is about what it is then.
 Rule 4: a statement about a record that was merged away in Pipedrive is about the one it became.
         Nothing is distinct from itself: what ends up on both sides counts for neither.
 """

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 MATCHER_VERSION = 7
 
 AUTOMATIC = 0.9
-"""From here on a name links by itself, if another fact bears it out and nothing forbids it."""
+"""From here on a name links by itself, if another fact corroborates it and nothing forbids it."""
 REVIEW = 0.25
 """From here on a person is asked."""
 CLOSE = 0.05

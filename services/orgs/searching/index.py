@@ -1,7 +1,7 @@
 """SQL that maintains the autocomplete index. Every function takes the caller's connection.
 
-Rule: what can be found is a function of the organizations' names, those of their records among
-      them, and numbers of contacts: a word that no name has any more is in no table.
+Rule: what can be found is a function of the organizations' names, those of their records included,
+      and their numbers of contacts: a word that no name has any more is in no table.
 """
 
 from collections.abc import Collection, Iterable
@@ -113,6 +113,7 @@ SELECT o.company_id, o.organization_id, o.name, o.contact_count,
 
 
 MOST_ALIASES = 100
+"""Other names under which one organization is findable."""
 
 
 class Name(NamedTuple):
@@ -127,7 +128,7 @@ class Name(NamedTuple):
     called: Collection[str] = ()
 
     def aliases(self) -> frozenset[str]:
-        """Names by which it is to be found, too; of those that are found alike, one."""
+        """The other names under which it is findable; one of those that are folded alike."""
         if self.name is None or len(self.called) < 2:  # noqa: PLR2004  the one that it shows
             return frozenset()
         others = {_folded(name): name for name in sorted(self.called)}
@@ -180,7 +181,7 @@ def _folded(name: str) -> str:
 async def aliases(
     conn: db.Connection, organizations: Collection[OrgKey]
 ) -> dict[OrgKey, frozenset[str]]:
-    """By which other names each of those is found that has any."""
+    """The other names under which the organizations are findable, for those that have any."""
     if not organizations:
         return {}
     found: dict[OrgKey, set[str]] = {}

@@ -8,7 +8,7 @@ Rule 2: a word of 4 to 7 letters may have one mistake (a letter too many, too fe
 Rule 3: a mistake of one letter among a word's first five letters, and any beyond them, is found
         by a token that both spellings share: each begins with five letters that differ by one.
 Rule 4: FOLD_VERSION must be raised whenever a name would be cut differently; names cut under
-        another version are cut again when a worker starts.
+        another version are cut again when a worker starts, and every hour after that.
 """
 
 from collections.abc import Iterable, Sequence

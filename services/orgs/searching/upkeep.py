@@ -1,8 +1,8 @@
 """Indexes organizations that were stored before this version's way of cutting names.
 
 Rule 1: it takes the tenant's lock, as every writer does, a short batch at a time.
-Rule 2: an older version may go on beside this one for a while, and writes as it knows it, also
-        where this one has been; so it comes round again.
+Rule 2: an older version may run beside this one for a while and write names in its own way, also
+        where this one has already been; so all are checked again every hour.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class Looked(NamedTuple):
 
 def upkeep(pool: db.Pool) -> lifecycle.Loop:
     async def findable(stop: asyncio.Event) -> None:
-        """Goes through the store again and again, waiting for Postgres as long as it takes."""
+        """Goes through the store every hour, waiting for Postgres as long as it takes."""
         while not stop.is_set():
             done = await _whole(pool, stop)
             if done:
@@ -43,7 +43,7 @@ def upkeep(pool: db.Pool) -> lifecycle.Loop:
 
 
 async def _whole(pool: db.Pool, stop: asyncio.Event) -> int:
-    """How many could not be found."""
+    """Goes through the store once; returns how many could not be found."""
     behind: OrgKey | None = FIRST
     done = 0
     while behind is not None and not stop.is_set():
