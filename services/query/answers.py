@@ -110,7 +110,7 @@ class Beside(BaseModel):
 
     performance: Performance
     stale: Literal[True] | None = Field(
-        None, description="from the cache while Postgres is down; may be outdated"
+        None, description="from the cache while Postgres is unavailable; may be outdated"
     )
 
 
@@ -246,7 +246,7 @@ def sync_status(row: Row | None) -> dict[str, Any]:
 
 
 def _instant(version: int) -> datetime:
-    """Truncated to the second: a sync's version is the end of one, and must look like the
-    webhook's.
+    """Truncated to the second: a sync's version is the end of one, and must look like a webhook's
+    within it.
     """
     return EPOCH + timedelta(seconds=min(version, LAST_INSTANT_US) // SECOND)

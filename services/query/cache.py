@@ -150,7 +150,7 @@ class Cache:
             self._doubted_until = time.monotonic() + DOUBT_S
 
     def missed(self) -> None:
-        """It is repeated while it lasts."""
+        """Nothing to do: the report is repeated while the trouble lasts."""
 
     async def page(self, part: Part, name: str, read: ReadPage) -> Served:
         """Raises:

@@ -31,7 +31,7 @@ PERSON_FIELDS: Final = (
 ACTIVITY_FIELDS: Final = ("person_id", "type", "subject", "done", "due_date", "add_time")
 
 SECOND: Final = 1_000_000
-"""In units of versions."""
+"""In units of versions, which are microseconds."""
 
 SAME_NAME: Final = frozenset({"owner_id", "name", "job_title", "add_time", "update_time"})
 

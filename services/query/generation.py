@@ -144,7 +144,7 @@ class Keys:
         return ("EVAL", CLAIM, 2, *keys, tag, separator, CLAIM_MS)
 
     def close(self) -> tuple[Any, ...]:
-        """No page is served until the epoch is raised, or the longest mark expires."""
+        """No page is served until the epoch is raised, or this mark expires."""
         return ("EVAL", CLOSE, 1, self.epoch, fresh(), MARK_S)
 
     def raise_epoch(self) -> tuple[Any, ...]:

@@ -2,10 +2,10 @@
 
 Rule 1: what the cache answers is not counted: it costs nobody else anything.
 Rule 2: beyond that each user has a number of reads a second, saved up to a burst; more is 429.
-Rule 3: a limited number of reads run at once, and as many wait as get their turn while they are
-        patient, by how long recent reads took; more is 503, at once.
+Rule 3: a limited number of reads run at once, and as many wait as will get their turn within
+        `PATIENCE_S`, going by how long recent reads took; more is 503, at once.
 Rule 4: a refused client is told to come back when there is room, after those refused before it:
-        told the same time, all would come back together.
+        otherwise all would come back together.
 
 Both are counted in the process, not in Redis: they must work, and cost nothing, while Redis is
 away.
@@ -29,13 +29,14 @@ WAITING: Final = 2_000
 """At most, however quick reads are: each holds a connection and memory."""
 PATIENCE_S: Final = 2.0
 FIRST_S: Final = 0.02
-"""A read takes, before any has ended."""
+"""Assumed duration of a read before any has ended."""
 QUICKER: Final = 0.3
 SLOWER: Final = 0.02
-"""Weights of a read in what reads take: while a herd is being refused each takes many times as
-long as soon after."""
+"""Weight of one read in the average duration, if it was shorter or longer than that: while many
+requests are being refused, a read takes many times as long as soon after.
+"""
 LONGEST_S: Final = 10.0
-"""Nobody is told to stay away for longer."""
+"""Longest time after which a refused client is told to come back."""
 
 
 class Bucket(NamedTuple):
@@ -69,7 +70,7 @@ class Rate:
 
 
 class Turnover:
-    """How soon there is room, by what reads took of late. Takes the time."""
+    """Estimates when there is room, from how long recent reads took. The time is an argument."""
 
     def __init__(self, running: int) -> None:
         self._running = running
@@ -81,12 +82,12 @@ class Turnover:
         self._read_s += weight * (seconds - self._read_s)
 
     def wait(self, before: int) -> float:
-        """Seconds until so many have had their turn."""
+        """Seconds until `before` others have had their turn."""
         return before * self._read_s / self._running
 
     def promise(self, before: int, now: float) -> float:
-        """Seconds after which who is refused may come back, behind those told so before; beyond
-        what anybody is told, from the first on once more.
+        """Seconds after which a refused client may come back: after those refused before it. If
+        that is beyond `LONGEST_S`, times start again from the earliest.
         """
         first, last = now + self.wait(before + 1), now + LONGEST_S
         after = max(first, self._promised_at + self.wait(1))

@@ -125,7 +125,7 @@ class Hits(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """So many hits, of those that follow the key, after skipping so many."""
+    """`limit` hits, of those that follow the key, after skipping some."""
 
     after: OrganizationKey
     passed: int

@@ -37,7 +37,7 @@ class Place:
 
 
 class Bounds(NamedTuple):
-    """What to read on one side of the campaign, if enabled: rows after the other four values."""
+    """What to read on one side of the campaign, if enabled: rows after the key of four fields."""
 
     enabled: bool
     score: int

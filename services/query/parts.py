@@ -1,6 +1,7 @@
 """What the API's handlers use, and the one way in which they read Postgres.
 
-Rule: no read is started that is known to fail, or for which user or process have no capacity left.
+Rule: no read is started that is known to fail, or for which the user or the process has no
+      capacity left.
 """
 
 from collections.abc import AsyncIterator

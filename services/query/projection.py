@@ -140,8 +140,8 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::timestamptz[], 
 RETURNING new.company_id
 """
 
-# A crash revokes ids that were assigned and not yet on disk: such a transaction has ended, and
-# Postgres raises an error for an id that it has yet to assign.
+# After a crash, ids that were assigned but not yet on disk are unassigned: such a transaction has
+# ended, and Postgres raises an error for an id that it has yet to assign.
 SETTLED = """
 SELECT number
   FROM unnest($1::text[]) AS opened (number)
@@ -180,8 +180,8 @@ async def lock_named(conn: Connection, activities: Iterable[Key], persons: Itera
 async def lock_organizations(
     conn: Connection, changed: Iterable[Organization], joined: Iterable[Organization]
 ) -> None:
-    """`changed` have facts; `joined` only gain or lose contacts, as others may at the same
-    time.
+    """`changed` are those that facts are about; `joined` only gain or lose contacts, which several
+    transactions may do at the same time.
     """
     await locks.hold(conn, ORGANIZATION_LOCKS, changed, shared=joined)
 

@@ -29,8 +29,9 @@ RETRY_MS: Final = (500, 2_000)
 KERNEL_BYTES: Final = 64 * 1024
 """By default the kernel would buffer megabytes for a client that does not read."""
 GONE_S: Final = 45.0
-"""How long a client's network may leave what was sent unacknowledged; at least a beat. By default
-the kernel would wait for a quarter of an hour, and a user may have only ten streams.
+"""How long a client's network may leave unacknowledged what was sent, which is a beat at least
+every `BEAT_S`. By default the kernel would wait for a quarter of an hour, and a user may have only
+ten streams.
 """
 HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",

@@ -95,7 +95,7 @@ class Hub:
         return live_events.beat(self._place if is_told_all else None)
 
     def end_denied(self, why: Callable[[Session], str | None]) -> None:
-        """End the streams whose sessions are revoked."""
+        """End the streams whose sessions are refused: revoked, or of a deactivated user."""
         self._close([s for s in self._all() if why(s.session) is not None], "revoked")
 
     def _all(self) -> list[Stream]:
@@ -172,7 +172,7 @@ class Hub:
                 await live_store.begin(conn)
 
     async def _changed(self, conn: db.Connection, place: Place) -> dict[User, Names]:
-        """What the joined streams are to send since the last look."""
+        """What has changed since the last look, for users with joined streams."""
         joined = {user for user, of_user in self._streams.items() if _any_joined(of_user)}
         if self._place is None or not joined:
             return {}

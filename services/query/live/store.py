@@ -92,7 +92,8 @@ async def append(
 ) -> str:
     """Announce at the commit what the caller's transaction changes, and for whom; returns its id.
 
-    `companies` stand for all their users, whose pages show another status. One must not be empty.
+    `companies` stand for all their users, whose pages show another status. `touched` and
+    `companies` must not both be empty.
     """
     statuses = list(companies)
     rows = [(user.company_id, user.user_id, names.dump()) for user, names in touched.items()]

@@ -16,7 +16,7 @@ from services.query.live.events import Place
 from shared.auth import Session
 
 MOST_WAITING_BYTES: Final = 256 * 1024
-"""Applies to more than one frame."""
+"""For several frames; a single one may be larger."""
 
 
 class Stream:

@@ -1,6 +1,7 @@
 """What a transaction changes on whose pages, by name. Pure.
 
-Rule 1: only names are kept: whoever sends them reads the present state of the contact.
+Rule 1: only names are kept: whoever sends them reads the present state of the contact or
+        organization.
 Rule 2: an entry holds a limited number of names; beyond that it says only that all may differ.
 """
 

@@ -27,9 +27,9 @@ LEAST_GROUPED: Final = 6
 begins as only phone numbers do, with 0 or +, needs no more than a fragment.
 """
 MOST_NEIGHBOURS: Final = 8
-"""Up to so many words neighbours are also joined."""
+"""Neighbours are also joined in texts of up to this many words."""
 MOST_SYLLABLES: Final = 32
-"""Up to so many words a single one of adjacent syllables is searched, too."""
+"""Adjacent syllables are also searched singly in texts of up to this many words."""
 
 _NUMBER: Final = re.compile(r"(?<![a-z0-9@.])\+?\(?[0-9][0-9 ().+/-]*[0-9](?![a-z0-9@])")
 _EXTENSION: Final = re.compile(

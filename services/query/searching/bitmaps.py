@@ -30,7 +30,7 @@ Piece = tuple[int, bool, bytes]
 """Which chunk, whether dense, and one or more stored rows of that kind, concatenated."""
 
 FEW_TOGETHER: Final = 3_000
-"""Up to so many, setting bits one by one costs less than flags for all."""
+"""Up to this many, setting bits one by one costs less than flags for all."""
 _PLACE: Final = np.dtype("<u2")
 _SLOT: Final = np.dtype("<u4")
 Chunks = np.ndarray[tuple[int, int], np.dtype[np.uint8]]

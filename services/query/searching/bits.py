@@ -16,7 +16,7 @@ CHUNK: Final = 8192
 """Numbers stored together."""
 WORD: Final = np.dtype("<u8")
 FEW: Final = 500
-"""Up to so many, setting bits one by one costs less than flags for all."""
+"""Up to this many, setting bits one by one costs less than flags for all."""
 
 Words = npt.NDArray[np.uint64]
 
@@ -67,7 +67,7 @@ class Bits:
         return int(np.bitwise_count(self.words).sum())
 
     def numbers(self, *, every: int = 1) -> list[int]:
-        """In ascending order; with `every`, only from each so-many-th byte."""
+        """In ascending order; `every` n: only those in every n-th byte."""
         looked_at = self.words.view(np.uint8)[::every]
         filled = np.flatnonzero(looked_at)
         which, bit = np.nonzero(np.unpackbits(looked_at[filled, None], axis=1, bitorder="little"))
@@ -89,7 +89,7 @@ def chunks(size: int) -> int:
 def flagged(
     places: Sequence[int] | npt.NDArray[np.intp] | slice, size: int
 ) -> npt.NDArray[np.uint8]:
-    """So many bits as bytes, with those at the places set."""
+    """`size` bits as bytes, with those at the places set."""
     flags = np.zeros(size, np.bool_)
     flags[places] = True
     return np.packbits(flags, bitorder="little")

@@ -68,5 +68,5 @@ async def _checked(
 
 
 def _length(edits: int) -> str:
-    """A pseudo letter group for lengths within so many edits; no letters can form it."""
+    """A pseudo letter group for lengths within this many edits; no letters can form it."""
     return f"{edits} edits"

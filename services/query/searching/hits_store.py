@@ -189,7 +189,7 @@ async def placed(
 async def walked(
     conn: Connection, user: User, packed: bytes, filters: Filters, rows: int
 ) -> list[ListKey]:
-    """Those of the slots that are within the first so many rows of the list."""
+    """Those of the slots that are within the first `rows` rows of the list."""
     found = await conn.fetch(WALKED, *user, packed, *filters.scores, filters.in_campaign, rows)
     return sorted(_place(row) for row in found)
 

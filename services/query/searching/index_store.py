@@ -259,7 +259,7 @@ async def set_names(conn: Connection, user: User, named: Mapping[UUID, str | Non
 
 
 async def free_slots(conn: Connection, user: User, most: int) -> list[int]:
-    """Slots that were returned; they become the caller's."""
+    """Slots that were freed; they become the caller's."""
     return sorted(row["slot"] for row in await conn.fetch(FREE_SLOTS, *user, most))
 
 

@@ -40,20 +40,20 @@ LONG_S: Final = 5.0
 QUICK_S: Final = 1.0
 IMPORT_PER_SECOND: Final = 500
 IMPORT_REST: Final = 29
-"""Pauses for so many times its working time while more than so many entries arrive per second."""
+"""How many times as long as it worked it pauses while more than `IMPORT_PER_SECOND` arrive."""
 IMPORT_LONGEST_S: Final = 15.0
 """A round is a batch for each user of every company: it may take long itself."""
 FEW: Final = 1000
-"""Up to so many contacts a user has no index."""
+"""A user with up to this many contacts has no index."""
 EVERY_S: Final = 1.0
 LOOK_EVERY_S: Final = 5.0
 """Between two checks for users whose contacts have become many."""
 WAIT_S: Final = 0.02
 PIECE: Final = 100
 MOST_USERS: Final = 1000
-"""Of a round."""
+"""Per round."""
 FIRST: Final = User(-1, -1)
-"""Before all others."""
+"""Sorts before all users."""
 ROWS: Final = 2000
 """Contacts, and rows, between two yields to the event loop."""
 
@@ -132,7 +132,7 @@ class Indexer:
                 return await queue_store.queued_ever(conn)
 
     async def drain(self) -> None:
-        """Until everyone who should has an index, and nothing is queued; at full speed."""
+        """Work at full speed until everyone who should has an index, and nothing is queued."""
         while await self.round():
             pass
 
@@ -178,8 +178,8 @@ class Indexer:
         return more
 
     async def _next_users(self, conn: Connection) -> list[User]:
-        """Where more wait than are taken at a time, the next ones follow: however many are queued
-        again meanwhile, each has a turn.
+        """Those after the last round's, if that was full, else from the start: so each user has a
+        turn, however many are queued again meanwhile.
         """
         found = await queue_store.users(conn, self._last, MOST_USERS)
         self._last = found[-1] if len(found) == MOST_USERS else FIRST

@@ -255,9 +255,8 @@ class _Search:
         looked = [t for t in await self._widen() if matching.is_partial(t.word)]
         if not looked or not self.state.words:
             return
-        looked.sort(
-            key=lambda token: (-len(token.word), token.word)
-        )  # long ones are the most selective
+        # Long ones first: they are the most selective.
+        looked.sort(key=lambda token: (-len(token.word), token.word))
         asked = looked[:MOST_FARTHER]
         wanted: dict[_Alike, list[Wanted]] = dict(together.wanted(t.word for t in asked))
         for token in asked:

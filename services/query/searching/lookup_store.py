@@ -166,7 +166,7 @@ class ListKey(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """A contact that is indexed differently or not at all; null: not on the list."""
+    """A contact that may be indexed differently or not at all; null: not on the list."""
 
     contact_id: UUID
     slot: int | None

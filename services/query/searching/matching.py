@@ -38,7 +38,7 @@ ELSEWHERE: Final = 2
 UNTYPED: Final = 1
 
 ENOUGH: Final = 100
-"""Contacts that have a token plainly; with so many, no further matches are searched."""
+"""If this many contacts have a token plainly, no further matches are searched."""
 
 REMEMBERED: Final = 20_000
 MOST_EDITS: Final = 2

@@ -51,7 +51,7 @@ def classes(tokens: Sequence[Levels]) -> list[Class]:
 
 
 def shared_by(groups: Sequence[Bits], least: int) -> Bits:
-    """What is in at least so many of the sets, counted bit by bit for all at once."""
+    """What is in at least `least` of the sets, counted bit by bit for all at once."""
     if least <= 0 or least > len(groups):
         return EMPTY
     reached = [EMPTY] * (least + 1)  # reached[n]: in n or more of those seen

@@ -26,7 +26,7 @@ MOST_CHARACTERS: Final = 1000
 LEAST_NUMBER: Final = 6
 """A stored phone number with fewer digits is itself a fragment."""
 LEAST_END: Final = 10
-"""Numbers that share so many last digits are the same."""
+"""Numbers that share this many last digits are the same."""
 REMEMBERED: Final = 4096
 """Letters."""
 CODE: Final = 3

@@ -1,8 +1,8 @@
-"""The sessions of a process: whose are revoked, from memory alone, and which were seen.
+"""The sessions of a process: which are refused, from memory alone, and which were seen.
 
-Rule 1: every process knows of revocations as soon as they are committed: notified users' are read
-        at once, and all at the start, after each outage and every half minute. While Postgres is
-        away the last known ones hold.
+Rule 1: every process knows of revocations and deactivated users as soon as they are committed:
+        those of notified users are read at once, and all at the start, after each outage and every
+        half minute. While Postgres is away the last known ones hold.
 Rule 2: a token in use is recorded when it is first seen, and once a minute at most. What could not
         be written stays pending; no request waits for it.
 """
@@ -68,7 +68,7 @@ class Sessions:
         self._wake.set()
 
     async def load(self) -> None:
-        """Load all revocations.
+        """Load all revocations and deactivated users.
 
         Raises:
             Unavailable: Postgres is away; the last known holds.
@@ -79,7 +79,7 @@ class Sessions:
         self._denied()
 
     async def load_of(self, users: Collection[UserKey]) -> None:
-        """Load the revocations of these users.
+        """Load the revocations of these users, and which of them are deactivated.
 
         Raises:
             Unavailable: as `load`.
@@ -108,7 +108,7 @@ class Sessions:
         self._note(session, request.headers.get("User-Agent", ""))
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Keep the revocations up to date."""
+        """Keep up to date which sessions are refused."""
         while not stop.is_set():
             left_s = max(0.0, self._load_at - time.monotonic())
             await lifecycle.first_of(left_s, self._wake, stop)

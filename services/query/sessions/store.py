@@ -141,8 +141,8 @@ SELECT user_id, expires_at
 PRUNE_SESSIONS = "DELETE FROM sessions WHERE expires_at < now()"
 PRUNE_REVOCATIONS = "DELETE FROM revocations WHERE expires_at < now() - interval '1 hour'"
 
-# They are covered by the revocation of all tokens issued until then; an hour earlier, since the
-# issuer's clock may differ.
+# Revocations of unseen tokens that a revocation of all tokens covers, if that came over an hour
+# later, since the issuer's clock may differ.
 PRUNE_UNSEEN = """
 DELETE FROM revocations AS one
  USING revocations AS every
