@@ -2,10 +2,10 @@
 
     python -m bench.data [--database bench] [--scale 1.0] [--keep]
 
-Creates the database on the server of QUERY_DATABASE_URL or DATABASE_URL, migrates it, loads it by
-COPY, fills the counters and the search index as the services would, and analyzes it. The index is
-built by a separate process, as soon as its contacts exist. Prints the time of each step and the
-URL. With `--keep` an existing database of this scale is kept.
+Drops and creates the database on the server of QUERY_DATABASE_URL or DATABASE_URL, migrates it,
+loads it by COPY, fills the counters and the search index as the services would, and analyzes it.
+The index is built by a separate process, as soon as its contacts exist. Prints the time of each
+step and the URL. With `--keep` an existing database of this scale is kept.
 
 Rule: the same scale gives the same rows.
 """

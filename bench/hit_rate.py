@@ -183,8 +183,8 @@ async def measure(url: str, dsn: str, redis: str, chosen: argparse.Namespace) ->
         await until(lambda: answers(http, f"{url}/readyz"), 30)
         invalidation = Invalidation(wire, Keys(await projection.store_id(pool)), pool)
         projector = Projector(Tenants(Path("/nonexistent")), invalidation)
-        # A starting projector invalidates all pages once: it cannot know its predecessor's pending
-        # ones.
+        # A starting projector invalidates all pages once: it cannot know which ones the previous
+        # one had yet to invalidate.
         await apply(projector, pool, renamed(SCALE.persons, 1))
         await visit_all(http, url)
         before = await counted(http, url)

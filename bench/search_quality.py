@@ -65,7 +65,7 @@ def row_words(row: Row) -> list[str]:
 
 
 def surely_fits(found: Sequence[str], asked: Sequence[str], *, inside: bool) -> bool:
-    """Every word of the query begins a word of the row, or is inside one."""
+    """Every word that was meant begins a word of the row, or is inside one."""
     if inside:
         return all(any(each in word for word in found) for each in asked)
     return all(any(word.startswith(each) for word in found) for each in asked)

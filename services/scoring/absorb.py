@@ -25,7 +25,7 @@ from shared.tenants import Tenants
 
 ROWS_LOCK = 0x53507273
 MANY = 100
-"""From so many rows on COPY is faster: one more round trip, and less time per row."""
+"""From this many rows on COPY is faster: one more round trip, and less time per row."""
 
 RowKey: TypeAlias = tuple[int, Any]
 Incoming: TypeAlias = dict[RowKey, list[Write]]

@@ -1,4 +1,4 @@
-"""The persons that merges turned persons into. Pure.
+"""Which contact a person counts for after merges. Pure.
 
 Rule 1: a deleted person that was merged leads to the one it was merged into, through chains, up to
         a person that was not merged away: the contact that counts for all of them.

@@ -53,7 +53,7 @@ class Rescorer:
 
     async def take_over_rates(self) -> None:
         """A company is checked when its rates in the file differ from what this instance saw
-        before: two instances whose files differ for a while do not undo each other's.
+        before: two instances whose files differ for a while do not undo each other's work.
         """
         told = self._tenants.all()
         if told is self._told:

@@ -62,7 +62,7 @@ class Score:
 
     @property
     def points(self) -> dict[str, int]:
-        """Components that have any."""
+        """Of the components that have any."""
         return {each.name: each.points for each in self.components if each.points}
 
 

@@ -6,8 +6,8 @@ Rule 2: whether it is due is checked again under the contact's lock, so of many 
 Rule 3: a rescored contact is next due later than now, so a round ends.
 Rule 4: the cost of a look depends on what is due, not on what was: while anybody reads under an
         old snapshot, such as a dump, the index keeps the former entries of rescored contacts. So a
-        look finds many at once, and starts where an earlier round found nothing left; except one a
-        minute, in case a transaction took longer to commit, or a clock was set.
+        look finds many at once, and starts where an earlier round found nothing left; except for
+        one look a minute, in case a transaction took longer to commit, or a clock was set.
 """
 
 import asyncio

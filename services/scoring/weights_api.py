@@ -36,8 +36,8 @@ DECIDING = {
     400: "The body is not as described, or the weights contradict themselves",
     403: "Only an admin of the company may set the weights",
     409: "These weights are already in force",
-    503: "Kafka or Postgres is unavailable, and the decision may still take effect; or others are "
-    "trying weights out",
+    503: "Kafka or Postgres is unavailable, and the decision may still take effect; or too many "
+    "previews of weights are running",
 }
 
 

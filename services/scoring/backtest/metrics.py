@@ -4,7 +4,7 @@ Rule 1: scores are whole numbers from 0 to 10, so counts per score hold all that
         however many contacts and days there were.
 Rule 2: ties are not ordered: a tied pair counts half, and where a share of contacts ends among
         equal scores, it gets their average.
-Rule 3: a figure that is undefined, as there are no outcomes or nothing else, is null.
+Rule 3: a figure that is undefined, because no score or every score had an outcome, is null.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
