@@ -3,13 +3,13 @@
     python -m bench.fit_matching --names FILE --distinct FILE [--out FILE]
 
 It learns from one half of the clusters by their hash, the half that bench.matching fits its
-thresholds on and reports nothing of: real pairs of the link task, real names of different entities
-that resemble each other, and made-up respellings of such names. Newton's steps, no library.
+thresholds on and does not report: real pairs of the link task, real names of different entities
+that resemble each other, and made-up respellings of such names. Newton's method, no library.
 
-It fits what names say, but for what is STATED here: facts beside the name, since the labels at
-hand were made from one provider's websites and countries; a number that only one name has,
-which on exchanges is a share's nominal value: it says nothing here, and is a veto elsewhere; and
-a word that only one of two full legal names has, which respellings leave out and registers don't.
+It fits what names say, except for what is STATED here: facts besides the name, since the available
+labels were made from one provider's websites and countries; a number that only one name has, which
+on exchanges is a share's nominal value: it says nothing here, and is a veto elsewhere; and a word
+that only one of two full legal names has, which respellings leave out and registers don't.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from services.orgs.matching.score import logistic
 SEED = 20_251
 RIVALS = 6
 DRAWS = ("first", "second", "third")
-"""Roles of the link task, drawn anew."""
+"""Random drawings of the link task's roles."""
 RESPELT = 6_000
 RIDGE = 1.0
 STEPS = 25
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def linked(path: Path) -> Iterator[Example]:
-    """Arrivals of the fitting half beside what the store has for them."""
+    """Arrivals of the fitting half, with what the store has for them."""
     rows = read(path, key="cluster")
     for draw in DRAWS:
         task = build(rows, columns="names", draw=draw)
@@ -88,7 +88,7 @@ def linked(path: Path) -> Iterator[Example]:
 
 
 def respelled(path: Path, random: Random) -> Iterator[Example]:
-    """Different entities' names: one arrives respelt, the others stand beside it."""
+    """Different entities' names: one arrives respelt, the others are stored."""
     rows = [row for row in names_only(read(path)) if is_fitting(row.stated.name or "")]
     store = Store(profiled(row, row.cluster) for row in rows)
     common = rarity_in(store)
@@ -99,7 +99,7 @@ def respelled(path: Path, random: Random) -> Iterator[Example]:
 
 
 def rarity_in(store: Store) -> Rarity:
-    """Of its words, each counted once a name."""
+    """Of its words, each counted once per name."""
     having = Counter(word for each in store.profiles for word in set(each.name.words))
     return Rarity(len(store.profiles), having)
 
@@ -146,7 +146,7 @@ def newton(examples: Sequence[Example]) -> list[float]:
 
 
 def solved(matrix: list[list[float]], right: list[float]) -> list[float]:
-    """Gauss's elimination; the matrix is symmetric and positive by its ridge."""
+    """Gaussian elimination; the matrix is symmetric, and positive definite by its ridge."""
     size = len(right)
     rows = [[*line, value] for line, value in zip(matrix, right, strict=True)]
     for i in range(size):
@@ -181,7 +181,7 @@ def written(beta: Sequence[float], pairs: int, same: int, sources: tuple[str, st
 TEMPLATE = '''"""The score's coefficients and thresholds. Data, written by `bench.fit_matching`.
 
 Fitted {day} on {pairs} pairs, {same} of them one organization,
-of {names} and {distinct}: the half that no figure is reported of.
+of {names} and {distinct}: the half for which no figure is reported.
 A change of any number here is another matcher: raise MATCHER_VERSION.
 """
 
@@ -190,11 +190,11 @@ from collections.abc import Mapping
 MATCHER_VERSION = 7
 
 AUTOMATIC = 0.9
-"""From here on a name links by itself, if another fact bears it out and nothing forbids it."""
+"""From here on a name links automatically, if another fact corroborates it and none forbids it."""
 REVIEW = 0.25
 """From here on a person is asked."""
 CLOSE = 0.05
-"""Two organizations whose scores lie as near as this can't be told apart."""
+"""Two organizations whose scores are this close can't be told apart."""
 
 INTERCEPT = {intercept}
 COEFFICIENTS: Mapping[str, float] = {{

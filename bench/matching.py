@@ -5,9 +5,9 @@ questions.
 
 FILE is CSV, gzipped or not: `cluster,name[,country,city,zipcode,website]`; rows of one cluster are
 one organization. See bench/matching_task.py for the task. It is measured by names only, then with
-the other columns where they say something, unless --columns wants one of both. The file of
+the other columns if any are filled, unless --columns selects one of the two. The file of
 --distinct has a `name` and perhaps a `country`: each row is an organization of its own, so
-whatever links by itself is false.
+every automatic link is wrong.
 
 Candidates come from memory (bench/matching_candidates.py); the product takes them from Postgres.
 What is linked automatically is what the worker's partition unites, of all records at once.
@@ -49,7 +49,7 @@ MARGIN = 0.03
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What the matcher says of each arrival: the best candidate; the clusters that are stored in
-    the organization it goes into by itself; those that a person would be asked about.
+    the organization it joins automatically; those that a person would be asked about.
     """
 
     best: Sequence[Best]
@@ -186,8 +186,8 @@ def print_decisions(task: Task, answers: Answers, columns: str) -> None:
 
 
 def print_distinct(rows: Sequence[Row]) -> None:
-    """Different organizations; of each that stands alone, whether a person would be asked about it
-    and one that came before.
+    """Different organizations; for each that stays alone, whether a person would be asked about it
+    and an earlier one.
     """
     begun = time.perf_counter()
     profiles = [profiled(row, row.cluster) for row in rows]

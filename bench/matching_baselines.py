@@ -20,7 +20,7 @@ SELECT cluster, similarity(name, $1) FROM stored ORDER BY name <-> $1 LIMIT 1
 """
 
 PIECES = 64
-"""Into so many pieces the arrivals are cut, each sent with all that is stored."""
+"""Number of pieces that the arrivals are cut into, each sent with all that is stored."""
 
 Best = tuple[str | None, float]
 """The cluster that a matcher proposes for an arrival, and its score from 0 to 1."""
@@ -37,7 +37,7 @@ def basic_rule(task: Task) -> list[Best]:
 
 
 def wratio(task: Task) -> list[Best]:
-    """On all processors: it compares each arrival with all that is stored."""
+    """On all CPUs: it compares each arrival with all that is stored."""
     choices = [profile.name.normalized for _, profile in task.stored]
     likest = partial(process.extractOne, choices=choices, scorer=fuzz.WRatio)
     arriving = [names.normalized(a.row.stated.name) for a in task.arrivals]

@@ -1,4 +1,4 @@
-"""Which organizations records form by themselves, as the worker forms them: all at once."""
+"""Which organizations records form automatically, as the worker forms them: all at once."""
 
 from collections import Counter
 from collections.abc import Sequence

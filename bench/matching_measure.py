@@ -1,4 +1,4 @@
-"""What counts of a list of answers, at a threshold fitted apart: precision, recall, F1."""
+"""The figures of a list of answers, at a threshold fitted separately: precision, recall, F1."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class Figures:
 
 
 def fitted(arrivals: Sequence[Arrival], best: Sequence[Best], least_precision: float) -> float:
-    """The threshold with the highest F1 on the fitting half, among those precise enough if any.
+    """The threshold with the highest F1 on the fitting half, among those precise enough, if any.
 
-    It lies halfway between the scores that it parts, as on a small half they may lie far apart.
+    It is halfway between the scores that it separates, as on a small half they may be far apart.
     """
     pairs = _half(arrivals, best, fitting=True)
     scores = sorted({0.0, 1.0, *(score for _, (cluster, score) in pairs if cluster is not None)})
@@ -64,5 +64,5 @@ def _half(
 
 
 def _thinned(thresholds: Sequence[float]) -> Sequence[float]:
-    """Enough thresholds to find the best one by, few enough to try each."""
+    """Thresholds enough to find the best one, and few enough to try each."""
     return thresholds[:: max(1, len(thresholds) // 400)]

@@ -7,8 +7,8 @@ cut so.
 
 Then roles, by hash. Of the clusters with several spellings a third are absent from the store and
 one of their spellings arrives as new; of the others one spelling is stored and the rest arrive as
-known. Of the clusters with one spelling as many arrive as new as make up the number of the known,
-and the others are stored. Thresholds are fitted on the arrivals of one half of the clusters and
+known. Of the clusters with one spelling enough arrive as new to equal the number of the known, and
+the others are stored. Thresholds are fitted on the arrivals of one half of the clusters and
 reported on those of the other; the store holds both halves, as a tenant's would.
 """
 
@@ -33,10 +33,10 @@ ABSENT_SHARE = 1 / 3
 GZIPPED = b"\x1f\x8b"
 _MARKS_OF_UTF_16 = (BOM_UTF16_LE, BOM_UTF16_BE)
 LONGEST_FIELD = 2**31 - 1
-"""As much as csv takes everywhere; of itself it ends at 131,072 characters."""
+"""The most that csv accepts on every platform; its default is 131,072 characters."""
 
 Fact = tuple[str, str]
-"""A website or a country, and which."""
+"""Kind of a fact, website or country, and its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ class Task:
 
 
 def read(path: Path, *, key: str | None = None) -> list[Row]:
-    """The rows of a CSV file, gzipped or not; without `key` each row is a cluster of its own, as
-    is a row that names none. Columns may stand in any order, and be separated otherwise.
+    """The rows of a CSV file, gzipped or not. Without `key` each row is a cluster of its own, like
+    a row that names none. Columns may be in any order, and separated by other characters.
     """
     csv.field_size_limit(LONGEST_FIELD)
     lines = list(dropwhile(str.isspace, StringIO(_text(path), newline="")))
@@ -85,7 +85,7 @@ def read(path: Path, *, key: str | None = None) -> list[Row]:
 
 
 def says_more(rows: Sequence[Row]) -> bool:
-    """Whether any row says more than a name."""
+    """Whether any row has more than a name."""
     return any(map(_said, rows))
 
 
@@ -120,7 +120,7 @@ def build(rows: Sequence[Row], *, columns: str, raw_labels: bool = False, draw: 
 
 
 def _united(clusters: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
-    """Clusters joined by shared normalized names, under the least of their labels."""
+    """Clusters joined by shared normalized names, under the lowest of their labels."""
     leads: dict[str, str] = {}
 
     def lead(cluster: str) -> str:
@@ -147,7 +147,7 @@ def _united(clusters: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
 
 
 def _spellings(members: Sequence[Row], draw: str) -> list[Row]:
-    """One row a spelling, the one that says most, in an order that hangs on the names alone."""
+    """One row per spelling, the most informative, in an order that depends on the names alone."""
     found: dict[str, Row] = {}
     for row in members:
         name = (row.stated.name or "").strip()
@@ -168,7 +168,7 @@ def is_fitting(cluster: str) -> bool:
 
 
 def share(salt: str, text: str) -> float:
-    """A number from 0 to 1 that hangs on the text alone."""
+    """A number from 0 to 1 that depends on the text alone."""
     digest = hashlib.blake2b(f"{salt}:{text}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64
 

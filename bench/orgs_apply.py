@@ -4,7 +4,7 @@ Includes the time in Postgres.
 
     python -m bench.orgs_apply [DATABASE_URL]
 
-Without a URL it reads DATABASE_URL. It makes a schema of its own and drops it at the end.
+Without a URL it reads DATABASE_URL. It creates a schema of its own and drops it at the end.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
     python -m bench.scoring [DATABASE_URL]
 
-Without a URL it reads DATABASE_URL. It makes a schema of its own and drops it at the end.
+Without a URL it reads DATABASE_URL. It creates a schema of its own and drops it at the end.
 """
 
 import asyncio

@@ -64,7 +64,7 @@ async def settle(conn: db.Connection, kind: Kind, changed: Mapping[Key, int | No
     edges = {(row["company_id"], row["loser"]): row["survivor"] for row in found}
     stored = {(row["company_id"], row["loser"]): (row["survivor"], row["root"]) for row in found}
     edges = {k: s for k, s in {**edges, **changed}.items() if s is not None}
-    # Before the ends are looked up: who is back among the living ends no chain elsewhere.
+    # Before the ends are looked up: an entity that lives again no longer leads elsewhere.
     await _forget(conn, kind, [key for key in stored if key not in edges])
     ends = await _ends(conn, kind, edges)
     await _save(

@@ -81,7 +81,7 @@ async def sides(
 
 def check_size(records: int) -> None:
     """Raises:
-    Refused: 409, a verdict can't name so many.
+    Refused: 409, a verdict can't name that many.
     """
     if records > MOST_RECORDS:
         sentence = f"They have more than {MOST_RECORDS} records together."

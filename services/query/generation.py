@@ -1,7 +1,7 @@
 """Which cached pages may be served: the keys in Redis, and the scripts that move them.
 
 Each user has a generation for each view, and each company one for what all its users see: the
-state of its synchronisation. A page is served while the generations of its user and of the whole
+state of its sync. A page is served while the generations of its user and of the whole
 store that it was read under are still current, and clean. The company's part is looked up
 separately, so a sync that finds nothing new invalidates no page.
 

@@ -107,7 +107,7 @@ class ActivityNumbers(Json):
 
 
 class SyncNumbers(SyncStatus):
-    """How the last synchronisation stands, and how much of it succeeded."""
+    """The state of the last sync, and how much of it succeeded."""
 
     success_rate: float | None = Field(
         description="share of the processed records that did not fail, 0 to 1"

@@ -1,7 +1,7 @@
 """Legal forms of companies: how each is written, and of what kinds it is. Data only.
 
-One row a form: its canonical spelling, its kinds, whether it also stands before a name, and its
-spellings, separated by semicolons, in the script in which they are met. Spellings go through the
+One row per form: its canonical spelling, its kinds, whether it may also precede a name, and its
+spellings, separated by semicolons, in the script in which they are written. Spellings get the
 same folding as names, so case, accents, dots and slashes need no rows of their own.
 Forms that the law of some country uses for two kinds list both, so as not to contradict either.
 """

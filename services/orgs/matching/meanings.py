@@ -1,12 +1,12 @@
-"""Words of organizations' names that mean the same in several languages, or cut short. Data.
+"""Words of organizations' names that mean the same in several languages, or abbreviated. Data.
 
-A meaning ends with a semicolon; its words stand in the script and with the accents in which they
-are met. What names a kind of organization, a field, a nation or a town is here: words that people
-translate or cut short when they write a name down. Proper names other than towns are not.
-Rule: words fold as names do, an umlaut also to its two letters; no word stands in two rows.
+A meaning ends with a semicolon; its words are in the script and with the accents in which they are
+written. Words for a kind of organization, a field, a nation or a town are here, which people
+translate or abbreviate when they write a name down. Proper names other than towns are not.
+Rule: words fold as names do, an umlaut also to its two letters; no word is in two rows.
 """
 
-# ruff: noqa: RUF001  words stand in whatever script they are written
+# ruff: noqa: RUF001  words are in the script in which they are written
 
 from functools import cache
 
@@ -297,7 +297,7 @@ def are_one(one: str, other: str) -> bool:
 
 
 def in_one_language(word: str) -> str:
-    """The first of the words that mean what this one does; itself, if it is none of these."""
+    """The first of the words that mean the same as this one; itself, if it is not listed."""
     return _firsts().get(word, word)
 
 

@@ -106,7 +106,7 @@ def likeness(one: Profile, other: Profile) -> float | None:
 def met(
     members: Mapping[Ref, Profile], keys_of: Callable[[Profile], Iterable[Hashable]]
 ) -> list[frozenset[Ref]]:
-    """Those who share a key."""
+    """The records that share a key, for each key."""
     found: dict[Hashable, list[Ref]] = {}
     for ref, profile in members.items():
         for key in keys_of(profile):

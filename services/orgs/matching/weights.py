@@ -1,7 +1,7 @@
 """The score's coefficients and thresholds. Data, written by `bench.fit_matching`.
 
 Fitted 2026-11-26 on 58324 pairs, 7186 of them one organization,
-of issuers.csv.gz and distinct-entities.csv.gz: the half that no figure is reported of.
+of issuers.csv.gz and distinct-entities.csv.gz: the half for which no figure is reported.
 A change of any number here is another matcher: raise MATCHER_VERSION.
 """
 
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 MATCHER_VERSION = 7
 
 AUTOMATIC = 0.9
-"""From here on a name links by itself, if another fact corroborates it and nothing forbids it."""
+"""From here on a name links automatically, if another fact corroborates it and none forbids it."""
 REVIEW = 0.25
 """From here on a person is asked."""
 CLOSE = 0.05
-"""Two organizations whose scores lie as near as this can't be told apart."""
+"""Two organizations whose scores are this close can't be told apart."""
 
 INTERCEPT = -9.517
 COEFFICIENTS: Mapping[str, float] = {
