@@ -55,3 +55,10 @@ def test_the_id_is_a_winners_who_lost_to_nobody(
     merges: list[tuple[set[int], set[int]]], whole: set[int], expected: set[int]
 ) -> None:
     assert claiming.among(refs(*whole), merged(*merges)) == refs(*expected)
+
+
+@pytest.mark.timeout(5)
+def test_what_was_merged_back_and_forth_many_times_is_weighed_at_once() -> None:
+    merges = merged(*[({1}, {2}), ({2}, {1})] * 20)
+
+    assert claiming.among(refs(1, 2), merges) == refs(1)
