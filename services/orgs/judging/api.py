@@ -58,7 +58,7 @@ class JudgingApi:
                 "POST",
                 "/api/organizations/reviews/{id}",
                 self.decide_organization_review,
-                "Answer a review: merge, or declare them separate",
+                "Answer a review's question: merge them, or declare them separate",
                 {
                     200: DecisionAnswer,
                     **_FAILURES,

@@ -31,15 +31,19 @@ SELECT (SELECT count(*)
 
 
 def _ranked(candidates: str, operator: str) -> str:
-    """The best of the candidates: by kind of match, then by popularity, then by contacts."""
+    """The best organizations, each by its best candidate name: by kind of match, then by
+    popularity, then by contacts.
+    """
     return f"""
 WITH {candidates},
 matching AS (
-    SELECT DISTINCT organization_id, folded, popularity, alias,
-           CASE WHEN folded = $2 THEN 0 WHEN starts_with(folded, $2) THEN 1
-                WHEN folded LIKE ALL ($3::text[]) THEN 2 ELSE 3 END AS class
-      FROM candidates
-     WHERE folded {operator} ALL ($4::text[])),
+    SELECT DISTINCT ON (organization_id) organization_id, folded, popularity, alias, class
+      FROM (SELECT *,
+                   CASE WHEN folded = $2 THEN 0 WHEN starts_with(folded, $2) THEN 1
+                        WHEN folded LIKE ALL ($3::text[]) THEN 2 ELSE 3 END AS class
+              FROM candidates
+             WHERE folded {operator} ALL ($4::text[])) AS met
+     ORDER BY organization_id, class, alias IS NOT NULL, folded),
 best AS MATERIALIZED (
     SELECT *
       FROM matching
@@ -47,9 +51,7 @@ best AS MATERIALIZED (
      LIMIT {SHORTLIST})
 SELECT o.organization_id, o.name, o.pipedrive_org_id, o.country, o.city, o.contact_count, b.class,
        b.alias
-  FROM (SELECT DISTINCT ON (organization_id) *
-          FROM best
-         ORDER BY organization_id, class, alias IS NOT NULL, folded) AS b
+  FROM best b
  CROSS JOIN LATERAL (
        SELECT *
          FROM organizations

@@ -77,8 +77,8 @@ async def keep(
         row = loaded[key].row
         old = _findable(row)
         name = Name(*key, _findable(each), each.contact_count, called.get(key, ()))
-        is_recalled = key in called and name.aliases() != known.get(key, frozenset())
-        if name.name != old or is_recalled:
+        has_other_aliases = key in called and name.aliases() != known.get(key, frozenset())
+        if name.name != old or has_other_aliases:
             renamed.append(name)
             before += [key] if old is not None else []
         elif row is not None and _moves(row.contact_count, each.contact_count):

@@ -286,6 +286,26 @@ async def test_names_of_records_are_found_as_these_are(pool: db.Pool, asker: Ask
     assert [row["word"] for row in words] == ["alpine"]
 
 
+async def test_organizations_with_hundreds_of_names_hide_no_others(
+    pool: db.Pool, asker: Asker
+) -> None:
+    called = [[f"Acme {n} Branch {branch}" for branch in range(100)] for n in (1, 2)]
+    large = [
+        index.Name(OURS, ids.organization(OURS, n), f"Acme {n}", 1_000, [f"Acme {n}", *others])
+        for n, others in enumerate(called, 1)
+    ]
+    known = [*large, index.Name(OURS, ids.organization(OURS, 3), "Acme Mill", 0)]
+    async with pool.acquire() as conn, conn.transaction():
+        await conn.executemany(
+            "INSERT INTO organizations (company_id, organization_id, name, contact_count, deleted,"
+            " published) VALUES ($1, $2, $3, $4, false, 1)",
+            [each[:4] for each in known],
+        )
+        await index.keep(conn, known, before=[])
+
+    assert await asker.names("acme") == ["Acme 1", "Acme 2", "Acme Mill"]
+
+
 async def test_a_company_finds_only_its_own(pool: db.Pool, asker: Asker) -> None:
     await tell_names(pool, "Acme Ours")
     await tell_names(pool, "Acme Theirs", company_id=THEIRS)
