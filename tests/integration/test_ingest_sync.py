@@ -744,6 +744,7 @@ async def test_who_asks_before_the_tables_are_there_is_answered_when_they_are(
 ) -> None:
     """As at every start: readiness is the door's, which needs no tables."""
     other = await asyncpg.connect(database_url)
+    await other.execute(f'DROP SCHEMA IF EXISTS "{SCHEMA}" CASCADE')
     async with double(cluster.folder, COMPANY, *SMALL) as pipedrive:
         cluster.write_tenants([a_connected_tenant(pipedrive)])
         await other.execute("SELECT pg_advisory_lock($1)", migrating.SETTINGS_LOCK)

@@ -128,18 +128,19 @@ def _merge(sorting: Sorting, merges: list[Merge], merge: Merge, later: Sequence[
 def _claiming(living: Whole, merges: Sequence[Merge]) -> Whole:
     """Winners of the newest merge that has one who lost to nobody, of those the winners of the
     next that has one of them, and so on; else all who did not lose, else all. Who gave the
-    winners' organization its id is one, if it is here. Whoever won over a record also won over all
-    that were one with it by then.
+    winners' organization its id is one, if it is here. Another who won over a record also won over
+    all that were one with it by then.
     """
     won = [(left | keeper & living, right, left) for left, right, keeper in merges]
     above: set[tuple[Hashable, Hashable]] = set()
     lost: set[Hashable] = set()
     for left, right, named in won:
-        above |= {(a, winner) for a, b in above for winner in left if b in right - left}
-        above = _chained(above)
-        turned = {loser for loser in right if any((loser, winner) in above for winner in left)}
-        beaten = right - left - turned
-        above = _chained(above | {(winner, loser) for winner in left for loser in beaten})
+        beaten = right - left
+        later = {a for a, b in above if b in beaten} - left - beaten
+        above |= {(a, winner) for a in later for winner in left}
+        chained = _chained(above)
+        beaten -= {loser for loser in beaten if any((loser, each) in chained for each in left)}
+        above |= {(winner, loser) for winner in left for loser in beaten}
         if named & living:
             lost |= beaten
     winners = [left & living - lost for left, right, _ in won if right and left & living - lost]

@@ -31,8 +31,8 @@ def _lost(refs: frozenset[Ref], merges: Sequence[Statement]) -> frozenset[Ref]:
     for each in merges:
         won = _winners(each, refs)
         beaten = each.right - won
-        # Whoever won over one of them later won over all of what was one organization by then.
-        later = {others for ref in beaten for others in over.get(ref, ())}
+        # Another who won over one of them later won over all of what was one organization by then.
+        later = {others - won - beaten for ref in beaten for others in over.get(ref, ())}
         for ref in won:
             over.setdefault(ref, set()).update(later)
         if beaten & winners:

@@ -34,6 +34,7 @@ def merged(*pairs: tuple[set[int], set[int]]) -> list[Statement]:
         ([({1}, {3}), ({1, 4}, {2})], {2, 3, 4, 5}, {4}),
         ([({1}, set()), ({2}, {3})], {1, 2, 3}, {2}),
         ([({2}, {1}), ({5}, {1}), ({5}, {2})], {1, 2, 5}, {2}),
+        ([({2}, {3}), ({1}, {2, 3})], {1, 2, 3}, {1}),
     ],
     ids=[
         "nobody merged",
@@ -49,6 +50,7 @@ def merged(*pairs: tuple[set[int], set[int]]) -> list[Statement]:
         "some winners are gone",
         "what was only called what it was has won nothing",
         "the winner over a record of the organization to which it lost before",
+        "who won over the winner and the loser before, who were one since",
     ],
 )
 def test_the_id_is_a_winners_who_lost_to_nobody(
