@@ -10,10 +10,10 @@ import asyncpg
 import orjson
 import pytest
 
-from services.ingest.preparing import MIGRATIONS, SCHEMA
+from services.ingest.preparing import SCHEMA
 from services.ingest.sync import connecting
 from services.ingest.sync.connecting import NoUrl
-from shared import migrating, service
+from shared import migrating
 from tests.support import histories, proxy
 from tests.support.cluster import Cluster, Instance, token
 from tests.support.double import Double, double
