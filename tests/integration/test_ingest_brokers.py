@@ -149,6 +149,8 @@ async def test_where_too_few_brokers_are_left_for_an_ack_that_is_told_and_webhoo
 
         await until(is_named)
         await until(is_tried_again)
+        # As they return, some partitions have their replicas sooner than others.
+        assert lines(ingest, "spool_record_held") == 0
     finally:
         await asyncio.to_thread(three.start, 2, 3)
     await until(is_empty, 30)
@@ -156,7 +158,6 @@ async def test_where_too_few_brokers_are_left_for_an_ack_that_is_told_and_webhoo
     topic = f"{cluster.environment['KAFKA_TOPIC_PREFIX']}{PERSONS}"
     await arrived(three, topic, range(PARTITIONS), 60)
     assert lines(ingest, "producer_given_up") == 1
-    assert lines(ingest, "spool_record_held") == 0
     assert "Traceback" not in ingest.log.read_text()
 
 
