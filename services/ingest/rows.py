@@ -16,10 +16,12 @@ from uuid import UUID
 
 import orjson
 
-from services.ingest import fields, values
+from services.ingest import fields, payload, values
 from services.ingest.payload import CHANGE, DELETE, Json, carried, usable_id
 from shared.errors import Poison
-from shared.events import Source
+from shared.events import Source, key
+from shared.kafka.rounds import Record
+from shared.topics import OF_ENTITY, OTHER
 
 SECOND_US: Final = 1_000_000
 SLACK: Final = timedelta(seconds=2)
@@ -95,6 +97,15 @@ def envelope(
         "source": source.value,
         "data": row.data,
     }
+
+
+def record(
+    row: Row, *, company_id: int, version: int, turn: int, now: datetime, source: Source
+) -> Record:
+    """The change, for the log."""
+    told = envelope(row, company_id=company_id, version=version, turn=turn, now=now, source=source)
+    topic = OF_ENTITY.get(row.entity, OTHER).name
+    return Record(topic, key(company_id, row.entity_id), payload.dump(told))
 
 
 def _event_id(row: Row, company_id: int, turn: int) -> str:

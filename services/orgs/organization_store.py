@@ -85,6 +85,11 @@ class Organization(NamedTuple):
     merged_into: UUID | None = None
     published: int = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Deleted, and its last contact has left."""
+        return self.deleted and not self.contact_count
+
 
 class Loaded(NamedTuple):
     """An organization's row, if any, and the current totals of its contacts and records."""

@@ -64,13 +64,11 @@ def _changed(loaded: Mapping[OrgKey, Loaded], effects: Effects) -> Sequence[Orga
             after = Organization(*key, shown)
         else:
             after = before
-        is_over = after.deleted and not count
         after = after._replace(
-            shown=Shown() if is_over else after.shown,
-            contact_count=count,
-            last_activity=None if is_over else newest_moment,
-            published=published,
+            contact_count=count, last_activity=newest_moment, published=published
         )
+        if after.is_over:
+            after = after._replace(shown=Shown(), last_activity=None)
         is_nobodys = row is None and after.deleted and after.merged_into is None
         if after[:-1] != before[:-1] and not is_nobodys:
             changed.append(after)
@@ -80,13 +78,12 @@ def _changed(loaded: Mapping[OrgKey, Loaded], effects: Effects) -> Sequence[Orga
 def _state(organization: Organization) -> OrganizationState:
     shown = organization.shown
     number = shown.pipedrive_org_id
-    is_over = organization.deleted and not organization.contact_count
-    into = organization.merged_into if is_over else None
+    into = organization.merged_into if organization.is_over else None
     return OrganizationState(
         version=organization.published,
         company_id=organization.company_id,
         organization_id=rows.plain(organization.organization_id),
-        deleted=is_over,
+        deleted=organization.is_over,
         merged_into=rows.plain(into) if into else None,
         name=shown.name,
         pipedrive_org_id=None if number is None else str(number),

@@ -93,15 +93,14 @@ async def note_down(conn: db.Connection, facts: Sequence[Received]) -> None:
     await conn.execute(NOTE, *db.columns(rows, 3))
 
 
-@asynccontextmanager
-async def consuming(
+def noting(
     settings: StoreSettings,
     pool: db.Pool,
     publisher: Publisher,
     apply: Apply = note_down,
     **more: Any,
-) -> AsyncIterator[Consumer]:
-    consumer = Consumer(
+) -> Consumer:
+    return Consumer(
         settings,
         service="noting",
         topics=[topics.NOTES],
@@ -110,6 +109,17 @@ async def consuming(
         publisher=publisher,
         **more,
     )
+
+
+@asynccontextmanager
+async def consuming(
+    settings: StoreSettings,
+    pool: db.Pool,
+    publisher: Publisher,
+    apply: Apply = note_down,
+    **more: Any,
+) -> AsyncIterator[Consumer]:
+    consumer = noting(settings, pool, publisher, apply, **more)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(consumer.run(stop))
@@ -337,14 +347,7 @@ async def test_a_bug_ends_the_consumer(
         raise KeyError("a bug")
 
     await publisher.publish([a_note(0)])
-    consumer = Consumer(
-        settings,
-        service="noting",
-        topics=[topics.NOTES],
-        pool=pool,
-        apply=apply,
-        publisher=publisher,
-    )
+    consumer = noting(settings, pool, publisher, apply)
 
     with pytest.raises(KeyError):
         await asyncio.wait_for(consumer.run(asyncio.Event()), 20)
@@ -493,14 +496,7 @@ async def test_a_lookup_in_flight_ends_with_the_consumer_it_was_asked_of(
         return await end_offsets(consumer, partitions)
 
     stop = asyncio.Event()
-    consumer = Consumer(
-        settings,
-        service="noting",
-        topics=[topics.NOTES],
-        pool=pool,
-        apply=note_down,
-        publisher=publisher,
-    )
+    consumer = noting(settings, pool, publisher)
     running = asyncio.create_task(consumer.run(stop))
     await until(consumer.ends)
     monkeypatch.setattr(AIOKafkaConsumer, "end_offsets", slow_end_offsets)

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from services.ingest import fields, payload, rows, values
+from services.ingest import fields, rows, values
 from services.ingest.commands.telling import Telling
-from shared import topics
 from shared.errors import Unavailable
-from shared.events import Source, key
-from shared.kafka.publisher import Record
+from shared.events import Source
 from shared.pipedrive.client import Pipedrive
 from shared.pipedrive.errors import GONE, PipedriveRefused
 
@@ -43,7 +41,15 @@ class Gone:
         asked_at = datetime.now(UTC)
         if not await self._is_gone(entity, row_id):
             return False
-        await self.telling.pass_on([record(self.pipedrive.company_id, entity, row_id, asked_at)])
+        told = rows.record(
+            rows.gone(entity, str(row_id)),
+            company_id=self.pipedrive.company_id,
+            version=values.micros(asked_at),
+            turn=0,
+            now=datetime.now(UTC),
+            source=Source.SYNC,
+        )
+        await self.telling.pass_on([told])
         return True
 
     async def _is_gone(self, entity: str, row_id: int) -> bool:
@@ -56,17 +62,3 @@ class Gone:
         except Unavailable:
             return False
         return isinstance(row, dict) and fields.is_deleted(entity, row)
-
-
-def record(company_id: int, entity: str, row_id: int, asked_at: datetime) -> Record:
-    row = rows.gone(entity, str(row_id))
-    told = rows.envelope(
-        row,
-        company_id=company_id,
-        version=values.micros(asked_at),
-        turn=0,
-        now=datetime.now(UTC),
-        source=Source.SYNC,
-    )
-    topic = topics.OF_ENTITY[entity].name
-    return Record(topic, key(company_id, row.entity_id), payload.dump(told))

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4, uuid5
 
-from services.ingest import payload, rows, values
+from services.ingest import rows, values
 from services.ingest.commands.neighbours import Contact
 from services.ingest.outlet import Outlet
 from services.ingest.rows import Row
@@ -31,7 +31,6 @@ from shared.events import (
     OrganizationVerdictChange,
     Source,
     dump,
-    key,
 )
 from shared.kafka.publisher import Publisher, Record
 from shared.positions import MOST, Position, Scored, encode, furthest_of
@@ -92,7 +91,7 @@ def token(
 def row_record(entity: str, raw: dict[str, Any], company_id: int, now: datetime) -> Record:
     """The change that a newly created Pipedrive row stands for."""
     row = rows.read(entity, raw)._replace(action=Action.CREATE.value)
-    told = rows.envelope(
+    return rows.record(
         row,
         company_id=company_id,
         version=_begun_us(row, now),
@@ -100,8 +99,6 @@ def row_record(entity: str, raw: dict[str, Any], company_id: int, now: datetime)
         now=now,
         source=Source.APP,
     )
-    topic = topics.OF_ENTITY[entity].name
-    return Record(topic, key(company_id, row.entity_id), payload.dump(told))
 
 
 def done_us(raw: Mapping[str, Any]) -> int | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from services.ingest import payload, rows
+from services.ingest import rows
 from services.ingest.payload import Json
 from services.ingest.rows import Row
 from services.ingest.sync import deciding, known_store, lists, option_store, options
@@ -20,9 +20,8 @@ from services.ingest.sync.deciding import Known, News
 from services.ingest.sync.lists import List
 from shared.db import Connection
 from shared.errors import Poison
-from shared.events import Source, key
+from shared.events import Source
 from shared.kafka.rounds import Record
-from shared.topics import OF_ENTITY, OTHER
 
 AT_ONCE: Final = 50
 
@@ -126,7 +125,7 @@ def gone(company_id: int, of: List, known: dict[bytes, Known], began: datetime) 
 
 
 def record(company_id: int, row: Row, news: News) -> Record:
-    told = rows.envelope(
+    return rows.record(
         row,
         company_id=company_id,
         version=news.version,
@@ -134,5 +133,3 @@ def record(company_id: int, row: Row, news: News) -> Record:
         now=datetime.now(UTC),
         source=Source.SYNC,
     )
-    topic = OF_ENTITY.get(row.entity, OTHER).name
-    return Record(topic, key(company_id, row.entity_id), payload.dump(told))
