@@ -1,5 +1,6 @@
 """Our kinds of Postgres connections and pools."""
 
+import asyncio
 import functools
 from typing import Any
 
@@ -33,6 +34,15 @@ class Stirring(asyncpg.Connection):
     fetchrow = _stirring(asyncpg.Connection.fetchrow)
     fetchval = _stirring(asyncpg.Connection.fetchval)
     copy_records_to_table = _stirring(asyncpg.Connection.copy_records_to_table)
+
+    async def _cleanup_stmts(self) -> None:
+        """Close the statements that left the cache, as each new connection does at its first use.
+        The driver waits for the answer without limit: if the server falls silent just then, for
+        ever, whatever the time for an answer.
+        """
+        limit = self._config.command_timeout  # type: ignore[attr-defined]  # not in the stubs
+        async with asyncio.timeout(limit):
+            await super()._cleanup_stmts()  # type: ignore[misc]  # not in the stubs either
 
 
 class Kept(Stirring):

@@ -292,6 +292,40 @@ async def test_a_postgres_that_falls_silent_is_an_outage_and_its_connection_is_c
         assert await pool.fetchval("SELECT 1") == 1
 
 
+class Undoing(proxy.Proxy):
+    """Falls silent, once, as the driver closes a statement that left its cache."""
+
+    was_silent = False
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(proxy.CHUNK):
+            if chunk[5:].startswith(b"S__asyncpg_stmt") and not self.was_silent:
+                self.was_silent = True
+                await self.turn(Weather.HALF_OPEN)
+            await self._flowing.wait()
+            writer.write(chunk)
+            await writer.drain()
+
+
+async def test_nor_is_one_waited_for_that_falls_silent_as_a_statement_is_closed(
+    database_url: str,
+) -> None:
+    parts = urlsplit(database_url)
+    async with (
+        Undoing(parts.hostname or "", parts.port or 0) as link,
+        db.pool(proxy.through(database_url, link), "public", size=1, answer_s=1.0) as pool,
+    ):
+        asking = asyncio.create_task(pool.execute("SELECT 1 WHERE $1", True))
+        done, _ = await asyncio.wait({asking}, timeout=15)
+        assert link.was_silent
+        assert done
+        with pytest.raises(Unavailable, match="no answer in time"), db.errors():
+            await asking
+        await link.turn(Weather.FAIR)
+
+        assert await pool.fetchval("SELECT 1") == 1
+
+
 class Lingering(proxy.Proxy):
     """Whoever leaves, the other does not hear of it yet."""
 
