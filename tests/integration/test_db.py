@@ -297,22 +297,17 @@ class Undoing(proxy.Proxy):
 
     was_silent = False
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while chunk := await reader.read(proxy.CHUNK):
-            if chunk[5:].startswith(b"S__asyncpg_stmt") and not self.was_silent:
-                self.was_silent = True
-                await self.turn(Weather.HALF_OPEN)
-            await self._flowing.wait()
-            writer.write(chunk)
-            await writer.drain()
+    async def _heard(self, chunk: bytes) -> None:
+        if chunk[5:].startswith(b"S__asyncpg_stmt") and not self.was_silent:
+            self.was_silent = True
+            await self.turn(Weather.HALF_OPEN)
 
 
 async def test_nor_is_one_waited_for_that_falls_silent_as_a_statement_is_closed(
     database_url: str,
 ) -> None:
-    parts = urlsplit(database_url)
     async with (
-        Undoing(parts.hostname or "", parts.port or 0) as link,
+        proxy.before(database_url, Undoing) as link,
         db.pool(proxy.through(database_url, link), "public", size=1, answer_s=1.0) as pool,
     ):
         asking = asyncio.create_task(pool.execute("SELECT 1 WHERE $1", True))
@@ -341,8 +336,7 @@ class Lingering(proxy.Proxy):
 
 async def test_who_asks_a_server_that_has_said_farewell_meets_an_outage(database_url: str) -> None:
     """What it says when it ends arrives before the connection does."""
-    parts = urlsplit(database_url)
-    async with Lingering(str(parts.hostname), int(parts.port or 0)) as link:
+    async with proxy.before(database_url, Lingering) as link:
         link.left = asyncio.Event()
         conn = await db.connect(proxy.through(database_url, link), "public")
         other = await asyncpg.connect(database_url)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from enum import StrEnum
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 CHUNK = 64 * 1024
@@ -99,6 +99,7 @@ class Proxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while chunk := await reader.read(CHUNK):
+                await self._heard(chunk)
                 await self._flowing.wait()
                 if self._delay_s:
                     await asyncio.sleep(self._delay_s)
@@ -106,13 +107,19 @@ class Proxy:
                 await writer.drain()
         writer.close()
 
+    async def _heard(self, chunk: bytes) -> None:
+        """Before each piece is passed on: for those who turn the weather by what is said."""
 
-def before(url: str) -> Proxy:
+
+Kind = TypeVar("Kind", bound=Proxy)
+
+
+def before(url: str, kind: type[Kind] = Proxy) -> Kind:
     """One before the server that a URL names."""
     parts = urlsplit(url)
     if parts.hostname is None or parts.port is None:
         raise ValueError("the server's URL names no host and port")
-    return Proxy(parts.hostname, parts.port)
+    return kind(parts.hostname, parts.port)
 
 
 def through(url: str, link: Proxy) -> str:
