@@ -13,7 +13,6 @@ Rule 6: a name with ä, ö, ü, ø or å is also spelt out: Mueller beside Mulle
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -27,8 +26,8 @@ LEAST_NUMBER: Final = 6
 """A stored phone number with fewer digits is itself a fragment."""
 LEAST_END: Final = 10
 """Numbers that share this many last digits are the same."""
-REMEMBERED: Final = 4096
-"""Letters."""
+MOST_LETTERS: Final = 8192
+"""Remembered: all that are in use somewhere, and not all that somebody could send."""
 CODE: Final = 3
 """Most digits of a country code."""
 
@@ -41,12 +40,13 @@ _PAIR: Final = re.compile(r"(?<![a-z0-9])(?=([a-z0-9]+~[a-z0-9]+)~)")
 _SYLLABLES: Final = re.compile("[\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]")
 _MARKS: Final = "\u0300-\u036f\u3099\u309a"
 _JAMO: Final = "[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?"
+_APART: Final = re.compile(f"[{_MARKS}\u1100-\u1112]")
 _MARKED: Final = re.compile(f"{_JAMO}|.[{_MARKS}]+", re.DOTALL)
 """A letter of several characters: with combining accents, or a syllable in its sounds."""
 _LETTER: Final = re.compile(f"{_JAMO}|.[{_MARKS}]*", re.DOTALL)
 _PICTURES: Final = re.compile("[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]")
 _SPELT: Final = re.compile("[äöüøåÄÖÜØÅ]")
-_SPELT_OUT: Final = str.maketrans(
+_SPELLINGS: Final = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"}
     | {"Ä": "ae", "Ö": "oe", "Ü": "ue", "Ø": "oe", "Å": "aa"}
 )
@@ -72,32 +72,45 @@ class Number(NamedTuple):
     plain: str
 
 
+class _Letters(dict[int, str | None]):
+    """What each letter becomes, worked out when it is first met: a text of known letters is
+    folded in one pass.
+    """
+
+    def __missing__(self, code: int) -> str | None:
+        became = _latin(chr(code))
+        if len(self) < MOST_LETTERS:
+            self[code] = became
+        return became
+
+
+def _latin(letter: str) -> str:
+    """Without emoji, whose names nobody types."""
+    if _PICTURES.match(letter):
+        return " "
+    plain = anyascii(letter).lower().translate(_APOSTROPHES)
+    return plain + SYLLABLE if _SYLLABLES.match(letter) else plain
+
+
+_FOLDED: Final = _Letters()
+_SPELT_OUT: Final = _Letters(_SPELLINGS)
+
+
 def folded(text: str) -> str:
-    return _latin(_composed(text)) if not text.isascii() else _lower(text)
+    return _composed(text).translate(_FOLDED)
 
 
 def spelt_out(text: str) -> str:
     """Folded with ä, ö, ü, ø and å as written on keyboards without them; the number of words
     stays.
     """
-    return _latin(_composed(text).translate(_SPELT_OUT)) if not text.isascii() else _lower(text)
+    return _composed(text).translate(_SPELT_OUT)
 
 
 def _composed(text: str) -> str:
+    if text.isascii() or _APART.search(text) is None:
+        return text
     return _MARKED.sub(lambda found: unicodedata.normalize("NFC", found[0]), text)
-
-
-def _latin(text: str) -> str:
-    """Without emoji, whose names nobody types."""
-    return _lower(anyascii(_SYLLABLES.sub(rf"\g<0>{SYLLABLE}", _PICTURES.sub(" ", text))))
-
-
-def _lower(text: str) -> str:
-    return text.lower().translate(_APOSTROPHES)
-
-
-_folded_letter = lru_cache(maxsize=REMEMBERED)(folded)
-_spelt_letter = lru_cache(maxsize=REMEMBERED)(spelt_out)
 
 
 def words(text: str | None) -> list[str]:
@@ -173,18 +186,17 @@ def _unfolded(text: str, fold: Callable[[str], str]) -> tuple[str, Sequence[int]
     plain = fold(text)
     if text.isascii() and len(plain) == len(text):  # letter by letter costs ten times as much
         return plain, range(len(plain))
-    of_letter = _folded_letter if fold is folded else _spelt_letter
     places: list[int] = []
     parts: list[str] = []
     for place, letter in _letters(text):
-        part = of_letter(letter)
+        part = fold(letter)
         parts.append(part)
         places.extend([place] * len(part))
     return "".join(parts), places
 
 
 def _letters(text: str) -> Iterable[tuple[int, str]]:
-    if _MARKED.search(text) is None:
+    if _APART.search(text) is None:
         return enumerate(text)
     return ((letter.start(), letter[0]) for letter in _LETTER.finditer(text))
 
