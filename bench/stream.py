@@ -1,11 +1,12 @@
 """From webhook to open stream: how long until a change is sent, and what open streams cost.
 
-`python -m bench.stream [--rate 200] [--seconds 20] [--streams 2000]`
+`python -m bench.stream [--rate 200] [--warm 30] [--seconds 40] [--streams 2000]`
 Opens streams of as many users in one query process: 50 who own the contacts of the load, 200 who
 own one probe each, the rest without changes. Webhooks are sent at a steady rate, open loop; every
 tenth renames a probe's contact, and the time until the name arrives on its owner's stream is
-measured. Prints p50, p95, p99, the memory of the query process before and after the streams were
-opened, and the CPU time by process.
+measured. Prints p50, p95, p99: for the warm-up, with a fresh broker and fresh plans, and for the
+time after it; then the memory of the query process before and after the streams were opened, and
+the CPU time by process.
 """
 
 import argparse
@@ -94,12 +95,15 @@ async def probe(run: Run, readers: dict[int, Reader], number: int, took: list[fl
     took.append(await told - began)
 
 
-async def load(run: Run, readers: dict[int, Reader], rate: int, seconds: int) -> list[float]:
+async def load(
+    run: Run, readers: dict[int, Reader], rate: int, seconds: int, *, first: int = 0
+) -> list[float]:
+    """`first` is the number of the first webhook; returns how long each probe took, in seconds."""
     took: list[float] = []
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        for sent in range(rate * seconds):
-            delay = began + sent / rate - time.perf_counter()
+        for sent in range(first, first + rate * seconds):
+            delay = began + (sent - first) / rate - time.perf_counter()
             if delay > 0:
                 await asyncio.sleep(delay)
             if sent % PROBE_EVERY == 0:
@@ -119,7 +123,15 @@ async def is_quiet(readers: dict[int, Reader]) -> bool:
     return before == sum(reader.events for reader in readers.values())
 
 
-async def measure(rate: int, seconds: int, streams: int) -> None:
+def line(told: list[float]) -> str:
+    figures = [
+        f"{label} {stage.percentile(told, share) * 1000:.0f} ms"
+        for label, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    ]
+    return f"{len(told)} probes, {', '.join(figures)}"
+
+
+async def measure(rate: int, warm: int, seconds: int, streams: int) -> None:
     async with stage.cluster() as (running, stack):
         services = await running.start_all()
         query = services["query"]
@@ -136,18 +148,15 @@ async def measure(rate: int, seconds: int, streams: int) -> None:
             f"{together / 2**20:.0f} MiB: {(together - alone) / len(readers) / 1024:.1f} KiB each"
         )
         await until(lambda: is_quiet(readers), 60)
+        told = await load(run, readers, rate, warm)
+        if told:
+            stage.say(f"first {warm} s: {line(told)}")
         before = stage.cpu_seconds(running, stack)
         events = sum(reader.events for reader in readers.values())
-        told = await load(run, readers, rate, seconds)
+        told = await load(run, readers, rate, seconds, first=rate * warm)
         after = stage.cpu_seconds(running, stack)
         events = sum(reader.events for reader in readers.values()) - events
-        figures = [
-            f"{label} {stage.percentile(told, share) * 1000:.0f} ms"
-            for label, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-        ]
-        stage.say(
-            f"{len(told)} probes, {', '.join(figures)}; {events / seconds:.0f} events/s told"
-        )
+        stage.say(f"{line(told)}; {events / seconds:.0f} events/s told")
         stage.say(f"query after the load: {process.memory_info().rss / 2**20:.0f} MiB")
         stage.say(stage.shares(before, after))
 
@@ -155,10 +164,11 @@ async def measure(rate: int, seconds: int, streams: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=int, default=200)
-    parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--warm", type=int, default=30)
+    parser.add_argument("--seconds", type=int, default=40)
     parser.add_argument("--streams", type=int, default=2_000)
     chosen = parser.parse_args()
-    asyncio.run(measure(chosen.rate, chosen.seconds, chosen.streams))
+    asyncio.run(measure(chosen.rate, chosen.warm, chosen.seconds, chosen.streams))
 
 
 if __name__ == "__main__":
