@@ -63,21 +63,6 @@ UPDATE contacts c
 RETURNING c.company_id, c.organization_id
 """
 
-RECORD_MOMENTS = """
-UPDATE records r
-   SET last_moment = fresh.moment
-  FROM (SELECT k.company_id, k.org_id, newest.moment
-          FROM unnest($1::bigint[], $2::bigint[]) AS k (company_id, org_id)
-         CROSS JOIN LATERAL (
-               SELECT max(a.moment) AS moment
-                 FROM activities a
-                WHERE a.company_id = k.company_id AND a.org_id = k.org_id
-                  AND a.moment IS NOT NULL) AS newest) AS fresh
- WHERE r.company_id = fresh.company_id AND r.pipedrive_org_id = fresh.org_id
-   AND r.last_moment IS DISTINCT FROM fresh.moment
-RETURNING r.company_id, r.organization_id
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Activity:
@@ -111,16 +96,7 @@ async def save(conn: db.Connection, activities: Iterable[Activity]) -> None:
 
 async def refresh_contacts(conn: db.Connection, persons: Collection[Key]) -> set[OrgKey]:
     """Update contacts' newest moments; return the organizations whose display that may change."""
-    return await _refresh(conn, CONTACT_MOMENTS, persons)
-
-
-async def refresh_records(conn: db.Connection, numbers: Collection[Key]) -> set[OrgKey]:
-    """The same for the records that activities name by Pipedrive id."""
-    return await _refresh(conn, RECORD_MOMENTS, numbers)
-
-
-async def _refresh(conn: db.Connection, statement: str, keys: Collection[Key]) -> set[OrgKey]:
-    if not keys:
+    if not persons:
         return set()
-    found = await conn.fetch(statement, *db.columns(list(keys), 2))
+    found = await conn.fetch(CONTACT_MOMENTS, *db.columns(list(persons), 2))
     return {(company_id, home) for company_id, home in found if home is not None}

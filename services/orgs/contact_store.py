@@ -111,8 +111,13 @@ SELECT linked.contacts, greatest(linked.newest, told.newest) AS newest_moment
           FROM contacts c
          WHERE c.company_id = $1 AND c.organization_id = ANY ($2::uuid[]) AND NOT c.deleted
            AND c.org_id IN (SELECT number FROM named)) AS linked,
-       (SELECT max(r.last_moment) AS newest
+       (SELECT max(own.moment) AS newest
           FROM records r
+         CROSS JOIN LATERAL (
+               SELECT max(a.moment) AS moment
+                 FROM activities a
+                WHERE a.company_id = r.company_id AND a.org_id = r.pipedrive_org_id
+                  AND a.moment IS NOT NULL) AS own
          WHERE r.company_id = $1 AND r.pipedrive_org_id IN (SELECT number FROM named)) AS told
 """
 

@@ -66,11 +66,14 @@ async def record_activities(
 
 
 async def refresh_moments(conn: db.Connection, effects: Effects) -> None:
-    """Update newest moments wherever this batch may have changed them."""
+    """Update contacts' newest moments, and note the organizations, wherever this batch may have
+    changed them.
+    """
     roots = await merge_store.roots(conn, "person", effects.stale_contacts)
     persons = effects.stale_contacts | {(key[0], root) for key, root in roots.items()}
     effects.touched |= await activity_store.refresh_contacts(conn, persons)
-    effects.touched |= await activity_store.refresh_records(conn, effects.stale_records)
+    homes = await record_store.homes(conn, effects.stale_records)
+    effects.touched |= {(key[0], home) for key, home in homes.items()}
 
 
 def _named_organizations(changed: Mapping[Key, Register]) -> set[Key]:
