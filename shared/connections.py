@@ -5,6 +5,7 @@ import functools
 from typing import Any
 
 import asyncpg
+from asyncpg.protocol import NO_TIMEOUT
 
 from shared import heart
 
@@ -33,16 +34,29 @@ class Stirring(asyncpg.Connection):
     fetch = _stirring(asyncpg.Connection.fetch)
     fetchrow = _stirring(asyncpg.Connection.fetchrow)
     fetchval = _stirring(asyncpg.Connection.fetchval)
-    copy_records_to_table = _stirring(asyncpg.Connection.copy_records_to_table)
+
+    @_stirring
+    async def copy_records_to_table(self, *args: Any, **named: Any) -> Any:
+        """The driver's own limit does not hold while it waits for the server to take in data."""
+        async with self._limit(named.pop("timeout", None)):
+            return await super().copy_records_to_table(
+                *args,
+                timeout=NO_TIMEOUT,  # type: ignore[arg-type]  # the stubs keep it to the driver
+                **named,
+            )
 
     async def _cleanup_stmts(self) -> None:
         """Close the statements that left the cache, as each new connection does at its first use.
         The driver waits for the answer without limit: if the server falls silent just then, for
         ever, whatever the time for an answer.
         """
-        limit = self._config.command_timeout  # type: ignore[attr-defined]  # not in the stubs
-        async with asyncio.timeout(limit):
-            await super()._cleanup_stmts()  # type: ignore[misc]  # not in the stubs either
+        async with self._limit():
+            await super()._cleanup_stmts()  # type: ignore[misc]  # not in the stubs
+
+    def _limit(self, seconds: float | None = None) -> asyncio.Timeout:
+        """By default the time for an answer."""
+        longest = self._config.command_timeout  # type: ignore[attr-defined]  # nor this
+        return asyncio.timeout(longest if seconds is None else seconds)
 
 
 class Kept(Stirring):

@@ -321,6 +321,42 @@ async def test_nor_is_one_waited_for_that_falls_silent_as_a_statement_is_closed(
         assert await pool.fetchval("SELECT 1") == 1
 
 
+class Overfull(proxy.Proxy):
+    """Falls silent, once, as a COPY begins."""
+
+    was_silent = False
+
+    async def _heard(self, chunk: bytes) -> None:
+        if b"COPY" in chunk and not self.was_silent:
+            self.was_silent = True
+            await self.turn(Weather.HALF_OPEN)
+
+
+async def test_nor_is_one_waited_for_that_takes_in_no_more_of_a_copy(
+    database_url: str, migrations: Path
+) -> None:
+    await migrating.migrate(database_url, "app", [migrations])
+    more_than_buffers_hold = (("x" * 65536,) for _ in range(2000))
+    async with (
+        proxy.before(database_url, Overfull) as link,
+        db.pool(proxy.through(database_url, link), "app", size=1, answer_s=1.0) as pool,
+    ):
+        await pool.execute("CREATE TABLE words (word text)")
+        copying = asyncio.create_task(
+            pool.copy_records_to_table("words", records=more_than_buffers_hold)
+        )
+        done, _ = await asyncio.wait({copying}, timeout=15)
+        copying.cancel()
+        assert link.was_silent
+        assert done
+        assert next(more_than_buffers_hold, None), "the server did not take in all of it"
+        with pytest.raises(Unavailable, match="no answer in time"), db.errors():
+            await copying
+        await link.turn(Weather.FAIR)
+
+        assert await pool.fetchval("SELECT count(*) FROM words") == 0
+
+
 class Lingering(proxy.Proxy):
     """Whoever leaves, the other does not hear of it yet."""
 
