@@ -112,14 +112,21 @@ ARRAYS = "SELECT {}".format(
 
 
 async def _prepare(conn: asyncpg.Connection) -> None:
-    await conn.fetchrow(ARRAYS)
-    await conn.set_type_codec(
-        "jsonb",
-        schema="pg_catalog",
-        encoder=lambda value: b"\x01" + orjson.dumps(value),
-        decoder=lambda raw: orjson.loads(raw[1:]),
-        format="binary",
-    )
+    """A connection that cannot be prepared is cut: the pool would close it, and so wait for a
+    silent server beyond the time of whoever leases it.
+    """
+    try:
+        await conn.fetchrow(ARRAYS)
+        await conn.set_type_codec(
+            "jsonb",
+            schema="pg_catalog",
+            encoder=lambda value: b"\x01" + orjson.dumps(value),
+            decoder=lambda raw: orjson.loads(raw[1:]),
+            format="binary",
+        )
+    except BaseException:
+        conn.terminate()
+        raise
 
 
 @asynccontextmanager
@@ -215,11 +222,7 @@ async def connect(dsn: str, schema: str, *, patient: bool = False) -> asyncpg.Co
                 **ABANDONED,
             },
         )
-        try:
-            await _prepare(conn)
-        except BaseException:
-            conn.terminate()
-            raise
+        await _prepare(conn)
         return conn
 
 

@@ -357,6 +357,41 @@ async def test_nor_is_one_waited_for_that_takes_in_no_more_of_a_copy(
         assert await pool.fetchval("SELECT count(*) FROM words") == 0
 
 
+class Preparing(proxy.Proxy):
+    """Falls silent, once, as a connection is prepared for its pool."""
+
+    was_silent = False
+
+    async def _heard(self, chunk: bytes) -> None:
+        if db.ARRAYS.encode() in chunk and not self.was_silent:
+            self.was_silent = True
+            await self.turn(Weather.HALF_OPEN)
+
+
+@pytest.mark.parametrize("patient", [False, True])
+async def test_a_lease_does_not_outlast_its_time_however_silent_the_server_of_its_new_connection(
+    database_url: str, patient: bool
+) -> None:
+    async def lease(pool: db.Pool) -> None:
+        async with db.leased(pool, seconds=1.0):
+            pass
+
+    async with (
+        proxy.before(database_url, Preparing) as link,
+        db.pool(proxy.through(database_url, link), "app", size=1, patient=patient) as pool,
+    ):
+        leasing = asyncio.create_task(lease(pool))
+        done, _ = await asyncio.wait({leasing}, timeout=15)
+        leasing.cancel()
+        assert link.was_silent
+        assert done
+        with pytest.raises(TimeoutError):
+            await leasing
+        await link.turn(Weather.FAIR)
+
+        await lease(pool)
+
+
 class Lingering(proxy.Proxy):
     """Whoever leaves, the other does not hear of it yet."""
 
