@@ -12,6 +12,7 @@ Rule 4: the daily limit that Pipedrive reports overrides the plan's default.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -128,7 +129,9 @@ class Budget:
 
     async def __aexit__(self, *_: object) -> None:
         if self._redis is not None:
-            await self._redis.aclose()
+            # By TLS, that waits for the server's farewell; after `REDIS_S` it fails.
+            with contextlib.suppress(RedisError, OSError):
+                await self._redis.aclose()
 
     async def take(self, company_id: int, tokens: int, purpose: Purpose) -> None:
         """Count the tokens of a call that is about to be made.

@@ -1,5 +1,6 @@
 """Kafka, Postgres and Redis by TLS and with passwords: the right settings work, wrong do not."""
 
+import asyncio
 import struct
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -29,7 +30,9 @@ from tests.security.secure import (
     secured,
     signed,
 )
+from tests.support import proxy
 from tests.support.infra import Infra
+from tests.support.proxy import Weather
 
 TLS_REQUEST = struct.pack(">ii", 8, 80_877_103)
 """SSLRequest, which clients of Postgres send first where they want TLS."""
@@ -211,6 +214,19 @@ async def test_redis_is_spoken_to_by_tls(secure_redis: str, files: Signed) -> No
 
         assert await wire.call("GET", "key") == b"value"
         assert (await budget.usage(7)).used == 20
+
+
+async def test_a_redis_that_falls_silent_does_not_hold_up_those_who_stop(
+    secure_redis: str, files: Signed
+) -> None:
+    """By TLS a connection is closed by both ends, and one of them does not answer."""
+    async with proxy.before(secure_redis) as link:
+        url = f"{proxy.through(secure_redis, link)}?ssl_ca_certs={files.authority}"
+        async with asyncio.timeout(20) as late, Wire(url) as wire, Budget(url) as budget:
+            await wire.call("SET", "key", "value")
+            await budget.take(7, 20, Purpose.INTERACTIVE)
+            await link.turn(Weather.HALF_OPEN)
+            late.reschedule(asyncio.get_running_loop().time() + 5)
 
 
 async def test_a_redis_with_a_certificate_of_strangers_is_not_believed(
