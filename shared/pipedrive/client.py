@@ -36,6 +36,7 @@ from shared.pipedrive.errors import (
     Unavailable,
     Unsettled,
 )
+from shared.pipedrive.lookups import Lookups
 from shared.pipedrive.owner import Owner
 from shared.pipedrive.ownership import Ownership
 from shared.pipedrive.pace import Pace, Paces
@@ -282,7 +283,7 @@ class Clients:
         self._ownerships: dict[int, tuple[Credential, Ownership]] = {}
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS)
+        connector = aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS, resolver=Lookups())
         headers = {"User-Agent": "my500", "Accept": "application/json"}
         self._session = aiohttp.ClientSession(connector=connector, headers=headers)
         return self

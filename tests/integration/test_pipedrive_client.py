@@ -3,6 +3,11 @@
 import asyncio
 import json
 import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -18,6 +23,7 @@ from devstack.pipedrive.api.double import Double
 from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.limits import Rules
 from devstack.pipedrive.world import Sizes
+from shared import db
 from shared.pipedrive import reading
 from shared.pipedrive.budget import Budget, Purpose
 from shared.pipedrive.client import Clients, Pipedrive
@@ -34,6 +40,7 @@ from shared.pipedrive.errors import (
 from shared.pipedrive.owner import UNTOLD
 from shared.tenants import Tenants
 from tests.support.commands import API_TOKEN, COMPANY, a_tenant, double
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -349,6 +356,78 @@ async def test_a_connection_refused_is_no_unknown_fate(tmp_path: Path) -> None:
 
     assert not isinstance(told.value, Unsettled)
     assert found.double.server.requests == 0
+
+
+async def test_names_that_no_server_answers_for_hold_up_no_other_lookups(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop has at most 32 threads for lookups, most often far fewer."""
+    asked, answering = set[str](), threading.Event()
+    getaddrinfo = socket.getaddrinfo
+
+    def silent_for_companies(host: str, *args: Any, **named: Any) -> Any:
+        if str(host).endswith(".test"):
+            asked.add(host)
+            answering.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return getaddrinfo(host, *args, **named)
+
+    async def all_threads_wait() -> bool:
+        return len(asked) >= min(32, (os.cpu_count() or 1) + 4)
+
+    async def ask(client: Pipedrive) -> None:
+        with pytest.raises(Unavailable):
+            await client.get("/v2/persons/1", deadline_s=60)
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent_for_companies)
+    companies = [
+        a_tenant(f"https://c{number}.test", number, webhook_user=f"hook{number}")
+        for number in range(1, 41)
+    ]
+    (tmp_path / "tenants.json").write_text(json.dumps(companies))
+    async with (
+        Budget(None) as budget,
+        Clients(_tenants(tmp_path), budget) as clients,
+        db.pool(database_url.replace("127.0.0.1", "localhost"), "public", size=1) as pool,
+        asyncio.TaskGroup() as group,
+    ):
+        for company in companies:
+            group.create_task(ask(clients.of(company["company_id"])))
+        await until(all_threads_wait)
+        try:
+            await db.ping(pool)
+        finally:
+            answering.set()
+
+    assert len(asked) == len(companies)
+
+
+ENDING = """
+import asyncio, socket, threading
+from shared import lifecycle
+from shared.pipedrive.lookups import Lookups
+
+async def main():
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+
+    def silent(*_, **__):
+        loop.call_soon_threadsafe(asked.set)
+        threading.Event().wait()
+
+    socket.getaddrinfo = silent
+    looking = asyncio.create_task(Lookups().resolve("c1.test"))
+    await asked.wait()
+
+lifecycle.start(main())
+"""
+
+
+def test_a_lookup_that_goes_on_keeps_no_process_from_ending() -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 async def test_refusals_are_in_pipedrives_own_words(tmp_path: Path) -> None:
