@@ -6,7 +6,8 @@ Rule 2: a record is dead-lettered only for `Poison`, after the culprit was singl
 Rule 3: an outage (`Unavailable`) is waited out, never skipped; a stop ends the wait uncommitted.
 Rule 4: any other error is a bug and ends the process.
 Rule 5: a consumer that is alive but makes no progress while the log grows is rebuilt; so is one
-        that gets no answer while others do.
+        that gets no answer while others do. If its group waits for a member, it waits, too, for as
+        long as members may take.
 Rule 6: records that the caller skips are not parsed; the offset moves all the same.
 """
 
@@ -58,6 +59,8 @@ HEARTBEAT_MS = 1_000
 REBALANCE_MS = 30_000
 FOREVER_MS = 24 * 3600 * 1000
 """Outages are waited out without leaving the group; rule 5 replaces the broker's check."""
+REBALANCE_LOOK_S = 2.0
+"""Longer than any poll: whether the consumer is to stop, or to be rebuilt, during a rebalance."""
 
 
 class Received(NamedTuple):
@@ -149,8 +152,11 @@ class Consumer:
                 await planner.inform(self._pool)
 
     def _give_up(self, reason: str) -> None:
-        """Have the consumer rebuilt, unless it makes progress or a batch waits for Postgres."""
-        if time.monotonic() - self._progressed_at > STUCK_S and not self._assignment.busy:
+        """Have the consumer rebuilt, unless it makes progress, a batch waits for Postgres, or the
+        group for a member.
+        """
+        longest_s = STUCK_S if self._assignment.placed() else STUCK_S + REBALANCE_MS / 1000
+        if time.monotonic() - self._progressed_at > longest_s and not self._assignment.busy:
             self._assignment.broken = Broken(reason)
             self._progressed_at = time.monotonic()
 
@@ -240,16 +246,17 @@ class Consumer:
         batches: Mapping[TopicPartition, list[Any]] = {}
         # After a rebalance in between, partitions that come back have no position for a moment;
         # then all are read from the store's position again, even those of which something was
-        # taken here.
-        with client.errors(), contextlib.suppress(NoOffsetForPartitionError):
-            if self._is_behind:
-                batches = await sharing.share(consumer, placed, most)
-            if not batches:
-                batches = await consumer.getmany(
-                    *(placed or (NOWHERE,)),
-                    timeout_ms=POLL_MS if placed else JOINING_MS,
-                    max_records=most,
-                )
+        # taken here. While a rebalance goes on the client waits for its end, however long.
+        with client.errors(), contextlib.suppress(NoOffsetForPartitionError, TimeoutError):
+            async with asyncio.timeout(REBALANCE_LOOK_S):
+                if self._is_behind:
+                    batches = await sharing.share(consumer, placed, most)
+                if not batches:
+                    batches = await consumer.getmany(
+                        *(placed or (NOWHERE,)),
+                        timeout_ms=POLL_MS if placed else JOINING_MS,
+                        max_records=most,
+                    )
         if batches:
             self._wanted.clear()
         self._is_behind = sum(map(len, batches.values())) >= most
