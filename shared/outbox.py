@@ -6,7 +6,9 @@ Rule 2: one row per key: a newer state of a key replaces a waiting one, so a key
         the topic in order, and the row lock of the key is what orders them.
 Rule 3: one relay at a time per store, by an advisory lock on a connection of its own. It keeps it
         while Kafka is away, or each instance in turn would log an outage, and then its end; but
-        not for long, as the trouble may be its own.
+        not for long, as the trouble may be its own. What it has sent when it loses the lock may
+        arrive after what the next one publishes, and Kafka refuses it then: see `_pending` and
+        `shared/kafka/fencing.py`.
 Rule 4: the cost of a look depends on what is new, not on what was published: while anybody reads
         under an old snapshot, such as a dump, Postgres keeps deleted rows, and a look from the
         first place on scans all of them. It starts behind what was published some seconds ago, and
@@ -32,7 +34,8 @@ import asyncpg
 from shared import db, heart, lifecycle
 from shared.errors import Unavailable
 from shared.events import dump
-from shared.kafka.publisher import Publisher, Record
+from shared.kafka.fencing import FencedPublisher
+from shared.kafka.publisher import Record
 from shared.lifecycle import Works
 from shared.observability import OUTBOX_PENDING, OUTBOX_PUBLISHED
 from shared.pacing import Pace
@@ -128,7 +131,7 @@ class Looks:
 class Relay:
     """Publishes what waits in one store's outbox."""
 
-    def __init__(self, dsn: str, schema: str, publisher: Publisher) -> None:
+    def __init__(self, dsn: str, schema: str, publisher: FencedPublisher) -> None:
         self._dsn = dsn
         self._schema = schema
         self._publisher = publisher
@@ -146,6 +149,7 @@ class Relay:
                         return
                 await self._relay(conn, stop, works)
         finally:
+            self._publisher.resign()
             conn.terminate()  # releases the lock even if Postgres no longer answers
 
     async def _relay(self, conn: asyncpg.Connection, stop: asyncio.Event, works: Works) -> None:
@@ -156,17 +160,17 @@ class Relay:
         while not stop.is_set():
             wake.clear()
             began = time.monotonic()
-            pending = await conn.fetch(PENDING, looks.begin(began), BATCH, timeout=STATEMENT_S)
-            OUTBOX_PENDING.set(len(pending))
-            if pending:
-                try:
+            try:
+                pending = await self._pending(conn, looks.begin(began))
+                if pending:
                     told = await self._publish(conn, pending, told)
-                except Unavailable as reason:
-                    if began > worked_at + TURN_S:
-                        raise
-                    if await lifecycle.wait_or_stop(outage.goes_on(reason), stop):
-                        return
-                    continue
+            except Unavailable as reason:
+                if began > worked_at + TURN_S:
+                    raise
+                if await lifecycle.wait_or_stop(outage.goes_on(reason), stop):
+                    return
+                continue
+            if pending:
                 outage.is_over()
                 looks.told(pending[-1]["place"])
                 rest_s = PACE.rest(time.monotonic() - began, len(pending))
@@ -176,6 +180,22 @@ class Relay:
             if len(pending) < BATCH:
                 # Now and then without being woken: a notification can be lost.
                 await lifecycle.first_of(IDLE_S, wake, stop)
+
+    async def _pending(self, conn: asyncpg.Connection, behind: int) -> Sequence[asyncpg.Record]:
+        """The first states behind that place, read while nobody else could publish newer ones.
+
+        Raises:
+            Unavailable: Kafka is away.
+        """
+        pending = await conn.fetch(PENDING, behind, BATCH, timeout=STATEMENT_S)
+        OUTBOX_PENDING.set(len(pending))
+        if not pending or self._publisher.has_taken_over:
+            return pending
+        await self._publisher.take_over()
+        heart.beat()
+        # Again: what was read before may have been published by another relay, and newer states
+        # since. If this one still has the lock, whoever gets it next takes over later.
+        return await conn.fetch(PENDING, behind, BATCH, timeout=STATEMENT_S)
 
     async def _publish(
         self, conn: asyncpg.Connection, pending: Sequence[asyncpg.Record], told: frozenset[int]

@@ -16,6 +16,7 @@ from shared import db, lifecycle, service, topics
 from shared.app import application, done_without, preparing
 from shared.auth import Authenticator
 from shared.kafka.consumer import PACE, Consumer
+from shared.kafka.fencing import FencedPublisher
 from shared.kafka.publisher import Publisher
 from shared.kafka.refusals import Refusals
 from shared.observability import configure_logs
@@ -59,6 +60,7 @@ async def main(arguments: Sequence[str]) -> None:
             db.pools(dsn, SERVICE, size=settings.pool_size) as (pool, working_pool),
             searching_store.pools(dsn, SERVICE, pool, size=settings.pool_size) as searched,
             Publisher(settings, deadline_s=PUBLISH_DEADLINE_S) as publisher,
+            FencedPublisher(settings, SERVICE, deadline_s=PUBLISH_DEADLINE_S) as relayed,
             Fallback(settings) as fallback,
             preparing(host=settings.host, port=settings.port) as serving,
         ):
@@ -72,7 +74,7 @@ async def main(arguments: Sequence[str]) -> None:
                 publisher=publisher,
                 pace=LEISURELY,
             )
-            relay = Relay(dsn, SERVICE, publisher)
+            relay = Relay(dsn, SERVICE, relayed)
             ping = partial(publisher.ping, TOPICS)
             kafka = done_without(ping, "changes are delayed") if answers else ping
             pings = {"postgres": lambda: db.ping(pool), "kafka": kafka}

@@ -18,6 +18,7 @@ from shared import db, lifecycle, service, topics
 from shared.app import Ping, application, done_without, preparing
 from shared.auth import Authenticator, Deny
 from shared.kafka.consumer import Consumer
+from shared.kafka.fencing import FencedPublisher
 from shared.kafka.publisher import Publisher
 from shared.kafka.refusals import Refusals
 from shared.observability import configure_logs
@@ -51,6 +52,7 @@ async def main(arguments: Sequence[str]) -> None:
         async with (
             db.pools(dsn, SERVICE, size=settings.pool_size) as (pool, working_pool),
             Publisher(settings, deadline_s=PUBLISH_S) as publisher,
+            FencedPublisher(settings, SERVICE, deadline_s=PUBLISH_S) as relayed,
             preparing(host=settings.host, port=settings.port) as serving,
         ):
             loops: list[lifecycle.Loop] = [tenants.watch]
@@ -58,7 +60,7 @@ async def main(arguments: Sequence[str]) -> None:
             fed: list[lifecycle.Loop] = []
             if roles != {"api"}:
                 loops.append(Keeper(pool, timedelta(days=settings.score_history_days)).run)
-                fed.append(Relay(dsn, SERVICE, publisher).run)
+                fed.append(Relay(dsn, SERVICE, relayed).run)
                 pings["kafka"] = partial(publisher.ping, TOPICS)
             if "worker" in roles:
                 consumer = _consumer(settings, working_pool, publisher, tenants)

@@ -125,7 +125,7 @@ class Publisher:
         """
         with errors():
             async with asyncio.timeout(self._deadline_s):
-                producer = self._producer or await self._start()
+                producer = await self._ready()
                 places = await self._places(producer, records)
         async with asyncio.TaskGroup() as tasks:
             fates = {
@@ -176,7 +176,7 @@ class Publisher:
         try:
             with errors():
                 async with asyncio.timeout(self._deadline_s):
-                    producer = self._producer or await self._start()
+                    producer = await self._ready()
                     return await send(producer)
         except Unavailable as outage:
             self._look_back(producer, outage)
@@ -259,12 +259,16 @@ class Publisher:
             places.append((name, _partition(record, partitions)))
         return places
 
-    async def _start(self) -> AIOKafkaProducer:
+    async def _ready(self) -> AIOKafkaProducer:
+        return self._producer or await self._start()
+
+    async def _start(self, transactional_id: str | None = None) -> AIOKafkaProducer:
         async with self._starting:
             if self._producer is not None:
                 return self._producer
             producer = AIOKafkaProducer(
                 **connection(self._settings),
+                transactional_id=transactional_id,
                 acks="all",
                 enable_idempotence=True,
                 linger_ms=0,

@@ -15,6 +15,7 @@ from shared import db, heart, migrating, outbox, service, topics
 from shared.app import preparing
 from shared.kafka import consumer as consuming
 from shared.kafka.consumer import Apply, Consumer, Received
+from shared.kafka.fencing import FencedPublisher
 from shared.kafka.publisher import Publisher, Record
 from shared.observability import CONSUMER_RESTARTS, OUTAGE_WAITS
 from shared.outbox import Relay
@@ -131,7 +132,7 @@ async def test_a_relay_that_hangs_is_stuck_and_one_that_has_nothing_to_do_is_not
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Hanging(Publisher):
+    class Hanging(FencedPublisher):
         async def publish(self, records: Sequence[Record]) -> None:
             await asyncio.Event().wait()
 
@@ -142,7 +143,7 @@ async def test_a_relay_that_hangs_is_stuck_and_one_that_has_nothing_to_do_is_not
     beats = counted_beats(monkeypatch)
     async with (
         db.pool(database_url, SCHEMA, size=1) as pool,
-        Hanging(the_settings(infra, topic_prefix), deadline_s=5) as publisher,
+        Hanging(the_settings(infra, topic_prefix), SCHEMA, deadline_s=5) as publisher,
         running(Relay(database_url, SCHEMA, publisher).run),
     ):
 

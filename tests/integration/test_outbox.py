@@ -9,17 +9,22 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka import client as kafka_client
 
 from devstack import postgres
 from shared import db, lifecycle, outbox, service, topics
 from shared.errors import Unavailable
-from shared.events import parse
+from shared.events import dump, parse
+from shared.kafka import fencing
 from shared.kafka.client import physical
-from shared.kafka.publisher import Publisher, Record
+from shared.kafka.fencing import FencedPublisher
+from shared.kafka.publisher import Record
 from shared.settings import Settings
 from shared.states import ContactLink
 from tests.support import infra as servers
+from tests.support import proxy
 from tests.support.infra import Infra
+from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -50,6 +55,10 @@ async def pool(settings: Settings, database_url: str, tmp_path: Path) -> AsyncIt
 
 def link(person_id: int, version: int) -> ContactLink:
     return ContactLink(version=version, company_id=1, person_id=person_id)
+
+
+def fenced(settings: Settings, deadline_s: float = 10) -> FencedPublisher:
+    return FencedPublisher(settings, SCHEMA, deadline_s=deadline_s)
 
 
 async def tell(pool: db.Pool, *links: ContactLink) -> None:
@@ -92,7 +101,7 @@ async def test_many_states_are_written_down_by_pieces_and_none_is_left_out(pool:
 class Relaying:
     """A relay in the background of a `with` block."""
 
-    def __init__(self, dsn: str, publisher: Publisher) -> None:
+    def __init__(self, dsn: str, publisher: FencedPublisher) -> None:
         self._relay = outbox.Relay(dsn, SCHEMA, publisher)
         self._stop = asyncio.Event()
 
@@ -135,7 +144,7 @@ async def published(settings: Settings) -> list[ContactLink]:
 async def test_what_is_committed_is_told_and_leaves_the_outbox(
     settings: Settings, pool: db.Pool, database_url: str
 ) -> None:
-    async with Publisher(settings, deadline_s=10) as publisher, Relaying(database_url, publisher):
+    async with fenced(settings) as publisher, Relaying(database_url, publisher):
         await tell(pool, link(1, 1), link(2, 1))
         await emptied(pool)
 
@@ -145,7 +154,7 @@ async def test_what_is_committed_is_told_and_leaves_the_outbox(
 async def test_what_is_rolled_back_is_never_told(
     settings: Settings, pool: db.Pool, database_url: str
 ) -> None:
-    async with Publisher(settings, deadline_s=10) as publisher, Relaying(database_url, publisher):
+    async with fenced(settings) as publisher, Relaying(database_url, publisher):
         async with pool.acquire() as conn:
             transaction = conn.transaction()
             await transaction.start()
@@ -163,7 +172,7 @@ async def test_states_of_a_key_that_wait_are_told_as_one(
     for version in range(1, 6):
         await tell(pool, link(1, version))
 
-    async with Publisher(settings, deadline_s=10) as publisher, Relaying(database_url, publisher):
+    async with fenced(settings) as publisher, Relaying(database_url, publisher):
         await emptied(pool)
 
     assert [fact.version for fact in await published(settings)] == [5]
@@ -175,7 +184,7 @@ async def test_a_state_that_is_being_replaced_holds_up_no_other_and_is_told_once
 ) -> None:
     """Who replaces it may take long to its commit, or wait for what the relay takes out."""
 
-    class Overtaken(Publisher):
+    class Overtaken(FencedPublisher):
         async def publish(self, records: Sequence[Record]) -> None:
             if not is_overtaken.is_set():
                 await transaction.start()
@@ -191,7 +200,7 @@ async def test_a_state_that_is_being_replaced_holds_up_no_other_and_is_told_once
     async with pool.acquire() as slow:
         transaction = slow.transaction()
         async with (
-            Overtaken(settings, deadline_s=10) as publisher,
+            Overtaken(settings, SCHEMA, deadline_s=10) as publisher,
             Relaying(database_url, publisher),
         ):
             await is_overtaken.wait()
@@ -210,7 +219,7 @@ async def test_a_relay_that_is_cut_off_twice_has_two_outages(
     def told(message: str) -> int:
         return sum(record.message == message for record in caplog.records)
 
-    async with Publisher(settings, deadline_s=10) as publisher, Relaying(database_url, publisher):
+    async with fenced(settings) as publisher, Relaying(database_url, publisher):
         for number in (1, 2):
             await tell(pool, link(number, 1))
             await emptied(pool)
@@ -228,9 +237,10 @@ async def test_the_versions_of_a_key_never_go_back_with_two_relays(
     settings: Settings, pool: db.Pool, database_url: str
 ) -> None:
     async with (
-        Publisher(settings, deadline_s=10) as publisher,
-        Relaying(database_url, publisher),
-        Relaying(database_url, publisher),
+        fenced(settings) as one,
+        fenced(settings) as other,
+        Relaying(database_url, one),
+        Relaying(database_url, other),
     ):
         for version in range(1, 101):
             await tell(pool, *(link(person, version) for person in range(5)))
@@ -243,19 +253,119 @@ async def test_the_versions_of_a_key_never_go_back_with_two_relays(
         assert versions[-1] == 100
 
 
+class Holding(Proxy):
+    """Holds back the first request that carries `told`, and what its connection sends after it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(host, port)
+        self.told = b""
+        self.has_held = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def _heard(self, chunk: bytes) -> None:
+        if self.told in chunk and not self.has_held.is_set():
+            self.has_held.set()
+            await self.let_go.wait()
+
+
+async def test_what_a_relay_sent_before_it_lost_the_lock_does_not_follow_what_the_next_one_told(
+    infra: Infra,
+    settings: Settings,
+    pool: db.Pool,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connect = kafka_client.create_conn
+
+    async def by_way_of_the_relay(host: str, port: int, **more: Any) -> Any:
+        """Wherever the broker says that it is."""
+        return await connect(host, network.port, **more)
+
+    monkeypatch.setattr(kafka_client, "create_conn", by_way_of_the_relay)
+    async with (
+        proxy.before(f"kafka://{infra.kafka}", Holding) as network,
+        fenced(settings, deadline_s=60) as one,
+        fenced(settings, deadline_s=60) as other,
+    ):
+        network.told = dump(link(1, 1))
+        await tell(pool, link(1, 1))
+        async with Relaying(database_url, one):
+            await network.has_held.wait()
+            await tell(pool, link(1, 2))
+            assert await pool.fetchval(CUT_OFF)
+            async with Relaying(database_url, other):
+                await emptied(pool)
+            network.let_go.set()
+
+        assert [fact.version for fact in await published(settings)] == [2]
+
+
+async def test_a_relay_that_lost_the_lock_as_it_took_over_at_kafka_tells_nothing_that_it_had_read(
+    settings: Settings, pool: db.Pool, database_url: str
+) -> None:
+    class Late(FencedPublisher):
+        async def take_over(self) -> None:
+            is_about_to.set()
+            await go_on.wait()
+            await super().take_over()
+            has_taken_over.set()
+
+    is_about_to, go_on, has_taken_over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    await tell(pool, link(1, 1))
+    async with (
+        Late(settings, SCHEMA, deadline_s=60) as one,
+        fenced(settings, deadline_s=60) as other,
+        Relaying(database_url, one),
+    ):
+        await is_about_to.wait()
+        await tell(pool, link(1, 2))
+        assert await pool.fetchval(CUT_OFF)
+        async with Relaying(database_url, other):
+            await emptied(pool)
+            go_on.set()
+            await has_taken_over.wait()
+            await tell(pool, link(1, 3))
+            await emptied(pool)
+
+    assert [fact.version for fact in await published(settings)] == [2, 3]
+
+
+async def test_a_relay_takes_over_again_before_kafka_forgets_that_it_did(
+    settings: Settings, pool: db.Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Counting(FencedPublisher):
+        times = 0
+
+        async def take_over(self) -> None:
+            self.times += 1
+            await super().take_over()
+
+    monkeypatch.setattr(fencing, "EPOCH_S", 0.0)
+    async with (
+        Counting(settings, SCHEMA, deadline_s=10) as publisher,
+        Relaying(database_url, publisher),
+    ):
+        for version in (1, 2, 3):
+            await tell(pool, link(1, version))
+            await emptied(pool)
+
+    assert publisher.times == 3
+    assert [fact.version for fact in await published(settings)] == [1, 2, 3]
+
+
 async def test_a_relay_that_dies_after_publishing_tells_it_again(
     settings: Settings, pool: db.Pool, database_url: str
 ) -> None:
-    class Dying(Publisher):
+    class Dying(FencedPublisher):
         async def publish(self, records: Sequence[Record]) -> None:
             await super().publish(records)
             raise asyncio.CancelledError  # as if the process ended here
 
     await tell(pool, link(1, 1))
-    async with Dying(settings, deadline_s=10) as publisher:
+    async with Dying(settings, SCHEMA, deadline_s=10) as publisher:
         with pytest.raises(asyncio.CancelledError):
             await outbox.Relay(database_url, SCHEMA, publisher).run(asyncio.Event())
-    async with Publisher(settings, deadline_s=10) as publisher, Relaying(database_url, publisher):
+    async with fenced(settings) as publisher, Relaying(database_url, publisher):
         await emptied(pool)
 
     assert [fact.version for fact in await published(settings)] == [1, 1]
@@ -264,7 +374,7 @@ async def test_a_relay_that_dies_after_publishing_tells_it_again(
 async def test_kafka_that_does_not_ack_keeps_the_outbox_as_it_is(
     settings: Settings, pool: db.Pool, database_url: str
 ) -> None:
-    class Deaf(Publisher):
+    class Deaf(FencedPublisher):
         failures = 0
 
         async def publish(self, records: Sequence[Record]) -> None:
@@ -274,7 +384,10 @@ async def test_kafka_that_does_not_ack_keeps_the_outbox_as_it_is(
             await super().publish(records)
 
     await tell(pool, link(1, 1))
-    async with Deaf(settings, deadline_s=10) as publisher, Relaying(database_url, publisher):
+    async with (
+        Deaf(settings, SCHEMA, deadline_s=10) as publisher,
+        Relaying(database_url, publisher),
+    ):
         await emptied(pool)
 
     assert [fact.version for fact in await published(settings)] == [1]
@@ -288,15 +401,15 @@ async def test_a_relay_that_alone_cannot_reach_kafka_gives_its_turn_to_another(
     monkeypatch.setattr(lifecycle, "LONGEST_WAIT_S", 0.1)
     tried = asyncio.Event()
 
-    class CutOff(Publisher):
+    class CutOff(FencedPublisher):
         async def publish(self, records: Sequence[Record]) -> None:
             tried.set()
             raise Unavailable("Kafka: away")
 
     await tell(pool, link(1, 1))
     async with (
-        CutOff(settings, deadline_s=10) as one,
-        Publisher(settings, deadline_s=10) as other,
+        CutOff(settings, SCHEMA, deadline_s=10) as one,
+        fenced(settings) as other,
         Relaying(database_url, one),
     ):
         await tried.wait()
@@ -315,7 +428,7 @@ async def test_of_two_relays_one_waits_for_kafka_and_tells_of_it_once(
     monkeypatch.setattr(lifecycle, "LONGEST_WAIT_S", 0.2)
     tries = []
 
-    class Deaf(Publisher):
+    class Deaf(FencedPublisher):
         async def publish(self, records: Sequence[Record]) -> None:
             tries.append(self)
             if len(tries) < 20:
@@ -324,8 +437,8 @@ async def test_of_two_relays_one_waits_for_kafka_and_tells_of_it_once(
 
     await tell(pool, link(1, 1))
     async with (
-        Deaf(settings, deadline_s=10) as one,
-        Deaf(settings, deadline_s=10) as other,
+        Deaf(settings, SCHEMA, deadline_s=10) as one,
+        Deaf(settings, SCHEMA, deadline_s=10) as other,
         Relaying(database_url, one),
         Relaying(database_url, other),
     ):
@@ -353,7 +466,7 @@ async def test_what_was_told_outlives_a_crash_of_postgres(
 ) -> None:
     """Whoever made it true did not wait for the disk."""
 
-    class Crashing(Publisher):
+    class Crashing(FencedPublisher):
         async def publish(self, records: Sequence[Record]) -> None:
             if link(2, 1).key in {record.key for record in records}:
                 await asyncio.to_thread(killable.kill, "postgres")
@@ -373,7 +486,7 @@ async def test_what_was_told_outlives_a_crash_of_postgres(
         await service.prepare_store(dsn, SCHEMA, tmp_path, stop)
         async with (
             db.pool(dsn, SCHEMA, size=1, durable=False) as pool,
-            Crashing(settings, deadline_s=20) as publisher,
+            Crashing(settings, SCHEMA, deadline_s=20) as publisher,
         ):
             relaying = asyncio.create_task(outbox.Relay(dsn, SCHEMA, publisher).run(stop))
             await tell(pool, link(1, 1))
@@ -394,7 +507,7 @@ async def test_a_state_that_took_long_to_its_commit_is_told(
 ) -> None:
     monkeypatch.setattr(outbox, "WHOLE_LOOK_S", 0.05)
     async with (
-        Publisher(settings, deadline_s=10) as publisher,
+        fenced(settings) as publisher,
         Relaying(database_url, publisher),
         pool.acquire() as slow,
     ):

@@ -17,6 +17,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from shared.errors import Unavailable
 from shared.kafka import publisher as publisher_of_records
 from shared.kafka.client import Late, ensure_topics
+from shared.kafka.fencing import FencedPublisher
 from shared.kafka.publisher import BATCH_BYTES, METADATA_MS, STOP_S, Publisher, Record
 from shared.kafka.rounds import PACE
 from shared.settings import Settings
@@ -299,3 +300,34 @@ async def test_what_is_placed_stands_where_it_was_said_to(infra: Infra, topic_pr
     finally:
         await consumer.stop()
     assert found == [b"a", b"b", b"c"]
+
+
+async def test_who_was_replaced_is_refused_and_publishes_nothing_until_it_takes_over_again(
+    infra: Infra, topic_prefix: str
+) -> None:
+    settings = Settings(
+        kafka_bootstrap_servers=infra.kafka, kafka_topic_prefix=topic_prefix, kafka_partitions=3
+    )
+    await ensure_topics(settings, [PERSONS])
+    async with (
+        FencedPublisher(settings, "persons", deadline_s=20) as one,
+        FencedPublisher(settings, "persons", deadline_s=20) as other,
+    ):
+        with pytest.raises(Unavailable, match="another may publish"):
+            await one.publish([Record(PERSONS.name, b"1", b"too early")])
+        await one.take_over()
+        await one.publish([Record(PERSONS.name, b"1", b"first")])
+        await other.take_over()
+        await one.publish([Record(PERSONS.name, b"1", b"before the other's first")])
+        await other.publish([Record(PERSONS.name, b"1", b"the other's first")])
+
+        with pytest.raises(Unavailable, match="ProducerFenced"):
+            await one.publish([Record(PERSONS.name, b"1", b"too late")])
+        with pytest.raises(Unavailable, match="another may publish"):
+            await one.publish([Record(PERSONS.name, b"1", b"much too late")])
+        await one.take_over()
+        await one.publish([Record(PERSONS.name, b"1", b"again")])
+
+    found = await log_of(infra.kafka, topic_prefix + PERSONS.name, 4)
+    expected = [b"first", b"before the other's first", b"the other's first", b"again"]
+    assert [value for _, value in found] == expected
