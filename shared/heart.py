@@ -2,7 +2,8 @@
 
 Rule 1: a loop beats on each iteration, and before each retry while it waits out an outage: waiting
         is not being stuck. Each statement that Postgres has carried out for it is a beat, too
-        (`shared/connections.py`): if all of them are slow, a batch of many takes minutes.
+        (`shared/connections.py`), and so is each call to Pipedrive, answered or given up
+        (`shared/pipedrive/client.py`): if all of them are slow, a batch of many takes minutes.
 Rule 2: a loop that pauses says for how long. One without a beat for `PATIENCE_S` after that is
         stuck.
 Rule 3: a loop is a task, and nothing else beats for it: not requests, not tasks it has started.

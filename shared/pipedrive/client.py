@@ -24,6 +24,7 @@ from typing import Any, Final, Self
 import aiohttp
 from pydantic import SecretStr
 
+from shared import heart
 from shared.observability import PIPEDRIVE_CALLS, PIPEDRIVE_SECONDS
 from shared.pipedrive import costs, owner, paging, reading
 from shared.pipedrive.budget import Budget, Purpose
@@ -261,6 +262,7 @@ class Pipedrive:
             raise _broken(method, f"gave no answer: {type(error).__name__}") from error
         finally:
             PIPEDRIVE_SECONDS.observe(time.monotonic() - began)
+            heart.stir()
         return reading.read(response.status, response.headers, content)
 
     def _learn(self, answer: Answer, pace: Pace) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 import pytest
+from pydantic import SecretStr
 
 from devstack.pipedrive.api import lists
 from devstack.pipedrive.api.asking import Asked, Rejected
@@ -20,11 +21,13 @@ from services.ingest.sync import lists as of_pipedrive
 from services.ingest.sync.completing import Completer
 from services.ingest.sync.hearing import Carried, Glimpse
 from services.ingest.sync.lists import PERSONS
-from shared import topics
+from shared import db, heart, topics
 from shared.events import BIGINT_MAX, Action, Source
 from shared.kafka.consumer import Received
+from tests.support import proxy
 from tests.support.commands import COMPANY, a_tenant
 from tests.support.loops import running
+from tests.support.proxy import Weather
 from tests.support.synchronised import Company
 from tests.support.waiting import until
 
@@ -40,9 +43,10 @@ NOW = datetime.now(UTC)
 
 
 @asynccontextmanager
-async def completing(company: Company) -> AsyncIterator[None]:
+async def completing(company: Company, **changes: object) -> AsyncIterator[None]:
+    """`changes` are settings."""
     parts = company.sync.parts
-    settings = parts.settings.model_copy(update={"sync_complete_seconds": OFTEN_S})
+    settings = parts.settings.model_copy(update={"sync_complete_seconds": OFTEN_S, **changes})
     often = replace(parts, settings=settings, publisher=company.told)
     async with running(Completer(often, company.sync.pool).run):
         yield
@@ -60,6 +64,31 @@ async def none_are_left(company: Company) -> None:
             return not await conn.fetchval(LEFT)
 
     await until(is_empty, 20)
+
+
+async def test_companies_for_which_postgres_gives_no_answer_one_after_the_other_are_not_stuck(
+    synchronised_company: Company,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    company, companies = synchronised_company, range(UNKNOWN_COMPANY, UNKNOWN_COMPANY + 10)
+    for each in companies:
+        await leave_incomplete(company, 1, company_id=each)
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(db, "CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(heart, "PATIENCE_S", 2.0)
+
+    async def all_have_been_tried() -> bool:
+        assert "Completer.run" not in heart.stuck()
+        failures = sum(record.message == "completing_failed" for record in caplog.records)
+        return failures >= len(companies)
+
+    async with proxy.before(database_url) as link:
+        await link.turn(Weather.HALF_OPEN)
+        url = SecretStr(proxy.through(database_url, link))
+        async with completing(company, database_url=url):
+            await until(all_have_been_tried)
 
 
 async def test_a_refused_list_is_asked_for_once_and_said_to_be_given_up_once(

@@ -10,14 +10,18 @@ from uuid import UUID
 
 import pytest
 
+from devstack.pipedrive.api.double import Double
+from devstack.pipedrive.api.faults import Faults
+from devstack.pipedrive.api.hooks import Registered
 from devstack.pipedrive.api.limits import Rules
 from devstack.pipedrive.world import Sizes
 from services.ingest.preparing import SCHEMA
 from services.ingest.settings import IngestSettings
-from services.ingest.sync import sync_store
+from services.ingest.sync import connection_store, hooks, sync_store
 from services.ingest.sync.runner import WORK, Runner
 from services.ingest.sync.steps import Mode
 from services.ingest.sync.sync_store import Sync
+from services.ingest.sync.watching import Watcher
 from shared import db, heart
 from shared.kafka.publisher import Publisher, Record
 from tests.integration.test_liveness import is_stuck
@@ -165,3 +169,40 @@ async def test_a_sync_notices_a_silent_postgres_and_goes_on_when_it_is_back(
 
             await until(lambda: work.is_in("done"), 120)
             assert heart.stuck() == []
+
+
+async def test_a_webhooks_check_that_waits_for_many_calls_one_by_one_is_not_stuck(
+    environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = hooks.door(NOBODY)
+    async with double(limits=Rules(None, None), sizes=SIZES) as pipedrive:
+        (tmp_path / "tenants.json").write_text(json.dumps([a_tenant(pipedrive.url)]))
+        ours, *_ = [await a_webhook(pipedrive, url) for _ in range(11)]
+        async with assembled(IngestSettings()) as sync:
+            digest = hooks.digest(sync.tenants.get(COMPANY))
+            async with sync.store() as conn:
+                await connection_store.keep_hook(conn, COMPANY, ours.hook_id, url, digest)
+                await conn.execute("UPDATE connections SET hook_checked_at = '-infinity'")
+            pipedrive.server.faults = Faults(methods="DELETE", delay_s=0.5)
+            monkeypatch.setattr(heart, "PATIENCE_S", 2.0)
+
+            async def is_the_only_one() -> bool:
+                assert heart.stuck() == []
+                return pipedrive.account.hooks.all() == [ours]
+
+            async with running(Watcher(sync.parts, sync.pool, sync.tenants).run):
+                await until(is_the_only_one)
+
+
+async def a_webhook(pipedrive: Double, url: str) -> Registered:
+    account = pipedrive.account
+    return await account.hooks.add(
+        url=url,
+        action="*",
+        entity="*",
+        name=hooks.NAME,
+        user_id=account.user_id,
+        version=hooks.VERSION,
+        user="hook",
+        password="password",
+    )

@@ -87,6 +87,7 @@ class Completer:
         with db.errors():
             wanted = await self._pool.fetch(COMPANIES)
         for company_id, entity in wanted:
+            heart.beat()
             try:
                 await self._complete(company_id, lists.OF_ENTITY[entity])
             except Unavailable as outage:
