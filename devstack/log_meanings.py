@@ -73,7 +73,6 @@ MEANINGS: Final = {
     "sync_list_refused": "our token may not read this list; the sync goes on without it",
     "sync_rows_hidden": "the token's user can no longer see many rows; use an admin's token",
     "sync_step": "a sync begins its next step",
-    "sync_wait_untold": "a sync waits, but could not publish that",
     "sync_waits": "a sync waits for tokens, or for Pipedrive to answer",
     "tables_refused": "ingest's schema is of another version; only webhooks are accepted",
     "tenants_file_refused": "the tenants file is unusable; the last good one stays in force",

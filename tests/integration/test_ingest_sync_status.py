@@ -14,6 +14,13 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 NOW = datetime.now(UTC)
+REFUSE_ENDS = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'query_canceled'; END $$;
+CREATE CONSTRAINT TRIGGER refused AFTER UPDATE ON syncs DEFERRABLE INITIALLY DEFERRED
+   FOR EACH ROW WHEN (NEW.finished_at IS NOT NULL) EXECUTE FUNCTION refuse();
+"""
+ACCEPT_ENDS = "DROP TRIGGER refused ON syncs"
 
 
 @pytest.fixture
@@ -24,11 +31,12 @@ def company(synchronised_company: Company) -> Company:
 async def test_a_sync_by_the_clock_that_finds_nothing_tells_its_end_and_nothing_else(
     company: Company,
 ) -> None:
-    before, changes = list(company.told.states), len(company.told.events)
+    before, changes = list(company.relayed.states), len(company.told.events)
 
     assert await company.syncs(BY_THE_CLOCK) == "done"
+    await company.last_told("idle")
 
-    assert company.told.states == [*before, "idle"]
+    assert company.relayed.states == [*before, "idle"]
     assert len(company.told.events) == changes
 
 
@@ -38,14 +46,36 @@ async def test_what_is_told_is_newer_than_what_a_process_told_whose_clock_is_ahe
     ahead = int((NOW + timedelta(seconds=90)).timestamp() * 1_000_000)
     async with company.sync.store() as conn:
         await conn.execute("UPDATE connections SET told_version = $1", ahead)
-    before = len(company.told.versions)
+    before = len(company.relayed.versions)
 
     assert await company.syncs(A_USER) == "done"
     await company.last_told("idle")
 
-    later = [ahead, *company.told.versions[before:]]
+    later = [ahead, *company.relayed.versions[before:]]
     assert len(later) > 1
     assert later == sorted(set(later))
+
+
+async def test_the_end_of_a_sync_is_told_if_it_is_recorded_and_only_then(
+    company: Company, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def is_refused() -> bool:
+        return any(record.message == "sync_interrupted" for record in caplog.records)
+
+    before = list(company.relayed.states)
+    async with company.sync.store() as conn:
+        await conn.execute(REFUSE_ENDS)
+    sync_id = await company.begins(BY_THE_CLOCK)
+
+    await until(is_refused)
+    untold = list(company.relayed.states)
+    async with company.sync.store() as conn:
+        await conn.execute(ACCEPT_ENDS)
+    assert await company.ends(sync_id) == "done"
+    await company.last_told("idle")
+
+    assert untold == before
+    assert company.relayed.states == [*before, "idle"]
 
 
 @pytest.mark.parametrize("trouble", [Poison("no"), RuntimeError("a bug")])

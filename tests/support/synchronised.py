@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,16 +14,18 @@ from pydantic import SecretStr
 from devstack.pipedrive.api.double import Double
 from devstack.pipedrive.world import Sizes
 from services.ingest.calling import calling
-from services.ingest.preparing import Prepared
+from services.ingest.preparing import SCHEMA, Prepared
 from services.ingest.settings import IngestSettings
 from services.ingest.sync import hearing, role, sync_store
 from services.ingest.sync.runner import Runner
 from services.ingest.sync.steps import Mode
 from services.ingest.sync.sync_store import Sync
 from services.ingest.sync.written import Written
+from shared.kafka.fencing import FencedPublisher
 from shared.kafka.publisher import Publisher, Record
+from shared.outbox import Relay
 from shared.tenants import Tenants
-from shared.topics import OF_ENTITY, OTHER, SYNC_STATUS
+from shared.topics import OF_ENTITY, OTHER, Topic
 from tests.support.commands import COMPANY, a_tenant, double
 from tests.support.infra import Infra
 from tests.support.loops import running
@@ -35,38 +37,48 @@ A_USER = "user 1"
 
 
 class Told(Publisher):
-    """Keeps what was published, syncs' states apart, and fails once with what it is given: before
-    it publishes, or with an event's `end` once Kafka has it.
+    """Keeps the events that were published, and fails once with what it is given: at its next use,
+    or with its `end` once Kafka has something.
     """
 
-    states: list[str]
-    versions: list[int]
     events: list[dict[str, object]]
     trouble: Exception | None
     end: Exception | None
 
+    async def ping(self, topics: Iterable[Topic] = ()) -> None:
+        self._fail()
+        await super().ping(topics)
+
     async def publish(self, records: Sequence[Record]) -> None:
-        if self.trouble is not None:
-            trouble, self.trouble = self.trouble, None
-            raise trouble
+        self._fail()
         await super().publish(records)
-        self._keep(records)
-        if self.end is not None and records[0].topic != SYNC_STATUS.name:
+        self.events += [orjson.loads(record.value) for record in records]
+        if self.end is not None:
             end, self.end = self.end, None
             raise end
 
-    def _keep(self, records: Sequence[Record]) -> None:
-        for record in records:
-            said = orjson.loads(record.value or b"")
-            if record.topic == SYNC_STATUS.name:
-                self.states.append(said["state"])
-                self.versions.append(said["version"])
-            else:
-                self.events.append(said)
+    def _fail(self) -> None:
+        if self.trouble is not None:
+            trouble, self.trouble = self.trouble, None
+            raise trouble
 
     def ids(self, entity: str) -> set[str]:
         """Of which rows something was published."""
         return {str(each["entity_id"]) for each in self.events if each["entity"] == entity}
+
+
+class Relayed(FencedPublisher):
+    """Keeps what was published of syncs' states."""
+
+    states: list[str]
+    versions: list[int]
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        await super().publish(records)
+        for record in records:
+            said = orjson.loads(record.value)
+            self.states.append(said["state"])
+            self.versions.append(said["version"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,7 @@ class Company:
 
     sync: role.Sync
     told: Told
+    relayed: Relayed
     double: Double
     ended: list[Sync] = field(default_factory=list)
 
@@ -123,7 +136,9 @@ class Company:
 
     async def last_told(self, state: str) -> None:
         async def is_told() -> bool:
-            return self.told.states[-1:] == [state]
+            async with self.sync.store() as conn:
+                is_all = not await conn.fetchval("SELECT count(*) FROM outbox")
+            return is_all and self.relayed.states[-1:] == [state]
 
         await until(is_told, 10)
 
@@ -166,9 +181,14 @@ async def assembled(settings: IngestSettings) -> AsyncIterator[role.Sync]:
 
 @asynccontextmanager
 async def _synchronised(settings: IngestSettings, pipedrive: Double) -> AsyncIterator[Company]:
-    async with assembled(settings) as sync, Told(settings, deadline_s=20) as told:
-        told.states, told.versions, told.events = [], [], []
+    async with (
+        assembled(settings) as sync,
+        Told(settings, deadline_s=20) as told,
+        Relayed(settings, SCHEMA, deadline_s=20) as relayed,
+    ):
+        relayed.states, relayed.versions, told.events = [], [], []
         told.trouble = told.end = None
         parts = replace(sync.parts, publisher=told)
-        async with running(Runner(parts, sync.pool).run):
-            yield Company(sync, told, pipedrive)
+        relay = Relay(settings.database_url.get_secret_value(), SCHEMA, relayed)
+        async with running(Runner(parts, sync.pool).run, relay.run):
+            yield Company(sync, told, relayed, pipedrive)

@@ -102,6 +102,7 @@ async def _filled(
     row, outage = None, None
     async with asyncio.TaskGroup() as group:
         group.create_task(Runner(sync.parts, sync.pool, only=company_id).run(ended))
+        group.create_task(sync.relay.run(ended))
         group.create_task(sync.tenants.watch(ended))
         try:
             row = await _shown_to_its_end(sync.pool, company_id, sync_id, stop)

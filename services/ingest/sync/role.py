@@ -26,9 +26,11 @@ from shared import db, lifecycle
 from shared.app import Ping
 from shared.errors import Unavailable
 from shared.kafka.consumer import Consumer
+from shared.kafka.fencing import FencedPublisher
 from shared.kafka.group_lag import GroupLags
 from shared.kafka.publisher import Publisher
 from shared.openapi import Endpoint
+from shared.outbox import Relay
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.client import Clients
 from shared.tenants import Tenants
@@ -49,6 +51,7 @@ class Sync:
     budget: Budget
     tenants: Tenants
     prepared: Prepared
+    relay: Relay
 
     @property
     def connecting(self) -> Connecting:
@@ -113,6 +116,7 @@ class Sync:
             Runner(self.parts, self.pool).run,
             Watcher(self.parts, self.pool, self.tenants).run,
             Completer(self.parts, self.pool).run,
+            self.relay.run,
             self._once_connected(consumer.run),
             self._once_connected(consumer.watch),
         )
@@ -129,6 +133,7 @@ async def assembled(
 ) -> AsyncIterator[Sync]:
     async with (
         Publisher(settings, deadline_s=PUBLISH_S) as publisher,
+        FencedPublisher(settings, SCHEMA, deadline_s=PUBLISH_S) as relayed,
         GroupLags(settings, READERS) as lags,
         # Users wait for this one, and the background work needs little of it.
         db.pool(
@@ -137,7 +142,8 @@ async def assembled(
         db.pool(_dsn(settings), SCHEMA, size=2, durable=False) as hearing_pool,
     ):
         parts = Parts(settings, clients, publisher, Backpressure(lags), Written())
-        yield Sync(parts, pool, hearing_pool, budget, tenants, prepared)
+        relay = Relay(_dsn(settings), SCHEMA, relayed)
+        yield Sync(parts, pool, hearing_pool, budget, tenants, prepared, relay)
 
 
 def _dsn(settings: IngestSettings) -> str:

@@ -137,7 +137,7 @@ class Runner:
             async with self._pool.acquire() as conn:
                 given_up = await sync_store.one(conn, company_id, sync_id)
                 if given_up is not None:
-                    status = await Status.of(self._parts.publisher, conn, company_id)
+                    status = await Status.of(conn, company_id)
                     await status.failed(given_up)
 
 

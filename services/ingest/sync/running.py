@@ -27,7 +27,7 @@ from services.ingest.sync.status import Status
 from services.ingest.sync.steps import Act, Mode, Step, left, plan
 from services.ingest.sync.sync_store import Sync
 from services.ingest.sync.written import Written
-from shared import db, heart
+from shared import db
 from shared.errors import Poison, Unavailable
 from shared.kafka.publisher import Publisher
 from shared.observability import SYNCS, bound
@@ -81,10 +81,12 @@ class Run:
         return self._progress.sync
 
     async def go(self, stop: asyncio.Event) -> None:
-        status = await Status.of(self._parts.publisher, self._conn, self._sync.company_id)
+        status = await Status.of(self._conn, self._sync.company_id)
         reader = self._reader(status, stop)
         try:
-            await trying.again(reader, lambda: status.running(self._sync))
+            # What is read while Kafka is away is read again, and costs tokens again.
+            await trying.again(reader, self._parts.publisher.ping)
+            await status.running(self._sync)
             await self._steps(reader)
             if windows.are_read(self._plan(), self._progress.refused):
                 await self._complete(status)
@@ -146,11 +148,8 @@ class Run:
         return sync.since and windows.begins(of, sync.since, sync.behind or {})
 
     async def _complete(self, status: Status) -> None:
-        """Published before it is recorded: a crash in between publishes it twice."""
         now = datetime.now(UTC)
         sync = self._sync
-        await status.done(sync, now)
-        heart.beat()
         began = sync.started_at or now
         is_full = sync.reads is Mode.FULL
         settings = self._parts.settings
@@ -170,20 +169,20 @@ class Run:
                     full_due=next_full,
                 )
                 await sync_store.end(self._conn, sync.id, "done", None)
+                await status.done(sync, now)
         SYNCS.labels(sync.mode.value, "done").inc()
         log.info("sync_done", extra={"tokens": sync.tokens, "changed": self._progress.changed()})
 
     async def _fail(self, status: Status, reason: str) -> None:
         log.error("sync_failed", extra={"reason": reason})
         sync = self._sync
-        await status.failed(sync)
-        heart.beat()
         due = schedule.next_incremental(datetime.now(UTC), self._parts.settings)
         with db.own(self._conn):
             async with self._conn.transaction():
                 await sync_store.advance(self._conn, sync)
                 await sync_store.postpone(self._conn, sync.company_id, sync.id, due)
                 await sync_store.end(self._conn, sync.id, "failed", reason)
+                await status.failed(sync)
         SYNCS.labels(sync.mode.value, "failed").inc()
 
     async def _wait(self, reader: Reader, outage: Unavailable, until: datetime) -> None:

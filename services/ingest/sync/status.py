@@ -4,6 +4,8 @@ Rule 1: it is shown on every page of the company, so it is published only when i
         end, every few seconds while rows change, and with its progress as a wait begins. A
         scheduled sync that finds nothing publishes only its end.
 Rule 2: versions grow from one message to the next, whatever the publishers' clocks say.
+Rule 3: it goes through the outbox, in the transaction that makes it true: what a process tells of
+        a sync that it has lost cannot follow what the next one tells.
 """
 
 import time
@@ -13,10 +15,7 @@ from typing import Final, Self
 from services.ingest.sync import connection_store, sync_store
 from services.ingest.sync.schedule import BY_THE_CLOCK
 from services.ingest.sync.sync_store import Sync
-from shared import db
-from shared.events import dump
-from shared.kafka.publisher import Publisher
-from shared.kafka.rounds import Record
+from shared import db, outbox
 from shared.states import SyncState, SyncStatus
 from shared.topics import SYNC_STATUS
 
@@ -26,27 +25,21 @@ EVERY_S: Final = 5.0
 class Status:
     """Of one run of a sync. `conn` is where it is recorded."""
 
-    def __init__(
-        self,
-        publisher: Publisher,
-        conn: db.Connection,
-        last_completed: datetime | None,
-    ) -> None:
-        self._publisher = publisher
+    def __init__(self, conn: db.Connection, last_completed: datetime | None) -> None:
         self._conn = conn
         self._last_completed = last_completed
         self._told_at = 0.0
         self._said: tuple[int, int] | None = None
 
     @classmethod
-    async def of(cls, publisher: Publisher, conn: db.Connection, company_id: int) -> Self:
+    async def of(cls, conn: db.Connection, company_id: int) -> Self:
         with db.own(conn):
             last = await sync_store.last_completed(conn, company_id)
-        return cls(publisher, conn, last)
+        return cls(conn, last)
 
     async def running(self, sync: Sync) -> None:
         """Raises:
-        Unavailable: Kafka or Postgres is away.
+        Unavailable: Postgres is away.
         """
         if time.monotonic() - self._told_at < EVERY_S or _is_quiet(sync):
             return
@@ -57,7 +50,7 @@ class Status:
         """Published however recent the last one was: nothing follows until the wait is over.
 
         Raises:
-            Unavailable: Kafka or Postgres is away.
+            Unavailable: Postgres is away.
         """
         if not _is_quiet(sync) and _figures(sync) != self._said:
             await self._tell(sync, SyncState.RUNNING, self._last_completed)
@@ -70,18 +63,19 @@ class Status:
 
     async def _tell(self, sync: Sync, state: SyncState, last: datetime | None) -> None:
         now_us = time.time_ns() // 1000
-        with db.own(self._conn):
-            version = await connection_store.next_version(self._conn, sync.company_id, now_us)
         processed, failed = figures = _figures(sync)
-        said = SyncStatus(
-            version=version,
-            company_id=sync.company_id,
-            state=state,
-            last_sync_at=last,
-            processed=processed,
-            failed=failed,
-        )
-        await self._publisher.publish([Record(SYNC_STATUS.name, said.key, dump(said))])
+        with db.own(self._conn):
+            async with self._conn.transaction():
+                version = await connection_store.next_version(self._conn, sync.company_id, now_us)
+                said = SyncStatus(
+                    version=version,
+                    company_id=sync.company_id,
+                    state=state,
+                    last_sync_at=last,
+                    processed=processed,
+                    failed=failed,
+                )
+                await outbox.put(self._conn, SYNC_STATUS, [said])
         self._said = figures
 
 

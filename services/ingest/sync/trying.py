@@ -112,11 +112,7 @@ async def note_wait(reader: Reader, reason: str, until: datetime) -> None:
     with db.own(conn):
         await sync_store.advance(conn, sync)
         await sync_store.wait(conn, sync.id, reason, until)
-    try:
-        await reader.source.status.waits(sync)
-    except Unavailable as outage:  # it waits all the same, and publishes when it resumes
-        log.info("sync_wait_untold", extra={"reason": str(outage)})
-    heart.beat()
+    await reader.source.status.waits(sync)
 
 
 async def _is_doubted(reader: Reader, of: List) -> bool:
