@@ -82,7 +82,9 @@ def _add_filters(parser: argparse.ArgumentParser, action: str) -> None:
         "names", nargs="*", type=_name, help="letters by name, TOPIC:PARTITION:OFFSET"
     )
     parser.add_argument(
-        "--topic", type=_filter, help="the records' original topic, e.g. pipedrive.persons"
+        "--topic",
+        type=_topic,
+        help="the records' original topic, e.g. pipedrive.persons, or that of the dead letters",
     )
     parser.add_argument(
         "--reason-contains",
@@ -110,9 +112,14 @@ def _add_filters(parser: argparse.ArgumentParser, action: str) -> None:
 
 
 def _name(text: str) -> str:
-    if not letters.is_name(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not TOPIC:PARTITION:OFFSET")
-    return text
+    try:
+        return letters.name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not TOPIC:PARTITION:OFFSET") from error
+
+
+def _topic(text: str) -> str:
+    return letters.origin(_filter(text))
 
 
 def _filter(text: str) -> str:

@@ -111,10 +111,9 @@ def read(
 ) -> Letter:
     """The letter in a record of a dead-letter topic, at partition and offset."""
     told = {name: text.decode(errors="replace") for name, text in headers}
-    origin = told.get("topic", topic.removesuffix(DEAD_LETTERS))
     return Letter(
-        name=f"{topic.removesuffix(DEAD_LETTERS)}:{place[0]}:{place[1]}",
-        topic=origin,
+        name=f"{origin(topic)}:{place[0]}:{place[1]}",
+        topic=told.get("topic", origin(topic)),
         partition=_number(told.get("partition")),
         offset=_number(told.get("offset")),
         key=record[0],
@@ -130,10 +129,22 @@ def origin_of(name: str) -> str:
     return name.rsplit(":", 2)[0]
 
 
-def is_name(text: str) -> bool:
-    """Whether it has the form of a letter's name: `TOPIC:PARTITION:OFFSET`."""
+def origin(topic: str) -> str:
+    """The topic whose dead letters are meant, also by the name of the topic that holds them."""
+    return topic.removesuffix(DEAD_LETTERS)
+
+
+def name(text: str) -> str:
+    """A letter's name, `TOPIC:PARTITION:OFFSET`, of either topic.
+
+    Raises:
+        ValueError: the text does not have its form.
+    """
     topic, *place = text.rsplit(":", 2)
-    return bool(topic) and len(place) == 2 and all(map(str.isdecimal, place))  # noqa: PLR2004
+    of = origin(topic)
+    if not of or len(place) != 2 or not all(map(str.isdecimal, place)):  # noqa: PLR2004
+        raise ValueError("not TOPIC:PARTITION:OFFSET")
+    return ":".join((of, *place))
 
 
 def instant(text: str) -> datetime:

@@ -100,6 +100,22 @@ async def test_letters_are_listed_filtered_and_shown(
     assert shown["origin"] == {"topic": "pipedrive.notes", "partition": 0, "offset": 2}
 
 
+async def test_letters_are_also_found_by_the_name_of_the_topic_that_they_are_in(
+    settings: Settings, publisher: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await publisher.publish([a_letter(1), a_letter(2)])
+    box = dead_letters_of(topics.NOTES.name)
+
+    assert await keys(capsys, "--topic", box) == ["7:1", "7:2"]
+    (name,) = [each["name"] for each in await listed(capsys, "--key", "7:1")]
+    assert await keys(capsys, name.replace(topics.NOTES.name, box)) == ["7:1"]
+    capsys.readouterr()
+    assert await command.main(["drop", name.replace(topics.NOTES.name, box)]) == 0
+    assert capsys.readouterr().out == "1 dropped\n"
+    assert await command.main(["replay", "--topic", box]) == 0
+    assert await contents(settings, topics.NOTES.name) == [b"note 2"]
+
+
 OBEYED = "\x1b[2J\x9b31m\x07\r\n\u202e"
 """Clears a terminal, colours it, rings, begins the line anew, turns it round."""
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from shared.dlq.letters import Letter, Wanted, instant, is_name, read
+from shared.dlq.letters import Letter, Wanted, instant, name, read
 from shared.kafka.dead_letters import Origin, letter
 
 NOW = datetime(2026, 5, 27, 6, 54, 41, tzinfo=UTC)
@@ -77,13 +77,18 @@ def test_an_instant_without_a_zone_is_utc() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("pipedrive.persons:2:5", True),
-        ("a:b:2:5", True),
-        ("pipedrive.persons:2", False),
-        ("pipedrive.persons:2:-5", False),
-        (":2:5", False),
-        ("", False),
+        ("pipedrive.persons:2:5", "pipedrive.persons:2:5"),
+        ("pipedrive.persons.dlq:2:5", "pipedrive.persons:2:5"),
+        ("a:b:2:5", "a:b:2:5"),
     ],
 )
-def test_a_name_is_a_topic_and_two_numbers(text: str, expected: bool) -> None:
-    assert is_name(text) is expected
+def test_a_name_is_a_topic_and_two_numbers(text: str, expected: str) -> None:
+    assert name(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["pipedrive.persons:2", "pipedrive.persons:2:-5", ":2:5", ".dlq:2:5", ""]
+)
+def test_anything_else_is_no_name(text: str) -> None:
+    with pytest.raises(ValueError, match="not TOPIC"):
+        name(text)
