@@ -3,11 +3,15 @@
 Rule 1: shares are between 0 and 1, chance comes from a seeded source.
 Rule 2: a fault strikes before the request is carried out or after it, as the share says: a client
         that gets no answer cannot know which.
+Rule 3: what is wrong with a list's contents is wrong with all its pages.
 """
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
+from typing import Any
+
+from yarl import URL
 
 
 class Fault(StrEnum):
@@ -19,11 +23,27 @@ class Fault(StrEnum):
     REFUSED = "refused"
 
 
+class Endless(StrEnum):
+    """What follows where a list would end, for ever."""
+
+    PAGE = "page"
+    """The same page, under the same mark."""
+    ANEW = "anew"
+    """The list from its beginning."""
+    EMPTY = "empty"
+    """Pages without rows."""
+
+
+AGAIN = "again-"
+"""Cursors of pages after the end; a number follows."""
+
+
 @dataclass(slots=True)
 class Faults:
     """`after` is the share of faulty requests that are carried out all the same; `paths` restricts
     the faults to paths that begin so; `at_most` faults, then none. `refused` ones have `status`.
-    A list that is asked for more than `most_rows` takes too long for the gateway.
+    A list that is asked for more than `most_rows` takes too long for the gateway. Each page of a
+    list begins with the `odd_rows`; in place of one row, if `paths` names it, the first is shown.
     """
 
     delay_s: float = 0.0
@@ -38,12 +58,15 @@ class Faults:
     methods: str = ""
     at_most: int | None = None
     most_rows: int | None = None
+    endless: Endless | None = None
+    odd_rows: list[Any] = field(default_factory=list)
     seed: int = 0
     struck: int = 0
     _rng: Random = field(default_factory=Random)
 
     def __post_init__(self) -> None:
         self._rng = Random(self.seed)
+        self.endless = self.endless and Endless(self.endless)
 
     def concerns(self, method: str, path: str) -> bool:
         if self.methods and method not in self.methods.split(","):
@@ -77,3 +100,37 @@ class Faults:
     def _is_too_much(self, rows: str | None) -> bool:
         is_number = rows is not None and rows.isascii() and rows.isdecimal()
         return self.most_rows is not None and is_number and int(rows or 0) > self.most_rows
+
+    def spoils(self, method: str) -> bool:
+        """Whether the contents of answers are wrong."""
+        return method == "GET" and (self.endless is not None or bool(self.odd_rows))
+
+    def asked(self, url: URL) -> URL:
+        """Where a request finds what it is answered with: beyond its end a list begins anew."""
+        if url.query.get("cursor", "").startswith(AGAIN):
+            return url.without_query_params("cursor")
+        return url.without_query_params("start") if self.endless is Endless.ANEW else url
+
+    def spoiled(self, url: URL, told: dict[str, Any]) -> dict[str, Any]:
+        """An answer, with its rows and its end as the faults have them."""
+        rows = told["data"]
+        if not isinstance(rows, list):
+            is_named = bool(self.odd_rows and self.paths) and url.path.endswith(self.paths)
+            return {"success": True, "data": self.odd_rows[0]} if is_named else told
+        is_past = url.query.get("cursor", "").startswith(AGAIN)
+        shown = [] if self.endless is Endless.EMPTY and is_past else [*self.odd_rows, *rows]
+        more = told.get("additional_data") or {}
+        if self.endless is not None:
+            more = _unending(url, more, self.endless)
+        return {**told, "data": shown, "additional_data": more}
+
+
+def _unending(url: URL, more: dict[str, Any], endless: Endless) -> dict[str, Any]:
+    if "/v2/" in url.path:
+        asked = url.query.get("cursor", "")
+        turn = int(asked.removeprefix(AGAIN)) if asked.startswith(AGAIN) else 0
+        following = more.get("next_cursor") or f"{AGAIN}{turn + 1}"
+        return {**more, "next_cursor": (endless is Endless.PAGE and asked) or following}
+    start, limit = int(url.query.get("start", 0)), int(url.query.get("limit", 100))
+    following = start if endless is Endless.PAGE and start else start + limit
+    return {**more, "pagination": {"more_items_in_collection": True, "next_start": following}}

@@ -25,7 +25,7 @@ from devstack.pipedrive.api.tables import Order
 from devstack.pipedrive.changes import Entity, Id
 from shared.pipedrive import costs
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 V2_KINDS: dict[str, Entity] = {
     "persons": "person",
@@ -102,7 +102,7 @@ class Server:
     # How a request is checked
 
     def _faced(self, handler: Handler) -> Handler:
-        async def face(request: web.Request) -> web.StreamResponse:
+        async def face(request: web.Request) -> web.Response:
             self.requests += 1
             path = request.path.removeprefix("/api")
             concerned = self.faults.concerns(request.method, path)
@@ -117,7 +117,7 @@ class Server:
             if judged.status == 403:  # noqa: PLR2004
                 return web.Response(status=403, body=FIREWALL_PAGE, content_type="text/html")
             if judged.status == 429:  # noqa: PLR2004
-                response: web.StreamResponse = _error(429, "request over limit")
+                response: web.Response = _error(429, "request over limit")
             else:
                 response = await self._carried_out(handler, request, concerned=concerned)
             response.headers.update(judged.headers)
@@ -127,10 +127,12 @@ class Server:
 
     async def _carried_out(
         self, handler: Handler, request: web.Request, *, concerned: bool
-    ) -> web.StreamResponse:
+    ) -> web.Response:
         rows = request.query.get("limit")
         fault, is_done = self.faults.draw(rows) if concerned else (Fault.NONE, True)
-        response = await _answered(handler, request) if is_done else web.Response()
+        response = (
+            await self._done(handler, request, concerned=concerned) if is_done else web.Response()
+        )
         match fault:
             case Fault.NONE:
                 return response
@@ -146,6 +148,17 @@ class Server:
                 if request.transport is not None:
                     request.transport.abort()
                 return web.Response()
+
+    async def _done(
+        self, handler: Handler, request: web.Request, *, concerned: bool
+    ) -> web.Response:
+        faults, url = self.faults, request.rel_url
+        if not (concerned and faults.spoils(request.method)):
+            return await _answered(handler, request)
+        answer = await _answered(handler, request.clone(rel_url=faults.asked(url)))
+        told = orjson.loads(answer.body if isinstance(answer.body, bytes) else b"")
+        spoiled = faults.spoiled(url, told)
+        return answer if spoiled is told else _raw(orjson.dumps(spoiled))
 
     # Reading
 
@@ -265,7 +278,7 @@ class Server:
         return _raw(b'{"status":"ok","success":true}')
 
 
-async def _answered(handler: Handler, request: web.Request) -> web.StreamResponse:
+async def _answered(handler: Handler, request: web.Request) -> web.Response:
     try:
         return await handler(request)
     except WrongFields as wrong:
