@@ -57,10 +57,12 @@ class Row(NamedTuple):
         return at if self.written_us is None else min(self.written_us, at)
 
 
-def read(entity: str, raw: Json) -> Row:
+def read(entity: str, raw: Any) -> Row:
     """Raises:
-    Poison: the row has no usable id.
+    Poison: the row is not an object, or has no usable id.
     """
+    if not isinstance(raw, dict):
+        raise not_an_object(entity)
     entity_id = usable_id(entity, raw.get("id"))
     if entity_id is None:
         raise Poison(f"the {entity[:40]} has no usable id")
@@ -74,6 +76,10 @@ def read(entity: str, raw: Json) -> Row:
         _written_us(raw),
         _digest(data if not is_deleted else raw.get("update_time")),
     )
+
+
+def not_an_object(entity: str) -> Poison:
+    return Poison(f"the {entity[:40]} is not an object")
 
 
 def gone(entity: str, entity_id: str) -> Row:

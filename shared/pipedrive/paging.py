@@ -12,10 +12,13 @@ Mark = str | int | None
 
 
 class Page(NamedTuple):
-    """`next` begins the following page; null at the end."""
+    """`next` begins the following page; null at the end. `odd` is how many rows are left out, as
+    they are not objects.
+    """
 
     rows: Sequence[dict[str, Any]]
     next: Mark
+    odd: int = 0
 
 
 def page(path: str, envelope: Mapping[str, Any]) -> Page:
@@ -23,10 +26,12 @@ def page(path: str, envelope: Mapping[str, Any]) -> Page:
     found = envelope.get("data")
     if isinstance(found, dict):
         found = found.get("items")
-    rows = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    listed = found if isinstance(found, list) else []
+    rows = [row for row in listed if isinstance(row, dict)]
     more = envelope.get("additional_data")
     more = more if isinstance(more, dict) else {}
-    return Page(rows, (more.get("next_cursor") or None) if _is_v2(path) else _next_start(more))
+    following = (more.get("next_cursor") or None) if _is_v2(path) else _next_start(more)
+    return Page(rows, following, len(listed) - len(rows))
 
 
 def at(path: str, mark: Mark) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from services.ingest import rows
 from services.ingest.payload import Json
@@ -28,13 +28,15 @@ AT_ONCE: Final = 50
 
 class Rows(NamedTuple):
     """Rows of a list, and a moment before they were requested. `is_last_word`: a row that may
-    still change within its second is taken as it is, and not counted again.
+    still change within its second is taken as it is, and not counted again. `odd` more are not
+    objects.
     """
 
     of: List
     raw: Sequence[Json]
     asked_at: datetime
     is_last_word: bool = False
+    odd: int = 0
 
 
 @dataclass(slots=True)
@@ -51,7 +53,7 @@ class Compared:
 
 
 async def compare(conn: Connection, company_id: int, read: Rows) -> Compared:
-    found = Compared()
+    found = Compared(failures=[_failed(read, None, rows.not_an_object(read.of.entity))] * read.odd)
     readable: list[tuple[bytes, Row]] = []
     await option_store.keep(conn, company_id, options.listed(read.of, read.raw))
     names = await option_store.names(conn, company_id, read.of.entity)
@@ -80,8 +82,12 @@ def _readable(
             row = rows.read(read.of.entity, body)
             yield read.of.place(row.entity_id), row
         except Poison as why:
-            named = str(body.get("id"))[:40] or "''"  # an empty id stands for a whole list
-            found.failures.append({"list": read.of.name, "id": named, "error": str(why)})
+            found.failures.append(_failed(read, body.get("id"), why))
+
+
+def _failed(read: Rows, entity_id: Any, why: Poison) -> dict[str, str]:
+    named = str(entity_id)[:40] or "''"  # an empty id stands for a whole list
+    return {"list": read.of.name, "id": named, "error": str(why)}
 
 
 def _judge(

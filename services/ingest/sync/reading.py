@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from services.ingest import rows, values
+from services.ingest.payload import Json
 from services.ingest.sync import comparing, known_store, lists, offsets, sync_store, walked_store
 from services.ingest.sync.asking import MOST_IDS, NOTHING_WORKS, Asking, Source, Stopped
 from services.ingest.sync.comparing import Compared, Rows
@@ -67,7 +68,7 @@ class Reader:
             self.progress.start_over(of)
         async with aclosing(self.asking.pages(of, {})) as pages:
             async for page, asked_at in pages:
-                await self.take(Rows(of, page.rows, asked_at, is_last_word))
+                await self.take(Rows(of, page.rows, asked_at, is_last_word, page.odd))
         await self._finish(of)
 
     async def measure(self, of: List) -> None:
@@ -93,11 +94,11 @@ class Reader:
         start = max(since, datetime.fromisoformat(reached)) if reached else since
         async with aclosing(self.asking.pages(of, of.changed(start))) as pages:
             async for page, asked_at in pages:
-                times = [at for row in page.rows if (at := values.moment(row.get("update_time")))]
+                times = _times(page.rows, "update_time")
                 marks = {}
                 if of is not lists.ARCHIVED_LEADS and times:
                     marks["reached"] = max(times).isoformat()
-                await self.take(Rows(of, page.rows, asked_at), marks=marks)
+                await self.take(Rows(of, page.rows, asked_at, odd=page.odd), marks=marks)
                 if of is lists.ARCHIVED_LEADS and times and min(times) < since:
                     break  # the rest are older still
         await self._finish(of)
@@ -110,8 +111,8 @@ class Reader:
         since -= OVERLAP
         async with aclosing(self.asking.pages(of, of.newest(), ahead=False)) as pages:
             async for page, asked_at in pages:
-                found = await self.take(Rows(of, page.rows, asked_at))
-                added = [at for row in page.rows if (at := values.moment(row.get("add_time")))]
+                found = await self.take(Rows(of, page.rows, asked_at, odd=page.odd))
+                added = _times(page.rows, "add_time")
                 is_older = not added or min(added) < since
                 if is_older and not found.records:
                     break
@@ -176,7 +177,7 @@ class Reader:
                     upto = max(upto, b"" if number is None else of.place(str(number)))
                 stretch = Stretch(after, None if page.next is None else upto)
                 marks = {"next": page.next, "after": upto.hex(), "ended": page.next is None}
-                await self.take(Rows(of, page.rows, asked_at), stretch, marks)
+                await self.take(Rows(of, page.rows, asked_at, odd=page.odd), stretch, marks)
                 after = upto
 
     async def _walk_by_offset(self, of: List) -> None:
@@ -186,7 +187,7 @@ class Reader:
                 is_last = place.start is None
                 walked = Walked([place.key(row) for row in page.rows], is_last)
                 marks = {"next": place.start, "rows": place.page_rows, "ended": is_last}
-                await self.take(Rows(of, page.rows, asked_at), walked, marks)
+                await self.take(Rows(of, page.rows, asked_at, odd=page.odd), walked, marks)
 
     async def _place(self, of: List) -> Place:
         """Where the walk continues, even if another process came so far."""
@@ -248,7 +249,7 @@ class Reader:
 
     def _count(self, read: Rows, found: Compared) -> None:
         numbers = {
-            "read": 0 if read.is_last_word else len(read.raw),
+            "read": 0 if read.is_last_word else len(read.raw) + read.odd,
             "changed": len(found.records),
             "failed": len(found.failures),
         }
@@ -295,3 +296,11 @@ class Reader:
         """
         if await lifecycle.wait_or_stop(seconds, self.source.stop):
             raise Stopped
+
+
+def _times(listed: Iterable[Json], name: str) -> list[datetime]:
+    """Those that the list is sorted by; a number is none of them, though it could be read as a
+    time: it would end the list too early.
+    """
+    texts = (text for row in listed if isinstance(text := row.get(name), str))
+    return [at for text in texts if (at := values.moment(text))]

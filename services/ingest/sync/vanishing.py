@@ -4,8 +4,8 @@ Rule 1: a row is gone when Pipedrive says so of that row: by 404, or by showing 
         absence from a list proves nothing: it may have been archived, or hidden from our user.
 Rule 2: it counts as gone since the walk began, so that any later webhook wins.
 Rule 3: if the token or the account is not accepted, that says nothing about any row.
-Rule 4: a row for which Pipedrive returns only errors, while it answers for others, counts as
-        failed and blocks nothing. The next walk comes back to it.
+Rule 4: a row for which Pipedrive returns only errors, while it answers for others, or something
+        that is no row, counts as failed and blocks nothing. The next walk comes back to it.
 Rule 5: if one row after another is hidden, the token's user sees less than before. Each costs a
         call, every night, so the rest of the list is skipped, and the sync reports it.
 """
@@ -24,6 +24,7 @@ from services.ingest.sync.comparing import Compared, Rows
 from services.ingest.sync.lists import Kind, List
 from services.ingest.sync.reading import Reader
 from shared import db, heart
+from shared.errors import Poison
 from shared.pipedrive.client import DEADLINE_S
 from shared.pipedrive.errors import GONE, PipedriveRefused, Unanswered
 
@@ -170,7 +171,16 @@ async def _look(reader: Reader, of: List, entity_id: str, seen: Seen) -> None:
     except Unanswered as silence:
         seen.silent[entity_id] = silence
         return
-    if not isinstance(row, dict) or rows.read(of.entity, row).is_deleted:
+    _judge(of, entity_id, row, seen)
+
+
+def _judge(of: List, entity_id: str, row: Any, seen: Seen) -> None:
+    try:
+        found = rows.read(of.entity, row)
+    except Poison as why:
+        seen.failures.append({"list": of.name, "id": entity_id, "error": str(why)})
+        return
+    if found.is_deleted:
         seen.gone.append(entity_id)
     else:
         seen.living.append(row)

@@ -60,6 +60,12 @@ def test_an_empty_list_is_an_empty_page(data: Any) -> None:
     assert paging.page("/v1/leads", {"data": data, "additional_data": None}) == Page([], None)
 
 
+def test_rows_that_are_no_objects_are_left_out_and_counted() -> None:
+    listed = [None, ROW, "x", 7, [], {}]
+
+    assert paging.page("/v2/persons", {"data": listed}) == Page([ROW, {}], None, odd=4)
+
+
 def test_the_items_of_a_search_are_its_rows() -> None:
     hit = {"result_score": 0.5, "item": {"id": 1}}
 
