@@ -145,16 +145,18 @@ class Pipedrive:
         *,
         start: paging.Mark = None,
         ahead: bool = True,
+        key: str = "id",
         deadline_s: float = DEADLINE_S,
     ) -> AsyncGenerator[Page, None]:
         """All pages of a list, of the maximum size unless `params` sets another `limit`.
 
         One page is prefetched (`ahead`) while the caller handles another: wasteful for callers
         that usually stop after the first, since it costs tokens. `start` is a page's `next`, to
-        resume there. Close it (`contextlib.aclosing`) when leaving before its end.
+        resume there, `key` the field that holds a row's id. Close it (`contextlib.aclosing`) when
+        leaving before its end.
 
         Raises:
-            As `get`, at the page that fails.
+            Endless: the pages show nothing new any more. Else as `get`, at the page that fails.
         """
         wanted = {"limit": MOST_PER_PAGE, **(params or {})}
 
@@ -162,8 +164,9 @@ class Pipedrive:
             there = paging.at(path, mark)
             return await self.page(path, {**wanted, **there}, deadline_s=deadline_s)
 
-        page = await fetch(start)
+        page, course = await fetch(start), paging.Course(key)
         while page.next is not None:
+            course.pass_on(page)
             if not ahead:
                 yield page
                 page = await fetch(page.next)

@@ -15,6 +15,7 @@ __all__ = [
     "Blocked",
     "BurstSpent",
     "DaySpent",
+    "Endless",
     "NotConnected",
     "NotOfTheCompany",
     "NotUsable",
@@ -63,12 +64,24 @@ class Blocked(Unavailable):
 
 
 class PipedriveRefused(Exception):
-    """Pipedrive answers that this request can never work: 4xx, in its own words."""
+    """Pipedrive answers that this request can never work: 4xx, in its own words. Or its answers
+    are of no use, in ours.
+    """
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence
+
+
+class Endless(PipedriveRefused):
+    """The pages of a list follow one another for ever and show nothing new."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            502,
+            "Pipedrive's list has no end: page after page shows nothing new, and names a next.",
+        )
 
 
 class NotConnected(PipedriveRefused):

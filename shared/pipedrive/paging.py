@@ -1,14 +1,22 @@
 """Lists page by page: by cursor in version 2, by offset in version 1. Pure.
 
-Rule: a mark says where a page begins, and only the list that issued it understands it: a cursor is
-opaque, an offset shifts when rows before it come or go.
+Rule 1: a mark says where a page begins, and only the list that issued it understands it: a cursor
+        is opaque, an offset shifts when rows before it come or go.
+Rule 2: a list whose pages show nothing new, one after another, is left: each costs tokens, and
+        there may always be a next one.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from shared.pipedrive.errors import Endless
 
 Mark = str | int | None
+Key = tuple[int | str, ...]
+MOST_IN_VAIN: Final = 3
+"""Pages in succession that show nothing new."""
+TIMES: Final = ("update_time", "add_time")
 
 
 class Page(NamedTuple):
@@ -32,6 +40,41 @@ def page(path: str, envelope: Mapping[str, Any]) -> Page:
     more = more if isinstance(more, dict) else {}
     following = (more.get("next_cursor") or None) if _is_v2(path) else _next_start(more)
     return Page(rows, following, len(listed) - len(rows))
+
+
+class Course:
+    """Whether a list gets on. By cursor no row comes twice unchanged: a page with the row that an
+    earlier one began with has gone in a circle, wherever it entered it. `key` is the field that
+    holds a row's id.
+    """
+
+    def __init__(self, key: str = "id") -> None:
+        self._key = key
+        self._begun: set[Key] = set()
+        self._in_vain = 0.0
+
+    def pass_on(self, page: Page) -> None:
+        """A page that another one follows.
+
+        Raises:
+            Endless: it is one too many in vain.
+        """
+        keys = [key for row in page.rows if (key := self._identity(row))]
+        is_new = bool(keys) and self._begun.isdisjoint(keys)
+        self._begun.update(keys[:1])
+        self.note(is_new=is_new)
+
+    def note(self, *, is_new: bool, share: float = 1.0) -> None:
+        """As `pass_on`, of what is known to be new or not; `share` is that of a full page."""
+        self._in_vain = 0.0 if is_new else self._in_vain + share
+        if self._in_vain >= MOST_IN_VAIN:
+            raise Endless
+
+    def _identity(self, row: Mapping[str, Any]) -> Key | None:
+        found = row.get(self._key)
+        if not found or type(found) not in (int, str):
+            return None
+        return found, *(at for name in TIMES if isinstance(at := row.get(name), str))
 
 
 def at(path: str, mark: Mark) -> dict[str, Any]:

@@ -4,7 +4,9 @@ Rule 1: each call uses the credential that the tenants file has by then; a compa
         longer names is not read.
 Rule 2: a page that is returned is paid for, and so is a row that was requested individually, even
         if it is not there.
-Rule 3: after a page that got no answer, pages get smaller, so that a list whose rows are too many
+Rule 3: by offset, a page that was read in vain since rows left the list is followed by an earlier
+        one, until there is none: it counts neither way (`Course`).
+Rule 4: after a page that got no answer, pages get smaller, so that a list whose rows are too many
         for Pipedrive at a time can be read all the same; after some pages they grow again, since
         each costs the same.
 """
@@ -29,6 +31,7 @@ from shared.pipedrive import costs
 from shared.pipedrive.budget import Purpose
 from shared.pipedrive.client import MOST_PER_PAGE, Clients, Credential, Page, Pipedrive
 from shared.pipedrive.errors import PipedriveRefused, Unanswered
+from shared.pipedrive.paging import Course
 
 MOST_IDS: Final = 100
 FEWER: Final = (1, 5, 25)
@@ -156,7 +159,8 @@ class Asking:
         while True:
             eased = self.eased
             asked = {**params, "limit": self._rows()} if eased else params
-            pages = self.client.pages(of.path, asked, start=start, ahead=ahead and not eased)
+            is_ahead = ahead and not eased
+            pages = self.client.pages(of.path, asked, start=start, ahead=is_ahead, key=of.key)
             async with aclosing(pages) as shown:
                 async for page in shown:
                     self._note_page()
@@ -170,11 +174,16 @@ class Asking:
     async def _by_offset(
         self, of: List, params: lists.Params, place: Place
     ) -> AsyncGenerator[Page, None]:
+        course = Course()
         while place.start is not None:
-            asked = {"limit": self._rows(), **params, "start": place.start}
-            page = await self.client.page(of.path, asked)
+            start, rows = place.start, self._rows()
+            found = await self.client.page(of.path, {"limit": rows, **params, "start": start})
             self._note_page()
-            yield place.handed_on(page)
+            page = place.handed_on(found)
+            goes_back = isinstance(page.next, int) and page.next < start
+            if page.next is not None and not (found.rows and goes_back):
+                course.note(is_new=bool(page.rows), share=rows / MOST_PER_PAGE)
+            yield page
 
     def _rows(self) -> int:
         return max(1, MOST_PER_PAGE // FEWER[self.eased])

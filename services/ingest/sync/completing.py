@@ -190,7 +190,7 @@ class Completer:
 
 
 async def _read_names(conn: db.Connection, client: Pipedrive, of: List) -> None:
-    async with aclosing(client.pages(of.path)) as pages:
+    async with aclosing(client.pages(of.path, key=of.key)) as pages:
         async for page in pages:
             found = list(options.listed(of, page.rows))
             with db.errors():

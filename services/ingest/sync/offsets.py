@@ -42,11 +42,11 @@ class Place:
     seen: set[Key] = field(default_factory=set)
 
     def handed_on(self, page: Page) -> Page:
-        """The rows to hand on of the page that began here."""
+        """The rows to hand on of the page that began here, and where the next one begins."""
         keys = [self.key(row) for row in page.rows]
         if self.start and self.seen.isdisjoint(keys):
             self.start = max(0, self.start - self.page_rows)
-            return page._replace(rows=[])
+            return page._replace(rows=[], next=self.start)
         fresh = {
             key: row for key, row in zip(keys, page.rows, strict=True) if key not in self.seen
         }
@@ -54,7 +54,7 @@ class Place:
         self.page_rows = max(1, len(keys))
         following = page.next if isinstance(page.next, int) else None
         self.start = None if following is None else following - max(1, len(keys) // OVERLAP)
-        return page._replace(rows=list(fresh.values()))
+        return page._replace(rows=list(fresh.values()), next=self.start)
 
     def key(self, row: Row) -> Key:
         return str(row.get("id")), str(row.get(self.sorted_by))
