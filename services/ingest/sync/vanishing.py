@@ -2,6 +2,7 @@
 
 Rule 1: a row is gone when Pipedrive says so of that row: by 404, or by showing it as deleted. Its
         absence from a list proves nothing: it may have been archived, or hidden from our user.
+        Nor does a 404 if the list of such rows is not served to the company either.
 Rule 2: it counts as gone since the walk began, so that any later webhook wins.
 Rule 3: if the token or the account is not accepted, that says nothing about any row.
 Rule 4: a row for which Pipedrive returns only errors, while it answers for others, or something
@@ -85,6 +86,8 @@ async def _settle(reader: Reader, of: List, places: Sequence[bytes]) -> Seen:
     missing = await _not_listed(reader, of, ids) if is_number else ids
     asked_at = datetime.now(UTC)
     seen = await _look_at_each(reader, of, missing)
+    if seen.gone and not is_number:  # else the list was requested just before
+        await reader.asking.page(lists.OF_ENTITY[of.entity], {"limit": 1})
     if seen.living:
         read = Rows(of, seen.living, asked_at, is_last_word=True)
         await reader.take(read)
@@ -119,6 +122,10 @@ async def _not_listed(reader: Reader, of: List, ids: Sequence[str]) -> list[str]
                 if not await reader.asking.is_answered(place):
                     raise
                 continue  # Pipedrive has no answer for some of these rows
+            except PipedriveRefused as refused:
+                if refused.status in NOTHING_WORKS or place is lists.OF_ENTITY[of.entity]:
+                    raise
+                continue  # the company has no such archive
             missing = [one for one in missing if one not in shown]
     return missing
 
