@@ -121,6 +121,29 @@ async def test_companies_that_are_read_in_full_leave_room_for_what_changed_in_ot
             assert await _are_held(sync, READ_ALL_AT_ONCE)
 
 
+@pytest.mark.parametrize("mode", Mode)
+async def test_two_companies_whose_pipedrive_says_nothing_leave_room_for_all_others(
+    settings: IngestSettings, mode: Mode
+) -> None:
+    """The others have no token, so their syncs fail as soon as it is their turn."""
+    silent = ELSEWHERE[:2]
+    async with _with_a_silent_pipedrive(settings) as sync:
+        async with sync.store() as conn:
+            for company_id in (*silent, *MANY):
+                await sync_store.ask(conn, company_id, mode, "user 1")
+                if mode is Mode.INCREMENTAL:
+                    await conn.execute(WAS_READ, company_id)
+
+        async def only_they_are_left() -> bool:
+            async with sync.store() as conn:
+                waiting = {each.company_id for each in await sync_store.waiting(conn)}
+                held = await claim.held(conn, silent)
+            return waiting == held == set(silent)
+
+        async with running(Runner(sync.parts, sync.pool).run):
+            await until(only_they_are_left, 20)
+
+
 async def test_a_company_that_waits_for_its_night_is_read_by_what_changed(
     settings: IngestSettings,
 ) -> None:
