@@ -1,5 +1,6 @@
 """Rows that webhooks left incomplete and that cannot be fetched are left to the next delta."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -9,6 +10,8 @@ from datetime import UTC, datetime
 from itertools import islice
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 from pydantic import SecretStr
 
 from devstack.pipedrive.api import lists
@@ -24,6 +27,7 @@ from services.ingest.sync.lists import PERSONS
 from shared import db, heart, topics
 from shared.events import BIGINT_MAX, Action, Source
 from shared.kafka.consumer import Received
+from shared.pipedrive.client import DEADLINE_S
 from tests.support import proxy
 from tests.support.commands import COMPANY, a_tenant
 from tests.support.loops import running
@@ -35,7 +39,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 OFTEN_S = 0.05
 UNKNOWN_COMPANY = COMPANY + 1
+SILENT_COMPANY = COMPANY - 1
+SOON_S = DEADLINE_S / 2
 LEFT = "SELECT count(*) FROM incomplete"
+OURS_LEFT = f"{LEFT} WHERE company_id <> {SILENT_COMPANY}"
 PLACES_LEFT = "SELECT place FROM incomplete"
 TOLD = "SELECT place, told FROM known WHERE entity = 'person' ORDER BY place LIMIT 2"
 NEVER_TOLD = BIGINT_MAX
@@ -173,3 +180,30 @@ async def test_what_a_sync_has_read_since_its_webhook_is_not_asked_for_once_more
         left = [row["place"] for row in await conn.fetch(PLACES_LEFT)]
 
     assert left == [since]
+
+
+async def test_a_company_whose_pipedrive_says_nothing_keeps_no_other_waiting(
+    synchronised_company: Company,
+) -> None:
+    """It would be the first in turn."""
+    company = synchronised_company
+    is_asked = asyncio.Event()
+
+    async def silent(_: web.BaseRequest) -> web.StreamResponse:
+        is_asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def ours_are_completed() -> bool:
+        async with company.sync.store() as conn:
+            return is_asked.is_set() and not await conn.fetchval(OURS_LEFT)
+
+    async with RawTestServer(silent) as server:
+        theirs = a_tenant(str(server.make_url("")), SILENT_COMPANY, webhook_user="silent")
+        tenants = [a_tenant(company.double.url), theirs]
+        company.sync.parts.settings.tenants_file.write_text(json.dumps(tenants))
+        await leave_incomplete(company, 1, company_id=SILENT_COMPANY)
+        await leave_incomplete(company, 1)
+
+        async with completing(company):
+            await until(ours_are_completed, SOON_S)

@@ -9,6 +9,7 @@ Rule 3: a sync of the company in progress reads them anyway; so does the next de
         all of a list that is refused.
 Rule 4: where a row has an option without a known name, the names are read first, but once an hour
         at most: a deleted option no longer has one.
+Rule 5: some companies at a time, so that one whose Pipedrive is silent keeps no other waiting.
 """
 
 import asyncio
@@ -42,7 +43,14 @@ ENOUGH: Final = 100
 """Rows without any of the fields until we believe that there are none."""
 ASKED_WRONGLY: Final = 400
 """Pipedrive's answer for all rows requested together, though only one may be the cause."""
-COMPANIES = "SELECT DISTINCT company_id, entity FROM incomplete ORDER BY company_id, entity"
+AT_ONCE: Final = 4
+"""Companies that one process completes at a time; each takes a connection."""
+COMPANIES = """
+SELECT company_id, array_agg(DISTINCT entity) AS entities
+  FROM incomplete
+ GROUP BY company_id
+ ORDER BY company_id DESC
+"""
 
 Whose = tuple[int, str, Credential]
 """A company's rows of one entity, as one token sees them."""
@@ -81,17 +89,25 @@ class Completer:
         if not every_s:
             await lifecycle.idle(stop)
         while not await lifecycle.wait_or_stop(every_s, stop):
-            await lifecycle.persist(self._round, stop, what="completing")
+            await lifecycle.persist(lambda: self._round(stop), stop, what="completing")
 
-    async def _round(self) -> None:
+    async def _round(self, stop: asyncio.Event) -> None:
         with db.errors():
-            wanted = await self._pool.fetch(COMPANIES)
-        for company_id, entity in wanted:
-            heart.beat()
-            try:
+            waiting = await self._pool.fetch(COMPANIES)
+
+        async def complete(stop: asyncio.Event) -> None:
+            while waiting and not stop.is_set():
+                heart.beat()
+                await self._of(*waiting.pop())
+
+        await lifecycle.together([complete] * min(AT_ONCE, len(waiting)), stop)
+
+    async def _of(self, company_id: int, entities: Sequence[str]) -> None:
+        try:
+            for entity in entities:
                 await self._complete(company_id, lists.OF_ENTITY[entity])
-            except Unavailable as outage:
-                log.info("completing_failed", extra={"reason": str(outage)})
+        except Unavailable as outage:
+            log.info("completing_failed", extra={"reason": str(outage)})
 
     async def _complete(self, company_id: int, of: List) -> None:
         async with claimed(self._parts.dsn, company_id) as conn:
