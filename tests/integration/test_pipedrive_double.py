@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from devstack.pipedrive.api.double import Double
 from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.delivery import Rules as DeliveryRules
+from devstack.pipedrive.world import Sizes
 from tests.support import rest_shapes
 from tests.support.commands import API_TOKEN, COMPANY, double
 from tests.support.waiting import until
@@ -247,6 +248,27 @@ async def test_the_screws_drop_webhooks_and_switch_them_off() -> None:
         assert off[1]["is_active"] == 0
         assert len(receiver.bodies) == 1
         assert counts["webhooks_lost"] == 20
+
+
+@pytest.mark.parametrize(
+    ("endless", "rows"),
+    [("page", 2 * [[4, 5, 6]]), ("anew", [[1, 2, 3], [4, 5, 6]]), ("empty", [[]] * 2)],
+)
+async def test_the_screws_put_odd_rows_into_lists_and_let_them_never_end(
+    endless: str, rows: list[list[int]]
+) -> None:
+    """Of six persons, three a page: what the third and the fourth page show."""
+    async with api(sizes=Sizes(1, 6, 1, 1.0)) as pipedrive:
+        faults = {"endless": endless, "odd_rows": [None, {"id": "x"}], "paths": "/v2/persons"}
+        assert (await pipedrive.ask("PATCH", "/_double/faults", faults))[0] == 200
+        path, query, pages = "/api/v2/persons", "?limit=3", []
+        for _ in range(4):
+            _, told = await pipedrive.ask("GET", path + query)
+            pages.append(told["data"])
+            query = f"?limit=3&cursor={told['additional_data']['next_cursor']}"
+
+    assert pages[0][:2] == [None, {"id": "x"}]
+    assert [[row["id"] for row in page[2:]] for page in pages[2:]] == rows
 
 
 async def test_what_was_written_outlives_the_double(tmp_path: Path) -> None:

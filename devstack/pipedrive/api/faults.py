@@ -127,10 +127,16 @@ class Faults:
 
 def _unending(url: URL, more: dict[str, Any], endless: Endless) -> dict[str, Any]:
     if "/v2/" in url.path:
-        asked = url.query.get("cursor", "")
-        turn = int(asked.removeprefix(AGAIN)) if asked.startswith(AGAIN) else 0
-        following = more.get("next_cursor") or f"{AGAIN}{turn + 1}"
-        return {**more, "next_cursor": (endless is Endless.PAGE and asked) or following}
+        return {**more, "next_cursor": _next_cursor(url, more, endless)}
     start, limit = int(url.query.get("start", 0)), int(url.query.get("limit", 100))
     following = start if endless is Endless.PAGE and start else start + limit
     return {**more, "pagination": {"more_items_in_collection": True, "next_start": following}}
+
+
+def _next_cursor(url: URL, more: dict[str, Any], endless: Endless) -> Any:
+    asked = url.query.get("cursor", "")
+    turn = int(asked.removeprefix(AGAIN)) if asked.startswith(AGAIN) else 0
+    if endless is Endless.PAGE and asked:
+        return asked
+    follows = not (endless is Endless.EMPTY and turn) and more.get("next_cursor")
+    return follows or f"{AGAIN}{turn + 1}"
