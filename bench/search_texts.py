@@ -8,7 +8,8 @@ from random import Random
 from services.query.searching import words
 
 LETTERS = string.ascii_lowercase
-MISSPELT = "misspelt"
+MISSPELT = {"misspelt": 5, "misspelt prefix": 6}
+"""Kinds that get mistakes, with the least number of letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,12 @@ def _longest(row: Row) -> str:
     return max(words.words(row.name), key=len)
 
 
+def _typed_so_far(row: Row, random: Random) -> str:
+    """Of a long word, what has been typed so far."""
+    word, size = _longest(row), random.choice((6, 7, 8))
+    return word[:size] if len(word) > size + 1 else ""
+
+
 def _infix(row: Row, random: Random) -> str:
     word = _longest(row)
     start = random.randrange(1, max(2, len(word) - 4))
@@ -83,12 +90,13 @@ MAKERS: dict[str, Callable[[Row, Random], str]] = {
     "rare": lambda row, _: row.name.split(" ")[-1],
     "prefix": lambda row, random: last_word(row)[: random.choice((3, 4, 5))],
     "infix": _infix,
-    MISSPELT: lambda row, _: _longest(row),
+    "misspelt": lambda row, _: _longest(row),
     "several words": lambda row, _: " ".join(reversed(row.name.split(" "))),
     "e-mail fragment": _email_fragment,
     "phone fragment": _phone_fragment,
     "organization": lambda row, _: " ".join((row.organization or "").split(" ")[:2]),
     "name and firm": lambda row, _: f"{row.organization or ''} {last_word(row)}",
+    "misspelt prefix": _typed_so_far,
 }
 
 
@@ -105,9 +113,9 @@ def typed(rows: Sequence[Row], each: int, random: Random) -> list[Typed]:
         while made < each:
             row = random.choice(rows)
             rightly = make(row, random).strip()
-            if len(rightly) < (5 if kind == MISSPELT else 2):
+            if len(rightly) < MISSPELT.get(kind, 2):
                 continue  # another row may have what this kind needs
-            text = misspelt(rightly, random) if kind == MISSPELT else rightly
+            text = misspelt(rightly, random) if kind in MISSPELT else rightly
             found.append(Typed(kind, text, row.contact_id, rightly))
             made += 1
     return found

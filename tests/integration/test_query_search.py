@@ -356,6 +356,30 @@ async def test_a_contact_is_suggested_by_itself_and_its_organization_together(da
             assert (await suggestions(pool, "acme"))["contacts"] == []
 
 
+async def test_a_misspelt_beginning_is_suggested_behind_right_ones(database_url: str):
+    """Among many words with its letter groups: without the index, with it, and queued."""
+    others = [f"Christa Stoffel{''.join(each)}" for each in product("abcdef", repeat=3)]
+    async with read_model(database_url) as pool:
+        await project(
+            pool,
+            [
+                *(person(n, name=name) for n, name in enumerate(others, 10)),
+                person(1, name="Christoffer Berg"),
+                person(2, name="Kristofer Dahl"),
+                person(3, name="Kristina Berg"),
+            ],
+        )
+        for indexed in (False, True, True):
+            if indexed:
+                await Indexer(pool, few=0).drain()
+                await project(pool, [changed(topics.PERSONS, 1, 2, data={"name": "Christoffer"})])
+            for text in ("kristof", "kristoffe", "cristof", "stofelb"):
+                await assert_agrees(pool, OWNER, text)
+            suggested = (await suggestions(pool, "kristof"))["contacts"]
+            assert [c["id"] for c in suggested] == [contact_id(2), contact_id(1)]
+            assert suggested[1]["highlights"]["name"] == [[0, 8]]
+
+
 async def test_common_words_are_found_in_order_among_thousands(database_url: str):
     """Classes too large to be looked up whole: by buckets, by walking, and with scores that moved
     since they were indexed.

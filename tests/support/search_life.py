@@ -47,6 +47,7 @@ TEXTS = [
     *("mueller", "müller", "joergen", "annaberg", "annamueller", "mail.example", "1@acme.example"),
     *("민수", "수", "gimmin", "nord wind", "nordwindenergie", "bergsohneag", "an n", "jürgen b"),
     *("jeanpierre", "jeanp berg", "npie", "jeanpeirre", "jean-pierre", "ag", "bergsohne"),
+    *("papadpo", "maxmilia", "alexnd", "lindverg a", "nordwimd ene", "energj", "grosma"),
 ]
 
 

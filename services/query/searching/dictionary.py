@@ -5,13 +5,22 @@ Rule: what it finds agrees with `matching.word_level` for each word, except word
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Final, NamedTuple
 
 from services.query.batch import User
-from services.query.searching import bitmaps, lookup_store, matching, ranking, terms
-from services.query.searching.lookup_store import Wanted
+from services.query.searching import (
+    bitmaps,
+    bits,
+    lookup_store,
+    matching,
+    ranking,
+    terms,
+    unfinished,
+)
+from services.query.searching.bits import Bits
+from services.query.searching.lookup_store import Postings, Wanted
 from services.query.searching.terms import Kind
 from shared.db import Connection
 
@@ -28,9 +37,8 @@ class Alike(NamedTuple):
 async def alike(conn: Connection, user: User, asked: str, size: int) -> Alike:
     """`size`: words are numbered below it."""
     groups = sorted(terms.padded_grams(asked) | terms.grams(asked))
-    lengths = matching.lengths(asked)
     wanted = {group: [Wanted(group, Kind.LETTERS, Kind.LETTERS)] for group in groups}
-    for edits, of_edits in lengths.items():
+    for edits, of_edits in matching.lengths(asked).items():
         wanted[_length(edits)] = [
             Wanted(str(letters), Kind.LENGTH, Kind.LENGTH) for letters in of_edits
         ]
@@ -39,17 +47,11 @@ async def alike(conn: Connection, user: User, asked: str, size: int) -> Alike:
     inner = sorted(terms.grams(asked))
     candidates = ranking.shared_by([by_group[g] for g in inner], len(inner))
     are_many = candidates.count() > MOST_WORDS
-    padded = [by_group[g] for g in sorted(terms.padded_grams(asked))]
     is_exact = True
-    for edits in lengths:
-        long_enough = bitmaps.joined(found[_length(edits), Kind.LENGTH], size)
-        least = matching.least_shared(asked, edits)
-        near = ranking.shared_by(padded, least) & long_enough
-        while near.count() > MOST_CANDIDATES:
-            is_exact = False
-            least += 1
-            near &= ranking.shared_by(padded, least)
+    for sharing in (*_whole(asked, by_group, found, size), *_unfinished(asked, by_group)):
+        near, are_all = sharing.found()
         candidates |= near
+        is_exact &= are_all
     checked = await _checked(conn, user, asked, candidates.numbers(), are_many=are_many)
     return checked._replace(is_exact=is_exact and checked.is_exact)
 
@@ -65,6 +67,41 @@ async def _checked(
         by_level[level].append(word)
     is_exact = len(looked_at) == len(candidates) and len(levels) <= MOST_WORDS
     return Alike(by_level, is_exact)
+
+
+class _Sharing(NamedTuple):
+    """Words among `within` that have at least so many of the letter groups."""
+
+    groups: Sequence[Bits]
+    least: int
+    within: Bits
+
+    def found(self) -> tuple[Bits, bool]:
+        """If they are too many, those that have more; and whether they are all."""
+        near = ranking.shared_by(self.groups, self.least) & self.within
+        least = self.least
+        while near.count() > MOST_CANDIDATES:
+            least += 1
+            near &= ranking.shared_by(self.groups, least)
+        return near, least == self.least
+
+
+def _whole(
+    asked: str, by_group: Mapping[str, Bits], found: Postings[str], size: int
+) -> Iterator[_Sharing]:
+    """Where misspelt words are."""
+    groups = [by_group[group] for group in sorted(terms.padded_grams(asked))]
+    for edits in matching.lengths(asked):
+        long_enough = bitmaps.joined(found[_length(edits), Kind.LENGTH], size)
+        yield _Sharing(groups, matching.least_shared(asked, edits), long_enough)
+
+
+def _unfinished(asked: str, by_group: Mapping[str, Bits]) -> Iterator[_Sharing]:
+    """Where words with a misspelt beginning are."""
+    if unfinished.most_edits(asked):
+        groups = [by_group[group] for group in sorted(terms.beginning_grams(asked))]
+        inside = bits.union(by_group[group] for group in terms.grams(asked))
+        yield _Sharing(groups, unfinished.least_shared(asked), inside)
 
 
 def _length(edits: int) -> str:

@@ -53,7 +53,7 @@ def of_number(text: str | None, asked: Asked) -> list[list[int]]:
 
 
 def _part(token: Token, word: str, *, wide: bool) -> Range | None:
-    """The letters of a word that match a token; a misspelt word as a whole."""
+    """The letters of a word that match a token; a misspelt word, or beginning, as a whole."""
     if not token.word:
         return None
     if word.startswith(token.word):
@@ -62,7 +62,9 @@ def _part(token: Token, word: str, *, wide: bool) -> Range | None:
     if level == matching.INSIDE:
         start = word.index(token.word)
         return start, start + len(token.word)
-    return (0, len(word)) if level is not None else None
+    if level is None:
+        return None
+    return 0, matching.misspelt_letters(token.word, word)
 
 
 def _in_number(text: str, number: Number, fragment: Number) -> Iterator[Range]:

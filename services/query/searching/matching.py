@@ -12,6 +12,7 @@ Rule 3: a misspelling is one edit from four letters on, and two if what was type
         more and it or the word has eight; an edit inserts, drops or changes a letter, or swaps two
         neighbours. Words with digits have none. Of eight letters with two edits, too little may be
         left to match.
+Rule 4: what was typed so far of a longer word may be misspelt, too (`unfinished`).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -21,7 +22,7 @@ from typing import Final, NamedTuple
 from rapidfuzz.distance import OSA
 from rapidfuzz.process import cdist
 
-from services.query.searching import terms, words
+from services.query.searching import terms, unfinished, words
 from services.query.searching.asking import Asked, Need, Token
 from services.query.searching.words import Number
 
@@ -33,6 +34,8 @@ NUMBER: Final = 3
 INSIDE: Final = 4
 NEAR: Final = 5
 FAR: Final = 6
+UNFINISHED: Final = 1
+"""How many levels a misspelt beginning is behind a misspelt word."""
 ELSEWHERE: Final = 2
 """How many levels a match inside, misspelt or joined elsewhere is behind the same in the name."""
 UNTYPED: Final = 1
@@ -183,20 +186,35 @@ def _word_level(asked: str, candidates: Iterable[str]) -> int | None:
                 return INSIDE
             continue
         edits = reach.get(len(word))
-        if edits is None or not word.isalpha():
-            continue
-        distance = OSA.distance(asked, word, score_cutoff=edits)
-        found = INSIDE + max(1, distance)
-        if distance > edits or (best is not None and found >= best):
-            continue
-        if _shares_enough(asked, word, edits):  # the more expensive test last
+        found = None if edits is None else _whole_level(asked, word, edits)
+        if found is None and (begun := unfinished.beginning(asked, word)) is not None:
+            found = INSIDE + begun.edits + UNFINISHED
+        if found is not None and (best is None or found < best):
             best = found
     return best
+
+
+def _whole_level(asked: str, word: str, edits: int) -> int | None:
+    """Of a misspelling with at most so many edits."""
+    if not word.isalpha():
+        return None
+    distance = OSA.distance(asked, word, score_cutoff=edits)
+    if distance > edits or not _shares_enough(asked, word, edits):  # the more expensive test last
+        return None
+    return INSIDE + max(1, distance)
 
 
 def word_level(asked: str, word: str) -> int | None:
     """A word's level if it neither equals nor begins with what was typed."""
     return _word_level(asked, (word,))
+
+
+def misspelt_letters(asked: str, word: str) -> int:
+    """How many letters of a word that is a misspelling, or begins with one, are meant."""
+    edits = _reach(asked).get(len(word))
+    is_whole = edits is not None and _whole_level(asked, word, edits) is not None
+    begun = None if is_whole else unfinished.beginning(asked, word)
+    return len(word) if begun is None else begun.letters
 
 
 def word_levels(asked: str, candidates: Sequence[str]) -> dict[str, int]:
@@ -205,12 +223,13 @@ def word_levels(asked: str, candidates: Sequence[str]) -> dict[str, int]:
         return {}
     levels: dict[str, int] = {}
     partial = is_partial(asked)
+    begun = unfinished.candidates(asked, candidates)
     [distances] = cdist([asked], candidates, scorer=OSA.distance, score_cutoff=MOST_EDITS)
     for word, distance in zip(candidates, distances.tolist(), strict=True):
         if partial and asked in word:
             if not word.isdigit():
                 levels[word] = INSIDE
-        elif distance <= MOST_EDITS:
+        elif distance <= MOST_EDITS or word in begun:
             level = word_level(asked, word)
             if level is not None:
                 levels[word] = level

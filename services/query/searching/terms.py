@@ -130,3 +130,8 @@ def grams(text: str) -> set[str]:
 
 def padded_grams(word: str) -> set[str]:
     return grams(PAD + word + PAD)
+
+
+def beginning_grams(word: str) -> set[str]:
+    """Those of `padded_grams` that all words have that begin so."""
+    return grams(PAD + word)

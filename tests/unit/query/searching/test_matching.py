@@ -2,7 +2,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from services.query.searching import asking, matching, ranking, terms
+from services.query.searching import asking, matching, ranking, terms, unfinished
 from services.query.searching.bits import Bits
 from services.query.searching.terms import Document
 
@@ -62,6 +62,44 @@ def test_misspellings_are_found_by_length() -> None:
     assert rank("smyhtte", "Smitthe") is None
 
 
+def test_what_was_typed_of_a_long_word_may_be_misspelt() -> None:
+    assert rank("kristof", "Christoffer Berg") is not None
+    assert rank("mohamm", "Muhammad Ali") is not None
+    assert rank("moham", "Muhammad Ali") is not None
+    assert rank("alexnad", "Alexandra") is not None
+    assert rank("christof", "Christopher") is not None
+    assert rank("nordtehc", "Bo", firm="Nordtechnik AG") is not None
+    assert rank("kristof", "Bo", email="christoffer84@mail.example") is not None
+    assert rank("berg kristof", "Christoffer Berg") is not None
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("moha", "Muhammad"),  # too short
+        ("martx", "Martha"),  # the last letter of five
+        ("krostof", "Christoffer"),  # three edits
+        ("chrisxy", "Christoffer"),  # both at the end
+        ("mohamx", "Muhammad"),  # the last letter and another
+        ("team7x", "Team78"),
+        ("47110", "471234"),
+    ],
+)
+def test_too_little_may_be_right_of_what_was_typed_of_a_word(typed: str, name: str) -> None:
+    assert rank(typed, name) is None
+
+
+def test_a_misspelt_beginning_comes_behind_right_ones_and_misspelt_words() -> None:
+    assert better("mohamm", "Mohammed", "Muhammad")
+    assert better("christo", "Christoffer", "Kristoffer")
+    assert better("alexnadr", "Alexandr", "Alexandrina")
+    assert better("smihts", "Smiths", "Smithson")
+    own, colleague = rank("lindver", "Lindbergsson"), rank("lindver", "Bo", firm="Lindbergsson")
+    assert own is not None
+    assert colleague is not None
+    assert own < colleague
+
+
 def test_a_number_has_no_misspelling() -> None:
     assert rank("1234567", "Bo", phone="+49 30 1234568") is None
     assert rank("1234567", "Bo", phone="+49 30 1234567") is not None
@@ -78,15 +116,20 @@ def test_what_letter_groups_leave_out_is_no_match(found: tuple[str, str]) -> Non
     """The index looks at words that share letter groups; it must not miss one that matches."""
     asked, word = found
     assume(not word.startswith(asked))
+    longer = unfinished.beginning(asked, word)
     level = matching.word_level(asked, word)
     groups = terms.padded_grams(word)
 
     if level == matching.INSIDE:
         assert terms.grams(asked) <= groups | terms.grams(word)
+    elif longer is not None and level == matching.INSIDE + longer.edits + matching.UNFINISHED:
+        shared = terms.beginning_grams(asked) & groups
+        assert len(shared) >= unfinished.least_shared(asked)
+        assert shared & terms.grams(asked)
     elif level is not None:
         edits = matching.most_edits(asked, len(word))
-        shared = len(terms.padded_grams(asked) & groups)
-        assert shared >= matching.least_shared(asked, edits)
+        shared = terms.padded_grams(asked) & groups
+        assert len(shared) >= matching.least_shared(asked, edits)
         assert len(word) in matching.lengths(asked)[edits]
 
 
@@ -122,6 +165,17 @@ def test_a_long_word_is_found_with_two_pairs_of_letters_swapped(word: str) -> No
 
 def _swapped(word: str, place: int) -> str:
     return word[:place] + word[place + 1] + word[place] + word[place + 2 :]
+
+
+@given(letters, st.lists(letters, max_size=20), st.text("abcdeimnorst", min_size=1, max_size=3))
+def test_words_begun_are_among_the_candidates(asked: str, others: list[str], more: str) -> None:
+    near = [asked[:place] + asked[place + 1 :] + more for place in range(len(asked))]
+    words = [*others, *near]
+
+    candidates = unfinished.candidates(asked, words)
+
+    begun = {word for word in words if unfinished.beginning(asked, word) is not None}
+    assert begun <= set(candidates)
 
 
 SLOTS = 40
