@@ -24,7 +24,7 @@ import uvloop
 
 from bench import data
 from bench.search import USER, sample
-from bench.search_texts import Row, Typed, typed
+from bench.search_texts import DOMAIN, Row, Typed, typed
 from services.query.main import SCHEMA
 from services.query.reading import snapshot
 from services.query.searching import reading
@@ -38,6 +38,7 @@ SELECT c.contact_id::text, c.name, email, phone, o.name AS organization
   LEFT JOIN organizations AS o USING (company_id, organization_id)
  WHERE c.company_id = $1 AND c.owner_id = $2 AND c.listed
 """
+END = "$"
 LATIN = str.maketrans({"ß": "ss", "ø": "o", "đ": "d", "ł": "l", "ı": "i", "þ": "th", "æ": "ae"})  # noqa: RUF001 - letters of names
 
 
@@ -61,7 +62,13 @@ def plain(text: str | None) -> str:
 
 
 def row_words(row: Row) -> list[str]:
-    return asked_words(" ".join(part or "" for part in (row.name, row.email, row.organization)))
+    """Those of its texts, and the end of its address from the @ on."""
+    found = asked_words(" ".join(part or "" for part in (row.name, row.email, row.organization)))
+    return [*found, _whole_domain(row.email)] if row.email else found
+
+
+def _whole_domain(address: str) -> str:
+    return "@" + plain(address).rpartition("@")[2] + END
 
 
 def surely_fits(found: Sequence[str], asked: Sequence[str], *, inside: bool) -> bool:
@@ -91,7 +98,10 @@ async def judge(
     place = found.index(each.meant) + 1 if each.meant in found else None
     recall = None
     if each.kind != "phone fragment":
-        asked, inside = asked_words(each.rightly), each.kind == "infix"
+        inside = each.kind == "infix"
+        asked = asked_words(each.rightly)
+        if each.kind == DOMAIN:
+            asked = [_whole_domain(each.rightly)]
         fitting = {c for c, held in rows.items() if surely_fits(held, asked, inside=inside)}
         if fitting:
             shown = len(fitting & set(found)) / min(len(fitting), len(found) or 1)

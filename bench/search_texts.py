@@ -8,6 +8,7 @@ from random import Random
 from services.query.searching import words
 
 LETTERS = string.ascii_lowercase
+DOMAIN = "domain"
 MISSPELT = {"misspelt": 5, "misspelt prefix": 6}
 """Kinds that get mistakes, with the least number of letters."""
 
@@ -97,6 +98,7 @@ MAKERS: dict[str, Callable[[Row, Random], str]] = {
     "organization": lambda row, _: " ".join((row.organization or "").split(" ")[:2]),
     "name and firm": lambda row, _: f"{row.organization or ''} {last_word(row)}",
     "misspelt prefix": _typed_so_far,
+    DOMAIN: lambda row, _: "@" + row.email.rpartition("@")[2] if row.email else "",
 }
 
 

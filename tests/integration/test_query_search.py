@@ -380,6 +380,38 @@ async def test_a_misspelt_beginning_is_suggested_behind_right_ones(database_url:
             assert suggested[1]["highlights"]["name"] == [[0, 8]]
 
 
+@pytest.mark.parametrize("text", ["@owen.com", "owen.com"])
+async def test_who_has_an_address_of_the_typed_domain_comes_first(database_url: str, text: str):
+    """Though last in the list: without the index, with it, and queued."""
+    addresses = ["owen@mail.com", "bo@bowen.company", "owen@com.example", "bo@owen.com"]
+    async with read_model(database_url) as pool:
+        await project(
+            pool,
+            [
+                person(0, name="Owen Berg", emails=[{"value": "berg@mail.com"}]),
+                *(
+                    person(n, name="Bo", emails=[{"value": address}])
+                    for n, address in enumerate(addresses, 1)
+                ),
+                score(4, 9),
+            ],
+        )
+        for indexed in (False, True, True):
+            if indexed:
+                await Indexer(pool, few=0).drain()
+            await assert_agrees(pool, OWNER, text)
+            found = (await searched(pool, OWNER, text))["contacts"]
+            assert found[0]["email"] == "bo@owen.com"
+            assert found[0]["highlights"]["email"] == [[3, 7], [8, 11]]
+            assert {each["id"] for each in found} == {contact_id(n) for n in range(5)}
+            await project(pool, [changed(topics.PERSONS, 4, 2, data={"name": "Bo K."})])
+
+        moved = [{"value": "bo@owen.example"}]
+        await project(pool, [changed(topics.PERSONS, 4, 3, data={"emails": moved})])
+        await Indexer(pool, few=0).drain()
+        await assert_agrees(pool, OWNER, text)
+
+
 async def test_common_words_are_found_in_order_among_thousands(database_url: str):
     """Classes too large to be looked up whole: by buckets, by walking, and with scores that moved
     since they were indexed.

@@ -9,6 +9,8 @@ Rule 4: a word may also match spelt out (`words`, rule 6), or joined with the on
 Rule 5: an extension after a number is ignored: most numbers are stored without.
 Rule 6: of adjacent syllables two neighbours make a word, so that their order counts; a single
         syllable will do, too.
+Rule 7: what looks like the domain of an address, or of a part of one, may be it: its words are
+        met by an address there, whatever else has them.
 """
 
 import re
@@ -39,18 +41,22 @@ _EXTENSION: Final = re.compile(
 )
 _SCHEME: Final = re.compile(r"^\s*<?(mailto|tel):", re.IGNORECASE)
 _WORD: Final = re.compile(r"[a-z0-9]+")
+_DOMAIN: Final = re.compile(
+    r"(?<![^\s<,;:(])(?:[^\s@]*@)?((?:[a-z0-9_-]+\.)+[a-z]{2,})(?![^\s>,;)])"
+)
 _GROUPED: Final = re.compile(r"[^0-9]")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`word` is empty for a number in groups; `number` null for what cannot be part of one. What
-    was not typed this way is only matched plainly.
+    """`word` is empty for a number in groups, and for a domain; `number` null for what cannot be
+    part of one. What was not typed this way is only matched plainly.
     """
 
     word: str
     number: Number | None
     is_typed: bool = True
+    domain: str = ""
 
 
 Way = tuple[Token, ...]
@@ -79,6 +85,7 @@ def parse(text: str) -> Asked:
     rest = _NUMBER.sub(lambda found: _taken(found[0], needs), plain)
     spelt = _NUMBER.sub(lambda found: _taken(found[0], needs), words.spelt_out(text))
     found = list(_WORD.finditer(rest))
+    domains = list(_DOMAIN.finditer(rest))
     known: set[str] = set()
     for place, (match, other) in enumerate(zip(found, words.of_folded(spelt), strict=True)):
         word = match[0][: words.LONGEST]
@@ -86,7 +93,8 @@ def parse(text: str) -> Asked:
             known.add(word)
             together = _neighbours(found, place)
             is_long = len(found) > MOST_SYLLABLES
-            needs[_need(_worded(word), other, together, is_long=is_long)] = None
+            need = _need(_worded(word), other, together, is_long=is_long)
+            needs[need + tuple(_domain(each) for each in domains if _is_in(match, each))] = None
     return Asked(tuple(needs), "@" in plain)
 
 
@@ -96,6 +104,14 @@ def _neighbours(found: Sequence[re.Match[str]], place: int) -> Iterator[Token]:
         in_row = first.string[first.end() : second.start()] == words.SYLLABLE
         if in_row or len(found) <= MOST_NEIGHBOURS:
             yield Token((first[0] + second[0])[: words.LONGEST], None, is_typed=in_row)
+
+
+def _is_in(word: re.Match[str], domain: re.Match[str]) -> bool:
+    return domain.start(1) <= word.start() and word.end() <= domain.end(1)
+
+
+def _domain(found: re.Match[str]) -> Way:
+    return (Token("", None, is_typed=False, domain=words.domain(f"@{found[1]}")),)
 
 
 def _need(word: Token, spelt: str, together: Iterable[Token], *, is_long: bool) -> Need:

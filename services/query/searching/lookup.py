@@ -227,6 +227,8 @@ class _Search:
             else:
                 pieces = found[word, kind + Kind.NAME_PREFIX]
             slots.add(_PREFIX_LEVEL[kind] + untyped, kind, self._joined(pieces))
+        if token.domain:
+            slots.add(matching.DOMAIN, Kind.DOMAIN, self._joined(found[word, Kind.DOMAIN]))
         if token.number is not None:
             sure, doubtful = self._with_number(token, token.number, found)
             level = matching.NUMBER + untyped
@@ -383,6 +385,8 @@ def _plainly_wanted(token: Token, longer: Iterable[str]) -> dict[_Part, list[Wan
         wanted[_Part(token, _LONGER)] = [
             Wanted(each, Kind.NAME, Kind.ORGANIZATION) for each in longer
         ]
+    if token.domain:
+        wanted[_Part(token, _WORD)] = [Wanted(token.domain, Kind.DOMAIN, Kind.DOMAIN)]
     for digits in _certain(token.number):
         for gram in terms.grams(digits):
             wanted[_Part(token, gram)] = [Wanted(gram, Kind.PHONE, Kind.PHONE)]

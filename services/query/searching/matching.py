@@ -12,7 +12,8 @@ Rule 3: a misspelling is one edit from four letters on, and two if what was type
         more and it or the word has eight; an edit inserts, drops or changes a letter, or swaps two
         neighbours. Words with digits have none. Of eight letters with two edits, too little may be
         left to match.
-Rule 4: what was typed so far of a longer word may be misspelt, too (`unfinished`).
+Rule 4: whose address is of a domain that was typed as a whole has its words better than by name.
+Rule 5: what was typed so far of a longer word may be misspelt, too (`unfinished`).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ from services.query.searching import terms, unfinished, words
 from services.query.searching.asking import Asked, Need, Token
 from services.query.searching.words import Number
 
+DOMAIN: Final = -1
 NAME_WORD: Final = 0
 OTHER_WORD: Final = 1
 NAME_BEGINS: Final = 2
@@ -55,7 +57,7 @@ RUN_TOGETHER: Final = range(5, 21)
 
 class Bag(NamedTuple):
     """A contact's words: the name's, the address's, the organization's, and the phone's digits;
-    and how many words its name and its address have.
+    how many words its name and its address have; and the address's domain.
     """
 
     names: Collection[str]
@@ -63,6 +65,7 @@ class Bag(NamedTuple):
     organizations: Collection[str]
     number: Number
     several: tuple[int, int] = (0, 0)
+    domain: str = ""
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -73,6 +76,7 @@ def bag(document: terms.Document, organization_name: str | None) -> Bag:
         frozenset(words.of_name(organization_name)),
         words.number(document.phone),
         (words.several(document.name), words.several(document.email)),
+        words.domain(document.email),
     )
 
 
@@ -121,19 +125,28 @@ def level(token: Token, contact: Bag, *, wide: bool) -> int | None:
 
 
 def plain_level(token: Token, contact: Bag) -> int | None:
-    """As a word, as a word's beginning, or in the phone number."""
-    word, untyped = token.word, 0 if token.is_typed else UNTYPED
-    if word:
-        if word in contact.names:
-            return NAME_WORD + untyped
-        if word in contact.addresses or word in contact.organizations:
-            return OTHER_WORD + untyped
-        if _begins(word, contact.names):
-            return NAME_BEGINS + untyped
-        if _begins(word, contact.addresses) or _begins(word, contact.organizations):
-            return OTHER_BEGINS + untyped
+    """As a word, as a word's beginning, in the phone number, or as the address's domain."""
+    if token.domain:
+        return DOMAIN if token.domain == contact.domain else None
+    untyped = 0 if token.is_typed else UNTYPED
+    found = as_word(token.word, contact) if token.word else None
+    if found is not None:
+        return found + untyped
     if token.number is not None and words.has_fragment(contact.number, token.number):
         return NUMBER + untyped
+    return None
+
+
+def as_word(word: str, contact: Bag) -> int | None:
+    """Its level as a word, or as a word's beginning."""
+    if word in contact.names:
+        return NAME_WORD
+    if word in contact.addresses or word in contact.organizations:
+        return OTHER_WORD
+    if _begins(word, contact.names):
+        return NAME_BEGINS
+    if _begins(word, contact.addresses) or _begins(word, contact.organizations):
+        return OTHER_BEGINS
     return None
 
 

@@ -36,6 +36,7 @@ class Kind(IntEnum):
     BUCKET = 10
     NAME_WORDS = 11
     EMAIL_WORDS = 12
+    DOMAIN = 13
 
 
 WORD_KINDS: Final = (Kind.NAME, Kind.EMAIL, Kind.ORGANIZATION)
@@ -43,7 +44,7 @@ _TO_PREFIX: Final = 3
 _SHORT_SIZES: Final = range(1, SHORT + 1)
 _NAME, _EMAIL, _PHONE = int(Kind.NAME), int(Kind.EMAIL), int(Kind.PHONE)
 _MEMBER, _LETTERS, _LENGTH = int(Kind.MEMBER), int(Kind.LETTERS), int(Kind.LENGTH)
-_BUCKET: Final = int(Kind.BUCKET)
+_BUCKET, _DOMAIN = int(Kind.BUCKET), int(Kind.DOMAIN)
 SCORES: Final = 11
 BUCKETS: Final = range(2 * SCORES)
 """The list's coarse order: first by the side of the campaign, then by score."""
@@ -79,6 +80,8 @@ def of_contact(document: Document, organization_name: str | None) -> set[Term]:
     found = _worded(name, _NAME) | _worded(email, _EMAIL)
     found.add(several(words.several(document.name), Kind.NAME_WORDS))
     found.add(several(words.several(document.email), Kind.EMAIL_WORDS))
+    if domain := words.domain(document.email):
+        found.add((domain, _DOMAIN))
     if document.phone:
         forms = set(words.number(document.phone))
         found |= {(gram, _PHONE) for form in forms for gram in grams(form)}

@@ -123,6 +123,11 @@ def several(text: str | None) -> int:
     return len(set(words(text)))
 
 
+def domain(address: str | None) -> str:
+    """Its words with dots between; empty if there is none."""
+    return ".".join(words(address.rpartition("@")[2])) if address and "@" in address else ""
+
+
 def of_folded(plain: str) -> list[str]:
     """All words of a folded text, however many."""
     return [word[:LONGEST] for word in _WORD.findall(plain)]

@@ -20,6 +20,10 @@ def number(written: str, plain: str | None = None) -> Token:
     return Token("", Number(written, written if plain is None else plain))
 
 
+def domain(text: str) -> tuple[Token]:
+    return (Token("", None, is_typed=False, domain=text),)
+
+
 def one(token: Token) -> Need:
     return ((token,),)
 
@@ -77,6 +81,26 @@ def test_what_was_copied_from_a_link_is_no_word() -> None:
     assert not asking.parse("li x.example").is_address
 
 
+@pytest.mark.parametrize("typed", ["@owen.com", "owen.com", "<@Owen.COM>", "mailto:@owen.com,"])
+def test_what_looks_like_the_domain_of_an_address_may_be_it(typed: str) -> None:
+    assert [domain("owen.com") in need for need in asking.parse(typed).needs] == [True, True]
+
+
+def test_only_the_words_of_a_domain_are_met_by_it() -> None:
+    needs = asking.parse("anna owen@mail-x.example kurz").needs
+
+    assert [domain("mail.x.example") in need for need in needs] == [False, False] + [True] * 3 + [
+        False
+    ]
+
+
+@pytest.mark.parametrize(
+    "typed", ["owen", "@owen", "a.b.c", "owen. com", "1.2.3", "owen.", "@.com"]
+)
+def test_other_words_with_dots_are_no_domain(typed: str) -> None:
+    assert not any(token.domain for token in asking.parse(typed).tokens)
+
+
 def test_digits_in_groups_are_one_number() -> None:
     whole = number("49030123456", "4930123456")
 
@@ -128,7 +152,9 @@ def test_all_words_count() -> None:
 
 @given(st.text())
 def test_tokens_are_never_empty(text: str) -> None:
-    assert all(token.word or token.number for token in asking.parse(text).tokens)
+    tokens = asking.parse(text).tokens
+
+    assert all(token.word or token.number or token.domain for token in tokens)
 
 
 @pytest.mark.parametrize("text", ["studio 54 7", "030 1 anna", "1 2 3"])

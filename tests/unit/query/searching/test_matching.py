@@ -2,7 +2,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from services.query.searching import asking, matching, ranking, terms, unfinished
+from services.query.searching import asking, matching, ranking, terms, unfinished, words
 from services.query.searching.bits import Bits
 from services.query.searching.terms import Document
 
@@ -267,6 +267,39 @@ def test_the_address_that_was_typed_comes_first() -> None:
 
     assert None not in ranks
     assert ranks == sorted(set(ranks), key=lambda found: found or 0)
+
+
+@pytest.mark.parametrize("asked", ["@owen.com", "owen.com", "Anna @Owen.com"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("Anna Owen", "anna@mail.com"),
+        ("Anna Kurz", "owen@mail.com"),
+        ("Anna Kurz", "anna@bowen.company"),
+        ("Anna Kurz", "anna@owen.community"),
+        ("Anna Kurz", "anna@owen.com.example"),
+        ("Anna Owen Com", "anna.owen.com@mail.example"),
+        ("Owen Com", "anna@mail.example"),
+    ],
+)
+def test_an_address_of_the_domain_that_was_typed_comes_first(
+    asked: str, other: tuple[str, str]
+) -> None:
+    there, elsewhere = rank(asked, "Anna Kurz-Lang", "anna.k@owen.com"), rank(asked, *other)
+
+    assert there is not None
+    assert elsewhere is not None
+    assert there < elsewhere
+
+
+def test_a_domain_in_other_letters_is_the_same() -> None:
+    assert words.domain("Anna@Bücher-Café.Example") == words.domain("a@BUCHER-CAFE.example")
+    assert better_there("@bücher.example", "anna@bucher.example", "bucher@mail.example")
+
+
+def better_there(text: str, first: str, second: str) -> bool:
+    ranks = rank(text, "Bo", first), rank(text, "Bo", second)
+    return ranks[0] is not None and ranks[1] is not None and ranks[0] < ranks[1]
 
 
 def test_a_misspelt_name_is_better_than_an_organization_of_that_name() -> None:
