@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from rapidfuzz.distance import OSA
+
+from bench.people import FIRST
 from services.query.searching import words
 
+NAMES = [words.words(name)[0] for name in FIRST]
 LETTERS = string.ascii_lowercase
 DOMAIN = "domain"
-MISSPELT = {"misspelt": 5, "misspelt prefix": 6}
-"""Kinds that get mistakes, with the least number of letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,25 @@ MAKERS: dict[str, Callable[[Row, Random], str]] = {
     "organization": lambda row, _: " ".join((row.organization or "").split(" ")[:2]),
     "name and firm": lambda row, _: f"{row.organization or ''} {last_word(row)}",
     "misspelt prefix": _typed_so_far,
+    "another's name": lambda row, _: " ".join(words.words(row.name)),
     DOMAIN: lambda row, _: "@" + row.email.rpartition("@")[2] if row.email else "",
 }
+
+
+def another_name(text: str, random: Random) -> str:
+    """The first name one edit off, so that it is somebody else's; empty if nobody's is so near."""
+    first, rest = text.split(" ", 1)
+    near = [each for each in NAMES if OSA.distance(first, each) == 1]
+    return f"{random.choice(near)} {rest}" if near else ""
+
+
+Slip = Callable[[str, Random], str]
+SLIPS: dict[str, tuple[int, Slip]] = {
+    "misspelt": (5, misspelt),
+    "misspelt prefix": (6, misspelt),
+    "another's name": (2, another_name),
+}
+"""Mistakes of a kind, and the least letters that it needs."""
 
 
 def absent(random: Random) -> Typed:
@@ -115,9 +134,10 @@ def typed(rows: Sequence[Row], each: int, random: Random) -> list[Typed]:
         while made < each:
             row = random.choice(rows)
             rightly = make(row, random).strip()
-            if len(rightly) < MISSPELT.get(kind, 2):
+            least, slip = SLIPS.get(kind, (2, lambda text, _: text))
+            text = slip(rightly, random) if len(rightly) >= least else ""
+            if not text:
                 continue  # another row may have what this kind needs
-            text = misspelt(rightly, random) if kind in MISSPELT else rightly
             found.append(Typed(kind, text, row.contact_id, rightly))
             made += 1
     return found

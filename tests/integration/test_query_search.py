@@ -11,7 +11,7 @@ import pytest
 from services.query.batch import User
 from services.query.reading import snapshot
 from services.query.request import Filters
-from services.query.searching import reading
+from services.query.searching import matching, reading
 from services.query.searching.dictionary import MOST_WORDS
 from services.query.searching.indexer import Indexer
 from services.query.searching.request import DEEPEST, SuggestQuery
@@ -410,6 +410,70 @@ async def test_who_has_an_address_of_the_typed_domain_comes_first(database_url: 
         await project(pool, [changed(topics.PERSONS, 4, 3, data={"emails": moved})])
         await Indexer(pool, few=0).drain()
         await assert_agrees(pool, OWNER, text)
+
+
+async def test_digits_that_many_have_in_their_numbers_are_found_inside_addresses(
+    database_url: str,
+):
+    async with read_model(database_url) as pool:
+        number = [{"value": "+49 30 5198512"}]
+        await project(
+            pool,
+            [
+                *(person(n, name="Bo", phones=number) for n in range(2, 2 + matching.ENOUGH)),
+                person(1, name="Anna", emails=[{"value": "anna1985@mail.example"}]),
+            ],
+        )
+        for indexed in (False, True):
+            if indexed:
+                await Indexer(pool, few=0).drain()
+            await assert_agrees(pool, OWNER, "1985")
+            found = await searched(pool, OWNER, "1985", limit=500)
+            assert found["pagination"]["total"] == matching.ENOUGH + 1
+            assert found["contacts"][-1]["highlights"]["email"] == [[4, 8]]
+
+
+async def test_a_name_that_many_have_may_be_a_slip_where_the_rest_fits_none_of_them(
+    database_url: str,
+):
+    """Hundreds are called Mara or Berg, but nobody Mara Lindberg or Berg Maria."""
+    maras = [person(n, name=f"Mara Berg{n}") for n in range(3, 3 + matching.ENOUGH)]
+    async with read_model(database_url) as pool:
+        lindberg = person(1, name="Maria Lindberg")
+        await project(pool, [*maras, lindberg, person(2, name="Maria Bo")])
+        for indexed in (False, True, True):
+            if indexed:
+                await Indexer(pool, few=0).drain()
+                await project(pool, [changed(topics.PERSONS, 2, 2, data={"name": "Maria B."})])
+            for text in ("mara lindberg", "lindbreg mara", "mara zzzzzz", "mara berg", "mara bo"):
+                await assert_agrees(pool, OWNER, text)
+            found = (await searched(pool, OWNER, "mara lindberg"))["contacts"]
+            assert [each["id"] for each in found] == [contact_id(1)]
+            assert found[0]["highlights"]["name"] == [[0, 5], [6, 14]]
+            suggested = (await suggestions(pool, "lindb mara"))["contacts"]
+            assert [each["id"] for each in suggested] == [contact_id(1)]
+
+
+async def test_a_misspelt_person_is_suggested_beside_a_large_organization_of_that_name(
+    database_url: str,
+):
+    several = range(2, 2 + matching.ENOUGH)
+    async with read_model(database_url) as pool:
+        await project(
+            pool,
+            [
+                organization(1, 1, name="Jakson AG"),
+                person(1, name="Bo Jackson"),
+                *(person(n, name="Bo") for n in several),
+                *(link(n, 1) for n in several),
+            ],
+        )
+        for indexed in (False, True):
+            if indexed:
+                await Indexer(pool, few=0).drain()
+            suggested = await suggestions(pool, "jakson")
+            assert [each["id"] for each in suggested["contacts"]] == [contact_id(1)]
+            assert [each["name"] for each in suggested["organizations"]] == ["Jakson AG"]
 
 
 async def test_common_words_are_found_in_order_among_thousands(database_url: str):

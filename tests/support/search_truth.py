@@ -1,6 +1,6 @@
 """What a search must find, by looking at every contact of the user: no index, no shortcuts."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -9,6 +9,8 @@ import asyncpg
 from services.query.batch import User
 from services.query.request import Filters
 from services.query.searching import asking, matching
+from services.query.searching.asking import Asked, Token
+from services.query.searching.matching import Bag
 from services.query.searching.terms import Document
 from shared import db
 
@@ -34,16 +36,23 @@ async def search(pool: db.Pool, user: User, text: str, filters: Filters | None =
     wide = {
         token
         for token in asked.tokens
-        if sum(matching.plain_level(token, bag) is not None for bag in bags) < matching.ENOUGH
+        if not token.word
+        or sum(matching.as_word(token.word, bag) is not None for bag in bags) < matching.ENOUGH
     }
+    ranks = _ranks(asked, bags, wide)
+    if all(rank is None for rank in ranks):
+        ranks = _ranks(asked, bags, {*wide, *matching.widened(asked, wide)})
     ranked = [
         (rank, place)
-        for place, (row, bag) in enumerate(zip(rows, bags, strict=True))
-        if asked.tokens and _passes(row, filters or Filters())
-        if (rank := matching.rank(asked, bag, wide)) is not None
+        for place, (row, rank) in enumerate(zip(rows, ranks, strict=True))
+        if rank is not None and _passes(row, filters or Filters())
     ]
     found = [rows[place] for _, place in sorted(ranked)]
     return Truth([UUID(bytes=row["contact_id"].bytes) for row in found], found)
+
+
+def _ranks(asked: Asked, bags: Iterable[Bag], wide: Collection[Token]) -> list[int | None]:
+    return [matching.rank(asked, bag, wide) for bag in bags]
 
 
 def _document(row: Any) -> Document:

@@ -146,3 +146,14 @@ def _fragment(written: str) -> Number | None:
     if len(number.written) < LEAST_DIGITS:
         return None
     return number if len(number.plain) >= LEAST_DIGITS else Number(number.written, "")
+
+
+def certain_runs(fragment: Number | None) -> list[str]:
+    """Runs of digits, one of which every stored number has that contains the fragment; the country
+    code may be missing there.
+    """
+    if fragment is None:
+        return []
+    code = min(words.CODE, max(0, len(fragment.plain) - words.LEAST_NUMBER))
+    runs = [fragment.plain[code:]] if fragment.plain else []
+    return runs if fragment.written == fragment.plain else [*runs, fragment.written]

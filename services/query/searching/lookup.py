@@ -15,6 +15,7 @@ from uuid import UUID
 
 from services.query.batch import User
 from services.query.searching import (
+    asking,
     bitmaps,
     bits,
     dictionary,
@@ -101,10 +102,11 @@ class Found:
         return not (self.state.contacts or self.state.organizations or self.state.moved)
 
 
-async def find(conn: Connection, user: User, asked: Asked) -> Found:
+async def find(conn: Connection, user: User, asked: Asked, also: Collection[Token] = ()) -> Found:
+    """`also`: tokens that are looked for farther however many have them."""
     most = Most(MOST_PENDING, MOST_PENDING_ORGANIZATIONS, MOST_MOVED)
     state = await lookup_store.state(conn, user, most)
-    search = _Search(conn, user, asked, state or State())
+    search = _Search(conn, user, asked, state or State(), wide=set(also))
     if state is None:
         await search.everything()
     else:
@@ -144,6 +146,8 @@ class _Search:
     """Slots whose number has a fragment's groups of digits, perhaps not adjacent, and that nothing
     else puts on that level.
     """
+    by_number: dict[Token, Bits] = field(default_factory=dict)
+    """Slots that have a token in the number alone."""
     names_all: Bits = EMPTY
     addresses_all: Bits = EMPTY
     """Slots with names, and with addresses, of as many words as there are needs."""
@@ -232,6 +236,7 @@ class _Search:
         if token.number is not None:
             sure, doubtful = self._with_number(token, token.number, found)
             level = matching.NUMBER + untyped
+            self.by_number[token] = (sure | doubtful) - ranking.everyone(slots.levels())
             self.doubtful[token] = doubtful - sure - slots.own.get(level, EMPTY)
             slots.add(level, Kind.PHONE, sure | doubtful)
         return slots
@@ -241,7 +246,7 @@ class _Search:
     ) -> tuple[Bits, Bits]:
         """The slots that have a fragment, and those that may."""
         sure = doubtful = EMPTY
-        for digits in _certain(number):
+        for digits in asking.certain_runs(number):
             groups = [
                 self._joined(found[_Part(token, gram), Kind.PHONE]) for gram in terms.grams(digits)
             ]
@@ -290,7 +295,7 @@ class _Search:
 
     async def _widen(self) -> set[Token]:
         for token in self.asked.tokens:
-            if token.word and token.is_typed and not self._is_enough(token):
+            if token.word and token.is_typed and not self._have_enough(token):
                 self.wide.add(token)
             await asyncio.sleep(0)
         return self.wide
@@ -353,9 +358,11 @@ class _Search:
             # `having` is a subset of `looked_at`, and that of `own`.
             own[level] -= doubtful - Bits.of(having, self.state.slots)
 
-    def _is_enough(self, token: Token) -> bool:
-        missing = matching.ENOUGH - ranking.everyone(self.slots[token].levels()).count()
-        queued = (bag for bag in self.bags if matching.plain_level(token, bag) is not None)
+    def _have_enough(self, token: Token) -> bool:
+        """As a word: what many have in their numbers may yet be inside somebody's address."""
+        having = ranking.everyone(self.slots[token].levels())
+        missing = matching.ENOUGH - (having - self.by_number.get(token, EMPTY)).count()
+        queued = (bag for bag in self.bags if matching.as_word(token.word, bag) is not None)
         return sum(1 for _ in islice(queued, max(0, missing))) >= missing
 
     def _correct(self, token: Token) -> None:
@@ -370,6 +377,7 @@ class _Search:
                 found = matching.level(token, bag, wide=token in self.wide)
                 if found is not None:
                     slots.add(found, Kind.ORGANIZATION, each)
+                    self.by_number[token] = self.by_number.get(token, EMPTY) - each
         slots.drop(self.queued_slots)
 
     def _joined(self, pieces: Collection[Piece]) -> Bits:
@@ -387,18 +395,7 @@ def _plainly_wanted(token: Token, longer: Iterable[str]) -> dict[_Part, list[Wan
         ]
     if token.domain:
         wanted[_Part(token, _WORD)] = [Wanted(token.domain, Kind.DOMAIN, Kind.DOMAIN)]
-    for digits in _certain(token.number):
+    for digits in asking.certain_runs(token.number):
         for gram in terms.grams(digits):
             wanted[_Part(token, gram)] = [Wanted(gram, Kind.PHONE, Kind.PHONE)]
     return wanted
-
-
-def _certain(fragment: Number | None) -> list[str]:
-    """Runs of digits, one of which every stored number has that contains the fragment; the country
-    code may be missing there.
-    """
-    if fragment is None:
-        return []
-    code = min(words.CODE, max(0, len(fragment.plain) - words.LEAST_NUMBER))
-    runs = [fragment.plain[code:]] if fragment.plain else []
-    return runs if fragment.written == fragment.plain else [*runs, fragment.written]

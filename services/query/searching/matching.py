@@ -6,8 +6,9 @@ Rule 1: a token's level is that of the contact's best word for it, a way's the s
         one less if it has nothing but what was typed: these words for a name, or as many for an
         address if one was typed. A contact that does not meet a need is not found.
 Rule 2: matches inside words, misspellings and joined words count only for a token that was typed
-        and that few contacts have as a word or a word's beginning. Joined words are of one part:
-        of the name, of the name and the address, or of the organization's name.
+        and that few contacts have as a word or a word's beginning; if nobody is found, also for
+        others (`widened`). Joined words are of one part: of the name, of the name and the address,
+        or of the organization's name.
 Rule 3: a misspelling is one edit from four letters on, and two if what was typed has six or
         more and it or the word has eight; an edit inserts, drops or changes a letter, or swaps two
         neighbours. Words with digits have none. Of eight letters with two edits, too little may be
@@ -43,7 +44,9 @@ ELSEWHERE: Final = 2
 UNTYPED: Final = 1
 
 ENOUGH: Final = 100
-"""If this many contacts have a token plainly, no further matches are searched."""
+"""If this many contacts have a token as a word, no further matches are searched."""
+MOST_WIDENED: Final = 3
+"""A word that many have stands for many others: each takes as long as a rare one or longer."""
 
 REMEMBERED: Final = 20_000
 MOST_EDITS: Final = 2
@@ -78,6 +81,14 @@ def bag(document: terms.Document, organization_name: str | None) -> Bag:
         (words.several(document.name), words.several(document.email)),
         words.domain(document.email),
     )
+
+
+def widened(asked: Asked, wide: Collection[Token]) -> list[Token]:
+    """Tokens to which rule 2 applies, too, if nobody is found: "mara" may mean Maria, although
+    hundreds are called Mara, if none of them is called Lindberg. Of many, the longest.
+    """
+    common = [t for t in asked.tokens if t.word and t.is_typed and t not in wide]
+    return sorted(common, key=lambda token: (-len(token.word), token.word))[:MOST_WIDENED]
 
 
 def rank(asked: Asked, contact: Bag, wide: Collection[Token]) -> int | None:

@@ -5,7 +5,7 @@ Rule: a page whose figures may improve by themselves, as the index catches up, i
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -26,7 +26,7 @@ from services.query.searching import (
     ranking,
     slots,
 )
-from services.query.searching.asking import Asked
+from services.query.searching.asking import Asked, Token
 from services.query.searching.buckets import Buckets
 from services.query.searching.hits_store import Hit
 from services.query.searching.lookup import Found
@@ -92,7 +92,7 @@ async def _living(conn: Connection, user: User, filters: Filters) -> Filters | N
 async def _results(
     conn: Connection, user: User, asked: Asked, filters: Filters | None, most: int
 ) -> Results:
-    found = await lookup.find(conn, user, asked)
+    found = await _found(conn, user, asked, _is_anybody)
     SEARCH_QUEUED.set(len(found.state.contacts))
     buckets = Buckets.of(conn, user, found)
     picker = Picker(conn, user, filters or Filters(), found.size, buckets)
@@ -120,6 +120,40 @@ async def _results(
         hits[:most],
         picked.total + len(fresh),
         picked.is_exact and found.is_exact,
+    )
+
+
+async def _found(
+    conn: Connection, user: User, asked: Asked, is_anybody: Callable[[Asked, Found], bool]
+) -> Found:
+    """If that is nobody, with slips in words that many have."""
+    found = await lookup.find(conn, user, asked)
+    widened = matching.widened(asked, found.wide)
+    if not widened or is_anybody(asked, found) or not _may_be_met(asked, found, widened):
+        return found
+    return await lookup.find(conn, user, asked, widened)
+
+
+def _is_anybody(asked: Asked, found: Found) -> bool:
+    return bool(found.classes) or any(_queued_hit(asked, found, each) for each in found.pending)
+
+
+def _is_anybody_by_own_text(asked: Asked, found: Found) -> bool:
+    own = any(_own_hit(asked, found, each) for each in found.pending)
+    return own or bool(_own(asked, found))
+
+
+def _may_be_met(asked: Asked, found: Found, widened: Collection[Token]) -> bool:
+    """Whether each need has one of these tokens, or somebody who meets it."""
+    needs = [need for need in asked.needs if not any(set(way) & set(widened) for way in need)]
+    queued = [each for each in found.pending if each.document is not None]
+    bags = [
+        matching.bag(each.document, each.organization_name) for each in queued if each.document
+    ]
+    return all(
+        ranking.everyone(levels)
+        or any(matching.met(need, bag, found.wide) is not None for bag in bags)
+        for need, levels in zip(needs, slots.anyhow(needs, found.tokens), strict=True)
     )
 
 
@@ -190,7 +224,7 @@ async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read
     """Contacts that match at least in part by their own text, organizations by their names."""
     await hits_store.prepare(conn, longest_ms=LONGEST_MS)
     asked = asking.parse(request.text)
-    found = await lookup.find(conn, user, asked)
+    found = await _found(conn, user, asked, _is_anybody_by_own_text)
     own = _own(asked, found)
     buckets = Buckets.of(conn, user, found)
     picked = await Picker(conn, user, Filters(), found.size, buckets).best(own, request.limit)

@@ -105,6 +105,13 @@ def test_a_number_has_no_misspelling() -> None:
     assert rank("1234567", "Bo", phone="+49 30 1234567") is not None
 
 
+@pytest.mark.parametrize("contact", [{"firm": "4712 AG"}, {"email": "4712@x.example"}])
+def test_digits_are_right_or_wrong_also_in_words(contact: dict[str, str]) -> None:
+    assert rank("4711", "Bo 4712", phone="4712", **contact) is None
+    assert rank("team4711", "Team4712", **contact) is None
+    assert rank("47112", "Bo 4711", phone="4711", **contact) is None
+
+
 def test_nobody_is_found_by_nothing() -> None:
     assert rank("!", "Anna") is None
 
