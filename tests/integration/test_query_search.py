@@ -380,6 +380,23 @@ async def test_a_misspelt_beginning_is_suggested_behind_right_ones(database_url:
             assert suggested[1]["highlights"]["name"] == [[0, 8]]
 
 
+async def test_where_enough_begin_rightly_no_misspelt_beginning_is_looked_for(database_url: str):
+    rightly = range(2, 1 + matching.FEW)
+    async with read_model(database_url) as pool:
+        await project(pool, [person(n, name=f"Kristof Berg{n}") for n in rightly])
+        await project(pool, [person(1, name="Christoffer")])
+        for indexed, one_more in ((False, False), (True, False), (True, True)):
+            if indexed:
+                await Indexer(pool, few=0).drain()
+            if one_more:
+                await project(pool, [person(100, name="Kristof")])
+            await assert_agrees(pool, OWNER, "kristof")
+            found = await searched(pool, OWNER, "kristof")
+            assert found["pagination"]["total"] == matching.FEW
+            is_there = contact_id(1) in {each["id"] for each in found["contacts"]}
+            assert is_there is not one_more
+
+
 @pytest.mark.parametrize("text", ["@owen.com", "owen.com"])
 async def test_who_has_an_address_of_the_typed_domain_comes_first(database_url: str, text: str):
     """Though last in the list: without the index, with it, and queued."""

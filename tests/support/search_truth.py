@@ -1,6 +1,6 @@
 """What a search must find, by looking at every contact of the user: no index, no shortcuts."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -9,8 +9,8 @@ import asyncpg
 from services.query.batch import User
 from services.query.request import Filters
 from services.query.searching import asking, matching
-from services.query.searching.asking import Asked, Token
-from services.query.searching.matching import Bag
+from services.query.searching.asking import Asked
+from services.query.searching.matching import Bag, Wide
 from services.query.searching.terms import Document
 from shared import db
 
@@ -33,15 +33,15 @@ async def search(pool: db.Pool, user: User, text: str, filters: Filters | None =
     rows = await pool.fetch(CONTACTS, *user)
     asked = asking.parse(text)
     bags = [matching.bag(_document(row), row["organization_name"]) for row in rows]
-    wide = {
-        token
+    having = {
+        token: sum(matching.as_word(token.word, bag) is not None for bag in bags)
         for token in asked.tokens
-        if not token.word
-        or sum(matching.as_word(token.word, bag) is not None for bag in bags) < matching.ENOUGH
+        if token.word
     }
+    wide = {t: having[t] < matching.FEW for t in having if having[t] < matching.ENOUGH}
     ranks = _ranks(asked, bags, wide)
     if all(rank is None for rank in ranks):
-        ranks = _ranks(asked, bags, {*wide, *matching.widened(asked, wide)})
+        ranks = _ranks(asked, bags, wide | dict.fromkeys(matching.widened(asked, wide), False))
     ranked = [
         (rank, place)
         for place, (row, rank) in enumerate(zip(rows, ranks, strict=True))
@@ -51,7 +51,7 @@ async def search(pool: db.Pool, user: User, text: str, filters: Filters | None =
     return Truth([UUID(bytes=row["contact_id"].bytes) for row in found], found)
 
 
-def _ranks(asked: Asked, bags: Iterable[Bag], wide: Collection[Token]) -> list[int | None]:
+def _ranks(asked: Asked, bags: Iterable[Bag], wide: Wide) -> list[int | None]:
     return [matching.rank(asked, bag, wide) for bag in bags]
 
 

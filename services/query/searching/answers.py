@@ -1,6 +1,5 @@
 """What the search answers: from rows to the JSON of the contract. Pure."""
 
-from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +7,8 @@ from pydantic import Field
 
 from services.query.answers import Contact, Pagination
 from services.query.searching import highlighting
-from services.query.searching.asking import Asked, Token
+from services.query.searching.asking import Asked
+from services.query.searching.matching import Wide
 from shared.json_model import Json
 
 Ranges = list[tuple[int, int]]
@@ -86,7 +86,7 @@ class Suggestions(Json):
     organizations: list[SuggestedOrganization]
 
 
-def highlights(shown: Any, asked: Asked, wide: Collection[Token]) -> dict[str, list[list[int]]]:
+def highlights(shown: Any, asked: Asked, wide: Wide) -> dict[str, list[list[int]]]:
     """For a row of `shown_contacts`."""
     return {
         "name": highlighting.of_name(shown["name"], asked, wide),
@@ -96,7 +96,7 @@ def highlights(shown: Any, asked: Asked, wide: Collection[Token]) -> dict[str, l
     }
 
 
-def suggested(row: Any, asked: Asked, wide: Collection[Token]) -> dict[str, Any]:
+def suggested(row: Any, asked: Asked, wide: Wide) -> dict[str, Any]:
     return {
         "id": str(row["contact_id"]),
         "name": row["name"],

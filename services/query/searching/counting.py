@@ -8,7 +8,7 @@ from uuid import UUID
 
 from services.query.batch import User
 from services.query.request import WARMNESS, Filters
-from services.query.searching import highlighting, hits_store, lookup, matching, picking, terms
+from services.query.searching import highlighting, hits_store, matching, members, picking, terms
 from services.query.searching.asking import Asked
 from services.query.searching.bits import EMPTY, Bits
 from services.query.searching.buckets import wanted
@@ -108,8 +108,8 @@ async def _by_buckets(picker: Picker, slots: Bits, queued: Iterable[Pending]) ->
     for each in queued:
         if each.document is not None and each.document.organization_id is not None:
             names.setdefault(each.document.organization_id, each.organization_name)
-    members = await lookup.members(picker.conn, picker.user, list(names), picker.size)
-    contacts = Counter({o: moved.contacts[o] + (still & members[o]).count() for o in names})
+    having = await members.slots(picker.conn, picker.user, list(names), picker.size)
+    contacts = Counter({o: moved.contacts[o] + (still & having[o]).count() for o in names})
     return Counted(warmness, in_campaign, contacts, names, are_exact=True)
 
 

@@ -34,8 +34,8 @@ class Alike(NamedTuple):
     is_exact: bool
 
 
-async def alike(conn: Connection, user: User, asked: str, size: int) -> Alike:
-    """`size`: words are numbered below it."""
+async def alike(conn: Connection, user: User, asked: str, size: int, *, begun: bool) -> Alike:
+    """`size`: words are numbered below it; `begun`: also those that begin with a misspelling."""
     groups = sorted(terms.padded_grams(asked) | terms.grams(asked))
     wanted = {group: [Wanted(group, Kind.LETTERS, Kind.LETTERS)] for group in groups}
     for edits, of_edits in matching.lengths(asked).items():
@@ -48,25 +48,27 @@ async def alike(conn: Connection, user: User, asked: str, size: int) -> Alike:
     candidates = ranking.shared_by([by_group[g] for g in inner], len(inner))
     are_many = candidates.count() > MOST_WORDS
     is_exact = True
-    for sharing in (*_whole(asked, by_group, found, size), *_unfinished(asked, by_group)):
+    for sharing in (
+        *_whole(asked, by_group, found, size),
+        *(_unfinished(asked, by_group) if begun else ()),
+    ):
         near, are_all = sharing.found()
         candidates |= near
         is_exact &= are_all
-    checked = await _checked(conn, user, asked, candidates.numbers(), are_many=are_many)
-    return checked._replace(is_exact=is_exact and checked.is_exact)
-
-
-async def _checked(
-    conn: Connection, user: User, asked: str, candidates: Sequence[int], *, are_many: bool
-) -> Alike:
-    looked_at = candidates[:MOST_CANDIDATES]
+    numbers = candidates.numbers()
+    looked_at = numbers[:MOST_CANDIDATES]
     words = await lookup_store.words(conn, user, looked_at, are_many=are_many)
-    levels = matching.word_levels(asked, [word for word in words if not word.startswith(asked)])
+    levels = _levels(asked, words, begun=begun)
+    is_exact &= len(looked_at) == len(numbers) and len(levels) <= MOST_WORDS
     by_level: defaultdict[int, list[str]] = defaultdict(list)
     for word, level in sorted(levels.items(), key=itemgetter(1))[:MOST_WORDS]:
         by_level[level].append(word)
-    is_exact = len(looked_at) == len(candidates) and len(levels) <= MOST_WORDS
     return Alike(by_level, is_exact)
+
+
+def _levels(asked: str, words: Sequence[str], *, begun: bool) -> Mapping[str, int]:
+    longer = [word for word in words if not word.startswith(asked)]
+    return matching.word_levels(asked, longer, begun=begun)
 
 
 class _Sharing(NamedTuple):

@@ -4,27 +4,26 @@ Rule: a highlight is a range of the displayed text, in UTF-16 code units, which 
       counts; ranges of one text neither touch nor overlap.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from services.query.searching import matching, words
 from services.query.searching.asking import Asked, Token
+from services.query.searching.matching import Wide
 from services.query.searching.words import Number, Span
 
 Range = tuple[int, int]
 
 
-def of_name(text: str | None, asked: Asked, wide: Collection[Token]) -> list[list[int]]:
+def of_name(text: str | None, asked: Asked, wide: Wide) -> list[list[int]]:
     """In the name of a person or of an organization."""
     return _of_spans(text or "", words.spans_of_name(text), asked, wide)
 
 
-def of_email(text: str | None, asked: Asked, wide: Collection[Token]) -> list[list[int]]:
+def of_email(text: str | None, asked: Asked, wide: Wide) -> list[list[int]]:
     return _of_spans(text or "", words.spans(text), asked, wide)
 
 
-def _of_spans(
-    text: str, spans: Iterable[Span], asked: Asked, wide: Collection[Token]
-) -> list[list[int]]:
+def _of_spans(text: str, spans: Iterable[Span], asked: Asked, wide: Wide) -> list[list[int]]:
     found: list[Range] = []
     having = list(spans)
     held = {span.word for span in having}
@@ -32,7 +31,7 @@ def _of_spans(
         goes_farther = token in wide and token.is_typed
         pieces = matching.run_together(token.word, held) if goes_farther else ()
         for span in having:
-            part = _part(token, span.word, wide=goes_farther)
+            part = _part(token, span.word, wide)
             if span.word in pieces:
                 part = 0, len(span.word)
             if part is not None:
@@ -52,13 +51,15 @@ def of_number(text: str | None, asked: Asked) -> list[list[int]]:
     return _in_utf16(text, _merged(found))
 
 
-def _part(token: Token, word: str, *, wide: bool) -> Range | None:
+def _part(token: Token, word: str, wide: Wide) -> Range | None:
     """The letters of a word that match a token; a misspelt word, or beginning, as a whole."""
     if not token.word:
         return None
     if word.startswith(token.word):
         return 0, len(token.word)
-    level = matching.word_level(token.word, word) if wide else None
+    if token not in wide or not token.is_typed:
+        return None
+    level = matching.word_level(token.word, word, begun=wide[token])
     if level == matching.INSIDE:
         start = word.index(token.word)
         return start, start + len(token.word)

@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, NamedTuple
-from uuid import UUID
 
 from services.query.batch import User
 from services.query.searching import (
@@ -21,6 +20,7 @@ from services.query.searching import (
     dictionary,
     lookup_store,
     matching,
+    members,
     ranking,
     slots,
     terms,
@@ -32,6 +32,7 @@ from services.query.searching.bitmaps import Piece
 from services.query.searching.bits import EMPTY, Bits
 from services.query.searching.dictionary import MOST_WORDS
 from services.query.searching.lookup_store import Most, Pending, Postings, State, Wanted
+from services.query.searching.matching import Wide
 from services.query.searching.ranking import Class
 from services.query.searching.slots import Slots, Tokens
 from services.query.searching.terms import NOBODY, Kind
@@ -88,7 +89,7 @@ class Found:
     classes: Sequence[Class]
     tokens: Tokens
     pending: Sequence[Pending]
-    wide: frozenset[Token]
+    wide: Wide
     is_exact: bool
     state: State
 
@@ -106,7 +107,7 @@ async def find(conn: Connection, user: User, asked: Asked, also: Collection[Toke
     """`also`: tokens that are looked for farther however many have them."""
     most = Most(MOST_PENDING, MOST_PENDING_ORGANIZATIONS, MOST_MOVED)
     state = await lookup_store.state(conn, user, most)
-    search = _Search(conn, user, asked, state or State(), wide=set(also))
+    search = _Search(conn, user, asked, state or State(), wide=dict.fromkeys(also, False))
     if state is None:
         await search.everything()
     else:
@@ -119,20 +120,10 @@ async def find(conn: Connection, user: User, asked: Asked, also: Collection[Toke
         ranking.parted(found, search.names_all, search.addresses_all),
         search.slots,
         search.pending,
-        frozenset(search.wide),
+        search.wide,
         search.is_exact,
         search.state,
     )
-
-
-async def members(
-    conn: Connection, user: User, organizations: Sequence[UUID], size: int
-) -> dict[UUID, Bits]:
-    """The slots of each organization's contacts."""
-    kind = Kind.MEMBER
-    wanted = {each: [Wanted(terms.member(each)[0], kind, kind)] for each in organizations}
-    found = await lookup_store.postings(conn, user, wanted)
-    return {each: bitmaps.joined(found[each, kind], size) for each in organizations}
 
 
 @dataclass(slots=True)
@@ -155,7 +146,7 @@ class _Search:
     bags: Sequence[matching.Bag] = ()
     queued_slots: Bits = EMPTY
     renamed: Sequence[tuple[Bits, frozenset[str]]] = ()
-    wide: set[Token] = field(default_factory=set)
+    wide: dict[Token, bool] = field(default_factory=dict)
     is_exact: bool = True
 
     async def everything(self) -> None:
@@ -186,7 +177,7 @@ class _Search:
         await self._pack()
         named = await lookup_store.pending_organizations(self.conn, self.user, organizations)
         if named:
-            having = await members(
+            having = await members.slots(
                 self.conn, self.user, [each for each, _ in named], self.state.slots
             )
             self.renamed = [(having[each], frozenset(words.of_name(name))) for each, name in named]
@@ -267,7 +258,9 @@ class _Search:
         asked = looked[:MOST_FARTHER]
         wanted: dict[_Alike, list[Wanted]] = dict(together.wanted(t.word for t in asked))
         for token in asked:
-            alike = await dictionary.alike(self.conn, self.user, token.word, self.state.words)
+            alike = await dictionary.alike(
+                self.conn, self.user, token.word, self.state.words, begun=self.wide[token]
+            )
             self.is_exact &= alike.is_exact
             for level, alike_words in alike.by_level.items():
                 wanted[token, level] = [
@@ -293,10 +286,12 @@ class _Search:
         for each in together.found(by_word, pieces):
             by_word[each.word].add(each.level, each.kind, each.slots)
 
-    async def _widen(self) -> set[Token]:
+    async def _widen(self) -> Wide:
         for token in self.asked.tokens:
-            if token.word and token.is_typed and not self._have_enough(token):
-                self.wide.add(token)
+            if token.word and token.is_typed:
+                having = self._having(token)
+                if having < matching.ENOUGH:
+                    self.wide[token] = having < matching.FEW
             await asyncio.sleep(0)
         return self.wide
 
@@ -317,7 +312,7 @@ class _Search:
             )
             for token in tokens:
                 for kind, bag in sides:
-                    level = matching.level(token, bag, wide=True)
+                    level = matching.level(token, bag, self.wide)
                     if level is not None:
                         found[token, level, kind].append(slot)
             await asyncio.sleep(0)
@@ -358,23 +353,25 @@ class _Search:
             # `having` is a subset of `looked_at`, and that of `own`.
             own[level] -= doubtful - Bits.of(having, self.state.slots)
 
-    def _have_enough(self, token: Token) -> bool:
-        """As a word: what many have in their numbers may yet be inside somebody's address."""
-        having = ranking.everyone(self.slots[token].levels())
-        missing = matching.ENOUGH - (having - self.by_number.get(token, EMPTY)).count()
+    def _having(self, token: Token) -> int:
+        """How many have it as a word, if not enough: what many have in their numbers may yet be
+        inside somebody's address.
+        """
+        slots = ranking.everyone(self.slots[token].levels()) - self.by_number.get(token, EMPTY)
+        found = slots.count()
         queued = (bag for bag in self.bags if matching.as_word(token.word, bag) is not None)
-        return sum(1 for _ in islice(queued, max(0, missing))) >= missing
+        return found + sum(1 for _ in islice(queued, max(0, matching.ENOUGH - found)))
 
     def _correct(self, token: Token) -> None:
         """Exclude what is queued; use organizations' present names."""
         slots = self.slots[token]
         if self.renamed:
-            members = bits.union(each for each, _ in self.renamed)
+            renamed = bits.union(each for each, _ in self.renamed)
             for level in slots.by_organization:
-                slots.by_organization[level] -= members
+                slots.by_organization[level] -= renamed
             for each, names in self.renamed:
                 bag = matching.Bag((), (), names, words.number(None))
-                found = matching.level(token, bag, wide=token in self.wide)
+                found = matching.level(token, bag, self.wide)
                 if found is not None:
                     slots.add(found, Kind.ORGANIZATION, each)
                     self.by_number[token] = self.by_number.get(token, EMPTY) - each

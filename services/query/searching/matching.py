@@ -14,7 +14,8 @@ Rule 3: a misspelling is one edit from four letters on, and two if what was type
         neighbours. Words with digits have none. Of eight letters with two edits, too little may be
         left to match.
 Rule 4: whose address is of a domain that was typed as a whole has its words better than by name.
-Rule 5: what was typed so far of a longer word may be misspelt, too (`unfinished`).
+Rule 5: what was typed so far of a longer word may be misspelt, too (`unfinished`), if hardly any
+        contact has it as a word or a word's beginning.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -45,6 +46,8 @@ UNTYPED: Final = 1
 
 ENOUGH: Final = 100
 """If this many contacts have a token as a word, no further matches are searched."""
+FEW: Final = 10
+"""If this many have it, no misspelt beginnings either: there is enough to suggest."""
 MOST_WIDENED: Final = 3
 """A word that many have stands for many others: each takes as long as a rare one or longer."""
 
@@ -83,7 +86,11 @@ def bag(document: terms.Document, organization_name: str | None) -> Bag:
     )
 
 
-def widened(asked: Asked, wide: Collection[Token]) -> list[Token]:
+Wide = Mapping[Token, bool]
+"""The tokens to which rule 2 applies, and whether rule 5 does."""
+
+
+def widened(asked: Asked, wide: Wide) -> list[Token]:
     """Tokens to which rule 2 applies, too, if nobody is found: "mara" may mean Maria, although
     hundreds are called Mara, if none of them is called Lindberg. Of many, the longest.
     """
@@ -91,8 +98,8 @@ def widened(asked: Asked, wide: Collection[Token]) -> list[Token]:
     return sorted(common, key=lambda token: (-len(token.word), token.word))[:MOST_WIDENED]
 
 
-def rank(asked: Asked, contact: Bag, wide: Collection[Token]) -> int | None:
-    """`wide` are the tokens to which rule 2 applies. Null: not found."""
+def rank(asked: Asked, contact: Bag, wide: Wide) -> int | None:
+    """Null: not found."""
     found = total(asked, contact, wide)
     if found is None:
         return None
@@ -102,7 +109,7 @@ def rank(asked: Asked, contact: Bag, wide: Collection[Token]) -> int | None:
     return 2 * found - is_all
 
 
-def total(asked: Asked, contact: Bag, wide: Collection[Token]) -> int | None:
+def total(asked: Asked, contact: Bag, wide: Wide) -> int | None:
     """The sum of the needs' levels."""
     if not asked.needs:
         return None
@@ -115,24 +122,24 @@ def total(asked: Asked, contact: Bag, wide: Collection[Token]) -> int | None:
     return found
 
 
-def met(need: Need, contact: Bag, wide: Collection[Token]) -> int | None:
+def met(need: Need, contact: Bag, wide: Wide) -> int | None:
     """Its level; null if it is not met."""
     best: int | None = None
     for way in need:
         found: int | None = 0
         for token in way:
-            had = level(token, contact, wide=token in wide)
+            had = level(token, contact, wide)
             found = None if had is None or found is None else found + had
         if found is not None and (best is None or found < best):
             best = found
     return best
 
 
-def level(token: Token, contact: Bag, *, wide: bool) -> int | None:
+def level(token: Token, contact: Bag, wide: Wide) -> int | None:
     plain = plain_level(token, contact)
-    if plain is not None or not wide or not token.word or not token.is_typed:
+    if plain is not None or token not in wide or not token.word or not token.is_typed:
         return plain
-    return farther_level(token.word, contact)
+    return farther_level(token.word, contact, begun=wide[token])
 
 
 def plain_level(token: Token, contact: Bag) -> int | None:
@@ -169,11 +176,14 @@ def _begins(word: str, candidates: Iterable[str]) -> bool:
     return False
 
 
-def farther_level(asked: str, contact: Bag) -> int | None:
+def farther_level(asked: str, contact: Bag, *, begun: bool) -> int | None:
     """Its level inside words, misspelt, or as joined words."""
     names, addresses, organizations = contact[:3]
-    found = [_word_level(asked, names), INSIDE if run_together(asked, names) else None]
-    elsewhere = [_word_level(asked, addresses), _word_level(asked, organizations)]
+    found = [
+        _word_level(asked, names, begun=begun),
+        INSIDE if run_together(asked, names) else None,
+    ]
+    elsewhere = [_word_level(asked, each, begun=begun) for each in (addresses, organizations)]
     if run_together(asked, {*names, *addresses}) or run_together(asked, organizations):
         elsewhere.append(INSIDE)
     found += [None if each is None else each + ELSEWHERE for each in elsewhere]
@@ -200,7 +210,7 @@ def is_piece(word: str, start: int) -> bool:
     return len(word) > 1 or start == 0
 
 
-def _word_level(asked: str, candidates: Iterable[str]) -> int | None:
+def _word_level(asked: str, candidates: Iterable[str], *, begun: bool) -> int | None:
     """The level of the best word that contains it or is a misspelling."""
     partial, reach = is_partial(asked), _reach(asked)
     best: int | None = None
@@ -211,8 +221,9 @@ def _word_level(asked: str, candidates: Iterable[str]) -> int | None:
             continue
         edits = reach.get(len(word))
         found = None if edits is None else _whole_level(asked, word, edits)
-        if found is None and (begun := unfinished.beginning(asked, word)) is not None:
-            found = INSIDE + begun.edits + UNFINISHED
+        start = unfinished.beginning(asked, word) if begun and found is None else None
+        if start is not None:
+            found = INSIDE + start.edits + UNFINISHED
         if found is not None and (best is None or found < best):
             best = found
     return best
@@ -228,33 +239,35 @@ def _whole_level(asked: str, word: str, edits: int) -> int | None:
     return INSIDE + max(1, distance)
 
 
-def word_level(asked: str, word: str) -> int | None:
-    """A word's level if it neither equals nor begins with what was typed."""
-    return _word_level(asked, (word,))
+def word_level(asked: str, word: str, *, begun: bool) -> int | None:
+    """A word's level if it neither equals nor begins with what was typed; `begun`: whether it may
+    begin with a misspelling of it.
+    """
+    return _word_level(asked, (word,), begun=begun)
 
 
 def misspelt_letters(asked: str, word: str) -> int:
     """How many letters of a word that is a misspelling, or begins with one, are meant."""
     edits = _reach(asked).get(len(word))
     is_whole = edits is not None and _whole_level(asked, word, edits) is not None
-    begun = None if is_whole else unfinished.beginning(asked, word)
-    return len(word) if begun is None else begun.letters
+    start = None if is_whole else unfinished.beginning(asked, word)
+    return len(word) if start is None else start.letters
 
 
-def word_levels(asked: str, candidates: Sequence[str]) -> dict[str, int]:
+def word_levels(asked: str, candidates: Sequence[str], *, begun: bool) -> dict[str, int]:
     """`word_level` of those that have one, of thousands, most of which have none."""
     if not candidates:
         return {}
     levels: dict[str, int] = {}
     partial = is_partial(asked)
-    begun = unfinished.candidates(asked, candidates)
+    starting = unfinished.candidates(asked, candidates) if begun else ()
     [distances] = cdist([asked], candidates, scorer=OSA.distance, score_cutoff=MOST_EDITS)
     for word, distance in zip(candidates, distances.tolist(), strict=True):
         if partial and asked in word:
             if not word.isdigit():
                 levels[word] = INSIDE
-        elif distance <= MOST_EDITS or word in begun:
-            level = word_level(asked, word)
+        elif distance <= MOST_EDITS or word in starting:
+            level = word_level(asked, word, begun=begun)
             if level is not None:
                 levels[word] = level
     return levels

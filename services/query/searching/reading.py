@@ -23,6 +23,7 @@ from services.query.searching import (
     hits_store,
     lookup,
     matching,
+    members,
     ranking,
     slots,
 )
@@ -101,8 +102,8 @@ async def _results(
     classes = found.classes
     organization_id = filters.organization_id
     if organization_id is not None:
-        members = await lookup.members(conn, user, [organization_id], found.size)
-        within = [Class(each.rank, each.slots & members[organization_id]) for each in classes]
+        having = await members.slots(conn, user, [organization_id], found.size)
+        within = [Class(each.rank, each.slots & having[organization_id]) for each in classes]
         classes = [each for each in within if each.slots]
     wanted = most if found.is_exact else 2 * most + SPARE
     picked = await picker.best(classes, wanted)

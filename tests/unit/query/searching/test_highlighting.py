@@ -11,7 +11,7 @@ def marked(text: str, asked: str) -> list[str]:
     units = text.encode("utf-16-le")
     return [
         units[2 * start : 2 * end].decode("utf-16-le")
-        for start, end in highlighting.of_name(text, found, found.tokens)
+        for start, end in highlighting.of_name(text, found, dict.fromkeys(found.tokens, True))
     ]
 
 
@@ -29,7 +29,7 @@ def test_the_part_that_was_asked_for_is_marked() -> None:
     assert marked("Fiona McDonald", "mc donald") == ["McDonald"]
     assert marked("Jörg Groß", "joe") == ["Jö"]
     assert marked("王小明", "小明") == ["小明"]
-    assert highlighting.of_email("a.b@c.de", asking.parse("ab"), ()) == []
+    assert highlighting.of_email("a.b@c.de", asking.parse("ab"), {}) == []
 
 
 def test_a_letter_is_marked_with_the_accents_upon_it() -> None:
@@ -53,7 +53,7 @@ def test_ranges_lie_in_the_text_and_apart(text: str, asked: str) -> None:
     found = asking.parse(asked)
     size = len(text.encode("utf-16-le", "surrogatepass")) // 2
 
-    ranges = highlighting.of_name(text, found, found.tokens)
+    ranges = highlighting.of_name(text, found, dict.fromkeys(found.tokens, True))
 
     assert all(0 <= start < end <= size for start, end in ranges)
     assert all(a[1] < b[0] for a, b in pairwise(ranges))
