@@ -10,7 +10,7 @@ from services.query.batch import User
 from services.query.request import Filters
 from services.query.searching import asking, matching
 from services.query.searching.asking import Asked
-from services.query.searching.matching import Bag, Wide
+from services.query.searching.matching import Bag, Reach, Wide
 from services.query.searching.terms import Document
 from shared import db
 
@@ -38,10 +38,13 @@ async def search(pool: db.Pool, user: User, text: str, filters: Filters | None =
         for token in asked.tokens
         if token.word
     }
-    wide = {t: having[t] < matching.FEW for t in having if having[t] < matching.ENOUGH}
+    reaches = {token: matching.reach(having[token]) for token in having}
+    wide = {token: reach for token, reach in reaches.items() if reach is not None}
     ranks = _ranks(asked, bags, wide)
     if all(rank is None for rank in ranks):
-        ranks = _ranks(asked, bags, wide | dict.fromkeys(matching.widened(asked, wide), False))
+        ranks = _ranks(
+            asked, bags, wide | dict.fromkeys(matching.widened(asked, wide), Reach.MISSPELT)
+        )
     ranked = [
         (rank, place)
         for place, (row, rank) in enumerate(zip(rows, ranks, strict=True))

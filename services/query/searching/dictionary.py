@@ -21,6 +21,7 @@ from services.query.searching import (
 )
 from services.query.searching.bits import Bits
 from services.query.searching.lookup_store import Postings, Wanted
+from services.query.searching.matching import Reach
 from services.query.searching.terms import Kind
 from shared.db import Connection
 
@@ -34,9 +35,9 @@ class Alike(NamedTuple):
     is_exact: bool
 
 
-async def alike(conn: Connection, user: User, asked: str, size: int, *, begun: bool) -> Alike:
-    """`size`: words are numbered below it; `begun`: also those that begin with a misspelling."""
-    groups = sorted(terms.padded_grams(asked) | terms.grams(asked))
+async def alike(conn: Connection, user: User, asked: str, size: int, reach: Reach) -> Alike:
+    """`size`: words are numbered below it."""
+    groups = sorted(terms.padded_grams(asked))
     wanted = {group: [Wanted(group, Kind.LETTERS, Kind.LETTERS)] for group in groups}
     for edits, of_edits in matching.lengths(asked).items():
         wanted[_length(edits)] = [
@@ -44,13 +45,13 @@ async def alike(conn: Connection, user: User, asked: str, size: int, *, begun: b
         ]
     found = await lookup_store.postings(conn, user, wanted)
     by_group = {g: bitmaps.joined(found[g, Kind.LETTERS], size) for g in groups}
-    inner = sorted(terms.grams(asked))
+    inner = sorted(terms.grams(asked)) if reach >= Reach.INSIDE else []
     candidates = ranking.shared_by([by_group[g] for g in inner], len(inner))
     are_many = candidates.count() > MOST_WORDS
     is_exact = True
     for sharing in (
         *_whole(asked, by_group, found, size),
-        *(_unfinished(asked, by_group) if begun else ()),
+        *(_unfinished(asked, by_group) if reach is Reach.BEGUN else ()),
     ):
         near, are_all = sharing.found()
         candidates |= near
@@ -58,7 +59,7 @@ async def alike(conn: Connection, user: User, asked: str, size: int, *, begun: b
     numbers = candidates.numbers()
     looked_at = numbers[:MOST_CANDIDATES]
     words = await lookup_store.words(conn, user, looked_at, are_many=are_many)
-    levels = _levels(asked, words, begun=begun)
+    levels = _levels(asked, words, reach)
     is_exact &= len(looked_at) == len(numbers) and len(levels) <= MOST_WORDS
     by_level: defaultdict[int, list[str]] = defaultdict(list)
     for word, level in sorted(levels.items(), key=itemgetter(1))[:MOST_WORDS]:
@@ -66,9 +67,9 @@ async def alike(conn: Connection, user: User, asked: str, size: int, *, begun: b
     return Alike(by_level, is_exact)
 
 
-def _levels(asked: str, words: Sequence[str], *, begun: bool) -> Mapping[str, int]:
+def _levels(asked: str, words: Sequence[str], reach: Reach) -> Mapping[str, int]:
     longer = [word for word in words if not word.startswith(asked)]
-    return matching.word_levels(asked, longer, begun=begun)
+    return matching.word_levels(asked, longer, reach)
 
 
 class _Sharing(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from services.query.searching import matching, words
 from services.query.searching.asking import Asked, Token
-from services.query.searching.matching import Wide
+from services.query.searching.matching import Reach, Wide
 from services.query.searching.words import Number, Span
 
 Range = tuple[int, int]
@@ -28,8 +28,8 @@ def _of_spans(text: str, spans: Iterable[Span], asked: Asked, wide: Wide) -> lis
     having = list(spans)
     held = {span.word for span in having}
     for token in asked.tokens:
-        goes_farther = token in wide and token.is_typed
-        pieces = matching.run_together(token.word, held) if goes_farther else ()
+        is_joined = token.is_typed and wide.get(token, Reach.MISSPELT) >= Reach.INSIDE
+        pieces = matching.run_together(token.word, held) if is_joined else ()
         for span in having:
             part = _part(token, span.word, wide)
             if span.word in pieces:
@@ -59,7 +59,7 @@ def _part(token: Token, word: str, wide: Wide) -> Range | None:
         return 0, len(token.word)
     if token not in wide or not token.is_typed:
         return None
-    level = matching.word_level(token.word, word, begun=wide[token])
+    level = matching.word_level(token.word, word, wide[token])
     if level == matching.INSIDE:
         start = word.index(token.word)
         return start, start + len(token.word)

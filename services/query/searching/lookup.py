@@ -32,7 +32,7 @@ from services.query.searching.bitmaps import Piece
 from services.query.searching.bits import EMPTY, Bits
 from services.query.searching.dictionary import MOST_WORDS
 from services.query.searching.lookup_store import Most, Pending, Postings, State, Wanted
-from services.query.searching.matching import Wide
+from services.query.searching.matching import Reach, Wide
 from services.query.searching.ranking import Class
 from services.query.searching.slots import Slots, Tokens
 from services.query.searching.terms import NOBODY, Kind
@@ -104,10 +104,10 @@ class Found:
 
 
 async def find(conn: Connection, user: User, asked: Asked, also: Collection[Token] = ()) -> Found:
-    """`also`: tokens that are looked for farther however many have them."""
+    """`also`: tokens that may be misspelt however many have them."""
     most = Most(MOST_PENDING, MOST_PENDING_ORGANIZATIONS, MOST_MOVED)
     state = await lookup_store.state(conn, user, most)
-    search = _Search(conn, user, asked, state or State(), wide=dict.fromkeys(also, False))
+    search = _Search(conn, user, asked, state or State(), wide=dict.fromkeys(also, Reach.MISSPELT))
     if state is None:
         await search.everything()
     else:
@@ -146,7 +146,7 @@ class _Search:
     bags: Sequence[matching.Bag] = ()
     queued_slots: Bits = EMPTY
     renamed: Sequence[tuple[Bits, frozenset[str]]] = ()
-    wide: dict[Token, bool] = field(default_factory=dict)
+    wide: dict[Token, Reach] = field(default_factory=dict)
     is_exact: bool = True
 
     async def everything(self) -> None:
@@ -256,10 +256,10 @@ class _Search:
         # Long ones first: they are the most selective.
         looked.sort(key=lambda token: (-len(token.word), token.word))
         asked = looked[:MOST_FARTHER]
-        wanted: dict[_Alike, list[Wanted]] = dict(together.wanted(t.word for t in asked))
+        wanted: dict[_Alike, list[Wanted]] = dict(together.wanted(self._run_together(asked)))
         for token in asked:
             alike = await dictionary.alike(
-                self.conn, self.user, token.word, self.state.words, begun=self.wide[token]
+                self.conn, self.user, token.word, self.state.words, self.wide[token]
             )
             self.is_exact &= alike.is_exact
             for level, alike_words in alike.by_level.items():
@@ -282,16 +282,20 @@ class _Search:
                 token, level = alike
                 elsewhere = 0 if kind == Kind.NAME else matching.ELSEWHERE
                 self.slots[token].add(level + elsewhere, kind, slots)
-        by_word = {token.word: self.slots[token] for token in asked}
+        by_word = self._run_together(asked)
         for each in together.found(by_word, pieces):
             by_word[each.word].add(each.level, each.kind, each.slots)
+
+    def _run_together(self, asked: Iterable[Token]) -> dict[str, Slots]:
+        """Words that may be joined ones."""
+        return {t.word: self.slots[t] for t in asked if self.wide[t] >= Reach.INSIDE}
 
     async def _widen(self) -> Wide:
         for token in self.asked.tokens:
             if token.word and token.is_typed:
-                having = self._having(token)
-                if having < matching.ENOUGH:
-                    self.wide[token] = having < matching.FEW
+                reach = matching.reach(self._having(token))
+                if reach is not None:
+                    self.wide[token] = reach
             await asyncio.sleep(0)
         return self.wide
 
@@ -354,9 +358,7 @@ class _Search:
             own[level] -= doubtful - Bits.of(having, self.state.slots)
 
     def _having(self, token: Token) -> int:
-        """How many have it as a word, if not enough: what many have in their numbers may yet be
-        inside somebody's address.
-        """
+        """How many have it as a word, if not enough; a number may be inside an address, too."""
         slots = ranking.everyone(self.slots[token].levels()) - self.by_number.get(token, EMPTY)
         found = slots.count()
         queued = (bag for bag in self.bags if matching.as_word(token.word, bag) is not None)

@@ -6,9 +6,9 @@ Rule 1: a token's level is that of the contact's best word for it, a way's the s
         one less if it has nothing but what was typed: these words for a name, or as many for an
         address if one was typed. A contact that does not meet a need is not found.
 Rule 2: matches inside words, misspellings and joined words count only for a token that was typed
-        and that few contacts have as a word or a word's beginning; if nobody is found, also for
-        others (`widened`). Joined words are of one part: of the name, of the name and the address,
-        or of the organization's name.
+        and that few contacts have as a word or a word's beginning; if nobody is found, also
+        misspellings of others (`widened`). Joined words are of one part: of the name, of the name
+        and the address, or of the organization's name.
 Rule 3: a misspelling is one edit from four letters on, and two if what was typed has six or
         more and it or the word has eight; an edit inserts, drops or changes a letter, or swaps two
         neighbours. Words with digits have none. Of eight letters with two edits, too little may be
@@ -19,6 +19,7 @@ Rule 5: what was typed so far of a longer word may be misspelt, too (`unfinished
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import IntEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -86,15 +87,31 @@ def bag(document: terms.Document, organization_name: str | None) -> Bag:
     )
 
 
-Wide = Mapping[Token, bool]
-"""The tokens to which rule 2 applies, and whether rule 5 does."""
+class Reach(IntEnum):
+    """How far a word is looked for: misspelt, also inside words and joined, also begun."""
+
+    MISSPELT = 1
+    INSIDE = 2
+    BEGUN = 3
+
+
+Wide = Mapping[Token, Reach]
+"""The tokens that are not only looked for plainly."""
+
+
+def reach(having: int) -> Reach | None:
+    """How far, if so many contacts have it as a word or a word's beginning; null: no farther."""
+    if having >= ENOUGH:
+        return None
+    return Reach.BEGUN if having < FEW else Reach.INSIDE
 
 
 def widened(asked: Asked, wide: Wide) -> list[Token]:
-    """Tokens to which rule 2 applies, too, if nobody is found: "mara" may mean Maria, although
+    """Tokens that may be misspelt, too, if nobody is found: "mara" may mean Maria, although
     hundreds are called Mara, if none of them is called Lindberg. Of many, the longest.
     """
     common = [t for t in asked.tokens if t.word and t.is_typed and t not in wide]
+    common = [t for t in common if most_edits(t.word, len(t.word))]
     return sorted(common, key=lambda token: (-len(token.word), token.word))[:MOST_WIDENED]
 
 
@@ -139,7 +156,7 @@ def level(token: Token, contact: Bag, wide: Wide) -> int | None:
     plain = plain_level(token, contact)
     if plain is not None or token not in wide or not token.word or not token.is_typed:
         return plain
-    return farther_level(token.word, contact, begun=wide[token])
+    return farther_level(token.word, contact, wide[token])
 
 
 def plain_level(token: Token, contact: Bag) -> int | None:
@@ -176,16 +193,15 @@ def _begins(word: str, candidates: Iterable[str]) -> bool:
     return False
 
 
-def farther_level(asked: str, contact: Bag, *, begun: bool) -> int | None:
+def farther_level(asked: str, contact: Bag, reach: Reach) -> int | None:
     """Its level inside words, misspelt, or as joined words."""
     names, addresses, organizations = contact[:3]
-    found = [
-        _word_level(asked, names, begun=begun),
-        INSIDE if run_together(asked, names) else None,
-    ]
-    elsewhere = [_word_level(asked, each, begun=begun) for each in (addresses, organizations)]
-    if run_together(asked, {*names, *addresses}) or run_together(asked, organizations):
-        elsewhere.append(INSIDE)
+    found = [_word_level(asked, names, reach)]
+    elsewhere = [_word_level(asked, each, reach) for each in (addresses, organizations)]
+    if reach >= Reach.INSIDE:
+        found += [INSIDE if run_together(asked, names) else None]
+        if run_together(asked, {*names, *addresses}) or run_together(asked, organizations):
+            elsewhere.append(INSIDE)
     found += [None if each is None else each + ELSEWHERE for each in elsewhere]
     return min((each for each in found if each is not None), default=None)
 
@@ -210,18 +226,20 @@ def is_piece(word: str, start: int) -> bool:
     return len(word) > 1 or start == 0
 
 
-def _word_level(asked: str, candidates: Iterable[str], *, begun: bool) -> int | None:
+def _word_level(asked: str, candidates: Iterable[str], reach: Reach) -> int | None:
     """The level of the best word that contains it or is a misspelling."""
-    partial, reach = is_partial(asked), _reach(asked)
+    partial, edits_of = is_partial(asked) and reach >= Reach.INSIDE, _edits(asked)
     best: int | None = None
     for word in candidates:
         if partial and asked in word:
             if not word.isdigit():
                 return INSIDE
             continue
-        edits = reach.get(len(word))
+        edits = edits_of.get(len(word))
         found = None if edits is None else _whole_level(asked, word, edits)
-        start = unfinished.beginning(asked, word) if begun and found is None else None
+        start = (
+            unfinished.beginning(asked, word) if reach is Reach.BEGUN and found is None else None
+        )
         if start is not None:
             found = INSIDE + start.edits + UNFINISHED
         if found is not None and (best is None or found < best):
@@ -239,42 +257,40 @@ def _whole_level(asked: str, word: str, edits: int) -> int | None:
     return INSIDE + max(1, distance)
 
 
-def word_level(asked: str, word: str, *, begun: bool) -> int | None:
-    """A word's level if it neither equals nor begins with what was typed; `begun`: whether it may
-    begin with a misspelling of it.
-    """
-    return _word_level(asked, (word,), begun=begun)
+def word_level(asked: str, word: str, reach: Reach) -> int | None:
+    """A word's level if it neither equals nor begins with what was typed."""
+    return _word_level(asked, (word,), reach)
 
 
 def misspelt_letters(asked: str, word: str) -> int:
     """How many letters of a word that is a misspelling, or begins with one, are meant."""
-    edits = _reach(asked).get(len(word))
+    edits = _edits(asked).get(len(word))
     is_whole = edits is not None and _whole_level(asked, word, edits) is not None
     start = None if is_whole else unfinished.beginning(asked, word)
     return len(word) if start is None else start.letters
 
 
-def word_levels(asked: str, candidates: Sequence[str], *, begun: bool) -> dict[str, int]:
+def word_levels(asked: str, candidates: Sequence[str], reach: Reach) -> dict[str, int]:
     """`word_level` of those that have one, of thousands, most of which have none."""
     if not candidates:
         return {}
     levels: dict[str, int] = {}
-    partial = is_partial(asked)
-    starting = unfinished.candidates(asked, candidates) if begun else ()
+    partial = is_partial(asked) and reach >= Reach.INSIDE
+    starting = unfinished.candidates(asked, candidates) if reach is Reach.BEGUN else ()
     [distances] = cdist([asked], candidates, scorer=OSA.distance, score_cutoff=MOST_EDITS)
     for word, distance in zip(candidates, distances.tolist(), strict=True):
         if partial and asked in word:
             if not word.isdigit():
                 levels[word] = INSIDE
         elif distance <= MOST_EDITS or word in starting:
-            level = word_level(asked, word, begun=begun)
+            level = word_level(asked, word, reach)
             if level is not None:
                 levels[word] = level
     return levels
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _reach(asked: str) -> Mapping[int, int]:
+def _edits(asked: str) -> Mapping[int, int]:
     """How many edits a word of each length may be away."""
     return {letters: edits for edits, of_edits in lengths(asked).items() for letters in of_edits}
 

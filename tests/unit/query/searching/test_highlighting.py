@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.query.searching import asking, highlighting
+from services.query.searching.matching import Reach
 
 
 def marked(text: str, asked: str) -> list[str]:
@@ -11,7 +12,9 @@ def marked(text: str, asked: str) -> list[str]:
     units = text.encode("utf-16-le")
     return [
         units[2 * start : 2 * end].decode("utf-16-le")
-        for start, end in highlighting.of_name(text, found, dict.fromkeys(found.tokens, True))
+        for start, end in highlighting.of_name(
+            text, found, dict.fromkeys(found.tokens, Reach.BEGUN)
+        )
     ]
 
 
@@ -53,7 +56,7 @@ def test_ranges_lie_in_the_text_and_apart(text: str, asked: str) -> None:
     found = asking.parse(asked)
     size = len(text.encode("utf-16-le", "surrogatepass")) // 2
 
-    ranges = highlighting.of_name(text, found, dict.fromkeys(found.tokens, True))
+    ranges = highlighting.of_name(text, found, dict.fromkeys(found.tokens, Reach.BEGUN))
 
     assert all(0 <= start < end <= size for start, end in ranges)
     assert all(a[1] < b[0] for a, b in pairwise(ranges))

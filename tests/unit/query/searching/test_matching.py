@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from services.query.searching import asking, matching, ranking, terms, unfinished, words
 from services.query.searching.bits import Bits
+from services.query.searching.matching import Reach
 from services.query.searching.terms import Document
 
 letters = st.text("abcdeimnorst", min_size=1, max_size=14)
@@ -25,7 +26,7 @@ def typed(draw: st.DrawFn) -> tuple[str, str]:
 def rank(text: str, name: str, email: str = "", phone: str = "", firm: str = "") -> int | None:
     asked = asking.parse(text)
     bag = matching.bag(Document(name, email, phone, None), firm)
-    return matching.rank(asked, bag, dict.fromkeys(asked.tokens, True))
+    return matching.rank(asked, bag, dict.fromkeys(asked.tokens, Reach.BEGUN))
 
 
 def test_a_name_is_better_than_an_address_and_a_word_better_than_a_part() -> None:
@@ -124,7 +125,7 @@ def test_what_letter_groups_leave_out_is_no_match(found: tuple[str, str]) -> Non
     asked, word = found
     assume(not word.startswith(asked))
     longer = unfinished.beginning(asked, word)
-    level = matching.word_level(asked, word, begun=True)
+    level = matching.word_level(asked, word, Reach.BEGUN)
     groups = terms.padded_grams(word)
 
     if level == matching.INSIDE:
@@ -147,9 +148,9 @@ def test_words_have_the_levels_together_that_they_have_alone(
     near = [asked[:place] + asked[place + 1 :] for place in dropped]
     words = [*others, *near, f"x{asked}y"]
 
-    levels = {word: matching.word_level(asked, word, begun=True) for word in words}
+    levels = {word: matching.word_level(asked, word, Reach.BEGUN) for word in words}
 
-    found = matching.word_levels(asked, words, begun=True)
+    found = matching.word_levels(asked, words, Reach.BEGUN)
 
     assert found == {word: level for word, level in levels.items() if level is not None}
 
@@ -159,7 +160,7 @@ def test_one_changed_letter_is_always_found(word: str, place: int) -> None:
     changed = word[: place % len(word)] + "z" + word[place % len(word) + 1 :]
 
     assume(not word.startswith(changed))
-    assert matching.word_level(changed, word, begun=True) in (matching.INSIDE, matching.NEAR)
+    assert matching.word_level(changed, word, Reach.BEGUN) in (matching.INSIDE, matching.NEAR)
 
 
 @pytest.mark.parametrize("word", ["charlotte", "alexander", "maximilian", "papadopoulos"])
@@ -168,7 +169,7 @@ def test_a_long_word_is_found_with_two_pairs_of_letters_swapped(word: str) -> No
         for second in range(first + 2, len(word) - 1):
             asked = _swapped(_swapped(word, first), second)
             assert (
-                word.startswith(asked) or matching.word_level(asked, word, begun=True) is not None
+                word.startswith(asked) or matching.word_level(asked, word, Reach.BEGUN) is not None
             ), asked
 
 
