@@ -15,7 +15,7 @@ from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.hooks import Registered
 from devstack.pipedrive.api.limits import Rules
 from devstack.pipedrive.world import Sizes
-from services.ingest.preparing import SCHEMA
+from services.ingest.preparing import PATIENCE_S, SCHEMA, Prepared
 from services.ingest.settings import IngestSettings
 from services.ingest.sync import connection_store, hooks, sync_store
 from services.ingest.sync.runner import WORK, Runner
@@ -108,6 +108,19 @@ async def at_work(folder: Path, url: str, before: Before, *, dsn: str) -> AsyncI
 
 async def nothing() -> None:
     """Publishes as any publisher."""
+
+
+async def test_a_process_that_is_stopped_before_its_tables_exist_does_not_wait_for_them(
+    environment: None, tmp_path: Path
+) -> None:
+    (tmp_path / "tenants.json").write_text("[]")
+    settings, stop = IngestSettings(), asyncio.Event()
+    stop.set()
+    async with assembled(settings) as sync:
+        before_its_tables = replace(sync, prepared=Prepared(settings))
+
+        async with asyncio.timeout(PATIENCE_S / 2):
+            await before_its_tables.run(stop)
 
 
 async def test_a_sync_that_hangs_is_stuck(

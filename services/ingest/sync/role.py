@@ -111,6 +111,8 @@ class Sync:
     async def run(self, stop: asyncio.Event) -> None:
         """In a process that does the work, once the tables exist."""
         await self.prepared.has_all(stop)
+        if stop.is_set():  # without its tables each loop would look for them once more
+            return
         consumer = self.consumer()
         loops = (
             Runner(self.parts, self.pool).run,
