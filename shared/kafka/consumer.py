@@ -51,6 +51,8 @@ HINT_EVERY_S = 0.5
 HINT_AGAIN_S = 10.0
 """After a hint that failed: records must not wait for hints."""
 STUCK_S = 30.0
+METADATA_MS = 30_000
+"""A topic that was deleted and made anew is noticed after this long at the latest."""
 START_S = 20.0
 PING_S = 1.5
 SESSION_MS = 10_000
@@ -193,7 +195,7 @@ class Consumer:
             heartbeat_interval_ms=HEARTBEAT_MS,
             rebalance_timeout_ms=REBALANCE_MS,
             max_partition_fetch_bytes=client.MAX_MESSAGE_BYTES,
-            metadata_max_age_ms=30_000,
+            metadata_max_age_ms=METADATA_MS,
         )
         self._wanted = fetch_sessions.keep(consumer)
         self._assignment.attach(consumer)

@@ -850,8 +850,12 @@ async def test_a_log_that_is_emptied_below_a_running_store_is_told_of_and_moved_
 
 
 async def test_a_topic_that_is_made_anew_below_a_running_store_is_not_taken_for_read(
-    settings: StoreSettings, pool: db.Pool, publisher: Publisher
+    settings: StoreSettings,
+    pool: db.Pool,
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(kafka_consumer, "METADATA_MS", 500)
     name = physical(settings, topics.NOTES.name)
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     await admin.start()
