@@ -510,7 +510,8 @@ async def test_a_damaged_spool_is_put_aside_and_the_rest_goes_on(
     sender = Sender(cluster)
     await asyncio.to_thread(killable.freeze, "kafka")
     try:
-        first = cluster.start("ingest")
+        # It waits for a Kafka that is silent as long as it may.
+        first = cluster.start("ingest", STOP_SECONDS="1")
         await cluster.ready(first)
         await sender.send_some(first, 100, PERSONS)
         if damage == "torn log":
