@@ -192,6 +192,10 @@ async def cluster(killable: Infra, topic_prefix: str, tmp_path: Path) -> AsyncIt
         yield cluster
 
 
+NO_USERS = {"JWT_SECRET": ""}
+"""Without a key for their tokens. Else a process asks a silent Kafka for five seconds who is
+refused before it is ready.
+"""
 PERSONS = [str(n) for n in range(1, 9)]
 LONG = "x" * 5_000
 
@@ -348,7 +352,7 @@ async def test_a_disk_that_is_full_says_so_until_it_takes_what_it_refused(
     sender = Sender(cluster)
     await asyncio.to_thread(killable.freeze, "kafka")
     try:
-        instance = cluster.start("ingest")
+        instance = cluster.start("ingest", **NO_USERS)
         await cluster.ready(instance)
         await sender.send_some(instance, 5, PERSONS)
 
@@ -511,7 +515,7 @@ async def test_a_damaged_spool_is_put_aside_and_the_rest_goes_on(
     await asyncio.to_thread(killable.freeze, "kafka")
     try:
         # It waits for a Kafka that is silent as long as it may.
-        first = cluster.start("ingest", STOP_SECONDS="1")
+        first = cluster.start("ingest", STOP_SECONDS="1", **NO_USERS)
         await cluster.ready(first)
         await sender.send_some(first, 100, PERSONS)
         if damage == "torn log":
@@ -521,7 +525,7 @@ async def test_a_damaged_spool_is_put_aside_and_the_rest_goes_on(
         spoil(spool_files(cluster.folder), damage)
         kept = dict(sender.taken)
         sender.taken.clear()
-        second = cluster.start("ingest")
+        second = cluster.start("ingest", **NO_USERS)
         await cluster.ready(second)
         await sender.send_some(second, 5, PERSONS)
         assert sender.refused == 0

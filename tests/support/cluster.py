@@ -108,8 +108,6 @@ class Cluster:
         inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         whole = {
             **inherited,
-            **self.environment,
-            **environment,
             "JWT_SECRET": SECRET,
             "TENANTS_FILE": str(self.folder / "tenants.json"),
             "SPOOL_DIR": str(self.folder / "spool"),
@@ -118,6 +116,8 @@ class Cluster:
             # Nobody is called whom the machine's authorities vouch for: to read all of them takes
             # a twentieth of a start.
             "SSL_CERT_FILE": os.devnull,
+            **self.environment,
+            **environment,
         }
         with log.open("ab") as out:
             process = subprocess.Popen(
