@@ -166,8 +166,8 @@ async def test_a_loop_that_waits_out_a_silent_postgres_is_not_stuck(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Connections stay open, and nothing answers any more in the middle of a transaction."""
-    monkeypatch.setattr(db, "ANSWER_S", 3.0)
-    monkeypatch.setattr(db, "CONNECT_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(db, "ANSWER_S", 1.5)
+    monkeypatch.setattr(db, "CONNECT_TIMEOUT_S", 1.5)
     monkeypatch.setattr(heart, "PATIENCE_S", 30.0)
     settings = the_settings(infra, topic_prefix)
     (tmp_path / "0001_noted.sql").write_text(TABLE)
