@@ -51,6 +51,8 @@ FEW: Final = 10
 """If this many have it, no misspelt beginnings either: there is enough to suggest."""
 MOST_WIDENED: Final = 3
 """A word that many have stands for many others: each takes as long as a rare one or longer."""
+MOST_NEEDS_WIDENED: Final = 4
+"""More words than of a name and its company hardly have just one slip."""
 
 REMEMBERED: Final = 20_000
 MOST_EDITS: Final = 2
@@ -108,9 +110,14 @@ def reach(having: int) -> Reach | None:
 
 def widened(asked: Asked, wide: Wide) -> list[Token]:
     """Tokens that may be misspelt, too, if nobody is found: "mara" may mean Maria, although
-    hundreds are called Mara, if none of them is called Lindberg. Of many, the longest.
+    hundreds are called Mara, if none of them is called Lindberg. Of many, the longest; none of a
+    long text.
     """
+    if len(asked.needs) > MOST_NEEDS_WIDENED:
+        return []
     common = [t for t in asked.tokens if t.word and t.is_typed and t not in wide]
+    if len(asked.needs) > MOST_NEEDS_WIDENED:
+        return []
     common = [t for t in common if most_edits(t.word, len(t.word))]
     return sorted(common, key=lambda token: (-len(token.word), token.word))[:MOST_WIDENED]
 
