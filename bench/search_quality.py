@@ -2,7 +2,7 @@
 
     python -m bench.search_quality [--database bench_small] [--scale 0.04] [--each 30]
 
-300 texts by default: 30 of each kind, made from a row that is then the right one (`bench.
+390 texts by default: 30 of each kind, made from a row that is then the right one (`bench.
 search_texts`). Two measures. *Meant*: among all texts, how often that contact is on the first
 page (recall at 20) and the mean of 1/rank (MRR); where several contacts fit a text equally well
 ("Anna"), any of them is as good, so the rank counts those that fit better. *Complete*: compared
