@@ -4,6 +4,7 @@ though the reading is broken off.
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from devstack.pipedrive.changes import Id
 from services.ingest.sync import asking, trying
 from services.ingest.sync.asking import Asking
 from services.ingest.sync.steps import Mode
+from shared.pipedrive import paging
 from tests.support.synchronised import A_USER, Company
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -105,7 +107,7 @@ async def test_a_walk_that_was_broken_off_goes_on_from_its_mark_and_finds_what_i
             leads.put({**(leads.get(lead) or {}), "is_archived": True}, datetime.now(UTC))
         company.double.server.faults = Faults(paths="/v1/leads", at_most=1, **trouble)
 
-    pages = after_two_pages_of_leads(monkeypatch, break_off)
+    pages = after_pages_of_leads(monkeypatch, 2, break_off)
     looked_at = rows_asked_for_by_themselves(monkeypatch)
     monkeypatch.setattr(asking, "MOST_PER_PAGE", PAGE)
     monkeypatch.setattr(trying, "TRIES", 1)
@@ -121,11 +123,34 @@ async def test_a_walk_that_was_broken_off_goes_on_from_its_mark_and_finds_what_i
     assert (counts["read"], counts["total"]) == (before - len(gone),) * 2
 
 
-def after_two_pages_of_leads(
-    monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]
+async def test_a_list_that_lost_most_of_what_was_read_of_it_has_an_end(
+    synchronised_company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read backwards from where it ended, and those pages show nothing."""
+    company, leads = synchronised_company, synchronised_company.double.account.tables["lead"]
+    made = [*await four_pages_of_leads(company), *await four_pages_of_leads(company)]
+
+    def archive_most() -> None:
+        for lead in made[PAGE // 2 :]:
+            leads.put({**(leads.get(lead) or {}), "is_archived": True}, datetime.now(UTC))
+
+    pages = after_pages_of_leads(monkeypatch, 7, archive_most)
+    monkeypatch.setattr(asking, "MOST_PER_PAGE", PAGE)
+    company.told.events.clear()
+
+    assert await company.syncs(A_USER, Mode.FULL) == "done"
+
+    backwards = [begins for earlier, begins in pairwise(pages) if begins < earlier]
+    assert len(backwards) > paging.MOST_IN_VAIN
+    assert company.ended[-1].errors == []
+    assert company.told.ids("lead") >= set(made)
+
+
+def after_pages_of_leads(
+    monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], None]
 ) -> list[Any]:
-    """Does so as the second is shown; where the pages begin that were shown. Who asks for one row
-    only asks whether there is such a list.
+    """Does so as the last of them is shown; where the pages begin that were shown. Who asks for
+    one row only asks whether there is such a list.
     """
     listed, pages = lists.v1, list[Any]()
 
@@ -133,7 +158,7 @@ def after_two_pages_of_leads(
         shown = listed(table, asked, sight, archived=archived)
         if table.entity == "lead" and not archived and asked.limit > 1:
             pages.append(asked.start or 0)
-            if len(pages) == 2:
+            if len(pages) == count:
                 act()
         return shown
 

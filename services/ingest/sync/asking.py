@@ -181,7 +181,9 @@ class Asking:
             self._note_page()
             page = place.handed_on(found)
             goes_back = isinstance(page.next, int) and page.next < start
-            if page.next is not None and not (found.rows and goes_back):
+            # Beyond the end of a list that shrank there are no rows, and no next page either.
+            is_moved = goes_back and (found.rows or found.next is None)
+            if page.next is not None and not is_moved:
                 course.note(is_new=bool(page.rows), share=rows / MOST_PER_PAGE)
             yield page
 
