@@ -498,6 +498,7 @@ async def test_the_command_connects_fills_and_says_what_it_read_and_may_be_given
         assert f"persons: {persons} read, 0 changed, 0 failed" in again
         await assert_the_log_is_what_pipedrive_holds(log, pipedrive)
         assert len(await pipedrive.hooks()) == 1
+        assert (await log.read("sync.status"))[-1]["state"] == "idle"  # though nobody else relays
 
 
 async def _ended(command: Instance) -> str:

@@ -6,6 +6,7 @@ is shown, and ending this program only ends its own part: the sync role resumes 
 
 import argparse
 import asyncio
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -29,6 +30,9 @@ from shared.settings import told
 from shared.tenants import Tenants
 
 LOOK_S: Final = 0.5
+TELLING_S: Final = 5.0
+"""How long the end of a sync may take to be published before others are left to do it."""
+UNTOLD: Final = "SELECT EXISTS (SELECT FROM outbox)"
 BAR_CHARS: Final = 30
 DONE: Final[Mapping[Reason | None, str]] = {
     None: "unchanged",
@@ -98,20 +102,33 @@ async def _filled(
     """Raises:
     Unavailable: Postgres, which has the progress, is away.
     """
-    ended = asyncio.Event()
+    ended, published = asyncio.Event(), asyncio.Event()
     row, outage = None, None
     async with asyncio.TaskGroup() as group:
         group.create_task(Runner(sync.parts, sync.pool, only=company_id).run(ended))
-        group.create_task(sync.relay.run(ended))
+        group.create_task(sync.relay.run(published))
         group.create_task(sync.tenants.watch(ended))
         try:
             row = await _shown_to_its_end(sync.pool, company_id, sync_id, stop)
         except Unavailable as error:  # a task group would wrap it in an exception group
             outage = error
         ended.set()
+        if row is not None and row.finished_at is not None:
+            await _told(sync.pool, stop)
+        published.set()
     if outage is not None:
         raise Unavailable(f"{outage}. {GOES_ON}") from outage
     return row
+
+
+async def _told(pool: db.Pool, stop: asyncio.Event) -> None:
+    """Wait a moment for the sync's end to be published."""
+    with contextlib.suppress(Unavailable, TimeoutError):
+        async with asyncio.timeout(TELLING_S):
+            with db.errors():
+                while await pool.fetchval(UNTOLD):
+                    if await lifecycle.wait_or_stop(LOOK_S / 10, stop):
+                        return
 
 
 def _tell(row: Sync) -> None:
