@@ -107,9 +107,9 @@ MAKERS: dict[str, Callable[[Row, Random], str]] = {
 
 def another_name(text: str, random: Random) -> str:
     """The first name one edit off, so that it is somebody else's; empty if nobody's is so near."""
-    first, rest = text.split(" ", 1)
+    first, _, rest = text.partition(" ")
     near = [each for each in NAMES if OSA.distance(first, each) == 1]
-    return f"{random.choice(near)} {rest}" if near else ""
+    return f"{random.choice(near)} {rest}" if near and rest else ""
 
 
 Slip = Callable[[str, Random], str]

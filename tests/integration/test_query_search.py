@@ -450,6 +450,32 @@ async def test_digits_that_many_have_in_their_numbers_are_found_inside_addresses
             assert found["contacts"][-1]["highlights"]["email"] == [[4, 8]]
 
 
+async def test_digits_of_a_name_that_was_renamed_count_for_nobody(database_url: str):
+    """Its contacts have them in their numbers, too: as long as the rename is queued, the index
+    has them by the old name.
+    """
+    contacts = range(2, 2 + matching.ENOUGH)
+    number = [{"value": "+49 30 5198512"}]
+    async with read_model(database_url) as pool:
+        await project(
+            pool,
+            [
+                organization(1, 1, name="1985 AG"),
+                *(person(n, name="Bo", phones=number) for n in contacts),
+                *(link(n, 1) for n in contacts),
+                person(1, name="Anna", emails=[{"value": "anna1985@mail.example"}]),
+            ],
+        )
+        await Indexer(pool, few=0).drain()
+        await project(pool, [organization(1, 2, name="Globex")])
+        for indexed in (False, True):
+            if indexed:
+                await Indexer(pool, few=0).drain()
+            await assert_agrees(pool, OWNER, "1985")
+            found = await searched(pool, OWNER, "1985", limit=500)
+            assert found["contacts"][-1]["name"] == "Anna"
+
+
 async def test_a_name_that_many_have_may_be_a_slip_where_the_rest_fits_none_of_them(
     database_url: str,
 ):

@@ -42,7 +42,7 @@ _EXTENSION: Final = re.compile(
 _SCHEME: Final = re.compile(r"^\s*<?(mailto|tel):", re.IGNORECASE)
 _WORD: Final = re.compile(r"[a-z0-9]+")
 _DOMAIN: Final = re.compile(
-    r"(?<![^\s<,;:(])(?:[^\s@]*@)?((?:[a-z0-9_-]+\.)+[a-z]{2,})(?![^\s>,;)])"
+    r"""(?<![^\s<,;:("/])(?:[^\s@]*@)?((?:[a-z0-9_-]+\.)+[a-z]{2,})(?!\.?[^\s>,;)"?!/.])"""
 )
 _GROUPED: Final = re.compile(r"[^0-9]")
 
@@ -72,6 +72,10 @@ class Asked:
     is_address: bool = False
 
     @cached_property
+    def domains(self) -> frozenset[str]:
+        return frozenset(token.domain for token in self.tokens if token.domain)
+
+    @cached_property
     def tokens(self) -> tuple[Token, ...]:
         """Those of all ways."""
         return tuple(dict.fromkeys(t for need in self.needs for way in need for t in way))
@@ -94,7 +98,7 @@ def parse(text: str) -> Asked:
             together = _neighbours(found, place)
             is_long = len(found) > MOST_SYLLABLES
             need = _need(_worded(word), other, together, is_long=is_long)
-            needs[need + tuple(_domain(each) for each in domains if _is_in(match, each))] = None
+            needs[need + tuple(_domain(each) for each in domains if _has(each, match[0]))] = None
     return Asked(tuple(needs), "@" in plain)
 
 
@@ -106,8 +110,8 @@ def _neighbours(found: Sequence[re.Match[str]], place: int) -> Iterator[Token]:
             yield Token((first[0] + second[0])[: words.LONGEST], None, is_typed=in_row)
 
 
-def _is_in(word: re.Match[str], domain: re.Match[str]) -> bool:
-    return domain.start(1) <= word.start() and word.end() <= domain.end(1)
+def _has(domain: re.Match[str], word: str) -> bool:
+    return word in _WORD.findall(domain[1])
 
 
 def _domain(found: re.Match[str]) -> Way:

@@ -103,13 +103,21 @@ class Found:
         return not (self.state.contacts or self.state.organizations or self.state.moved)
 
 
-async def find(conn: Connection, user: User, asked: Asked, also: Collection[Token] = ()) -> Found:
-    """`also`: tokens that may be misspelt however many have them."""
+async def find(
+    conn: Connection,
+    user: User,
+    asked: Asked,
+    also: Collection[Token] = (),
+    everything: Sequence[Pending] = (),
+) -> Found:
+    """`also`: tokens that may be misspelt however many have them; `everything`: all contacts, if
+    there is no index and they have been read.
+    """
     most = Most(MOST_PENDING, MOST_PENDING_ORGANIZATIONS, MOST_MOVED)
     state = await lookup_store.state(conn, user, most)
     search = _Search(conn, user, asked, state or State(), wide=dict.fromkeys(also, Reach.MISSPELT))
     if state is None:
-        await search.everything()
+        await search.everything(everything)
     else:
         await search.queued()
     await search.plainly()
@@ -138,7 +146,7 @@ class _Search:
     else puts on that level.
     """
     by_number: dict[Token, Bits] = field(default_factory=dict)
-    """Slots that have a token in the number alone."""
+    """Slots that have a token in the number, and nowhere else in their own text."""
     names_all: Bits = EMPTY
     addresses_all: Bits = EMPTY
     """Slots with names, and with addresses, of as many words as there are needs."""
@@ -149,11 +157,11 @@ class _Search:
     wide: dict[Token, Reach] = field(default_factory=dict)
     is_exact: bool = True
 
-    async def everything(self) -> None:
+    async def everything(self, known: Sequence[Pending]) -> None:
         """Read all contacts of a user who has no index, because there are few or it is not
         built yet.
         """
-        self.pending = await lookup_store.everything(self.conn, self.user, MOST_READ)
+        self.pending = known or await lookup_store.everything(self.conn, self.user, MOST_READ)
         self.is_exact = len(self.pending) < MOST_READ
         await self._pack()
 
@@ -201,7 +209,8 @@ class _Search:
         for token in tokens:
             self.slots[token] = self._plain_slots(token, found)
             self._correct(token)
-        self.names_all = self._joined(found[_ALL, Kind.NAME_WORDS])
+        if not self.asked.domains:
+            self.names_all = self._joined(found[_ALL, Kind.NAME_WORDS])
         self.addresses_all = self._joined(found[_ALL, Kind.EMAIL_WORDS])
 
     def _several_wanted(self) -> dict[_Part, list[Wanted]]:
@@ -227,7 +236,7 @@ class _Search:
         if token.number is not None:
             sure, doubtful = self._with_number(token, token.number, found)
             level = matching.NUMBER + untyped
-            self.by_number[token] = (sure | doubtful) - ranking.everyone(slots.levels())
+            self.by_number[token] = (sure | doubtful) - ranking.everyone(slots.own)
             self.doubtful[token] = doubtful - sure - slots.own.get(level, EMPTY)
             slots.add(level, Kind.PHONE, sure | doubtful)
         return slots
@@ -359,8 +368,9 @@ class _Search:
 
     def _having(self, token: Token) -> int:
         """How many have it as a word, if not enough; a number may be inside an address, too."""
-        slots = ranking.everyone(self.slots[token].levels()) - self.by_number.get(token, EMPTY)
-        found = slots.count()
+        slots = self.slots[token]
+        own = ranking.everyone(slots.own) - self.by_number.get(token, EMPTY)
+        found = (own | ranking.everyone(slots.by_organization)).count()
         queued = (bag for bag in self.bags if matching.as_word(token.word, bag) is not None)
         return found + sum(1 for _ in islice(queued, max(0, matching.ENOUGH - found)))
 
@@ -376,7 +386,6 @@ class _Search:
                 found = matching.level(token, bag, self.wide)
                 if found is not None:
                     slots.add(found, Kind.ORGANIZATION, each)
-                    self.by_number[token] = self.by_number.get(token, EMPTY) - each
         slots.drop(self.queued_slots)
 
     def _joined(self, pieces: Collection[Piece]) -> Bits:

@@ -116,8 +116,6 @@ def widened(asked: Asked, wide: Wide) -> list[Token]:
     if len(asked.needs) > MOST_NEEDS_WIDENED:
         return []
     common = [t for t in asked.tokens if t.word and t.is_typed and t not in wide]
-    if len(asked.needs) > MOST_NEEDS_WIDENED:
-        return []
     common = [t for t in common if most_edits(t.word, len(t.word))]
     return sorted(common, key=lambda token: (-len(token.word), token.word))[:MOST_WIDENED]
 
@@ -129,7 +127,8 @@ def rank(asked: Asked, contact: Bag, wide: Wide) -> int | None:
         return None
     of_name, of_address = contact.several
     needs = len(asked.needs)
-    is_all = (found == 0 and of_name == needs) or (asked.is_address and of_address == needs)
+    is_named = found == 0 and of_name == needs and not asked.domains
+    is_all = is_named or (asked.is_address and of_address == needs)
     return 2 * found - is_all
 
 

@@ -132,7 +132,8 @@ async def _found(
     widened = matching.widened(asked, found.wide)
     if not widened or is_anybody(asked, found) or not _may_be_met(asked, found, widened):
         return found
-    return await lookup.find(conn, user, asked, widened)
+    everything = () if found.size else found.pending
+    return await lookup.find(conn, user, asked, widened, everything)
 
 
 def _is_anybody(asked: Asked, found: Found) -> bool:

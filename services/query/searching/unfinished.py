@@ -20,7 +20,7 @@ ONE_EDIT: Final = 5
 LAST_LETTER: Final = 6
 TWO_EDITS: Final = 7
 LEAST_SHARED: Final = 2
-REMEMBERED: Final = 20_000
+REMEMBERED: Final = 1_000
 
 
 class Beginning(NamedTuple):
@@ -35,8 +35,10 @@ def beginning(asked: str, word: str) -> Beginning | None:
     size, most = len(asked), most_edits(asked)
     if not most or len(word) < size or not _shares_enough(asked, word):
         return None
-    if size >= LAST_LETTER and word.startswith(asked[:-1]):
-        return None if word.startswith(asked) else Beginning(1, size - 1)
+    if word.startswith(asked):
+        return None
+    if size >= LAST_LETTER and word.startswith(asked[:-1]) and word[size - 1].isalpha():
+        return Beginning(1, size - 1)
     best: Beginning | None = None
     for end in range(size - most, min(size + most, len(word) - 1) + 1):
         if word[end - 1] != asked[-1] or not word[:end].isalpha():

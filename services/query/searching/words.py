@@ -26,8 +26,8 @@ LEAST_NUMBER: Final = 6
 """A stored phone number with fewer digits is itself a fragment."""
 LEAST_END: Final = 10
 """Numbers that share this many last digits are the same."""
-MOST_LETTERS: Final = 8192
-"""Remembered: all that are in use somewhere, and not all that somebody could send."""
+MOST_LETTERS: Final = 32_768
+"""Remembered: more than are in use at one place, and not all that somebody could send."""
 CODE: Final = 3
 """Most digits of a country code."""
 

@@ -81,7 +81,13 @@ def test_what_was_copied_from_a_link_is_no_word() -> None:
     assert not asking.parse("li x.example").is_address
 
 
-@pytest.mark.parametrize("typed", ["@owen.com", "owen.com", "<@Owen.COM>", "mailto:@owen.com,"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("@owen.com", "owen.com", "<@Owen.COM>", "mailto:@owen.com,"),
+        *("owen.com.", '"owen.com"?', "(//owen.com/)", "owen@owen.com", "owen @owen.com"),
+    ],
+)
 def test_what_looks_like_the_domain_of_an_address_may_be_it(typed: str) -> None:
     assert [domain("owen.com") in need for need in asking.parse(typed).needs] == [True, True]
 
@@ -95,7 +101,7 @@ def test_only_the_words_of_a_domain_are_met_by_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["owen", "@owen", "a.b.c", "owen. com", "1.2.3", "owen.", "@.com"]
+    "typed", ["owen", "@owen", "a.b.c", "owen. com", "1.2.3", "owen.", "@.com", "owen.com.2"]
 )
 def test_other_words_with_dots_are_no_domain(typed: str) -> None:
     assert not any(token.domain for token in asking.parse(typed).tokens)

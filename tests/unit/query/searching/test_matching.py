@@ -302,6 +302,22 @@ def test_an_address_of_the_domain_that_was_typed_comes_first(
     assert there < elsewhere
 
 
+def test_a_domain_of_a_word_that_was_typed_before_comes_first_all_the_same() -> None:
+    asked = "owen@owen.com"
+    there, elsewhere = rank(asked, "Bo", "bo@owen.com"), rank(asked, "Owen Com")
+
+    assert there is not None
+    assert elsewhere is not None
+    assert there < elsewhere
+
+
+def test_beside_a_domain_no_name_counts_as_nothing_but_what_was_typed() -> None:
+    """Anna may well begin a longer name: as many words as were typed are no sign of it."""
+    names = ("Annabelle Kurz", "Annabelle von Kurz", "Annabelle von und zu Kurz")
+
+    assert len({rank("anna owen.com", name, "a@owen.com") for name in names}) == 1
+
+
 def test_a_domain_in_other_letters_is_the_same() -> None:
     assert words.domain("Anna@Bücher-Café.Example") == words.domain("a@BUCHER-CAFE.example")
     assert better_there("@bücher.example", "anna@bucher.example", "bucher@mail.example")
