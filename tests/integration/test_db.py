@@ -292,15 +292,25 @@ async def test_a_postgres_that_falls_silent_is_an_outage_and_its_connection_is_c
         assert await pool.fetchval("SELECT 1") == 1
 
 
-class Undoing(proxy.Proxy):
-    """Falls silent, once, as the driver closes a statement that left its cache."""
+class Hushed(proxy.Proxy):
+    """Falls silent, once, at a message."""
 
     was_silent = False
 
     async def _heard(self, chunk: bytes) -> None:
-        if chunk[5:].startswith(b"S__asyncpg_stmt") and not self.was_silent:
+        if self._is_it(chunk) and not self.was_silent:
             self.was_silent = True
             await self.turn(Weather.HALF_OPEN)
+
+    def _is_it(self, chunk: bytes) -> bool:
+        raise NotImplementedError
+
+
+class Undoing(Hushed):
+    """As the driver closes a statement that left its cache."""
+
+    def _is_it(self, chunk: bytes) -> bool:
+        return chunk[5:].startswith(b"S__asyncpg_stmt")
 
 
 async def test_nor_is_one_waited_for_that_falls_silent_as_a_statement_is_closed(
@@ -321,15 +331,11 @@ async def test_nor_is_one_waited_for_that_falls_silent_as_a_statement_is_closed(
         assert await pool.fetchval("SELECT 1") == 1
 
 
-class Overfull(proxy.Proxy):
-    """Falls silent, once, as a COPY begins."""
+class Overfull(Hushed):
+    """As a COPY begins."""
 
-    was_silent = False
-
-    async def _heard(self, chunk: bytes) -> None:
-        if b"COPY" in chunk and not self.was_silent:
-            self.was_silent = True
-            await self.turn(Weather.HALF_OPEN)
+    def _is_it(self, chunk: bytes) -> bool:
+        return b"COPY" in chunk
 
 
 async def test_nor_is_one_waited_for_that_takes_in_no_more_of_a_copy(
@@ -357,15 +363,11 @@ async def test_nor_is_one_waited_for_that_takes_in_no_more_of_a_copy(
         assert await pool.fetchval("SELECT count(*) FROM words") == 0
 
 
-class Preparing(proxy.Proxy):
-    """Falls silent, once, as a connection is prepared for its pool."""
+class Preparing(Hushed):
+    """As a connection is prepared for its pool."""
 
-    was_silent = False
-
-    async def _heard(self, chunk: bytes) -> None:
-        if db.ARRAYS.encode() in chunk and not self.was_silent:
-            self.was_silent = True
-            await self.turn(Weather.HALF_OPEN)
+    def _is_it(self, chunk: bytes) -> bool:
+        return db.ARRAYS.encode() in chunk
 
 
 @pytest.mark.parametrize("patient", [False, True])

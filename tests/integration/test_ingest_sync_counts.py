@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from devstack.pipedrive import shapes
-from devstack.pipedrive.api.tables import Order
 from devstack.pipedrive.changes import Id
 from services.ingest.sync import schedule, sync_store
 from services.ingest.sync.schedule import BY_THE_CLOCK
@@ -34,10 +33,6 @@ def change(company: Company, entity: str, row_id: Id, at: datetime, **fields: An
     table.put({**(table.get(row_id) or {}), **fields, **stamped}, at)
 
 
-def first(company: Company, entity: str) -> Id:
-    return next(company.double.account.tables[entity].walk(Order.ID))
-
-
 async def read_in_full(company: Company) -> Counts:
     assert await company.syncs(A_USER, Mode.FULL) == "done"
     return company.ended[-1].counts
@@ -58,13 +53,13 @@ async def test_a_row_that_is_read_again_when_its_second_is_over_counts_once(
     account = company.double.account
     person = await account.create("person", {"name": "Ann Other"})
     await account.create("lead", {"title": "A lead", "person_id": person["id"]})
-    change(company, "user", first(company, "user"), datetime.now(UTC), name="A. Nother")
+    change(company, "user", company.first("user"), datetime.now(UTC), name="A. Nother")
     company.told.events.clear()
 
     counts = await read_in_full(company)
 
     assert company.told.ids("person") == {str(person["id"])}
-    assert company.told.ids("user") == {str(first(company, "user"))}
+    assert company.told.ids("user") == {str(company.first("user"))}
     assert_read(counts, before, persons=1, leads=1, users=0)
 
 
@@ -74,7 +69,7 @@ async def test_a_row_that_is_looked_for_since_its_list_shows_it_no_more_counts_o
     company = synchronised_company
     before = await read_in_full(company)
     at = datetime.now(UTC) - LONG_AGO
-    change(company, "deal", first(company, "deal"), at, is_archived=True)
+    change(company, "deal", company.first("deal"), at, is_archived=True)
 
     counts = await read_in_full(company)
 

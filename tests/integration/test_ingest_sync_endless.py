@@ -6,7 +6,6 @@ import pytest
 
 from devstack.pipedrive.api import faults
 from devstack.pipedrive.api.faults import Faults
-from devstack.pipedrive.api.tables import Order
 from services.ingest.sync import asking, lists
 from services.ingest.sync.steps import Mode
 from shared.pipedrive import client
@@ -34,7 +33,7 @@ async def test_it_is_given_up_and_the_others_are_read(
 ) -> None:
     company = synchronised_company
     account = company.double.account
-    person = next(account.tables["person"].walk(Order.ID))
+    person = company.first("person")
     for number in range(ROWS):
         await account.create("person", {"name": f"Person {number}"})
         await account.create("lead", {"title": f"Lead {number}", "person_id": person})

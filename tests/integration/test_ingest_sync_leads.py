@@ -14,7 +14,7 @@ from devstack.pipedrive.api import lists
 from devstack.pipedrive.api.asking import Asked
 from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.lists import Sight
-from devstack.pipedrive.api.tables import Order, Table
+from devstack.pipedrive.api.tables import Table
 from devstack.pipedrive.changes import Id
 from services.ingest.sync import asking, trying
 from services.ingest.sync.asking import Asking
@@ -30,7 +30,7 @@ PAGE = 10
 async def four_pages_of_leads(company: Company) -> list[Id]:
     """Besides those that there may be."""
     account = company.double.account
-    person = next(account.tables["person"].walk(Order.ID))
+    person = company.first("person")
     made = [
         await account.create("lead", {"title": f"Lead {number}", "person_id": person})
         for number in range(4 * PAGE)

@@ -36,17 +36,13 @@ def put(company: Company, entity: str, row_id: Id, **fields: Any) -> str:
     return str(row_id)
 
 
-def first(company: Company, entity: str) -> Id:
-    return next(company.double.account.tables[entity].walk(Order.ID))
-
-
 @pytest.mark.parametrize("mode", Mode)
 async def test_the_others_of_each_page_are_read_and_each_is_said_to_have_failed(
     synchronised_company: Company, monkeypatch: pytest.MonkeyPatch, mode: Mode
 ) -> None:
     company = synchronised_company
     account = company.double.account
-    person = first(company, "person")
+    person = company.first("person")
     await account.create("lead", {"title": "A lead", "person_id": person})
     assert await company.syncs(A_USER, Mode.FULL) == "done"
     monkeypatch.setattr(client, "MOST_PER_PAGE", PAGE)
@@ -54,7 +50,7 @@ async def test_the_others_of_each_page_are_read_and_each_is_said_to_have_failed(
     assert await company.syncs(A_USER, mode) == "done"
     usual = company.ended[-1]
     changed = {
-        (entity, put(company, entity, first(company, entity), **{name: "Renamed"}))
+        (entity, put(company, entity, company.first(entity), **{name: "Renamed"}))
         for entity, name in (("organization", "name"), ("person", "name"), ("deal", "title"))
     }
     gone = list(account.tables["person"].walk(Order.ID))[-1]
@@ -103,7 +99,7 @@ async def test_a_known_row_that_is_none_any_more_is_not_taken_to_be_gone(
     synchronised_company: Company, row: Any
 ) -> None:
     company = synchronised_company
-    person = str(first(company, "person"))
+    person = str(company.first("person"))
     company.double.account.tables["person"].purge(int(person))
     company.told.events.clear()
     company.double.server.faults = Faults(paths=f"/v2/persons/{person}", odd_rows=[row])
@@ -119,7 +115,7 @@ async def test_a_number_in_place_of_a_time_does_not_end_a_list_too_early(
     synchronised_company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     company = synchronised_company
-    person = first(company, "person")
+    person = company.first("person")
     made = [
         await company.double.account.create("lead", {"title": f"Lead {n}", "person_id": person})
         for n in range(3 * PAGE)

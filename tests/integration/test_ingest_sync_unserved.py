@@ -8,7 +8,7 @@ from devstack.pipedrive.api import lists as served
 from devstack.pipedrive.api.asking import Asked
 from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.lists import Sight
-from devstack.pipedrive.api.tables import Order, Table
+from devstack.pipedrive.api.tables import Table
 from devstack.pipedrive.changes import Id
 from services.ingest.sync import lists
 from services.ingest.sync.steps import Mode
@@ -33,12 +33,8 @@ def unserved(path: str, status: int) -> Faults:
     return Faults(paths=path, refused=1.0, status=status, after=0.0)
 
 
-def first(company: Company, entity: str) -> Id:
-    return next(company.double.account.tables[entity].walk(Order.ID))
-
-
 async def a_lead(company: Company) -> Id:
-    person = first(company, "person")
+    person = company.first("person")
     made = await company.double.account.create("lead", {"title": "A lead", "person_id": person})
     lead: Id = made["id"]
     return lead
@@ -58,7 +54,7 @@ async def test_a_list_that_is_not_served_fails_and_the_others_are_read(
     assert await company.syncs(A_USER, Mode.FULL) == "done"
     async with company.sync.store() as conn:
         await conn.execute("UPDATE connections SET since = NULL")
-    gone = first(company, "activity")
+    gone = company.first("activity")
     account.tables["activity"].purge(gone)
     company.told.events.clear()
     company.double.server.faults = unserved(path, status)
@@ -82,7 +78,7 @@ async def test_where_no_archive_is_served_a_row_that_is_gone_from_the_list_is_to
     synchronised_company: Company, status: int
 ) -> None:
     company = synchronised_company
-    gone = first(company, "deal")
+    gone = company.first("deal")
     company.double.account.tables["deal"].purge(gone)
     company.told.events.clear()
     company.double.server.faults = unserved(lists.ARCHIVED_DEALS.path, status)

@@ -62,10 +62,6 @@ def refuse_activities(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lists, "v2", refused)
 
 
-def first(company: Company, entity: str) -> Id:
-    return next(company.double.account.tables[entity].walk(Order.ID))
-
-
 async def link(company: Company) -> Link:
     async with company.sync.store() as conn:
         found = await connection_store.link(conn, COMPANY)
@@ -100,7 +96,7 @@ async def test_what_was_archived_while_the_archive_was_not_read_is_found_when_it
     company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = company.double.account
-    person = first(company, "person")
+    person = company.first("person")
     made = [
         await account.create("lead", {"title": "To be archived", "person_id": person})
         for _ in range(2 * PAGE)
@@ -221,7 +217,7 @@ async def test_a_list_that_alone_gives_no_answer_is_given_up_and_read_when_it_do
 ) -> None:
     made = await company.double.account.create("activity", {"subject": "Call", "type": "call"})
     change(company, "activity", made["id"], subject="Called unheard")
-    person = first(company, "person")
+    person = company.first("person")
     change(company, "person", person, name="Renamed unheard")
     struck = []
     for _ in range(2):
@@ -301,7 +297,7 @@ async def test_a_list_that_is_too_much_for_pipedrive_at_a_time_is_read_by_smalle
 ) -> None:
     company = synchronised_company
     account = company.double.account
-    person = first(company, "person")
+    person = company.first("person")
     leads = [
         (await account.create("lead", {"title": f"Lead {n}", "person_id": person}))["id"]
         for n in range(150)
@@ -323,7 +319,7 @@ async def test_a_list_that_is_too_much_for_pipedrive_at_a_time_is_read_by_smalle
 async def test_a_sync_that_could_read_no_list_has_failed_and_the_next_one_reads_them(
     company: Company,
 ) -> None:
-    person = first(company, "person")
+    person = company.first("person")
     change(company, "person", person, name="Renamed unheard")
     company.double.server.faults = Faults(refused=1.0, status=403)
     states = [await company.syncs(A_USER, mode) for mode in (Mode.FULL, Mode.INCREMENTAL)]

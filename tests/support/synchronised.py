@@ -12,6 +12,8 @@ import orjson
 from pydantic import SecretStr
 
 from devstack.pipedrive.api.double import Double
+from devstack.pipedrive.api.tables import Order
+from devstack.pipedrive.changes import Id
 from devstack.pipedrive.world import Sizes
 from services.ingest.calling import calling
 from services.ingest.preparing import SCHEMA, Prepared
@@ -90,6 +92,10 @@ class Company:
     relayed: Relayed
     double: Double
     ended: list[Sync] = field(default_factory=list)
+
+    def first(self, entity: str) -> Id:
+        """The row of the double with the lowest id."""
+        return next(self.double.account.tables[entity].walk(Order.ID))
 
     async def syncs(self, cause: str, mode: Mode = Mode.INCREMENTAL) -> str:
         """How it ended."""
