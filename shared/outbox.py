@@ -105,6 +105,11 @@ async def put(conn: db.Connection, topic: Topic, states: Iterable[Published]) ->
         await conn.execute(PUT, topic.name, *db.columns(rows, 2))
 
 
+async def is_empty(pool: db.Pool) -> bool:
+    """Whether all states have been published."""
+    return not await pool.fetchval("SELECT EXISTS (SELECT FROM outbox)")
+
+
 class Looks:
     """Where each look starts (rule 4): behind what was published before the full look before the
     last. Uses a monotonic clock in seconds.

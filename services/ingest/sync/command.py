@@ -22,7 +22,7 @@ from services.ingest.sync.connecting import NoUrl
 from services.ingest.sync.runner import Runner
 from services.ingest.sync.steps import Mode
 from services.ingest.sync.sync_store import Sync
-from shared import db, lifecycle
+from shared import db, lifecycle, outbox
 from shared.errors import Unavailable
 from shared.observability import configure_logs
 from shared.pipedrive.errors import PipedriveRefused
@@ -32,7 +32,6 @@ from shared.tenants import Tenants
 LOOK_S: Final = 0.5
 TELLING_S: Final = 5.0
 """How long the end of a sync may take to be published before others are left to do it."""
-UNTOLD: Final = "SELECT EXISTS (SELECT FROM outbox)"
 BAR_CHARS: Final = 30
 DONE: Final[Mapping[Reason | None, str]] = {
     None: "unchanged",
@@ -126,7 +125,7 @@ async def _told(pool: db.Pool, stop: asyncio.Event) -> None:
     with contextlib.suppress(Unavailable, TimeoutError):
         async with asyncio.timeout(TELLING_S):
             with db.errors():
-                while await pool.fetchval(UNTOLD):
+                while not await outbox.is_empty(pool):
                     if await lifecycle.wait_or_stop(LOOK_S / 10, stop):
                         return
 

@@ -115,8 +115,11 @@ def widened(asked: Asked, wide: Wide) -> list[Token]:
     """
     if len(asked.needs) > MOST_NEEDS_WIDENED:
         return []
-    common = [t for t in asked.tokens if t.word and t.is_typed and t not in wide]
-    common = [t for t in common if most_edits(t.word, len(t.word))]
+    common = [
+        t
+        for t in asked.tokens
+        if t.word and t.is_typed and t not in wide and most_edits(t.word, len(t.word))
+    ]
     return sorted(common, key=lambda token: (-len(token.word), token.word))[:MOST_WIDENED]
 
 

@@ -148,9 +148,10 @@ def _is_anybody_by_own_text(asked: Asked, found: Found) -> bool:
 def _may_be_met(asked: Asked, found: Found, widened: Collection[Token]) -> bool:
     """Whether each need has one of these tokens, or somebody who meets it."""
     needs = [need for need in asked.needs if not any(set(way) & set(widened) for way in need)]
-    queued = [each for each in found.pending if each.document is not None]
     bags = [
-        matching.bag(each.document, each.organization_name) for each in queued if each.document
+        matching.bag(each.document, each.organization_name)
+        for each in found.pending
+        if each.document is not None
     ]
     return all(
         ranking.everyone(levels)
