@@ -12,6 +12,7 @@ from services.orgs.searching import store as searching_store
 from services.orgs.searching.pipedrive import Fallback
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
+from services.orgs.telling import telling
 from shared import db, lifecycle, service, topics
 from shared.app import application, done_without, preparing
 from shared.auth import Authenticator
@@ -94,6 +95,7 @@ async def main(arguments: Sequence[str]) -> None:
                 consumer.watch,
                 Asker(working_pool).run,
                 relinking(working_pool),
+                telling(working_pool),
                 upkeep(working_pool),
             )
             fed = (consumer.run, relay.run)

@@ -68,6 +68,12 @@ SELECT company_id, organization_id, name, pipedrive_org_id, industry, size, webs
  WHERE company_id = $1 AND organization_id = $2 AND NOT deleted
 """
 
+ROWS = """
+SELECT o.*
+  FROM unnest($1::bigint[], $2::uuid[]) AS k (company_id, organization_id)
+  JOIN organizations o USING (company_id, organization_id)
+"""
+
 COUNTS = """
 SELECT k.company_id, k.organization_id,
        (SELECT count(*)
@@ -89,6 +95,10 @@ class Organization(NamedTuple):
     deleted: bool = False
     merged_into: UUID | None = None
     published: int = 0
+
+    @property
+    def key(self) -> OrgKey:
+        return self.company_id, self.organization_id
 
     @property
     def is_over(self) -> bool:
@@ -117,6 +127,11 @@ async def load(conn: db.Connection, keys: Collection[OrgKey]) -> dict[OrgKey, Lo
         )
         for row in found
     }
+
+
+async def rows(conn: db.Connection, keys: Collection[OrgKey]) -> list[Organization]:
+    """Those that are stored."""
+    return [_organization(row) for row in await conn.fetch(ROWS, *db.columns(list(keys), 2))]
 
 
 async def save(conn: db.Connection, organizations: Iterable[Organization]) -> None:

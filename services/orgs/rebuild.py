@@ -7,9 +7,8 @@ every consumer would get every organization and every contact.
 from collections.abc import Sequence
 from typing import Final
 
-from services.orgs import applying
+from services.orgs import applying, relinking, telling
 from services.orgs.main import CONSUMED, MIGRATIONS, SERVICE
-from services.orgs.relinking import relinking, settled
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
 from shared import db, lifecycle, topics
@@ -31,6 +30,9 @@ DELETE FROM orgs_next.outbox AS told
            AND to_jsonb(built) - 'published' = to_jsonb(held) - 'published'
            AND NOT EXISTS (SELECT FROM orgs.outbox AS untold
                             WHERE untold.topic = waiting.topic AND untold.key = waiting.key)
+           AND NOT EXISTS (SELECT FROM orgs.untold
+                            WHERE untold.company_id = built.company_id
+                              AND untold.organization_id = built.organization_id)
        ) AS same
  WHERE told.place = same.place
 """
@@ -52,6 +54,15 @@ VERSIONS: Final = (
     Versions(SERVICE, "organizations", "organization_id", "uuid", topics.ORG_STATES),
     Versions(SERVICE, "contacts", "person_id", "bigint", topics.CONTACT_LINKS),
 )
+# What is published later is published under the version that its row has then.
+UNTOLD_BEYOND: Final = """
+UPDATE orgs_next.organizations AS built
+   SET published = held.published + 1
+  FROM orgs_next.untold
+  JOIN orgs.organizations AS held USING (company_id, organization_id)
+ WHERE built.company_id = untold.company_id AND built.organization_id = untold.organization_id
+   AND built.published <= held.published
+"""
 # Other code may group differently. An organization without a row after all has been read no longer
 # exists, and leads nowhere: that is published, once its row says so, too.
 END_OTHERS: Final = """
@@ -105,10 +116,11 @@ def plan(settings: OrgsSettings) -> Plan:
         CONSUMED,
         applying.apply,
         loops=_loops,
-        settled=settled,
+        settled=_settled,
         told=(SAME_ORGANIZATIONS, SAME_LINKS, *(each.level for each in VERSIONS)),
         carry=(
             *(each.beyond for each in VERSIONS),
+            UNTOLD_BEYOND,
             END_OTHERS,
             KEEP_FORMER_IDS,
             KEEP_QUESTIONS,
@@ -117,4 +129,8 @@ def plan(settings: OrgsSettings) -> Plan:
 
 
 def _loops(pool: db.Pool) -> Sequence[lifecycle.Loop]:
-    return (relinking(pool), upkeep(pool))
+    return (relinking.relinking(pool), telling.telling(pool), upkeep(pool))
+
+
+async def _settled(pool: db.Pool) -> bool:
+    return await relinking.settled(pool) and await telling.settled(pool)

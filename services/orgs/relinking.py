@@ -10,38 +10,21 @@ Rule 2: one worker per store at a time, one part at a time under the tenant's lo
         published, or everybody's would queue behind these. Companies take turns.
 """
 
-import asyncio
 import time
-from functools import partial
 
 from services.orgs import contact_store, summing
 from services.orgs.applying import TENANT_LOCK_SPACE
 from services.orgs.effects import Effects
+from services.orgs.in_parts import in_parts
 from shared import db, lifecycle, locks
-from shared.lifecycle import Works
 
-IDLE_S = 0.5
 REST = 4.0
 """Pauses this many times as long as it worked."""
 RELINKER_LOCK_SPACE = 0x4F05
 
 
 def relinking(pool: db.Pool) -> lifecycle.Loop:
-    async def following(stop: asyncio.Event) -> None:
-        await lifecycle.sessions(partial(_session, pool, stop), stop, what="relinking")
-
-    return following
-
-
-async def _session(pool: db.Pool, stop: asyncio.Event, works: Works) -> None:
-    last: int | None = None
-    while not stop.is_set():
-        began = time.monotonic()
-        with db.errors():
-            last = await relink(pool, last)
-        works()
-        worked_s = time.monotonic() - began
-        await lifecycle.wait_or_stop(IDLE_S if last is None else REST * worked_s, stop)
+    return in_parts(pool, relink, rest=REST, what="relinking")
 
 
 async def relink(pool: db.Pool, behind: int | None = None) -> int | None:

@@ -1,6 +1,7 @@
 """Settles what organizations show after a batch, and queues what is published.
 
-Rule 1: an organization is published when anything that it shows changed, and only then.
+Rule 1: an organization is published when anything that it shows changed, and only then; a little
+        later, where only the totals of many changed (see `telling.py`).
 Rule 2: an id that is not a living organization's is published as deleted, with where it leads. One
         that leads nowhere is published only to revoke what was published of it.
 Rule 3: it is published as living while contacts are still in it: those of a large organization
@@ -8,14 +9,17 @@ Rule 3: it is published as living while contacts are still in it: those of a lar
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
-from services.orgs import organization_store, rows, succession
-from services.orgs.effects import Effects, Move, OrgKey
+from services.orgs import organization_store, states, succession, untold_store
+from services.orgs.effects import Effects, OrgKey
 from services.orgs.grouping import Shown
 from services.orgs.organization_store import Loaded, Organization
 from services.orgs.searching import typeahead
 from shared import db, outbox, topics
-from shared.states import ContactLink, OrganizationState
+
+MANY: Final = 200
+"""So many organizations get new totals in one batch only while much arrives at once."""
 
 
 async def settle(conn: db.Connection, effects: Effects) -> None:
@@ -25,23 +29,35 @@ async def settle(conn: db.Connection, effects: Effects) -> None:
         unknown = [key for key, into in effects.vacant.items() if into is None]
         effects.vacant |= await succession.of(conn, unknown)
         changed = _changed(loaded, effects)
-        await _save(conn, changed, loaded)
+        entered, recounted = _parted(changed, loaded)
+        await organization_store.save(conn, entered)
+        await organization_store.recount(conn, recounted)
         await typeahead.keep(conn, changed, loaded, effects.called)
-        await outbox.put(conn, topics.ORG_STATES, map(_state, changed))
+        await _publish(conn, entered, recounted)
     moves = sorted(move for move in effects.links.values() if move.left != move.joined)
-    await outbox.put(conn, topics.CONTACT_LINKS, map(_link, moves))
+    await outbox.put(conn, topics.CONTACT_LINKS, map(states.of_link, moves))
 
 
-async def _save(
-    conn: db.Connection, changed: Sequence[Organization], loaded: Mapping[OrgKey, Loaded]
+async def _publish(
+    conn: db.Connection, entered: Sequence[Organization], recounted: Sequence[Organization]
 ) -> None:
-    whole: list[Organization] = []
-    counts: list[Organization] = []
+    if len(recounted) < MANY:
+        entered = [*entered, *recounted]
+    else:
+        await untold_store.put(conn, [each.key for each in recounted])
+    await outbox.put(conn, topics.ORG_STATES, map(states.of_organization, entered))
+
+
+def _parted(
+    changed: Sequence[Organization], loaded: Mapping[OrgKey, Loaded]
+) -> tuple[Sequence[Organization], Sequence[Organization]]:
+    """Apart from the others, those of which nothing but the totals changed."""
+    entered: list[Organization] = []
+    recounted: list[Organization] = []
     for after in changed:
-        row = loaded[after.company_id, after.organization_id].row
-        (counts if row is not None and _looks_same(row, after) else whole).append(after)
-    await organization_store.save(conn, whole)
-    await organization_store.recount(conn, counts)
+        row = loaded[after.key].row
+        (recounted if row is not None and _looks_same(row, after) else entered).append(after)
+    return entered, recounted
 
 
 def _looks_same(before: Organization, after: Organization) -> bool:
@@ -73,35 +89,3 @@ def _changed(loaded: Mapping[OrgKey, Loaded], effects: Effects) -> Sequence[Orga
         if after[:-1] != before[:-1] and not is_nobodys:
             changed.append(after)
     return changed
-
-
-def _state(organization: Organization) -> OrganizationState:
-    shown = organization.shown
-    number = shown.pipedrive_org_id
-    into = organization.merged_into if organization.is_over else None
-    return OrganizationState(
-        version=organization.published,
-        company_id=organization.company_id,
-        organization_id=rows.plain(organization.organization_id),
-        deleted=organization.is_over,
-        merged_into=rows.plain(into) if into else None,
-        name=shown.name,
-        pipedrive_org_id=None if number is None else str(number),
-        industry=shown.industry,
-        size=shown.size,
-        website=shown.website,
-        address=shown.address,
-        country=shown.country,
-        city=shown.city,
-        contact_count=organization.contact_count,
-        last_activity=organization.last_activity,
-    )
-
-
-def _link(move: Move) -> ContactLink:
-    return ContactLink(
-        version=move.published,
-        company_id=move.company_id,
-        person_id=move.person_id,
-        organization_id=rows.plain(move.joined) if move.joined else None,
-    )

@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 import pytest
 
-from services.orgs import applying
+from services.orgs import applying, summing, telling
 from services.orgs import main as orgs
 from services.orgs import rebuild as orgs_rebuild
 from services.orgs.settings import OrgsSettings
@@ -120,3 +120,50 @@ async def test_what_a_rebuild_groups_otherwise_is_told_as_newer(database_url: st
         await tell(live, [an_org(3, "Another", version=2), an_org(2, "Acme", version=2)])
         later = await relayed(live)
         assert all(version > (told | telling)[key] for key, version in later.items())
+
+
+async def test_totals_that_were_yet_to_be_told_are_told_by_the_rebuilt_store(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = [an_org(1, "Acme"), an_org(2, "Bolt"), a_person(10, 1)]
+    async with (
+        orgs_store(database_url, "orgs_next") as built,
+        orgs_store(database_url, "orgs") as live,
+    ):
+        await tell(built, facts)
+        await tell(live, facts[:2])
+        told = await relayed(live)
+        monkeypatch.setattr(summing, "MANY", 1)
+        await tell(live, facts[2:])
+        assert len(await relayed(live)) == 1  # the link alone
+
+        await switch(database_url, orgs_rebuild.plan(OrgsSettings(DATABASE_URL=database_url)))
+
+        telling = await relayed(live)
+        assert len(telling) == 1
+        assert all(version > told[key] for key, version in telling.items())
+
+
+async def test_totals_that_the_rebuilt_store_has_yet_to_tell_are_told_as_newer(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the code that was there had not counted somebody."""
+    facts = [an_org(1, "Acme"), a_person(10, 1)]
+    async with (
+        orgs_store(database_url, "orgs_next") as built,
+        orgs_store(database_url, "orgs") as live,
+    ):
+        await tell(built, facts)
+        await relayed(built)
+        with monkeypatch.context() as patch:
+            patch.setattr(summing, "MANY", 1)
+            await tell(built, [a_person(11, 1)])
+        await tell(live, facts)
+        told = await relayed(live)
+
+        await switch(database_url, orgs_rebuild.plan(OrgsSettings(DATABASE_URL=database_url)))
+        await relayed(live)
+        await telling.tell(live, quiet_s=0)
+
+        ((key, version),) = (await relayed(live)).items()
+        assert version > told[key]
