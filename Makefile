@@ -53,8 +53,8 @@ fuzz: $(INSTALLED) ## 10,000 requests generated from the services' OpenAPI docum
 test: $(INSTALLED) ## all tests, in one run, one file per core at a time
 	@$(PYTHON) -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
-faults: $(INSTALLED) faults-tools ## fault injection: N scenarios from seed FIRST, with clock steps; prints a table
-	@$(PYTHON) -m tests.faults --clocks --first $(or $(FIRST),1) --count $(or $(N),20)
+faults: $(INSTALLED) faults-tools ## fault injection: N scenarios from seed FIRST, AT_ONCE beside one another; prints a table
+	@$(PYTHON) -m tests.faults --clocks --first $(or $(FIRST),1) --count $(or $(N),20) --at-once $(or $(AT_ONCE),1)
 
 faults-tools: ## install libfaketime, for clock steps (on Debian as root)
 	@ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libfaketime </dev/null

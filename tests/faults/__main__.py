@@ -1,8 +1,9 @@
-"""Runs scenarios one after the other and prints what came of them.
+"""Runs scenarios and prints what came of them.
 
-python -m tests.faults [--first 1] [--count 20] [--clocks] [--long]
+python -m tests.faults [--first 1] [--count 20] [--at-once 1] [--clocks] [--long]
 A seed that failed is run again by `--first SEED --count 1`; the logs of its services stay in
-`.local/faults/SEED`.
+`.local/faults/SEED`. A scenario mostly waits, so several may run at once, each on servers of its
+own; they take CPU time from one another, though, and an overloaded machine fails scenarios, too.
 """
 
 import argparse
@@ -12,11 +13,12 @@ import statistics
 import sys
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 from tests.faults import scenario
-from tests.faults.plan import Kind
+from tests.faults.plan import Fault, Kind, Plan
 from tests.faults.scenario import Outcome
 from tests.support import infra as servers
 from tests.support.infra import LOCAL, Infra
@@ -28,11 +30,8 @@ class Tally:
     failed: dict[int, str] = field(default_factory=dict)
 
 
-async def one(seed: int, infra: Infra, dear: Collection[Kind]) -> Outcome:
-    chosen = scenario.drawn(seed, dear)
-    for fault in chosen.faults:
-        say(f"    {fault.at_s:6.2f} s  {fault.kind.value}: {fault.target}, {fault.lasts_s} s")
-    folder = LOCAL / "faults" / str(seed)
+async def one(chosen: Plan, infra: Infra) -> Outcome:
+    folder = LOCAL / "faults" / str(chosen.seed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with servers.new_database(infra) as database:
@@ -44,28 +43,52 @@ async def one(seed: int, infra: Infra, dear: Collection[Kind]) -> Outcome:
     return outcome
 
 
-def run(first: int, count: int, dear: Collection[Kind]) -> Tally:
+def run(seeds: Sequence[int], dear: Collection[Kind]) -> Tally:
+    """One after the other. What is said of a seed is said in one piece: others may run beside."""
     tally = Tally()
     with servers.own_servers() as infra:
-        for seed in range(first, first + count):
-            say(f"seed {seed}")
+        for seed in seeds:
+            chosen = scenario.drawn(seed, dear)
+            said = [f"seed {seed}", *map(planned, chosen.faults)]
             try:
-                outcome = asyncio.run(one(seed, infra, dear))
+                outcome = asyncio.run(one(chosen, infra))
             except KeyboardInterrupt:
                 say("  stopped")
                 break
             except Exception as error:  # noqa: BLE001  the next seed is tried all the same
                 tally.failed[seed] = "; ".join(reasons(error))
-                say(f"  FAILED {tally.failed[seed]}")
-                say("".join(traceback.format_exception(error)))
-                continue
-            tally.outcomes.append(outcome)
-            say(f"  {line(outcome)}")
-            if not outcome.is_clean:
-                tally.failed[seed] = "not clean"
-                for each in (*outcome.lost[:5], *outcome.doubled[:5], *outcome.stale[:5]):
-                    say(f"  {each}")
+                said += [f"  FAILED {tally.failed[seed]}", *traceback.format_exception(error)]
+            else:
+                tally.outcomes.append(outcome)
+                said.append(f"  {line(outcome)}")
+                if not outcome.is_clean:
+                    tally.failed[seed] = "not clean"
+                    for each in (*outcome.lost[:5], *outcome.doubled[:5], *outcome.stale[:5]):
+                        said.append(f"  {each}")
+            say("\n".join(said))
     return tally
+
+
+def run_at_once(seeds: Sequence[int], at_once: int, dear: Collection[Kind]) -> Tally:
+    with ProcessPoolExecutor(at_once) as pool:
+        parts = [pool.submit(run, seeds[number::at_once], dear) for number in range(at_once)]
+        try:
+            return joined(parts)
+        except KeyboardInterrupt:  # they got it, too, and end with what they have
+            return joined(parts)
+
+
+def joined(parts: Iterable[Future[Tally]]) -> Tally:
+    tally = Tally()
+    for part in parts:
+        done = part.result()
+        tally.outcomes += done.outcomes
+        tally.failed |= done.failed
+    return tally
+
+
+def planned(fault: Fault) -> str:
+    return f"    {fault.at_s:6.2f} s  {fault.kind.value}: {fault.target}, {fault.lasts_s} s"
 
 
 def reasons(error: BaseException) -> list[str]:
@@ -109,11 +132,14 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m tests.faults", description=__doc__)
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--count", type=int, default=20, help="how many seeds")
+    parser.add_argument("--at-once", type=int, default=1, help="how many beside one another")
     parser.add_argument("--clocks", action="store_true", help="also step clocks (libfaketime)")
     parser.add_argument("--long", action="store_true", help="also outages of half a minute")
     given = parser.parse_args()
     asked = {Kind.CLOCK: given.clocks, Kind.LONG_OUTAGE: given.long}
-    tally = run(given.first, given.count, [kind for kind, is_asked in asked.items() if is_asked])
+    dear = [kind for kind, is_asked in asked.items() if is_asked]
+    seeds = range(given.first, given.first + given.count)
+    tally = run_at_once(seeds, given.at_once, dear) if given.at_once > 1 else run(seeds, dear)
     done = tally.outcomes
     say("")
     for row in table(done):
