@@ -14,6 +14,8 @@ Rule 4: the token is sent in a header, to the company's own host alone: no redir
 Rule 5: before a token is used for anything else Pipedrive is asked who owns it, once per process:
         with one of another company nothing must be read as this company's, nor written. Only an
         answer that names another one proves it.
+Rule 6: a refusal that would be the whole account's stops all calls only if the same is said of the
+        token's owner: a single list may be outside the company's plan, or behind another firewall.
 """
 
 import asyncio
@@ -228,6 +230,9 @@ class Pipedrive:
             pace.accepted()
             if verdict is Verdict.OK:
                 return answer.told or {}
+            if path != owner.PATH and reading.may_concern_all(answer):
+                await self.owner(deadline_s=due - time.monotonic())
+                raise reading.unserved(answer)
             raise await self._trouble(method, answer, verdict)
 
     async def _trouble(self, method: str, answer: Answer, verdict: Verdict) -> Exception:

@@ -3,6 +3,8 @@
 Rule 1: a 429 is the burst limit's, unless the headers say that the day has fewer tokens left than
         the call costs.
 Rule 2: a 403 that is not JSON comes from the firewall in front of Pipedrive, not from Pipedrive.
+        It blocks the account, or this path alone, and a 402, which says that the account is not
+        open, may also mean that this path is not in its plan: another path must show which.
 Rule 3: a body is parsed whatever its declared type; one without a meaning is a failure on their
         side, unless its status says that the request is wrong. Only Pipedrive itself is trusted
         to say that something does not exist.
@@ -21,6 +23,7 @@ from shared.pipedrive.errors import PipedriveRefused
 BURST_S: Final = 2.0
 LONGEST_BURST_S: Final = 60.0
 TOO_MANY: Final = 429
+NOT_OPEN: Final = 402
 FORBIDDEN: Final = 403
 OF_GATEWAYS: Final = (404, 408, 410, 425)
 """Without JSON these are about the way to Pipedrive, not about the request."""
@@ -113,11 +116,22 @@ def verdict(answer: Answer, tokens: int = 1) -> Verdict:
     return Verdict.OK if answer.told.get("success") is True else Verdict.REFUSED
 
 
+def may_concern_all(answer: Answer) -> bool:
+    """Whether it says of the account that nothing is served."""
+    is_page = answer.told is None and answer.status == FORBIDDEN
+    return is_page or answer.status == NOT_OPEN
+
+
+def unserved(answer: Answer) -> PipedriveRefused:
+    """The refusal of one path alone, by an answer that would concern all."""
+    return PipedriveRefused(FORBIDDEN, _sentence(answer))
+
+
 def refused(answer: Answer) -> PipedriveRefused:
     """The refusal in Pipedrive's own words."""
     status = max(answer.status, 400)
     own = SENTENCES.get(status)
-    return PipedriveRefused(status, own or f"Pipedrive refused: {_reason(answer.told or {})}")
+    return PipedriveRefused(status, own or _sentence(answer))
 
 
 def without_meaning(answer: Answer) -> str:
@@ -128,6 +142,10 @@ def without_meaning(answer: Answer) -> str:
     host = _host(answer.headers.get("location"))
     to = f", a redirect to {host}" if host else ""
     return f"{said}{to}: is the company's api_domain in the tenants file still right?"
+
+
+def _sentence(answer: Answer) -> str:
+    return f"Pipedrive refused: {_reason(answer.told or {})}"
 
 
 def _host(location: str | None) -> str | None:

@@ -113,8 +113,9 @@ async def test_a_company_that_leaves_the_file_is_read_no_further(
 
 @pytest.mark.parametrize("status", [401, 402])
 async def test_where_no_row_is_shown_any_more_nothing_is_said_of_those_that_may_be_gone(
-    synchronised_company: Company, status: int
+    synchronised_company: Company, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
+    """The archive, which is read last, is the last that is served."""
     company = synchronised_company
     account = company.double.account
     person = next(account.tables["person"].walk(Order.ID))
@@ -122,11 +123,18 @@ async def test_where_no_row_is_shown_any_more_nothing_is_said_of_those_that_may_
     assert await company.syncs(A_USER, Mode.FULL) == "done"
     account.tables["lead"].purge(gone)
     company.told.events.clear()
-    faults = Faults(paths=f"/v1/leads/{gone}", refused=1.0, status=status)
-    company.double.server.faults = faults
+    listed = lists.v1
+
+    def and_then_off(table: Table, asked: Asked, sight: Sight, *, archived: bool = False) -> bytes:
+        if archived:
+            company.double.server.faults = Faults(refused=1.0, status=status)
+        return listed(table, asked, sight, archived=archived)
+
+    monkeypatch.setattr(lists, "v1", and_then_off)
 
     refused = await company.syncs(A_USER, Mode.FULL)
     told_meanwhile = company.told.ids("lead")
+    monkeypatch.setattr(lists, "v1", listed)
     company.double.server.faults = Faults()
     again = await company.syncs(A_USER, Mode.FULL)
 

@@ -1,5 +1,6 @@
 """What Pipedrive does not serve for a company fails by itself, and says nothing of its rows."""
 
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -18,6 +19,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 STATUSES: Final = (403, 404, 410)
 SENTENCE: Final = "Pipedrive refused: Not for this account."
+UNREASONED: Final = "Pipedrive refused: no reason given."
 UNSERVED: Final = {
     "/v1/lead": {"leadLabels", "leads", "archivedLeads"},
     "/v1/leads/archived": {"archivedLeads"},
@@ -71,6 +73,25 @@ async def test_a_list_that_is_not_served_fails_and_the_others_are_read(
         (e["entity"], e["entity_id"]) for e in company.told.events if e["action"] == "delete"
     }
     assert told_gone == {("activity", str(gone))}
+
+
+@pytest.mark.parametrize("as_page", [False, True])
+@pytest.mark.parametrize("status", [402, 403])
+async def test_a_refusal_that_would_be_the_accounts_costs_the_list_alone_where_others_are_served(
+    synchronised_company: Company, status: int, as_page: bool
+) -> None:
+    """As by a plan without leads, or by a firewall that takes exception to one path only."""
+    company = synchronised_company
+    company.double.server.faults = replace(unserved("/v1/lead", status), as_page=as_page)
+
+    states = [await company.syncs(A_USER, mode) for mode in (Mode.FULL, Mode.INCREMENTAL)]
+
+    assert states == ["done", "done"]
+    in_full, changed = company.ended[-2:]
+    assert {(each["list"], each["error"]) for each in in_full.errors} == {
+        (name, UNREASONED if as_page else SENTENCE) for name in UNSERVED["/v1/lead"]
+    }
+    assert {each["list"] for each in changed.errors} == {"leads", "archivedLeads"}
 
 
 @pytest.mark.parametrize("status", STATUSES)

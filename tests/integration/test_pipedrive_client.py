@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -240,6 +240,26 @@ async def test_the_firewalls_page_is_no_refusal_and_ends_all_calls_for_a_while(
             await found.client.get("/v2/persons/1")
 
         assert found.double.server.requests == asked
+
+
+async def test_a_page_for_one_path_alone_stops_no_other_call_and_one_for_all_does(
+    tmp_path: Path,
+) -> None:
+    page = Faults(refused=1.0, status=403, as_page=True, after=0.0)
+    async with together(tmp_path) as found:
+        found.double.server.faults = replace(page, paths="/v1/leads")
+        with pytest.raises(PipedriveRefused) as told:
+            await found.client.get("/v1/leads")
+        await found.client.get("/v2/persons/1")
+
+        found.double.server.faults = page
+        with pytest.raises(Blocked):
+            await found.client.get("/v1/leads")
+
+    assert (told.value.status, told.value.sentence) == (
+        403,
+        "Pipedrive refused: no reason given.",
+    )
 
 
 async def test_sync_stops_at_its_share_and_leaves_the_rest_to_users(

@@ -2,8 +2,8 @@
 
 GET   /_double                  counts of rows, requests, tokens, deliveries
 PATCH /_double/faults           {"delay_s", "errors", "cut", "garbage", "html", "refused",
-"status", "after", "paths", "methods", "at_most", "most_rows", "endless": "page"|"anew"|"empty",
-"odd_rows": [null, {"id": "x"}]}: the others go back to none
+"status", "as_page", "after", "paths", "methods", "at_most", "most_rows",
+"endless": "page"|"anew"|"empty", "odd_rows": [null, {"id": "x"}]}: the others go back to none
 PATCH /_double/limits           {"burst", "daily_tokens", "blocked_after", "blocked_s",
 "tokens_used"}: the others stay
 PATCH /_double/webhooks         {"dropped": share, "duplicated": share, "delayed": share}

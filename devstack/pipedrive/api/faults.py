@@ -41,7 +41,8 @@ AGAIN = "again-"
 @dataclass(slots=True)
 class Faults:
     """`after` is the share of faulty requests that are carried out all the same; `paths` restricts
-    the faults to paths that begin so; `at_most` faults, then none. `refused` ones have `status`.
+    the faults to paths that begin so; `at_most` faults, then none. `refused` ones have `status`,
+    and with `as_page` the firewall's HTML page instead of JSON.
     A list that is asked for more than `most_rows` takes too long for the gateway. Each page of a
     list begins with the `odd_rows`; in place of one row, if `paths` names it, the first is shown.
     """
@@ -53,6 +54,7 @@ class Faults:
     html: float = 0.0
     refused: float = 0.0
     status: int = 402
+    as_page: bool = False
     after: float = 0.5
     paths: str = ""
     methods: str = ""

@@ -115,7 +115,7 @@ class Server:
             called = costs.call(request.method, path)
             judged = self.limits.judge(called, time.monotonic(), f"{now:%Y-%m-%d}")
             if judged.status == 403:  # noqa: PLR2004
-                return web.Response(status=403, body=FIREWALL_PAGE, content_type="text/html")
+                return _page(403)
             if judged.status == 429:  # noqa: PLR2004
                 response: web.Response = _error(429, "request over limit")
             else:
@@ -143,7 +143,7 @@ class Server:
             case Fault.HTML:
                 return web.Response(status=502, body=b"<html>Bad gateway</html>")
             case Fault.REFUSED:
-                return _error(self.faults.status, "Not for this account")
+                return _refused(self.faults)
             case Fault.CUT:
                 if request.transport is not None:
                     request.transport.abort()
@@ -343,6 +343,16 @@ def _error(status: int, sentence: str, **more: Any) -> web.Response:
     body = {"success": False, "error": sentence, "error_info": INFO}
     body |= {"data": None, "additional_data": None, **more}
     return _raw(orjson.dumps(body), status)
+
+
+def _refused(faults: Faults) -> web.Response:
+    if faults.as_page:
+        return _page(faults.status)
+    return _error(faults.status, "Not for this account")
+
+
+def _page(status: int) -> web.Response:
+    return web.Response(status=status, body=FIREWALL_PAGE, content_type="text/html")
 
 
 def _raw(content: bytes, status: int = 200) -> web.Response:
