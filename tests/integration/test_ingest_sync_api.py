@@ -137,6 +137,35 @@ async def test_connecting_twice_leaves_one_webhook_and_those_of_others(asking: A
     assert (answer["data"]["connected"], answer["data"]["problem"]) == (True, None)
 
 
+@pytest.mark.parametrize(
+    ("methods", "status", "as_page"),
+    [
+        ("GET", 403, False),
+        ("GET", 404, False),
+        ("GET", 403, True),
+        ("GET", 402, False),
+        ("POST", 403, False),
+    ],
+)
+async def test_who_may_not_manage_webhooks_is_told_what_is_missing_and_syncs_all_the_same(
+    asking: Asking, methods: str, status: int, as_page: bool
+) -> None:
+    asking.company.double.server.faults = Faults(
+        paths=hooks.PATH, methods=methods, refused=1.0, status=status, as_page=as_page, after=0.0
+    )
+
+    said, answer = await asking.call("POST", "/api/connection", {"url": asking.url})
+    _, made = await asking.call("POST", "/api/sync", {"mode": "full"})
+
+    assert (said, answer["code"]) == (409, "pipedrive_refuses")
+    assert answer["error"].startswith(
+        "Pipedrive does not let the API token manage webhooks: "
+        "put the token of an admin into the tenants file."
+    )
+    assert answer["error"].endswith("no reason given." if as_page else "Not for this account.")
+    assert await asking.company.ends(UUID(made["data"]["id"])) == "done"
+
+
 OWN = """
 SELECT count(*) FROM pg_stat_activity
  WHERE datname = current_database() AND application_name = 'my500-ingest-own'

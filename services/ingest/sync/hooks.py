@@ -13,7 +13,8 @@ Rule 4: it belongs to the token's user: a webhook does not report what its owner
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -38,6 +39,12 @@ EVERYTHING: Final = "*"
 FORBIDDEN: Final = 403
 NOT_FOUND: Final = 404
 UNPROCESSABLE: Final = 422
+NOT_ALLOWED: Final = frozenset({FORBIDDEN, NOT_FOUND, 405, 410, 415})
+"""Statuses by which Pipedrive says of all webhooks that they are not for this token."""
+NO_ADMIN: Final = (
+    "Pipedrive does not let the API token manage webhooks: put the token of an admin into the "
+    "tenants file. Meanwhile POST /api/sync reads everything."
+)
 SHOWN: Final = (
     "id",
     "subscription_url",
@@ -79,8 +86,13 @@ def digest(tenant: Tenant) -> bytes:
 
 
 async def listed(client: Pipedrive) -> list[Hook]:
-    """All webhooks of the company that the token may see."""
-    found = await client.get(PATH)
+    """All webhooks of the company that the token may see.
+
+    Raises:
+        PipedriveRefused: it may see none, which needs an admin's.
+    """
+    with _managing():
+        found = await client.get(PATH)
     return [hook for hook in found or () if isinstance(hook, dict)]
 
 
@@ -119,7 +131,7 @@ async def ensure(
     """Bring it into the required state. One call at a time per company.
 
     Raises:
-        PipedriveRefused: Pipedrive does not let us, in its own words.
+        PipedriveRefused: Pipedrive does not let us, in its own words, and what is missing.
     """
     with db.errors():
         link = await connection_store.link(conn, tenant.company_id)
@@ -210,19 +222,29 @@ def _is_limit(refused: PipedriveRefused) -> bool:
 
 
 async def _register(client: Pipedrive, tenant: Tenant, url: str) -> Hook:
-    made = await client.post(
-        PATH,
-        {
-            "subscription_url": url,
-            "event_action": EVERYTHING,
-            "event_object": EVERYTHING,
-            "version": VERSION,
-            "http_auth_user": tenant.webhook_user,
-            "http_auth_password": tenant.webhook_password.get_secret_value(),
-            "name": NAME,
-        },
-    )
+    wanted = {
+        "subscription_url": url,
+        "event_action": EVERYTHING,
+        "event_object": EVERYTHING,
+        "version": VERSION,
+        "http_auth_user": tenant.webhook_user,
+        "http_auth_password": tenant.webhook_password.get_secret_value(),
+        "name": NAME,
+    }
+    with _managing():
+        made = await client.post(PATH, wanted)
     return made if isinstance(made, dict) else {}
+
+
+@contextmanager
+def _managing() -> Iterator[None]:
+    """Says what is missing where the token may not manage webhooks at all."""
+    try:
+        yield
+    except PipedriveRefused as refused:
+        if refused.status not in NOT_ALLOWED:
+            raise
+        raise PipedriveRefused(refused.status, f"{NO_ADMIN} {refused.sentence}") from refused
 
 
 async def _put_away(client: Pipedrive, hook_id: int) -> None:
