@@ -15,12 +15,14 @@ from pydantic import SecretStr
 from devstack.pipedrive.api.faults import Faults
 from services.ingest.preparing import SCHEMA
 from services.ingest.settings import IngestSettings
-from services.ingest.sync import claim, role, runner, sync_store, watching
+from services.ingest.sync import claim, role, runner, sync_store, trying, watching
+from services.ingest.sync.asking import FEWER
 from services.ingest.sync.claim import Work, claimed
 from services.ingest.sync.runner import AT_ONCE, READ_ALL_AT_ONCE, Runner
 from services.ingest.sync.steps import Mode
 from services.ingest.sync.watching import Watcher
 from shared import db, heart
+from shared.pipedrive.client import DEADLINE_S
 from tests.integration.test_liveness import running
 from tests.support.commands import a_tenant, double
 from tests.support.infra import Infra
@@ -142,6 +144,32 @@ async def test_two_companies_whose_pipedrive_says_nothing_leave_room_for_all_oth
 
         async with running(Runner(sync.parts, sync.pool).run):
             await until(only_they_are_left, 20)
+
+
+async def test_companies_whose_pipedrive_says_nothing_give_up_their_places_to_others_soon(
+    settings: IngestSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other has no token, so its sync fails as soon as it is its turn."""
+    silent = ELSEWHERE[:READ_ALL_AT_ONCE]
+    caplog.set_level("INFO", trying.__name__)
+    async with _with_a_silent_pipedrive(settings) as sync:
+        async with sync.store() as conn:
+            for company_id in silent:
+                await sync_store.ask(conn, company_id, Mode.FULL, "user 1")
+
+        async def has_ended() -> bool:
+            async with sync.store() as conn:
+                found = await sync_store.one(conn, LEFT, asked)
+            return found is not None and found.finished_at is not None
+
+        async with running(Runner(sync.parts, sync.pool).run):
+            await until(lambda: _are_held(sync, READ_ALL_AT_ONCE), 20)
+            async with sync.store() as conn:
+                asked, _ = await sync_store.ask(conn, LEFT, Mode.FULL, "user 1")
+            await until(has_ended, 3.5 * DEADLINE_S)
+
+    in_vain = [record.message for record in caplog.records].count("sync_waits")
+    assert in_vain > len(silent) * (len(FEWER) - 1)  # pages of each size are tried first
 
 
 async def test_a_company_that_waits_for_its_night_is_read_by_what_changed(

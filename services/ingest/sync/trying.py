@@ -6,22 +6,28 @@ Rule 2: a list that gets no answer for some rounds, while others do, is given up
         if it were refused: it would hold up all others, and use up their tokens. The next sync
         retries it less often. Where no list is answered, Pipedrive itself is away, and that
         passes.
-Rule 3: a credential that is no longer accepted is looked up in the tenants file: with another one
+Rule 3: a round also ends when Pipedrive has said nothing at all for as long as a page of each
+        size takes: a process has few places, and the company gives its own to others meanwhile.
+Rule 4: a credential that is no longer accepted is looked up in the tenants file: with another one
         the step resumes from its mark.
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from services.ingest.sync import lists, sync_store
-from services.ingest.sync.asking import NOTHING_WORKS
+from services.ingest.sync.asking import FEWER, NOTHING_WORKS
 from services.ingest.sync.lists import List
+from services.ingest.sync.progress import Progress
 from services.ingest.sync.reading import Reader
 from services.ingest.sync.steps import Act, Step
 from shared import db, heart, lifecycle
 from shared.errors import Unavailable
+from shared.pipedrive.client import DEADLINE_S
 from shared.pipedrive.errors import Blocked, BurstSpent, DaySpent, PipedriveRefused, Unanswered
 
 log = logging.getLogger(__name__)
@@ -32,6 +38,8 @@ TRIES_AGAIN: Final = 2
 """Tries per round for a list of which the last sync could read nothing, and for any list after
 `ROUNDS` rounds without progress.
 """
+SILENT_S: Final = (len(FEWER) - 0.5) * DEADLINE_S
+"""Without an answer, no try is made after so long: three calls wait to their deadline at most."""
 RETRY_AFTER: Final = timedelta(seconds=10)
 LONGEST_WAIT: Final = timedelta(minutes=10)
 """Longest wait between rounds; waits double up to it. Tries cost tokens: those of a whole day of
@@ -42,6 +50,35 @@ UNAUTHORIZED: Final = 401
 MOST_DOUBLINGS: Final = 8
 
 Attempt = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Round:
+    """A round of tries, which begins anew with any progress. What had been answered `at`, in
+    seconds of `time.monotonic`, is known by what was `paid`, in tokens.
+    """
+
+    progress: Progress
+    left: int
+    mark: dict[str, Any] = field(init=False)
+    paid: int = field(init=False)
+    at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._note()
+
+    def is_over(self, outage: Unavailable) -> bool:
+        """After one more failure."""
+        sync = self.progress.sync
+        self.left = (TRIES if sync.mark != self.mark else self.left) - 1
+        is_silent = isinstance(outage, Unanswered) and sync.tokens == self.paid
+        if not is_silent or sync.mark != self.mark:
+            self._note()
+        return not self.left or time.monotonic() - self.at >= SILENT_S
+
+    def _note(self) -> None:
+        sync = self.progress.sync
+        self.mark, self.paid, self.at = sync.mark, sync.tokens, time.monotonic()
 
 
 async def through(reader: Reader, step: Step, attempt: Attempt) -> None:
@@ -74,7 +111,7 @@ async def through(reader: Reader, step: Step, attempt: Attempt) -> None:
 
 async def again(reader: Reader, attempt: Attempt, tries: int = TRIES) -> None:
     """Retry after temporary failures, as long as there is progress in between."""
-    left, mark = tries, reader.progress.sync.mark
+    this = _Round(reader.progress, tries)
     for wait in lifecycle.waits():
         heart.beat()
         credential = reader.asking.credential()
@@ -87,9 +124,7 @@ async def again(reader: Reader, attempt: Attempt, tries: int = TRIES) -> None:
                 raise
             log.info("sync_credential_renewed")
         except Unavailable as outage:
-            gets_on = reader.progress.sync.mark != mark
-            left, mark = (TRIES if gets_on else left) - 1, reader.progress.sync.mark
-            if not left or reader.source.conn.is_closed():
+            if this.is_over(outage) or reader.source.conn.is_closed():
                 raise
             log.info("sync_waits", extra={"reason": str(outage)})
             await _pause(reader, outage, wait)
