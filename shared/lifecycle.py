@@ -261,6 +261,30 @@ async def first_of(seconds: float | None, *events: asyncio.Event) -> None:
         heart.beat()
 
 
+async def unless_stopped(call: Awaitable[T], stop: asyncio.Event) -> T | None:
+    """Its result; null if stopped first. Then it is cancelled: only for what may be left undone,
+    and would otherwise wait for a silent server. What must be closed after it is the caller's.
+    """
+    stopped, limit = asyncio.ensure_future(stop.wait()), asyncio.timeout(None)
+
+    def end(_: object) -> None:
+        limit.reschedule(0.0)
+
+    try:
+        async with limit:
+            stopped.add_done_callback(end)
+            try:
+                return await call
+            finally:
+                stopped.remove_done_callback(end)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        return None
+    finally:
+        stopped.cancel()
+
+
 def waits() -> Iterator[float]:
     """Seconds to wait before each retry: doubling, capped, with jitter."""
     wait = FIRST_WAIT_S

@@ -48,7 +48,7 @@ async def prepare_topics(
     `dead_letters` are origins that have dead letters and no topic of their own.
     """
     await lifecycle.persist(
-        lambda: ensure_topics(settings, topics, dead_letters), stop, what=TOPICS
+        lambda: ensure_topics(settings, topics, dead_letters, stop=stop), stop, what=TOPICS
     )
 
 

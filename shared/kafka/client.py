@@ -171,16 +171,21 @@ def _new_topic(settings: Settings, name: str, config: Mapping[str, str]) -> NewT
 
 
 async def ensure_topics(
-    settings: Settings, topics: Iterable[Topic], origins: Iterable[str] = ()
+    settings: Settings,
+    topics: Iterable[Topic],
+    origins: Iterable[str] = (),
+    *,
+    stop: asyncio.Event | None = None,
 ) -> None:
     """Create the topics that are missing, each with its dead letters; leave the others alone.
 
-    Of `origins`, which are not topics, only the dead-letter topics are created.
+    Of `origins`, which are not topics, only the dead-letter topics are created. At a stop what is
+    under way is left undone.
 
     Raises:
         Unavailable: Kafka is away, or refuses.
     """
-    await _ensure(settings, new_topics(settings, topics, origins))
+    await _ensure(settings, new_topics(settings, topics, origins), stop or asyncio.Event())
 
 
 async def ensure_compacted(settings: Settings, name: str) -> None:
@@ -189,23 +194,28 @@ async def ensure_compacted(settings: Settings, name: str) -> None:
     Raises:
         Unavailable: Kafka is away, or refuses.
     """
-    await _ensure(settings, [_new_topic(settings, name, {"cleanup.policy": "compact"})])
+    wanted = [_new_topic(settings, name, {"cleanup.policy": "compact"})]
+    await _ensure(settings, wanted, asyncio.Event())
 
 
-async def _ensure(settings: Settings, wanted: Sequence[NewTopic]) -> None:
+async def _ensure(settings: Settings, wanted: Sequence[NewTopic], stop: asyncio.Event) -> None:
     admin = AIOKafkaAdminClient(**connection(settings))
     try:
         with errors():
             async with asyncio.timeout(3 * DEADLINE_S):
-                await admin.start()
-                present = set(await admin.list_topics())
-                missing = [topic for topic in wanted if topic.name not in present]
-                if missing:
-                    response: Any = await admin.create_topics(missing)
-                    _check(response.topic_errors)
-                    await _become_known(admin, {topic.name for topic in missing})
+                await lifecycle.unless_stopped(_create(admin, wanted), stop)
     finally:
         await ended(admin.close)
+
+
+async def _create(admin: AIOKafkaAdminClient, wanted: Sequence[NewTopic]) -> None:
+    await admin.start()
+    present = set(await admin.list_topics())
+    missing = [topic for topic in wanted if topic.name not in present]
+    if missing:
+        response: Any = await admin.create_topics(missing)
+        _check(response.topic_errors)
+        await _become_known(admin, {topic.name for topic in missing})
 
 
 async def _become_known(admin: AIOKafkaAdminClient, names: set[str]) -> None:

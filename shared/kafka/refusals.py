@@ -100,7 +100,9 @@ class Refusals:
         self._serves_at = time.monotonic() + SILENCE_S
 
     async def _session(self, stop: asyncio.Event, works: lifecycle.Works) -> None:
-        await client.ensure_topics(self._settings, HEARD)
+        await client.ensure_topics(self._settings, HEARD, stop=stop)
+        if stop.is_set():
+            return
         consumer = AIOKafkaConsumer(
             *self._topics,
             **client.connection(self._settings),
@@ -112,18 +114,21 @@ class Refusals:
         )
         fetch_sessions.keep(consumer)
         try:
-            with client.errors():
-                async with asyncio.timeout(client.DEADLINE_S):
-                    await consumer.start()
-            for partition in consumer.assignment() & self._next.keys():
-                consumer.seek(partition, self._next[partition])
-            ends = await self._ends(consumer)
-            works()
-            self._look_at, self._stood = 0.0, {}
-            while not stop.is_set():
-                await self._turn(consumer, ends)
+            await lifecycle.unless_stopped(self._read(consumer, works), stop)
         finally:
             await client.stopped(consumer)
+
+    async def _read(self, consumer: AIOKafkaConsumer, works: lifecycle.Works) -> None:
+        with client.errors():
+            async with asyncio.timeout(client.DEADLINE_S):
+                await consumer.start()
+        for partition in consumer.assignment() & self._next.keys():
+            consumer.seek(partition, self._next[partition])
+        ends = await self._ends(consumer)
+        works()
+        self._look_at, self._stood = 0.0, {}
+        while True:
+            await self._turn(consumer, ends)
 
     async def _turn(self, consumer: AIOKafkaConsumer, ends: Offsets) -> None:
         heart.beat()

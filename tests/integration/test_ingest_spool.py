@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 import resource
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ COMPANY = 7
 TENANT = {"company_id": COMPANY, "webhook_user": "hook", "webhook_password": "secret"}
 HEADER = "Basic " + base64.b64encode(b"hook:secret").decode()
 SOON_S = 30.0
+STOPS_S = 5.0
+"""A client that waits for a silent broker is given some seconds to end."""
 
 
 @contextmanager
@@ -545,6 +548,24 @@ async def test_a_damaged_spool_is_put_aside_and_the_rest_goes_on(
         assert [each for each in once(found[person]) if each in events] == events
         rescued = [each for each in once(found[person]) if each not in events]
         assert [each for each in kept[person] if each in rescued] == rescued
+
+
+@pytest.mark.parametrize("has_users", [True, False])
+async def test_a_process_that_starts_beside_a_silent_kafka_also_stops_soon(
+    killable: Infra, cluster: Cluster, *, has_users: bool
+) -> None:
+    """It waits for the topics and, to serve users, for who is refused."""
+    await asyncio.to_thread(killable.freeze, "kafka")
+    try:
+        instance = cluster.start("ingest", **({} if has_users else NO_USERS))
+        await cluster.ready(instance)
+        began = time.monotonic()
+
+        assert await instance.stop() == 0
+
+        assert time.monotonic() - began < STOPS_S, instance.log.read_text()
+    finally:
+        await asyncio.to_thread(killable.thaw, "kafka")
 
 
 def moved(folder: Path) -> list[int]:

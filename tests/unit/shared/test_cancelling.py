@@ -84,3 +84,27 @@ async def test_a_loop_that_waits_again_once_it_is_cancelled_does_not_hold_up_a_s
         await lifecycle.run(loops, stop=stop, grace_s=0.01)
 
     assert ends == ["closed", "closed"]
+
+
+async def test_what_is_left_undone_at_a_stop_leaves_clients_to_be_closed_as_ever() -> None:
+    stop = asyncio.Event()
+
+    async def read() -> str:
+        stop.set()
+        await waiting()
+        return "all"
+
+    assert await lifecycle.unless_stopped(read(), stop) is None
+    assert isinstance(await client.ended(broken_off), asyncio.CancelledError)
+
+
+async def test_what_is_done_before_a_stop_counts_and_so_does_its_own_failure() -> None:
+    async def done() -> str:
+        return "all"
+
+    async def late() -> None:
+        raise TimeoutError
+
+    assert await lifecycle.unless_stopped(done(), asyncio.Event()) == "all"
+    with pytest.raises(TimeoutError):
+        await lifecycle.unless_stopped(late(), asyncio.Event())
