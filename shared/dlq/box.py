@@ -10,10 +10,12 @@ Rule 4: a state is not sent again after a newer one of its key: compaction keeps
 Rule 5: only the dead letters of our own topics are read: without a prefix all of the cluster's
         topics are candidates, and others may have similar names. Nor is a letter replayed that
         names another origin than the topic it is in.
+Rule 6: one at a time decides: two who replay the same letters would send each twice, and what is
+        still poison would come back as twice as many.
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -22,6 +24,7 @@ import orjson
 
 from shared import topics
 from shared.dlq.letters import Letter, Wanted, read
+from shared.kafka.alone import alone
 from shared.kafka.client import ensure_compacted
 from shared.kafka.dead_letters import ATTEMPTS
 from shared.kafka.publisher import Publisher, Record
@@ -30,6 +33,7 @@ from shared.settings import Settings
 from shared.topics import DEAD_LETTERS, WEBHOOKS, dead_letters_of
 
 MARKS: Final = "dlq.marks"
+DECIDING: Final = "dlq"
 REPLAYED: Final = "replayed"
 DROPPED: Final = "dropped"
 
@@ -63,6 +67,18 @@ async def letters(
                 letter = replace(letter, state=marks.get(letter.name))
                 if wanted.has(letter):
                     yield letter
+
+
+@asynccontextmanager
+async def deciding(settings: Settings) -> AsyncIterator[bool]:
+    """Whether nobody else decides about letters (rule 6); to be entered before they are read.
+
+    Raises:
+        Unavailable: Kafka is away.
+    """
+    await ensure_compacted(settings, MARKS)
+    async with alone(settings, DECIDING, MARKS) as is_alone:
+        yield is_alone
 
 
 async def _marks(settings: Settings) -> dict[str, str]:
@@ -122,16 +138,13 @@ def _place(letter: Letter) -> Place:
     return letter.topic, letter.partition, letter.key
 
 
-async def settle(
-    publisher: Publisher, settings: Settings, chosen: Sequence[Letter], resend: Resend | None
-) -> None:
-    """Replay the letters, or, without `resend`, drop them. All letters about one record must come
-    in one call.
+async def settle(publisher: Publisher, chosen: Sequence[Letter], resend: Resend | None) -> None:
+    """Replay the letters, or, without `resend`, drop them, while `deciding`. All letters about one
+    record must come in one call.
 
     Raises:
         Unavailable: Kafka did not ack; some may have been sent, none is marked.
     """
-    await ensure_compacted(settings, MARKS)
     if resend is not None:
         tried = sorted(chosen, key=lambda letter: letter.attempts)
         each_once = {letter.record: letter for letter in tried}.values()

@@ -39,6 +39,7 @@ OVERTAKEN: Final = (
     "one in its place; drop the letter"
 )
 HOMELESS: Final = "not replayed: there is no topic {}"
+NOT_ALONE: Final = "nothing was done: somebody else is replaying or dropping letters"
 STRAYED: Final = "not replayed: it claims to be from {}, but is among the letters of another topic"
 
 
@@ -161,10 +162,25 @@ async def run(
         _complain("name letters, give a filter, or pass --everything")
         return MISUSED
     try:
-        return await _act(told(Settings), chosen, wanted, resend, besides)
+        act = _act_alone if changes and not chosen.dry_run else _act
+        return await act(told(Settings), chosen, wanted, resend, besides)
     except Unavailable as away:
         _complain(str(away))
         return FAILED
+
+
+async def _act_alone(
+    settings: Settings,
+    chosen: argparse.Namespace,
+    wanted: Wanted,
+    resend: Resend | None,
+    besides: Collection[str],
+) -> int:
+    async with box.deciding(settings) as is_alone:
+        if is_alone:
+            return await _act(settings, chosen, wanted, resend, besides)
+    _complain(NOT_ALONE)
+    return FAILED
 
 
 async def _act(
@@ -206,7 +222,7 @@ async def _settle(
     else:
         async with Publisher(settings, deadline_s=PUBLISH_S) as publisher:
             for part in _parts(settled):
-                await box.settle(publisher, settings, part, resend)
+                await box.settle(publisher, part, resend)
     done = "would be " if chosen.dry_run else ""
     done += box.DROPPED if resend is None else box.REPLAYED
     sys.stdout.write(f"{len(settled)} {done}\n")

@@ -16,7 +16,7 @@ import pytest
 from services.ingest import redelivery
 from services.ingest.preparing import TOPICS
 from shared import db, service, topics
-from shared.dlq import command
+from shared.dlq import box, command
 from shared.errors import Poison
 from shared.kafka.client import ensure_compacted, ensure_topics
 from shared.kafka.consumer import Consumer, Received
@@ -383,6 +383,38 @@ async def test_a_record_that_several_readers_put_aside_is_sent_once(
         for record in stretch.records
     ]
     assert sorted(sent) == [(b"note 1", b"3"), (b"note 2", b"3")]
+
+
+@pytest.mark.parametrize("second", ["replay", "drop"])
+async def test_while_letters_are_replayed_nobody_else_replays_or_drops_any(
+    settings: Settings,
+    publisher: Publisher,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    second: str,
+) -> None:
+    await publisher.publish([a_letter(number) for number in (1, 2)])
+    settle, have_been_read, goes_on = box.settle, asyncio.Event(), asyncio.Event()
+
+    async def held(*given: Any) -> None:
+        if not have_been_read.is_set():
+            have_been_read.set()
+            await goes_on.wait()
+        await settle(*given)
+
+    monkeypatch.setattr(box, "settle", held)
+    first = asyncio.create_task(command.main(["replay", "--everything"]))
+    await have_been_read.wait()
+    assert len(await keys(capsys)) == 2
+    statuses = [await command.main([second, "--everything"])]
+    told = capsys.readouterr()
+    goes_on.set()
+    statuses.append(await first)
+
+    assert statuses == [command.FAILED, 0]
+    assert (told.out, told.err) == ("", command.NOT_ALONE + "\n")
+    assert await contents(settings, topics.NOTES.name) == [b"note 1", b"note 2"]
+    assert {each["state"] for each in await listed(capsys, "--all")} == {box.REPLAYED}
 
 
 def webhook(company: int) -> bytes:
