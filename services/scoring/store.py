@@ -79,7 +79,7 @@ SELECT wanted.company_id, wanted.person_id,
  CROSS JOIN LATERAL (
        SELECT jsonb_agg(jsonb_build_array(currency, is_lost, amount)) AS sums
          FROM (SELECT coalesce(currency, '') AS currency, coalesce(is_lost, false) AS is_lost,
-                      sum(amount::numeric) AS amount
+                      coalesce(sum(amount::numeric), 0) AS amount
                  FROM deals
                 WHERE company_id = wanted.company_id AND person_id = wanted.person_id
                   AND NOT deleted

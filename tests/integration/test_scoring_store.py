@@ -42,6 +42,19 @@ def a_call(**changes: Any) -> dict[str, Any]:
     return {"type": "call", "due_date": TODAY, "done": False, "person_id": 8} | changes
 
 
+async def test_deals_whose_value_nobody_told_do_not_stop_a_merge(store: Store) -> None:
+    await store.told(
+        *(fact("person", number, 1, {"name": "Ann"}) for number in (8, 9)),
+        fact("deal", 1, 1, {"person_id": 8, "value": 6000.0, "currency": "EUR"}),
+        fact("deal", 2, 1, {"person_id": 9, "currency": "EUR"}),
+    )
+    apart = await store.score(8)
+    await store.told(fact("person", 9, 2, None, merged_into="8"))
+
+    assert apart > 0
+    assert await store.score(8) == apart
+
+
 async def test_a_lead_that_was_merged_into_another_counts_no_more(store: Store) -> None:
     """Leads are not numbered, so the other side of a merge is no number either."""
     hot = {"person_id": 8, "label_ids": ["hot"]}
