@@ -3,8 +3,8 @@
 Rule 1: links go to living records only, through any chain of merges, and nowhere in a circle.
 Rule 2: organization records of one normalized name are one organization, however many; unless two
         of them name different web domains or countries: then only those stay together that name
-        one domain, and contradict each other in nothing. Other spellings link in no history here:
-        each name has a domain of its own, and no address has a postcode.
+        one domain or one country, and contradict each other in nothing. Other spellings link in no
+        history here: each name has a domain of its own, and no address has a postcode.
 """
 
 import re
@@ -136,17 +136,23 @@ def parted(rows: list[Row]) -> list[list[Row]]:
     by_domain: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_domain[domain(row) or f"\0{row.entity_id}"].append(row)
-    found = []
+    units = []
     for members in by_domain.values():
-        found += [members] if agree(members) else by_country(members)
+        units += [members] if agree(members) else [[row] for row in members]
+    return by_country(units)
+
+
+def by_country(units: list[list[Row]]) -> list[list[Row]]:
+    """Those of one country together, if they agree."""
+    sides: dict[str, list[list[Row]]] = defaultdict(list)
+    for unit in units:
+        named = next(filter(None, map(ORGANIZATION_FIELDS["country"], unit)), None)
+        sides[named or f"\0{unit[0].entity_id}"].append(unit)
+    found = []
+    for side in sides.values():
+        whole = [row for unit in side for row in unit]
+        found += [whole] if agree(whole) else side
     return found
-
-
-def by_country(rows: list[Row]) -> list[list[Row]]:
-    groups: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[ORGANIZATION_FIELDS["country"](row) or f"\0{row.entity_id}"].append(row)
-    return list(groups.values())
 
 
 def agree(rows: list[Row]) -> bool:
