@@ -380,6 +380,40 @@ async def test_a_misspelt_beginning_is_suggested_behind_right_ones(database_url:
             assert suggested[1]["highlights"]["name"] == [[0, 8]]
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "meant"),
+    [
+        ("taem2000", "Team2000", [0, 8]),
+        ("lgoistk24 ag", "Logistik24", [0, 10]),
+        ("mann1um", "Mannium", [0, 7]),
+        ("logitsik2", "Logistik24", [0, 9]),
+    ],
+)
+async def test_a_word_with_digits_is_found_with_a_wrong_letter(
+    database_url: str, text: str, name: str, meant: list[int]
+):
+    """Among many that have other digits: without the index, with it, and queued."""
+    others = [f"Te{letter}am200{digit}" for letter, digit in product("abcdef", range(10))]
+    async with read_model(database_url) as pool:
+        await project(
+            pool,
+            [
+                *(person(n, name=f"Bo {other}") for n, other in enumerate(others, 10)),
+                organization(1, 1, name=f"{name} AG"),
+                person(1, name="Bo"),
+                link(1, 1),
+            ],
+        )
+        for indexed in (False, True, True):
+            if indexed:
+                await Indexer(pool, few=0).drain()
+            await assert_agrees(pool, OWNER, text)
+            found = (await searched(pool, OWNER, text))["contacts"]
+            assert [each["id"] for each in found] == [contact_id(1)]
+            assert meant in found[0]["highlights"]["organization"]
+            await project(pool, [changed(topics.PERSONS, 1, 2, data={"name": "Bo B."})])
+
+
 async def test_where_enough_begin_rightly_no_misspelt_beginning_is_looked_for(database_url: str):
     rightly = range(2, 1 + matching.FEW)
     async with read_model(database_url) as pool:

@@ -11,8 +11,8 @@ Rule 2: matches inside words, misspellings and joined words count only for a tok
         and the address, or of the organization's name.
 Rule 3: a misspelling is one edit from four letters on, and two if what was typed has six or
         more and it or the word has eight; an edit inserts, drops or changes a letter, or swaps two
-        neighbours. Words with digits have none. Of eight letters with two edits, too little may be
-        left to match.
+        neighbours. Digits are not misspelt, and no letters (`slips`). Of eight letters with two
+        edits, too little may be left to match.
 Rule 4: whose address is of a domain that was typed as a whole has its words better than by name.
 Rule 5: what was typed so far of a longer word may be misspelt, too (`unfinished`), if hardly any
         contact has it as a word or a word's beginning.
@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 from rapidfuzz.distance import OSA
 from rapidfuzz.process import cdist
 
-from services.query.searching import terms, unfinished, words
+from services.query.searching import slips, terms, unfinished, words
 from services.query.searching.asking import Asked, Need, Token
 from services.query.searching.words import Number
 
@@ -258,7 +258,7 @@ def _word_level(asked: str, candidates: Iterable[str], reach: Reach) -> int | No
 
 def _whole_level(asked: str, word: str, edits: int) -> int | None:
     """Of a misspelling with at most so many edits."""
-    if not word.isalpha():
+    if not slips.may_mean(asked, word):
         return None
     distance = OSA.distance(asked, word, score_cutoff=edits)
     if distance > edits or not _shares_enough(asked, word, edits):  # the more expensive test last
@@ -311,9 +311,10 @@ def is_partial(asked: str) -> bool:
 
 def most_edits(asked: str, letters: int) -> int:
     """How many edits a word of this length may be away."""
-    if not asked.isalpha() or len(asked) < ONE_EDIT:
+    several = slips.letters(asked)
+    if several < ONE_EDIT:
         return 0
-    is_long = len(asked) >= LEAST_OF_TWO_EDITS and max(len(asked), letters) >= TWO_EDITS
+    is_long = several >= LEAST_OF_TWO_EDITS and max(len(asked), letters) >= TWO_EDITS
     return MOST_EDITS if is_long else 1
 
 

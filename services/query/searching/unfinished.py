@@ -14,7 +14,7 @@ import numpy as np
 from rapidfuzz.distance import OSA
 from rapidfuzz.process import cdist
 
-from services.query.searching import terms
+from services.query.searching import slips, terms
 
 ONE_EDIT: Final = 5
 LAST_LETTER: Final = 6
@@ -37,11 +37,12 @@ def beginning(asked: str, word: str) -> Beginning | None:
         return None
     if word.startswith(asked):
         return None
-    if size >= LAST_LETTER and word.startswith(asked[:-1]) and word[size - 1].isalpha():
+    is_last = size >= LAST_LETTER and word.startswith(asked[:-1])
+    if is_last and (asked[-1] + word[size - 1]).isalpha():
         return Beginning(1, size - 1)
     best: Beginning | None = None
     for end in range(size - most, min(size + most, len(word) - 1) + 1):
-        if word[end - 1] != asked[-1] or not word[:end].isalpha():
+        if word[end - 1] != asked[-1] or not slips.may_mean(asked, word[:end]):
             continue
         edits = OSA.distance(asked, word[:end], score_cutoff=most)
         if 0 < edits <= most and (best is None or edits < best.edits):
@@ -63,9 +64,10 @@ def candidates(asked: str, words: Sequence[str]) -> Collection[str]:
 
 @lru_cache(maxsize=REMEMBERED)
 def most_edits(asked: str) -> int:
-    if len(asked) < ONE_EDIT or not asked.isalpha():
+    several = slips.letters(asked)
+    if several < ONE_EDIT:
         return 0
-    return 1 if len(asked) < TWO_EDITS else 2
+    return 1 if several < TWO_EDITS else 2
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -13,10 +13,11 @@ letters = st.text("abcdeimnorst", min_size=1, max_size=14)
 @st.composite
 def typed(draw: st.DrawFn) -> tuple[str, str]:
     """A word, and what somebody who means it types: it or a piece of it, with a few slips."""
-    word = draw(st.text("abcdeimnorst", min_size=4, max_size=14))
+    digits = draw(st.sampled_from(["", "", "2", "20", "2000"]))
+    word = draw(st.text("abcdeimnorst", min_size=4, max_size=14)) + digits
     asked = draw(st.sampled_from([word, word, word[1:], word[1:-1], word[:-1]]))
     for _ in range(draw(st.integers(0, 2))):
-        at, letter = draw(st.integers(0, len(asked))), draw(st.sampled_from("abcdeimnorst"))
+        at, letter = draw(st.integers(0, len(asked))), draw(st.sampled_from("abcdeimnorst12"))
         before, after = asked[:at], asked[at:]
         slips = [before + letter + after, before + letter + after[1:], before + after[1:]]
         asked = draw(st.sampled_from([*slips, before + after[1:2] + after[:1] + after[2:]]))
@@ -111,6 +112,49 @@ def test_digits_are_right_or_wrong_also_in_words(contact: dict[str, str]) -> Non
     assert rank("4711", "Bo 4712", phone="4712", **contact) is None
     assert rank("team4711", "Team4712", **contact) is None
     assert rank("47112", "Bo 4711", phone="4711", **contact) is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("taem2000", "Team2000"),
+        ("tea2m000", "Team2000"),
+        ("logitsik24", "Logistik24"),
+        ("lgoistk24", "Logistik24"),
+        ("1lpahtech", "1Alphatech"),
+        ("mann1um", "Mannium"),
+        ("mann1um", "Mannum"),
+        ("0mega", "Omega"),
+        ("t3am2000", "Team2000"),
+        ("mann1u", "Manniumer"),
+        ("logitsik2", "Logistik24"),
+        ("logisty", "Logistik24"),
+    ],
+)
+def test_a_letter_may_be_wrong_beside_digits_or_be_one(typed: str, name: str) -> None:
+    assert rank(typed, name) is not None
+    assert rank(typed, "Bo", email=f"{name}@mail.example") is not None
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("team2000", "Team2001"),
+        ("taem2000", "Team200"),
+        ("team20001", "Team2000"),
+        ("lgoistk24", "Logistik42"),
+        ("h3oconsult", "H2Oconsult"),
+        ("anna19", "Anna"),
+        ("logistik1", "Logistik"),
+        ("a380", "B380"),  # one letter of one
+        ("etma2000", "Team2000"),  # two edits of four
+        ("team200o", "Team2000"),
+        ("logistik2x", "Logistik24"),
+        ("logitsik4", "Logistik24"),
+    ],
+)
+def test_digits_beside_letters_have_no_misspelling(typed: str, name: str) -> None:
+    assert rank(typed, name) is None
 
 
 def test_nobody_is_found_by_nothing() -> None:
