@@ -531,10 +531,11 @@ async def test_a_name_that_many_have_may_be_a_slip_where_the_rest_fits_none_of_t
             assert [each["id"] for each in suggested] == [contact_id(1)]
 
 
-async def test_a_misspelt_person_is_suggested_beside_a_large_organization_of_that_name(
+async def test_a_misspelt_person_is_found_beside_a_large_organization_of_that_name(
     database_url: str,
 ):
-    several = range(2, 2 + matching.ENOUGH)
+    """Behind its people, and among the suggestions: without the index, with it, and queued."""
+    several, phones = range(2, 2 + matching.ENOUGH), [{"value": "+49 30 1001"}]
     async with read_model(database_url) as pool:
         await project(
             pool,
@@ -545,12 +546,23 @@ async def test_a_misspelt_person_is_suggested_beside_a_large_organization_of_tha
                 *(link(n, 1) for n in several),
             ],
         )
-        for indexed in (False, True):
+        for indexed in (False, True, True):
             if indexed:
                 await Indexer(pool, few=0).drain()
             suggested = await suggestions(pool, "jakson")
             assert [each["id"] for each in suggested["contacts"]] == [contact_id(1)]
             assert [each["name"] for each in suggested["organizations"]] == ["Jakson AG"]
+            await assert_agrees(pool, OWNER, "jakson")
+            found = await searched(pool, OWNER, "jakson", limit=500)
+            assert found["pagination"]["total"] == 1 + len(several)
+            assert found["contacts"][-1]["id"] == contact_id(1)
+            assert found["contacts"][-1]["highlights"]["name"] == [[3, 10]]
+            await project(pool, [changed(topics.PERSONS, 1, 2, data={"phones": phones})])
+
+        await project(pool, [person(1000, name="Bo", emails=[{"value": "bo@jakson.example"}])])
+        await assert_agrees(pool, OWNER, "jakson")
+        found = await searched(pool, OWNER, "jakson", limit=500)
+        assert contact_id(1) not in {each["id"] for each in found["contacts"]}
 
 
 async def test_common_words_are_found_in_order_among_thousands(database_url: str):

@@ -41,7 +41,7 @@ async def search(pool: db.Pool, user: User, text: str, filters: Filters | None =
     reaches = {token: matching.reach(having[token]) for token in having}
     wide = {token: reach for token, reach in reaches.items() if reach is not None}
     ranks = _ranks(asked, bags, wide)
-    if all(rank is None for rank in ranks):
+    if not any(_is_own(asked, *each, wide) for each in zip(rows, ranks, strict=True)):
         ranks = _ranks(
             asked, bags, wide | dict.fromkeys(matching.widened(asked, wide), Reach.MISSPELT)
         )
@@ -56,6 +56,14 @@ async def search(pool: db.Pool, user: User, text: str, filters: Filters | None =
 
 def _ranks(asked: Asked, bags: Iterable[Bag], wide: Wide) -> list[int | None]:
     return [matching.rank(asked, bag, wide) for bag in bags]
+
+
+def _is_own(asked: Asked, row: Any, rank: int | None, wide: Wide) -> bool:
+    """Whether it was found, and not by its organization's name alone."""
+    own = matching.bag(_document(row), None)
+    return rank is not None and any(
+        matching.met(need, own, wide) is not None for need in asked.needs
+    )
 
 
 def _document(row: Any) -> Document:

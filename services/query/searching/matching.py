@@ -6,9 +6,9 @@ Rule 1: a token's level is that of the contact's best word for it, a way's the s
         one less if it has nothing but what was typed: these words for a name, or as many for an
         address if one was typed. A contact that does not meet a need is not found.
 Rule 2: matches inside words, misspellings and joined words count only for a token that was typed
-        and that few contacts have as a word or a word's beginning; if nobody is found, also
-        misspellings of others (`widened`). Joined words are of one part: of the name, of the name
-        and the address, or of the organization's name.
+        and that few contacts have as a word or a word's beginning; if nobody is found, or by
+        nothing but the organization's name, also misspellings of others (`widened`). Joined words
+        are of one part: of the name, of the name and the address, or of the organization's name.
 Rule 3: a misspelling is one edit from four letters on, and two if what was typed has six or
         more and it or the word has eight; an edit inserts, drops or changes a letter, or swaps two
         neighbours. Digits are not misspelt, and no letters (`slips`). Of eight letters with two

@@ -5,7 +5,7 @@ Rule: a page whose figures may improve by themselves, as the index catches up, i
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -93,7 +93,7 @@ async def _living(conn: Connection, user: User, filters: Filters) -> Filters | N
 async def _results(
     conn: Connection, user: User, asked: Asked, filters: Filters | None, most: int
 ) -> Results:
-    found = await _found(conn, user, asked, _is_anybody)
+    found = await _found(conn, user, asked)
     SEARCH_QUEUED.set(len(found.state.contacts))
     buckets = Buckets.of(conn, user, found)
     picker = Picker(conn, user, filters or Filters(), found.size, buckets)
@@ -124,23 +124,20 @@ async def _results(
     )
 
 
-async def _found(
-    conn: Connection, user: User, asked: Asked, is_anybody: Callable[[Asked, Found], bool]
-) -> Found:
-    """If that is nobody, with slips in words that many have."""
+async def _found(conn: Connection, user: User, asked: Asked) -> Found:
+    """With slips in words that many have, if nobody is found, or only by an organization's name:
+    its hundred people would hide a person of nearly that name.
+    """
     found = await lookup.find(conn, user, asked)
     widened = matching.widened(asked, found.wide)
-    if not widened or is_anybody(asked, found) or not _may_be_met(asked, found, widened):
+    if not widened or _is_anybody(asked, found) or not _may_be_met(asked, found, widened):
         return found
     everything = () if found.size else found.pending
     return await lookup.find(conn, user, asked, widened, everything)
 
 
 def _is_anybody(asked: Asked, found: Found) -> bool:
-    return bool(found.classes) or any(_queued_hit(asked, found, each) for each in found.pending)
-
-
-def _is_anybody_by_own_text(asked: Asked, found: Found) -> bool:
+    """Whether somebody was found by more than an organization's name."""
     own = any(_own_hit(asked, found, each) for each in found.pending)
     return own or bool(_own(asked, found))
 
@@ -227,7 +224,7 @@ async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read
     """Contacts that match at least in part by their own text, organizations by their names."""
     await hits_store.prepare(conn, longest_ms=LONGEST_MS)
     asked = asking.parse(request.text)
-    found = await _found(conn, user, asked, _is_anybody_by_own_text)
+    found = await _found(conn, user, asked)
     own = _own(asked, found)
     buckets = Buckets.of(conn, user, found)
     picked = await Picker(conn, user, Filters(), found.size, buckets).best(own, request.limit)
