@@ -13,6 +13,7 @@ from services.query.searching import words
 NAMES = [words.words(name)[0] for name in FIRST]
 LETTERS = string.ascii_lowercase
 DOMAIN = "domain"
+LONGEST_BEGINNING = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,4 +141,16 @@ def typed(rows: Sequence[Row], each: int, random: Random) -> list[Typed]:
                 continue  # another row may have what this kind needs
             found.append(Typed(kind, text, row.contact_id, rightly))
             made += 1
+    return found
+
+
+def beginnings(rows: Sequence[Row], each: int, random: Random) -> list[Typed]:
+    """Up to `each` of every length, of first names, which many have, and of last ones."""
+    found: list[Typed] = []
+    for kind, place in (("common", 0), ("rare", -1)):
+        names = [words.words(row.name)[place] for row in rows]
+        for size in range(1, LONGEST_BEGINNING + 1):
+            different = list(dict.fromkeys(name[:size] for name in names if len(name) >= size))
+            some = random.sample(different, min(each, len(different)))
+            found += [Typed(f"{kind}, {size}", text, None, text) for text in some]
     return found
