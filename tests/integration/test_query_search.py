@@ -73,6 +73,44 @@ async def test_names_held_together_by_a_sign_are_found_without_it(database_url: 
     assert [c["highlights"]["organization"] for c in by_organization["contacts"]] == [[[0, 4]]]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "allen and unwin",
+            "Allen und Unwin Ltd",
+            "allen unwin",
+            "Allen & Unwin™",
+            "allen+unwin",
+        ),
+        *("Tel.: +49 30 5198512", "tel (030) 519 85 12", "E-Mail: bo@unwin.example"),
+        *("bo[at]unwin.example", "bo (at) unwin (dot) example", "Bo Kurz, Mobil 030 5198512"),
+    ],
+)
+async def test_what_is_copied_from_a_letter_is_found(database_url: str, text: str):
+    async with read_model(database_url) as pool:
+        await project(
+            pool,
+            [
+                organization(1, 1, name="Allen & Unwin Ltd."),
+                person(
+                    1,
+                    name="Bo Kurz",
+                    emails=[{"value": "bo@unwin.example"}],
+                    phones=[{"value": "+49 30 5198512"}],
+                ),
+                link(1, 1),
+                person(2, name="Allen Berg", phones=[{"value": "+49 30 5198500"}]),
+            ],
+        )
+        for indexed in (False, True):
+            if indexed:
+                await Indexer(pool, few=0).drain()
+            await assert_agrees(pool, OWNER, text)
+            found = await searched(pool, OWNER, text)
+            assert [each["id"] for each in found["contacts"]] == [contact_id(1)]
+
+
 @pytest.mark.parametrize("text", ["1234", "\u738b1234"])
 async def test_who_has_a_fragments_digits_apart_is_found_by_the_address_alone(
     database_url: str, text: str

@@ -48,6 +48,7 @@ TEXTS = [
     *("1@acme.example", "@acme.example"),
     *("민수", "수", "gimmin", "nord wind", "nordwindenergie", "bergsohneag", "an n", "jürgen b"),
     *("jeanpierre", "jeanp berg", "npie", "jeanpeirre", "jean-pierre", "ag", "bergsohne"),
+    *("berg und sohne", "mail: 1@acme.example", "tel. +49 30 1001", "smith and berg"),
     *("berg12", "linbderg3", "müll1er", "lindbrg1", "petrvo2"),
     *("papadpo", "maxmilia", "alexnd", "lindverg a", "nordwimd ene", "energj", "grosma"),
 ]

@@ -6,7 +6,9 @@ Rule 2: digits written in groups, as in phone numbers, are one need. If they are
 Rule 3: digits are searched in numbers as typed, and without their leading zeros.
 Rule 4: a word may also match spelt out (`words`, rule 6), or joined with the one before or after
         it: "mc donald" may mean McDonald. A contact that has the word as typed fits better.
-Rule 5: an extension after a number is ignored: most numbers are stored without.
+Rule 5: an extension after a number is ignored: most numbers are stored without. So is what the
+        text calls a number or an address (Tel.:), what a web address begins with, and "and"
+        between two words, which may be a sign in the name. "(at)" in an address is @.
 Rule 6: of adjacent syllables two neighbours make a word, so that their order counts; a single
         syllable will do, too.
 Rule 7: what looks like the domain of an address, or of a part of one, may be it: its words are
@@ -39,7 +41,20 @@ _EXTENSION: Final = re.compile(
     r"[\s.:]*[0-9]{1,6}(?![a-z0-9@])",
     re.IGNORECASE,
 )
-_SCHEME: Final = re.compile(r"^\s*<?(mailto|tel):", re.IGNORECASE)
+_NUMBERS: Final = (
+    r"(?:t[eé]l(?:[eé](?:f|ph)on[eo]?)?|phone|fon|mob(?:il|ile)?|cell|handy|fax"
+    r"|\u0442\u0435\u043b|\u043c\u043e\u0431)"  # the last two: tel, mob in Cyrillic letters
+)
+_LABEL: Final = re.compile(
+    rf"""(?<!\w)(?:(?:mailto|e-?mail|mail|{_NUMBERS}\.?)\s*:\s*
+    |{_NUMBERS}[.\s]+(?=\+?\(?(?:[0-9][ ().+/-]*){{6}})
+    |https?://(?:www\.)?|www\.)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_DOT: Final = re.compile(r"\s*[\[({]\s*(?:dot|punkt)\s*[\])}]\s*", re.IGNORECASE)
+_AT: Final = re.compile(r"\s*[\[({]\s*at\s*[\])}]\s*(?=[a-z0-9_.-]+\.[a-z]{2})", re.IGNORECASE)
+_MARK: Final = re.compile("[©®™℠]")
+_AND: Final = re.compile(r"(?<=\S)\s+(?:and|und|et|och|og)\s+(?=\S)", re.IGNORECASE)
 _WORD: Final = re.compile(r"[a-z0-9]+")
 _DOMAIN: Final = re.compile(
     r"""(?<![^\s<,;:("/])(?:[^\s@]*@)?((?:[a-z0-9_-]+\.)+[a-z]{2,})(?!\.?[^\s>,;)"?!/.])"""
@@ -83,7 +98,7 @@ class Asked:
 
 def parse(text: str) -> Asked:
     """No needs if there is nothing to search for."""
-    text = _EXTENSION.sub(r"\1", _SCHEME.sub("", text))
+    text = _cleaned(text)
     plain = words.folded(text)
     needs: dict[Need, None] = {}
     rest = _NUMBER.sub(lambda found: _taken(found[0], needs), plain)
@@ -100,6 +115,13 @@ def parse(text: str) -> Asked:
             need = _need(_worded(word), other, together, is_long=is_long)
             needs[need + tuple(_domain(each) for each in domains if _has(each, match[0]))] = None
     return Asked(tuple(needs), "@" in plain)
+
+
+def _cleaned(text: str) -> str:
+    """Without what is written for people."""
+    text = _AND.sub(" & ", _MARK.sub(" ", text))
+    text = _AT.sub("@", _DOT.sub(".", text))
+    return _EXTENSION.sub(r"\1", _LABEL.sub("", text))
 
 
 def _neighbours(found: Sequence[re.Match[str]], place: int) -> Iterator[Token]:

@@ -74,6 +74,68 @@ def test_of_very_many_syllables_only_neighbours_are_asked_for() -> None:
     assert all(token.is_typed for token in asked.tokens)
 
 
+@pytest.mark.parametrize("link", ["and", "und", "ET", "och", "og", "&", "+"])
+def test_and_between_two_words_may_be_written_otherwise(link: str) -> None:
+    assert asking.parse(f"berg {link} kurz ag") == asking.parse("berg kurz ag")
+
+
+@pytest.mark.parametrize("text", ["lund and", "and lund", "and", "lund.and.kurz@x.example"])
+def test_and_anywhere_else_is_a_word(text: str) -> None:
+    assert Token("and", None) in asking.parse(text).tokens
+
+
+@pytest.mark.parametrize("mark", ["©", "®", "™", "℠"])
+def test_a_mark_behind_a_name_is_no_letter_of_it(mark: str) -> None:
+    assert asking.parse(f"Acme{mark} {mark}") == asking.parse("acme")
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "Tel.: ",
+        "tel ",
+        "Phone:",
+        "TELEFON ",
+        "Tél. ",
+        "Mobile: ",
+        "mob. ",
+        "Fax ",
+        "cell ",
+        "Téléphone : ",
+        "\u0442\u0435\u043b. ",
+    ],
+)
+@pytest.mark.parametrize("typed", ["+49 30 123", "030 123456", "(030) 123-456 ext 5"])
+def test_what_a_number_is_called_is_no_word(label: str, typed: str) -> None:
+    assert asking.parse(f"{label}{typed}") == asking.parse(typed)
+    assert asking.parse(f"anna, {label}{typed}") == asking.parse(f"anna, {typed}")
+
+
+@pytest.mark.parametrize("text", ["tel aviv 030 123456", "mobile 24 ag", "tel", "hotel 123456"])
+def test_what_only_looks_like_a_label_is_looked_for(text: str) -> None:
+    assert Token(text.partition(" ")[0], None) in asking.parse(text).tokens
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *(
+            "li[at]x.example",
+            "li (at) x.example",
+            "li[AT]x[dot]example",
+            "li(at)x (punkt) example",
+        ),
+        *("E-Mail: li@x.example", "email:li@x.example", "<mailto:li@x.example>"),
+    ],
+)
+def test_an_address_is_read_as_it_is_written_for_people(typed: str) -> None:
+    assert asking.parse(typed) == asking.parse("li@x.example")
+
+
+def test_at_in_brackets_before_anything_else_is_a_word() -> None:
+    assert Token("at", None) in asking.parse("Kurz (AT) Wien").tokens
+
+
 def test_what_was_copied_from_a_link_is_no_word() -> None:
     assert asking.parse("tel:030 123456").needs == asking.parse("030 123456").needs
     assert asking.parse("mailto:li@x.example") == asking.parse("li@x.example")
@@ -85,6 +147,7 @@ def test_what_was_copied_from_a_link_is_no_word() -> None:
     "typed",
     [
         *("@owen.com", "owen.com", "<@Owen.COM>", "mailto:@owen.com,"),
+        *("https://owen.com", "http://www.owen.com/", "www.owen.com", "(https://owen.com)"),
         *("owen.com.", '"owen.com"?', "(//owen.com/)", "owen@owen.com", "owen @owen.com"),
     ],
 )
