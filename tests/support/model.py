@@ -33,6 +33,12 @@ def expected_pages(
     return {owner: sorted(found, key=list_order) for owner, found in pages.items()}
 
 
+def deactivated(bodies: Iterable[Body], *, company_id: int) -> set[str]:
+    """The users who can read nothing any more."""
+    users = Rows(bodies, company_id, {}).rows["user"].values()
+    return {one.entity_id for one in users if not one.is_living or one.get("active_flag") is False}
+
+
 def expected_scores(
     bodies: Iterable[Body], *, company_id: int, now: datetime, tenant: Tenant | None = None
 ) -> dict[str, dict[str, int]]:
