@@ -9,7 +9,7 @@ INSTALLED := .venv/.installed
 BENCHES := ingest cached_page pipe latency stream outage orgs_apply candidates autocomplete scoring rescoring query_apply search search_quality pages hit_rate
 # The local servers' settings; the caller's environment takes precedence.
 SETTINGS := given=$$(export -p); set -a; [ ! -f .local/env ] || . .local/env; eval "$$given"
-.PHONY: help install fmt lint types imports docs compose-check unit integration e2e fuzz test faults faults-tools bench bench-tools bench-data stack stack-down rebuild run up down logs clean
+.PHONY: help install fmt lint types imports docs compose-check unit integration e2e fuzz test faults lives faults-tools bench bench-tools bench-data stack stack-down rebuild run up down logs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ test: $(INSTALLED) ## all tests, in one run, one file per core at a time
 
 faults: $(INSTALLED) faults-tools ## fault injection: N scenarios from seed FIRST, AT_ONCE beside one another; prints a table
 	@$(PYTHON) -m tests.faults --clocks --first $(or $(FIRST),1) --count $(or $(N),20) --at-once $(or $(AT_ONCE),1)
+
+lives: $(INSTALLED) ## N random lives of companies through the three stores, from seed FIRST, compared with the model
+	@$(PYTHON) -m tests.faults.lives --first $(or $(FIRST),1) --count $(or $(N),1000)
 
 faults-tools: ## install libfaketime, for clock steps (on Debian as root)
 	@ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libfaketime </dev/null
