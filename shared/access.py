@@ -88,7 +88,7 @@ class Denial:
 class Denials:
     """Everything that refuses anybody."""
 
-    of: dict[UserKey, Denial] = field(default_factory=dict)
+    of: dict[tuple[int, int], Denial] = field(default_factory=dict)
 
     def deactivate(self, users: Iterable[UserKey]) -> None:
         for user in users:
@@ -111,7 +111,7 @@ class Denials:
     def why(self, session: Session) -> str | None:
         """Why the session is refused, as a sentence; null if it is not."""
         who = session.identity
-        denial = self.of.get(UserKey(who.company_id, who.user_id))
+        denial = self.of.get((who.company_id, who.user_id))
         return denial.why(session) if denial is not None else None
 
     def _denial(self, user: UserKey) -> Denial:

@@ -12,7 +12,7 @@ Rule 4: an issuer's clock may be a little ahead of ours. Further ahead a token i
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,8 @@ Deny = Callable[[Session], str | None]
 """Why a session is refused, as a sentence; null if it is not. `Unavailable` while that is not
 known yet.
 """
+Saw = Callable[[Session, Mapping[str, str]], None]
+"""Told of a session that a request is let in with, and of the request's headers."""
 
 
 class Unauthenticated(Exception):
@@ -63,7 +65,7 @@ class Unauthenticated(Exception):
 
 
 class Authenticator:
-    """`deny` is called for every request, so it must answer from memory."""
+    """`deny` and `saw` are called for every request, so they must only use memory."""
 
     def __init__(
         self, secret: SecretStr | None, jwks_file: Path | None, deny: Deny | None = None
@@ -77,6 +79,7 @@ class Authenticator:
         self._jwks = Jwks(jwks_file) if jwks_file else None
         self._known: OrderedDict[str, Session] = OrderedDict()
         self.deny = deny
+        self.saw: Saw | None = None
 
     def session(self, authorization: str | None) -> Session:
         """Raises:

@@ -94,10 +94,14 @@ def session(request: web.Request) -> Session:
     Refused: 401.
     Unavailable: it is not known yet which tokens are revoked.
     """
+    authenticator, headers = request.app[AUTHENTICATOR], request.headers
     try:
-        return request.app[AUTHENTICATOR].session(request.headers.get("Authorization"))
+        found = authenticator.session(headers.get("Authorization"))
     except Unauthenticated as error:
         raise Refused(401, "unauthorized", str(error), WWW_Authenticate="Bearer") from error
+    if authenticator.saw is not None:
+        authenticator.saw(found, headers)
+    return found
 
 
 def query(request: web.Request, model: type[ModelT]) -> ModelT:

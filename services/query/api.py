@@ -124,7 +124,8 @@ def application(
 ) -> web.Application:
     served = endpoints(parts)
     if live is not None:
-        served = [*map(live.attended, [*served, *live.endpoints()])]
+        served = [*map(live.with_after, served), *live.endpoints()]
+        authenticator.saw = live.sessions.saw
     return shared_app.application(
         served,
         title=TITLE,

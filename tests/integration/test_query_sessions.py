@@ -7,21 +7,25 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
 from redis import Redis
 
+from services.query import api
 from services.query.batch import User
 from services.query.limits import Limits, Rate
 from services.query.live.pruning import Pruner
 from services.query.sessions import store as access_store
 from shared import access, auth, topics
 from shared.access import UserKey
-from shared.auth import Identity, Session
+from shared.auth import Authenticator, Identity, Session
 from shared.events import parse
 from shared.kafka.client import ensure_topics
 from shared.kafka.consumer import Received
 from shared.kafka.replay import replay
 from shared.settings import Settings
 from tests.support import query_facts as facts
+from tests.support.cluster import SECRET
 from tests.support.infra import Infra
 from tests.support.live import Client
 from tests.support.query_facts import COMPANY
@@ -397,6 +401,18 @@ async def test_all_who_are_refused_are_known_however_many_they_are(stage: Stage)
         ]
 
     assert set(found) == {access.ONE_REVOKED}
+
+
+async def test_a_request_for_a_page_is_authenticated_once(stage: Stage) -> None:
+    client = stage.client()
+    asked: list[Session] = []
+    async with stage.instance() as one:
+        authenticator = Authenticator(SecretStr(SECRET), None, asked.append)
+        app = api.application(one.live.api._parts, {}, authenticator, one.live)
+        async with TestServer(app) as server:
+            found = await status(client, str(server.make_url("")).rstrip("/"))
+
+    assert (found, len(asked)) == (200, 1)
 
 
 async def test_a_token_is_written_down_when_it_is_seen(stage: Stage) -> None:

@@ -115,7 +115,7 @@ def test_of_a_page_the_headers_that_save_sending_it_again_are_documented(
     endpoint: Endpoint,
 ) -> None:
     live = Live(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
-    asked, told = headers(live.attended(endpoint))
+    asked, told = headers(live.with_after(endpoint))
 
     assert asked == {"If-None-Match"}
     assert told == {"ETag", "Retry-After", "X-After"}
@@ -124,7 +124,7 @@ def test_of_a_page_the_headers_that_save_sending_it_again_are_documented(
 def test_of_one_contact_it_is_documented_how_to_see_what_one_wrote() -> None:
     live = Live(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
     (contact,) = [each for each in query.endpoints(NOTHING) if each.path == "/api/contacts/{id}"]
-    operation = documented(live.attended(contact))
+    operation = documented(live.with_after(contact))
 
     assert "after" in {each["name"] for each in operation["parameters"]}
     assert "X-After" in operation["responses"]["404"]["headers"]

@@ -3,7 +3,7 @@ Redis cannot be told of them, the cache.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -33,20 +33,19 @@ class Live:
     people: People
     api: SessionsApi
 
-    def attended(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint, with its callers recorded, and `after` supported where it takes one."""
+    def with_after(self, endpoint: Endpoint) -> Endpoint:
+        """The endpoint, with `after` supported where it takes one."""
         handler = endpoint.handler
-        takes_after = endpoint.query is not None and "after" in endpoint.query.model_fields
+        if endpoint.query is None or "after" not in endpoint.query.model_fields:
+            return endpoint
 
         @functools.wraps(handler)
-        async def attended(request: web.Request) -> web.StreamResponse:
-            self.sessions.saw(request)
-            if takes_after and "after=" in request.rel_url.raw_query_string:
-                return await self.arrivals.answer_after(request, handler)
-            return await handler(request)
+        def answer(request: web.Request) -> Awaitable[web.StreamResponse]:
+            if "after=" in request.rel_url.raw_query_string:
+                return self.arrivals.answer_after(request, handler)
+            return handler(request)
 
-        told = {HEADER: AFTER_TOLD} if takes_after else {}
-        return replace(endpoint, handler=attended, told={**endpoint.told, **told})
+        return replace(endpoint, handler=answer, told={**endpoint.told, HEADER: AFTER_TOLD})
 
     def endpoints(self) -> list[Endpoint]:
         return [stream_api.endpoint(self.hub), *self.api.endpoints()]

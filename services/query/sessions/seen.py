@@ -11,12 +11,10 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
-
-from aiohttp import web
 
 from services.query.batch import User
 from services.query.live import store as live_store
@@ -24,9 +22,9 @@ from services.query.sessions import store as access_store
 from services.query.sessions.store import Seen
 from shared import access, db, lifecycle
 from shared.access import Denials, Revoked, UserKey
-from shared.auth import Identity, Session, Unauthenticated
+from shared.auth import Session
 from shared.errors import Poison, Unavailable
-from shared.web import AUTHENTICATOR, cleaned
+from shared.web import cleaned
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ class Sessions:
         self._load_at = 0.0
         self._named: set[UserKey] = set()
         self._wake = asyncio.Event()
-        self._due: dict[tuple[Identity, str], float] = {}
+        self._due: dict[tuple[int, int, str], float] = {}
         self._unwritten: dict[tuple[User, str], Seen] = {}
         self._writing = asyncio.Lock()
 
@@ -92,20 +90,17 @@ class Sessions:
             self._denials.replace(users, by=found)
         self._denied()
 
-    def saw(self, request: web.Request) -> None:
-        """Record the request's token, if it is due."""
-        try:
-            session = request.app[AUTHENTICATOR].session(request.headers.get("Authorization"))
-        except Unauthenticated:
-            return  # the handler refuses it
+    def saw(self, session: Session, headers: Mapping[str, str]) -> None:
+        """Record the session, if it is due, and the agent that a request's headers name."""
         now = time.monotonic()
-        which = (session.identity, session.token_id)
+        who = session.identity
+        which = (who.company_id, who.user_id, session.token_id)
         if self._due.get(which, 0.0) > now:
             return
         if len(self._due) >= REMEMBERED:
             self._due.clear()
         self._due[which] = now + RECORD_S
-        self._note(session, request.headers.get("User-Agent", ""))
+        self._note(session, headers.get("User-Agent", ""))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep up to date which sessions are refused."""

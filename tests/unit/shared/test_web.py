@@ -117,6 +117,21 @@ async def test_a_refusal_is_a_sentence_and_a_code(
     assert "secret" not in str(body)
 
 
+async def test_whoever_is_let_in_is_seen_with_what_their_request_says_of_them(
+    client: TestClient[Any, Any],
+) -> None:
+    seen: list[tuple[int, str]] = []
+    client.app[web.AUTHENTICATOR].saw = lambda session, headers: seen.append(
+        (session.identity.user_id, headers["User-Agent"])
+    )
+    own = {"User-Agent": "Mine/1"}
+
+    for headers in (own, own | {"Authorization": f"Bearer {token(7, '1')}"}):
+        await client.get("/api/plain?x=1", headers=headers)
+
+    assert seen == [(1, "Mine/1")]
+
+
 @pytest.mark.parametrize("path", ["/api/plain", "/api/paged?pageSize=0", "/api/away", "/nothing"])
 async def test_no_cache_in_between_keeps_what_one_user_was_answered_for_the_next(
     client: TestClient[Any, Any], path: str
