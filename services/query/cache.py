@@ -156,8 +156,16 @@ class Cache:
         """Raises:
         Unavailable: no page is cached, and Postgres is away.
         """
+        held = self._memory.get((part, name))
+        now: Now | None
         try:
-            return await self._page(part, name, read)
+            now = await self._look(part)
+        except Unavailable:
+            now = None
+        if now is not None and held is not None and held.is_under(now) and not held.is_over:
+            return held.told(now)
+        try:
+            return await self._missed(part, name, now, read)
         except Unavailable:
             last = await self._last(part, name)
             if last is None:
@@ -173,16 +181,14 @@ class Cache:
         now = await self._look(part)
         return served.tag is not None and now.tag == served.tag
 
-    async def _page(self, part: Part, name: str, read: ReadPage) -> Served:
-        held = self._memory.get((part, name))
+    async def _missed(self, part: Part, name: str, now: Now | None, read: ReadPage) -> Served:
         try:
-            now = await self._look(part)
-            if held is not None and held.is_under(now) and not held.is_over:
-                return held.told(now)
-            if not now.is_complete:
+            if now is not None and not now.is_complete:
                 await self._begin(part)
                 now = await self._look(part)
         except Unavailable:
+            now = None
+        if now is None:
             return await self._without_redis(read)
         if now.tag is None:
             return _read(await read(), Origin.STORE_DIRTY)
