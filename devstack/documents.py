@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings
 
 from devstack.log_meanings import MEANINGS
 from shared import observability, topics
+from shared.answered import Answered
 from shared.settings import Settings, StoreSettings
 from shared.topics import Topic
 
@@ -62,10 +63,12 @@ def _event(topic: Topic) -> str:
 def metrics() -> str:
     def rows() -> Iterator[tuple[str, ...]]:
         for metric in vars(observability).values():
-            if isinstance(metric, MetricWrapperBase):
-                [family] = metric.describe()
+            if not isinstance(metric, MetricWrapperBase | Answered):
+                continue
+            for family in metric.describe():
                 name = family.name + ("_total" if family.type == "counter" else "")
-                labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001
+                labelled = family if isinstance(metric, Answered) else metric
+                labels = ", ".join(f"`{each}`" for each in vars(labelled)["_labelnames"])
                 yield f"`{name}`", family.type, labels or "-", family.documentation
 
     return _table(("metric", "type", "labels", "meaning"), iter(sorted(rows())))

@@ -15,19 +15,17 @@ from typing import Any, Final
 
 import orjson
 from aiohttp.http_exceptions import HttpProcessingError
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+
+from shared.answered import Answered
 
 _BOUND: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039  never mutated
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-HTTP_REQUESTS: Final = Counter(
-    "my500_http_requests_total", "Requests answered", ["method", "route", "status"]
-)
-HTTP_SECONDS: Final = Histogram(
-    "my500_http_request_seconds", "Time to answer a request", ["route"], buckets=SECONDS
-)
+HTTP: Final = Answered(SECONDS)
+REGISTRY.register(HTTP)
 WEBHOOKS: Final = Counter(
     "my500_ingest_webhooks_total", "Webhooks by outcome and entity", ["outcome", "entity"]
 )
