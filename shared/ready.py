@@ -1,10 +1,9 @@
 """A success response as ready bytes: sent in one write and without building headers.
 
-Rule 1: only for HTTP/1.1 requests on a connection that stays open and has nothing left to send, in
-        a process that is not stopping; every other request gets the usual response, with the same
-        status and body.
-Rule 2: only public methods of the framework's response are replaced: `prepare`, `write_eof` and
-        `keep_alive`, the three that it calls on every response.
+Rule 1: only for HTTP/1.1 requests on a connection that stays open and has nothing left to send;
+        every other request gets the usual response, with the same status and body.
+Rule 2: only public members of the framework's response are replaced: `prepare`, `write_eof` and
+        `keep_alive`, which it uses of every response, and `force_close`.
 
 Why: composing the same headers again took a fifth of the CPU time of a cached page, and a tenth of
 a webhook's.
@@ -18,27 +17,24 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11
 
-from shared.web import LEAVING
-
-HEAD: Final = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%b"
-    b"Content-Length: %d\r\nDate: %b\r\n\r\n"
-)
+START: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: %b\r\n"
+END: Final = b"Content-Length: %d\r\n\r\n"
+LAST: Final = b"Connection: close\r\n"
 
 
 class Clock:
-    """The Date header's value, formatted once a second."""
+    """The first lines, formatted once a second because of the date."""
 
     def __init__(self) -> None:
         self._second = 0
-        self._text = b""
+        self._start = b""
 
-    def now(self) -> bytes:
+    def start(self) -> bytes:
         second = int(time.time())
         if second != self._second:
             self._second = second
-            self._text = formatdate(second, usegmt=True).encode()
-        return self._text
+            self._start = START % formatdate(second, usegmt=True).encode()
+        return self._start
 
 
 _CLOCK: Final = Clock()
@@ -50,11 +46,16 @@ class Ready(web.StreamResponse):
     def __init__(self, body: bytes, tail: bytes = b"", *, headers: bytes = b"") -> None:
         """`headers` are complete lines, as sent."""
         super().__init__()
-        self._parts = (HEAD % (headers, len(body) + len(tail), _CLOCK.now()), body, tail)
+        self._parts = [_CLOCK.start(), headers, END % (len(body) + len(tail)), body, tail]
+        self._is_last = False
 
     @property
     def keep_alive(self) -> bool | None:
-        return True
+        return not self._is_last
+
+    def force_close(self) -> None:
+        self._is_last = True
+        self._parts.insert(1, LAST)
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         transport = request.transport
@@ -74,6 +75,5 @@ def suits(request: web.Request) -> bool:
         transport is not None
         and request.version == HttpVersion11
         and request.keep_alive
-        and not request.app[LEAVING].is_set()
         and transport.get_write_buffer_size() == 0
     )

@@ -27,6 +27,7 @@ from shared.observability import PAGE_READS, PAGES, STALE_PAGES
 from shared.openapi import Handler
 from shared.web import JSON_TYPE, Refused, identity
 
+HITS: Final = frozenset((Origin.CACHE, Origin.STALE))
 REMEMBERED_USERS: Final = 20_000
 REMEMBERED: Final = 4096
 REMEMBERED_CHARS: Final = 500
@@ -185,7 +186,7 @@ def _page(
 
 def _tail(origin: Origin, began: float, *, is_stale: bool, after: str | None) -> bytes:
     total = b"%.3f" % ((time.perf_counter() - began) * 1000)
-    is_hit = origin in (Origin.CACHE, Origin.STALE)
+    is_hit = origin in HITS
     return b',"performance":{"queryTime":%b,"cacheHit":%b,"totalTime":%b%b}%b}' % (
         b"0.000" if is_hit else total,
         b"true" if is_hit else b"false",
