@@ -29,6 +29,7 @@ from shared.jwks import Jwks
 REMEMBERED = 20_000
 AHEAD_S = 60
 ASYMMETRIC = ("RS256", "ES256")
+USUAL = "Bearer "
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +89,25 @@ class Authenticator:
         """
         if self._jwks is not None and self._jwks.has_changed():
             self._known.clear()
-        token = _bearer(authorization or "")
-        session = self._known.get(token)
+        header = authorization or ""
+        if header not in self._known:
+            header = _usual(header)
+        session = self._known.get(header)
         if session is None or session.expires_at <= time.time():
-            session = self._verified(token)
+            session = self._verified(header)
         if self.deny is not None and (why := self.deny(session)):
             raise Unauthenticated(why)
         return session
 
-    def _verified(self, token: str) -> Session:
+    def _verified(self, header: str) -> Session:
+        token = header.removeprefix(USUAL)
         try:
             claims = self._claims(token)
         except jwt.ExpiredSignatureError as error:
             raise Unauthenticated("The token has expired.") from error
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise Unauthenticated("The token is not valid.") from error
-        session = self._known[token] = Session(
+        session = self._known[header] = Session(
             _identity(claims),
             _token_id(claims, token),
             _seconds(claims.get("iat", 0)),
@@ -145,14 +149,14 @@ class Authenticator:
         return "", ()
 
 
-def _bearer(authorization: str) -> str:
-    """The token alone: the header can be written with any number of spaces, and each variant would
-    be cached.
+def _usual(authorization: str) -> str:
+    """The header as most clients write it: it can have any number of spaces, and each variant
+    would be cached.
     """
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("Send a bearer token in the Authorization header.")
-    return token.strip()
+    return USUAL + token.strip()
 
 
 def _identity(claims: dict[str, Any]) -> Identity:
