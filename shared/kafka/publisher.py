@@ -397,7 +397,7 @@ async def _known(
     Raises:
         Unavailable: its topic was deleted. By itself the producer waits for it to come back.
     """
-    while not (await asyncio.wait([delivered], timeout=TOPIC_S))[0]:
+    while not (delivered.done() or (await asyncio.wait([delivered], timeout=TOPIC_S))[0]):
         if topic not in producer.client.cluster.topics():
             raise Unavailable(absent([topic]))
     return delivered.result()

@@ -280,6 +280,40 @@ async def test_what_is_placed_goes_together_and_each_record_stands_where_it_was_
     assert len(batches) == 6  # three partitions of each
 
 
+async def test_a_round_is_acked_as_soon_as_its_last_batch_is(
+    infra: Infra, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many partitions it went to: on a busy loop, each turn is the work of others."""
+    handed, turns = publisher_of_records._handed, 0
+    acked_at: list[int] = []
+    records = [Record(topic.name, b"%d" % n, b"") for topic in (PERSONS, DEALS) for n in range(40)]
+
+    async def watched(
+        producer: AIOKafkaProducer, batch: BatchBuilder, topic: str, partition: int
+    ) -> asyncio.Future[Any]:
+        delivered = await handed(producer, batch, topic, partition)
+        delivered.add_done_callback(lambda _: acked_at.append(turns))
+        return delivered
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(publisher_of_records, "_handed", watched)
+    async with publishing(infra.kafka, topic_prefix) as publisher:
+        await publisher.publish(records)  # new partitions may have no leader yet
+        acked_at.clear()
+        counting = asyncio.ensure_future(count())
+        await publisher.publish(records)
+        passed = turns - acked_at[-1]
+        counting.cancel()
+
+    assert len(acked_at) == 6  # three partitions of each
+    assert passed <= 6
+
+
 async def test_what_is_placed_stands_where_it_was_said_to(infra: Infra, topic_prefix: str) -> None:
     async with publishing(infra.kafka, topic_prefix) as publisher:
         first = await publisher.place([Record(PERSONS.name, b"1", b"a")])
