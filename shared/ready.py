@@ -54,8 +54,9 @@ class Ready(web.StreamResponse):
         return not self._is_last
 
     def force_close(self) -> None:
-        self._is_last = True
-        self._parts.insert(1, LAST)
+        if not self._is_last:
+            self._is_last = True
+            self._parts.insert(1, LAST)
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         transport = request.transport

@@ -48,13 +48,13 @@ _NUMBERS: Final = (
 _LABEL: Final = re.compile(
     rf"""(?<!\w)(?:(?:mailto|e-?mail|mail|{_NUMBERS}\.?)\s*:\s*
     |{_NUMBERS}[.\s]+(?=\+?\(?(?:[0-9][ ().+/-]*){{6}})
-    |https?://(?:www\.)?|www\.)""",
+    |https?://(?:www\.)?|(?<![@.])www\.)""",
     re.IGNORECASE | re.VERBOSE,
 )
 _DOT: Final = re.compile(r"\s*[\[({]\s*(?:dot|punkt)\s*[\])}]\s*", re.IGNORECASE)
 _AT: Final = re.compile(r"\s*[\[({]\s*at\s*[\])}]\s*(?=[a-z0-9_.-]+\.[a-z]{2})", re.IGNORECASE)
-_MARK: Final = re.compile("[©®™℠]")
-_AND: Final = re.compile(r"(?<=\S)\s+(?:and|und|et|och|og)\s+(?=\S)", re.IGNORECASE)
+_MARK: Final = re.compile(r"[©®™℠](?!\w)")
+_AND: Final = re.compile(r"(?<=\S)\s+(?:and|und|et|och)\s+(?=\S)", re.IGNORECASE)
 _WORD: Final = re.compile(r"[a-z0-9]+")
 _DOMAIN: Final = re.compile(
     r"""(?<![^\s<,;:("/])(?:[^\s@]*@)?((?:[a-z0-9_-]+\.)+[a-z]{2,})(?!\.?[^\s>,;)"?!/.])"""

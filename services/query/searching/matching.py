@@ -11,8 +11,8 @@ Rule 2: matches inside words, misspellings and joined words count only for a tok
         are of one part: of the name, of the name and the address, or of the organization's name.
 Rule 3: a misspelling is one edit from four letters on, and two if what was typed has six or
         more and it or the word has eight; an edit inserts, drops or changes a letter, or swaps two
-        neighbours. Digits are not misspelt, and no letters (`slips`). Of eight letters with two
-        edits, too little may be left to match.
+        neighbours. Digits are right or wrong, but for one case, and do not count (`slips`). Of
+        eight letters with two edits, too little may be left to match.
 Rule 4: whose address is of a domain that was typed as a whole has its words better than by name.
 Rule 5: what was typed so far of a longer word may be misspelt, too (`unfinished`), if hardly any
         contact has it as a word or a word's beginning.
@@ -109,9 +109,9 @@ def reach(having: int) -> Reach | None:
 
 
 def widened(asked: Asked, wide: Wide) -> list[Token]:
-    """Tokens that may be misspelt, too, if nobody is found: "mara" may mean Maria, although
-    hundreds are called Mara, if none of them is called Lindberg. Of many, the longest; none of a
-    long text.
+    """Tokens that may be misspelt, too, if nobody is found, or by nothing but the organization's
+    name: "mara" may mean Maria, although hundreds are called Mara, if none of them is called
+    Lindberg. Of many, the longest; none of a long text.
     """
     if len(asked.needs) > MOST_NEEDS_WIDENED:
         return []
@@ -314,7 +314,8 @@ def most_edits(asked: str, letters: int) -> int:
     several = slips.letters(asked)
     if several < ONE_EDIT:
         return 0
-    is_long = several >= LEAST_OF_TWO_EDITS and max(len(asked), letters) >= TWO_EDITS
+    digits = len(asked) - several
+    is_long = several >= LEAST_OF_TWO_EDITS and max(several, letters - digits) >= TWO_EDITS
     return MOST_EDITS if is_long else 1
 
 

@@ -74,7 +74,7 @@ def test_of_very_many_syllables_only_neighbours_are_asked_for() -> None:
     assert all(token.is_typed for token in asked.tokens)
 
 
-@pytest.mark.parametrize("link", ["and", "und", "ET", "och", "og", "&", "+"])
+@pytest.mark.parametrize("link", ["and", "und", "ET", "och", "&", "+"])
 def test_and_between_two_words_may_be_written_otherwise(link: str) -> None:
     assert asking.parse(f"berg {link} kurz ag") == asking.parse("berg kurz ag")
 
@@ -87,6 +87,15 @@ def test_and_anywhere_else_is_a_word(text: str) -> None:
 @pytest.mark.parametrize("mark", ["©", "®", "™", "℠"])
 def test_a_mark_behind_a_name_is_no_letter_of_it(mark: str) -> None:
     assert asking.parse(f"Acme{mark} {mark}") == asking.parse("acme")
+
+
+def test_a_mark_inside_a_name_is_a_letter_as_in_the_index() -> None:
+    assert Token("posttmit", None) in asking.parse("Post™it").tokens
+
+
+def test_the_domain_of_an_address_may_begin_with_www() -> None:
+    assert Token("www", None) in asking.parse("info@www.acme.example").tokens
+    assert asking.parse("www.acme.example") == asking.parse("acme.example")
 
 
 @pytest.mark.parametrize(

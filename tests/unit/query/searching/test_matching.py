@@ -151,6 +151,9 @@ def test_a_letter_may_be_wrong_beside_digits_or_be_one(typed: str, name: str) ->
         ("team200o", "Team2000"),
         ("logistik2x", "Logistik24"),
         ("logitsik4", "Logistik24"),
+        ("marion24", "Martin24"),
+        ("burgur20", "Berger20"),  # two edits of six, whatever digits follow
+        ("mirtan2024", "Martin2024"),
     ],
 )
 def test_digits_beside_letters_have_no_misspelling(typed: str, name: str) -> None:
