@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import uvloop
@@ -268,7 +268,8 @@ async def unless_stopped(call: Awaitable[T], stop: asyncio.Event) -> T | None:
     stopped, limit = asyncio.ensure_future(stop.wait()), asyncio.timeout(None)
 
     def end(_: object) -> None:
-        limit.reschedule(0.0)
+        with suppress(RuntimeError):  # the call has ended in the same turn
+            limit.reschedule(0.0)
 
     try:
         async with limit:

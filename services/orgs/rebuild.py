@@ -7,7 +7,7 @@ every consumer would get every organization and every contact.
 from collections.abc import Sequence
 from typing import Final
 
-from services.orgs import applying, relinking, telling
+from services.orgs import applying, relinking
 from services.orgs.main import CONSUMED, MIGRATIONS, SERVICE
 from services.orgs.searching.upkeep import upkeep
 from services.orgs.settings import OrgsSettings
@@ -54,14 +54,40 @@ VERSIONS: Final = (
     Versions(SERVICE, "organizations", "organization_id", "uuid", topics.ORG_STATES),
     Versions(SERVICE, "contacts", "person_id", "bigint", topics.CONTACT_LINKS),
 )
-# What is published later is published under the version that its row has then.
+# Totals that wait, as in `telling.py`. They are published under the version that their row has
+# then, which must be beyond what either store has published or has waiting.
+SAME_UNTOLD: Final = """
+DELETE FROM orgs_next.untold AS waiting
+ USING orgs_next.organizations AS built
+  JOIN orgs.organizations AS held USING (company_id, organization_id)
+ WHERE waiting.company_id = built.company_id AND waiting.organization_id = built.organization_id
+   AND to_jsonb(built) - 'published' = to_jsonb(held) - 'published'
+   AND NOT EXISTS (SELECT FROM orgs.outbox AS told
+                    WHERE told.topic = 'orgs.organizations'
+                      AND told.key = convert_to(built.company_id || ':' || built.organization_id,
+                                                'UTF8'))
+   AND NOT EXISTS (SELECT FROM orgs.untold
+                    WHERE untold.company_id = built.company_id
+                      AND untold.organization_id = built.organization_id)
+"""
+KEEP_UNTOLD: Final = """
+INSERT INTO orgs_next.untold
+SELECT held.*
+  FROM orgs.untold AS held
+  JOIN orgs_next.organizations USING (company_id, organization_id)
+    ON CONFLICT DO NOTHING
+"""
+KEEP_UNTOLD_COMPANIES: Final = """
+INSERT INTO orgs_next.untold_companies
+SELECT * FROM orgs.untold_companies
+    ON CONFLICT DO NOTHING
+"""
 UNTOLD_BEYOND: Final = """
 UPDATE orgs_next.organizations AS built
-   SET published = held.published + 1
+   SET published = greatest(built.published, held.published) + 1
   FROM orgs_next.untold
   JOIN orgs.organizations AS held USING (company_id, organization_id)
  WHERE built.company_id = untold.company_id AND built.organization_id = untold.organization_id
-   AND built.published <= held.published
 """
 # Other code may group differently. An organization without a row after all has been read no longer
 # exists, and leads nowhere: that is published, once its row says so, too.
@@ -116,10 +142,12 @@ def plan(settings: OrgsSettings) -> Plan:
         CONSUMED,
         applying.apply,
         loops=_loops,
-        settled=_settled,
-        told=(SAME_ORGANIZATIONS, SAME_LINKS, *(each.level for each in VERSIONS)),
+        settled=relinking.settled,
+        told=(SAME_ORGANIZATIONS, SAME_UNTOLD, SAME_LINKS, *(each.level for each in VERSIONS)),
         carry=(
             *(each.beyond for each in VERSIONS),
+            KEEP_UNTOLD,
+            KEEP_UNTOLD_COMPANIES,
             UNTOLD_BEYOND,
             END_OTHERS,
             KEEP_FORMER_IDS,
@@ -129,8 +157,4 @@ def plan(settings: OrgsSettings) -> Plan:
 
 
 def _loops(pool: db.Pool) -> Sequence[lifecycle.Loop]:
-    return (relinking.relinking(pool), telling.telling(pool), upkeep(pool))
-
-
-async def _settled(pool: db.Pool) -> bool:
-    return await relinking.settled(pool) and await telling.settled(pool)
+    return (relinking.relinking(pool), upkeep(pool))

@@ -8,6 +8,7 @@ Rule 3: it is published as living while contacts are still in it: those of a lar
         follow in parts, and would show none meanwhile.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -19,7 +20,7 @@ from services.orgs.searching import typeahead
 from shared import db, outbox, topics
 
 MANY: Final = 200
-"""So many organizations get new totals in one batch only while much arrives at once."""
+"""So many organizations of a company get new totals in one batch only while much arrives."""
 
 
 async def settle(conn: db.Connection, effects: Effects) -> None:
@@ -41,10 +42,11 @@ async def settle(conn: db.Connection, effects: Effects) -> None:
 async def _publish(
     conn: db.Connection, entered: Sequence[Organization], recounted: Sequence[Organization]
 ) -> None:
-    if len(recounted) < MANY:
-        entered = [*entered, *recounted]
-    else:
-        await untold_store.put(conn, [each.key for each in recounted])
+    of = Counter(each.company_id for each in recounted)
+    later = [each.key for each in recounted if of[each.company_id] >= MANY]
+    if later:
+        await untold_store.put(conn, later)
+    entered = [*entered, *(each for each in recounted if of[each.company_id] < MANY)]
     await outbox.put(conn, topics.ORG_STATES, map(states.of_organization, entered))
 
 

@@ -6,8 +6,8 @@ would pay for each. The store itself is exact at every moment.
 
 Rule 1: what people enter about an organization is published with its batch; so is everything, if
         the totals of few changed.
-Rule 2: the rest is published once no batch has changed many of the company's for a moment, at the
-        latest after a minute.
+Rule 2: the rest is published once no batch has changed many of the company's for a moment; until
+        then each a minute after its first change, the oldest first.
 Rule 3: it is read when it is published, under the tenant's lock: a version is published only once
         its state is the newest.
 Rule 4: one worker per store at a time, with pauses: the company's events run in between.
@@ -45,16 +45,12 @@ async def tell(
     async with pool.acquire() as conn, conn.transaction():
         if not await locks.try_hold(conn, TELLER_LOCK_SPACE, ["one of a store"]):
             return None
-        company_id = await untold_store.due(conn, behind, quiet_s=quiet_s, longest_s=longest_s)
-        if company_id is None:
+        due = await untold_store.due(conn, behind, quiet_s=quiet_s, longest_s=longest_s)
+        if due is None:
             return None
-        await locks.hold(conn, TENANT_LOCK_SPACE, [company_id])
-        organizations = await untold_store.take(conn, company_id, AT_ONCE)
+        await locks.hold(conn, TENANT_LOCK_SPACE, [due.company_id])
+        organizations = await untold_store.take(
+            conn, due.company_id, least_s=0 if due.is_quiet else longest_s, limit=AT_ONCE
+        )
         await outbox.put(conn, topics.ORG_STATES, map(states.of_organization, organizations))
-        return company_id
-
-
-async def settled(pool: db.Pool) -> bool:
-    """Whether all totals have been published."""
-    with db.errors():
-        return await untold_store.is_empty(pool)
+        return due.company_id

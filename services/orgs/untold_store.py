@@ -1,6 +1,7 @@
 """SQL of organizations whose new totals are published later. No function commits."""
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from services.orgs import organization_store
 from services.orgs.effects import OrgKey
@@ -13,8 +14,8 @@ WITH put AS (
     SELECT * FROM unnest($1::bigint[], $2::uuid[])
         ON CONFLICT DO NOTHING
 )
-INSERT INTO untold_companies (company_id, since, latest)
-SELECT company_id, clock_timestamp(), clock_timestamp()
+INSERT INTO untold_companies (company_id, latest)
+SELECT company_id, clock_timestamp()
   FROM (SELECT DISTINCT unnest($1::bigint[]) AS company_id) AS k
     ON CONFLICT (company_id) DO UPDATE
    SET latest = EXCLUDED.latest
@@ -22,25 +23,41 @@ SELECT company_id, clock_timestamp(), clock_timestamp()
 
 # Companies take turns.
 DUE = """
-SELECT company_id
-  FROM untold_companies
- WHERE latest <= now() - $2 * interval '1 second' OR since <= now() - $3 * interval '1 second'
- ORDER BY company_id <= $1, company_id
+SELECT own.company_id, own.latest <= now() - $2 * interval '1 second' AS is_quiet
+  FROM untold_companies AS own
+ WHERE own.latest <= now() - $2 * interval '1 second'
+    OR EXISTS (SELECT
+                 FROM untold
+                WHERE untold.company_id = own.company_id
+                  AND untold.since <= now() - $3 * interval '1 second')
+ ORDER BY own.company_id <= $1, own.company_id
  LIMIT 1
 """
 
+# The oldest first: during an import others are added all the time.
 TAKE = """
 DELETE FROM untold
  WHERE company_id = $1
    AND organization_id = ANY(ARRAY(SELECT organization_id
                                      FROM untold
                                     WHERE company_id = $1
-                                    ORDER BY organization_id
-                                    LIMIT $2))
+                                      AND since <= now() - $2 * interval '1 second'
+                                    ORDER BY since
+                                    LIMIT $3))
 RETURNING company_id, organization_id
 """
 
-TOLD = "DELETE FROM untold_companies WHERE company_id = $1"
+FORGET = """
+DELETE FROM untold_companies
+ WHERE company_id = $1 AND NOT EXISTS (SELECT FROM untold WHERE company_id = $1)
+"""
+
+
+class Due(NamedTuple):
+    """A company of which some are to be told: all, if it is quiet, else the oldest."""
+
+    company_id: int
+    is_quiet: bool
 
 
 async def put(conn: db.Connection, keys: Collection[OrgKey]) -> None:
@@ -48,22 +65,20 @@ async def put(conn: db.Connection, keys: Collection[OrgKey]) -> None:
 
 
 async def due(
-    conn: db.Connection | db.Pool, behind: int | None, *, quiet_s: float, longest_s: float
-) -> int | None:
+    conn: db.Connection, behind: int | None, *, quiet_s: float, longest_s: float
+) -> Due | None:
     """A company of which none was added for so long, or some wait for so long; the next after
     `behind`.
     """
-    company_id: int | None = await conn.fetchval(DUE, behind, quiet_s, longest_s)
-    return company_id
+    row = await conn.fetchrow(DUE, behind, quiet_s, longest_s)
+    return None if row is None else Due(*row)
 
 
-async def take(conn: db.Connection, company_id: int, limit: int) -> Sequence[Organization]:
-    """Take so many of the company's, as they are now; if these are the last, it has none."""
-    keys = [(row[0], row[1]) for row in await conn.fetch(TAKE, company_id, limit)]
+async def take(
+    conn: db.Connection, company_id: int, *, least_s: float, limit: int
+) -> Sequence[Organization]:
+    """Take so many of the company's that have waited for so long, as they are now."""
+    keys = [(row[0], row[1]) for row in await conn.fetch(TAKE, company_id, least_s, limit)]
     if len(keys) < limit:
-        await conn.execute(TOLD, company_id)
+        await conn.execute(FORGET, company_id)
     return await organization_store.rows(conn, keys)
-
-
-async def is_empty(pool: db.Pool) -> bool:
-    return not await pool.fetchval("SELECT EXISTS (SELECT FROM untold_companies)")

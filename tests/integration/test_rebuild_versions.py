@@ -167,3 +167,74 @@ async def test_totals_that_the_rebuilt_store_has_yet_to_tell_are_told_as_newer(
 
         ((key, version),) = (await relayed(live)).items()
         assert version > told[key]
+
+
+async def test_an_older_total_that_waits_is_told_as_older_than_the_newest(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Live was the later to apply a batch whose totals neither store has told."""
+    facts = [an_org(1, "Acme"), a_person(10, 1)]
+    async with (
+        orgs_store(database_url, "orgs_next") as built,
+        orgs_store(database_url, "orgs") as live,
+    ):
+        await tell(live, facts)
+        await relayed(live)
+        await tell(built, facts)
+        monkeypatch.setattr(summing, "MANY", 1)
+        await tell(built, [a_person(11, 1)])
+        await tell(live, [a_person(11, 1)])
+
+        await switch(database_url, orgs_rebuild.plan(OrgsSettings(DATABASE_URL=database_url)))
+        first = await relayed(live)
+        await telling.tell(live, quiet_s=0)
+
+        ((key, version),) = (await relayed(live)).items()
+        assert version > first[key]
+
+
+async def test_what_live_had_yet_to_tell_is_told_also_if_it_looks_the_same(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a contact that came and left again, the leaving was untold; the new store met both at
+    once.
+    """
+    facts = [an_org(1, "Acme"), a_person(10, 1)]
+    async with (
+        orgs_store(database_url, "orgs_next") as built,
+        orgs_store(database_url, "orgs") as live,
+    ):
+        await tell(built, facts)
+        await relayed(built)
+        await tell(live, [*facts, a_person(11, 1)])
+        told = await relayed(live)
+        monkeypatch.setattr(summing, "MANY", 1)
+        await tell(live, [a_person(11, None, version=2)])
+        await relayed(live)
+
+        await switch(database_url, orgs_rebuild.plan(OrgsSettings(DATABASE_URL=database_url)))
+        await telling.tell(live, quiet_s=0)
+
+        ((key, version),) = (await relayed(live)).items()
+        assert version > told[key]
+
+
+async def test_totals_that_live_has_told_are_not_told_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = [an_org(1, "Acme"), a_person(10, 1)]
+    async with (
+        orgs_store(database_url, "orgs_next") as built,
+        orgs_store(database_url, "orgs") as live,
+    ):
+        await tell(live, facts)
+        await relayed(live)
+        await tell(built, facts[:1])
+        await relayed(built)
+        monkeypatch.setattr(summing, "MANY", 1)
+        await tell(built, facts[1:])
+
+        await switch(database_url, orgs_rebuild.plan(OrgsSettings(DATABASE_URL=database_url)))
+        await telling.tell(live, quiet_s=0)
+
+        assert await relayed(live) == {}

@@ -14,9 +14,10 @@ from random import Random
 from typing import Any
 
 import orjson
+import pytest
 
 from services.ingest import payload
-from services.orgs import applying, relinking, telling
+from services.orgs import applying, relinking, summing, telling
 from services.orgs import main as orgs
 from services.query import batch, projector, reading
 from services.query import main as query
@@ -98,12 +99,16 @@ def _of(facts: Iterable[Received], consumed: Iterable[topics.Topic]) -> list[Rec
 
 async def _grouped(pool: db.Pool, facts: Sequence[Received], rng: Random) -> list[Received]:
     states: list[Received] = []
-    for part in _cut(facts, rng):
-        await _committed(pool, lambda conn, part=part: applying.apply(conn, part))
-        if rng.random() < 0.3:
-            await relinking.relink(pool)
-        if rng.random() < 0.5:
-            states += await _published(pool)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(summing, "MANY", rng.choice((1, 3, summing.MANY)))
+        for part in _cut(facts, rng):
+            await _committed(pool, lambda conn, part=part: applying.apply(conn, part))
+            if rng.random() < 0.3:
+                await relinking.relink(pool)
+            if rng.random() < 0.3:
+                await telling.tell(pool, quiet_s=0)
+            if rng.random() < 0.5:
+                states += await _published(pool)
     while await relinking.relink(pool) is not None:
         pass
     while await telling.tell(pool, quiet_s=0) is not None:

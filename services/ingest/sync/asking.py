@@ -134,8 +134,14 @@ class Asking:
         PipedriveRefused: it does not exist, or is not visible to us.
         """
         heart.beat()
-        self.progress.spend(costs.call("GET", path).tokens)
-        return await self.client.get(path)
+        tokens = costs.call("GET", path).tokens
+        try:
+            found = await self.client.get(path)
+        except PipedriveRefused:
+            self.progress.spend(tokens)
+            raise
+        self.progress.spend(tokens)  # only what was answered counts as a sign of life
+        return found
 
     async def is_answered(self, of: List) -> bool:
         """Whether Pipedrive answers for the list at all, even if only to refuse it."""

@@ -50,6 +50,12 @@ async def told_after_all(pool: db.Pool) -> int:
     return parts
 
 
+async def nothing_waits(pool: db.Pool) -> bool:
+    return not await pool.fetchval(
+        "SELECT EXISTS (SELECT FROM untold) OR EXISTS (SELECT FROM untold_companies)"
+    )
+
+
 async def counts(pool: db.Pool, company_id: int = OURS) -> Counter[str]:
     found = await pool.fetch(
         "SELECT organization_id, contact_count FROM organizations WHERE company_id = $1",
@@ -78,7 +84,7 @@ async def test_totals_of_many_are_stored_at_once_and_published_once(pool: db.Poo
     assert at_once == {}
     assert parts == 1
     assert {each: state.contact_count for each, state in later.items()} == stored
-    assert await telling.settled(pool)
+    assert await nothing_waits(pool)
 
 
 async def test_the_last_activity_of_many_is_published_with_them(pool: db.Pool) -> None:
@@ -95,7 +101,7 @@ async def test_totals_of_few_are_published_with_their_batch(pool: db.Pool) -> No
     await hire(pool, organizations=MANY - 1)
 
     assert {state.contact_count for state in (await taken(pool)).values()} == {1}
-    assert await telling.settled(pool)
+    assert await nothing_waits(pool)
 
 
 async def test_what_is_entered_is_published_with_its_batch(pool: db.Pool) -> None:
@@ -123,13 +129,36 @@ async def test_they_wait_until_no_more_come_but_not_for_ever(pool: db.Pool) -> N
     assert (await taken(pool)).keys() == ALL
 
 
-async def test_an_import_that_goes_on_does_not_put_off_what_waits(pool: db.Pool) -> None:
+async def test_during_an_import_those_that_wait_longest_are_told_first(
+    pool: db.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "AT_ONCE", 1)
+    told: list[str] = []
+    for turn in range(1, 2 * MANY + 1):
+        await hire(pool, first=100 * turn)
+        await telling.tell(pool, quiet_s=3600, longest_s=0)
+        told += await taken(pool)
+
+    assert sorted(told) == sorted([*ALL, *ALL])
+    assert set(told[:MANY]) == ALL
+
+
+async def test_who_was_told_a_moment_ago_waits_again(pool: db.Pool) -> None:
     await hire(pool, first=100)
-    since = await pool.fetchval("SELECT since FROM untold_companies")
+    await telling.tell(pool, quiet_s=3600, longest_s=0)
+    await taken(pool)
     await hire(pool, first=200)
 
-    assert await pool.fetchval("SELECT since FROM untold_companies") == since
-    assert await pool.fetchval("SELECT latest FROM untold_companies") > since
+    assert await telling.tell(pool, quiet_s=3600, longest_s=60) is None
+
+
+async def test_an_import_of_one_company_puts_off_no_other(pool: db.Pool) -> None:
+    await tell(pool, an_org(1, "Firm", company_id=THEIRS))
+    await taken(pool)
+    hired = (a_person(number, number) for number in range(1, MANY + 1))
+    await tell(pool, *hired, a_person(1, 1, company_id=THEIRS))
+
+    assert {state.company_id for state in (await taken(pool)).values()} == {THEIRS}
 
 
 async def test_companies_take_turns_and_large_ones_are_told_in_parts(
@@ -149,7 +178,7 @@ async def test_companies_take_turns_and_large_ones_are_told_in_parts(
 
     assert order == [OURS, THEIRS, OURS, THEIRS]
     assert len(await taken(pool)) == 2 * MANY
-    assert await telling.settled(pool)
+    assert await nothing_waits(pool)
 
 
 async def test_one_worker_of_a_store_tells(pool: db.Pool) -> None:
