@@ -96,6 +96,20 @@ async def orgs_store(database_url: str, schema: str) -> AsyncIterator[db.Pool]:
         yield pool
 
 
+@asynccontextmanager
+async def both(database_url: str) -> AsyncIterator[tuple[db.Pool, db.Pool]]:
+    """The store that is built beside the live one, and that one."""
+    async with (
+        orgs_store(database_url, "orgs_next") as built,
+        orgs_store(database_url, "orgs") as live,
+    ):
+        yield built, live
+
+
+async def switch_orgs(database_url: str) -> None:
+    await switch(database_url, orgs_rebuild.plan(OrgsSettings(DATABASE_URL=database_url)))
+
+
 async def tell(pool: db.Pool, facts: Iterable[Received]) -> None:
     async with pool.acquire() as conn, conn.transaction():
         await applying.apply(conn, list(facts))
@@ -104,15 +118,12 @@ async def tell(pool: db.Pool, facts: Iterable[Received]) -> None:
 async def test_what_a_rebuild_groups_otherwise_is_told_as_newer(database_url: str) -> None:
     """As if the code that was there had read another name."""
     same = [an_org(3, "Third"), a_person(30, 3), an_org(1, "Acme"), a_person(10, 1)]
-    async with (
-        orgs_store(database_url, "orgs_next") as built,
-        orgs_store(database_url, "orgs") as live,
-    ):
+    async with both(database_url) as (built, live):
         await tell(built, [*same, an_org(2, "Bolt"), a_person(20, 2)])
         await tell(live, [*same, an_org(2, "Acme"), a_person(20, 2)])
         told = await relayed(live)
 
-        await switch(database_url, orgs_rebuild.plan(OrgsSettings(DATABASE_URL=database_url)))
+        await switch_orgs(database_url)
 
         telling = await relayed(live)
         assert len(telling) == 3  # both organizations, and whom the second one has
@@ -126,10 +137,7 @@ async def test_totals_that_were_yet_to_be_told_are_told_by_the_rebuilt_store(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facts = [an_org(1, "Acme"), an_org(2, "Bolt"), a_person(10, 1)]
-    async with (
-        orgs_store(database_url, "orgs_next") as built,
-        orgs_store(database_url, "orgs") as live,
-    ):
+    async with both(database_url) as (built, live):
         await tell(built, facts)
         await tell(live, facts[:2])
         told = await relayed(live)
@@ -137,7 +145,7 @@ async def test_totals_that_were_yet_to_be_told_are_told_by_the_rebuilt_store(
         await tell(live, facts[2:])
         assert len(await relayed(live)) == 1  # the link alone
 
-        await switch(database_url, orgs_rebuild.plan(OrgsSettings(DATABASE_URL=database_url)))
+        await switch_orgs(database_url)
 
         telling = await relayed(live)
         assert len(telling) == 1
@@ -149,10 +157,7 @@ async def test_totals_that_the_rebuilt_store_has_yet_to_tell_are_told_as_newer(
 ) -> None:
     """As if the code that was there had not counted somebody."""
     facts = [an_org(1, "Acme"), a_person(10, 1)]
-    async with (
-        orgs_store(database_url, "orgs_next") as built,
-        orgs_store(database_url, "orgs") as live,
-    ):
+    async with both(database_url) as (built, live):
         await tell(built, facts)
         await relayed(built)
         with monkeypatch.context() as patch:
@@ -161,7 +166,7 @@ async def test_totals_that_the_rebuilt_store_has_yet_to_tell_are_told_as_newer(
         await tell(live, facts)
         told = await relayed(live)
 
-        await switch(database_url, orgs_rebuild.plan(OrgsSettings(DATABASE_URL=database_url)))
+        await switch_orgs(database_url)
         await relayed(live)
         await telling.tell(live, quiet_s=0)
 
@@ -174,10 +179,7 @@ async def test_an_older_total_that_waits_is_told_as_older_than_the_newest(
 ) -> None:
     """Live was the later to apply a batch whose totals neither store has told."""
     facts = [an_org(1, "Acme"), a_person(10, 1)]
-    async with (
-        orgs_store(database_url, "orgs_next") as built,
-        orgs_store(database_url, "orgs") as live,
-    ):
+    async with both(database_url) as (built, live):
         await tell(live, facts)
         await relayed(live)
         await tell(built, facts)
@@ -185,7 +187,7 @@ async def test_an_older_total_that_waits_is_told_as_older_than_the_newest(
         await tell(built, [a_person(11, 1)])
         await tell(live, [a_person(11, 1)])
 
-        await switch(database_url, orgs_rebuild.plan(OrgsSettings(DATABASE_URL=database_url)))
+        await switch_orgs(database_url)
         first = await relayed(live)
         await telling.tell(live, quiet_s=0)
 
@@ -200,10 +202,7 @@ async def test_what_live_had_yet_to_tell_is_told_also_if_it_looks_the_same(
     once.
     """
     facts = [an_org(1, "Acme"), a_person(10, 1)]
-    async with (
-        orgs_store(database_url, "orgs_next") as built,
-        orgs_store(database_url, "orgs") as live,
-    ):
+    async with both(database_url) as (built, live):
         await tell(built, facts)
         await relayed(built)
         await tell(live, [*facts, a_person(11, 1)])
@@ -212,7 +211,7 @@ async def test_what_live_had_yet_to_tell_is_told_also_if_it_looks_the_same(
         await tell(live, [a_person(11, None, version=2)])
         await relayed(live)
 
-        await switch(database_url, orgs_rebuild.plan(OrgsSettings(DATABASE_URL=database_url)))
+        await switch_orgs(database_url)
         await telling.tell(live, quiet_s=0)
 
         ((key, version),) = (await relayed(live)).items()
@@ -223,10 +222,7 @@ async def test_totals_that_live_has_told_are_not_told_again(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facts = [an_org(1, "Acme"), a_person(10, 1)]
-    async with (
-        orgs_store(database_url, "orgs_next") as built,
-        orgs_store(database_url, "orgs") as live,
-    ):
+    async with both(database_url) as (built, live):
         await tell(live, facts)
         await relayed(live)
         await tell(built, facts[:1])
@@ -234,7 +230,7 @@ async def test_totals_that_live_has_told_are_not_told_again(
         monkeypatch.setattr(summing, "MANY", 1)
         await tell(built, facts[1:])
 
-        await switch(database_url, orgs_rebuild.plan(OrgsSettings(DATABASE_URL=database_url)))
+        await switch_orgs(database_url)
         await telling.tell(live, quiet_s=0)
 
         assert await relayed(live) == {}
