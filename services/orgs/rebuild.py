@@ -20,21 +20,34 @@ from shared.settings import told
 
 # A state that changes while this runs has moved by then, and stays.
 SAME_ORGANIZATIONS: Final = """
-DELETE FROM orgs_next.outbox AS told
- USING (SELECT waiting.place
-          FROM orgs_next.outbox AS waiting
-          JOIN orgs_next.organizations AS built
-            ON waiting.key = convert_to(built.company_id || ':' || built.organization_id, 'UTF8')
-          JOIN orgs.organizations AS held USING (company_id, organization_id)
-         WHERE waiting.topic = 'orgs.organizations'
-           AND to_jsonb(built) - 'published' = to_jsonb(held) - 'published'
-           AND NOT EXISTS (SELECT FROM orgs.outbox AS untold
-                            WHERE untold.topic = waiting.topic AND untold.key = waiting.key)
-           AND NOT EXISTS (SELECT FROM orgs.untold
-                            WHERE untold.company_id = built.company_id
-                              AND untold.organization_id = built.organization_id)
-       ) AS same
- WHERE told.place = same.place
+WITH waiting AS (
+    SELECT company_id, organization_id FROM orgs_next.untold
+     UNION
+    SELECT split_part(convert_from(key, 'UTF8'), ':', 1)::bigint,
+           split_part(convert_from(key, 'UTF8'), ':', 2)::uuid
+      FROM orgs_next.outbox
+     WHERE topic = 'orgs.organizations'
+), same AS (
+    SELECT company_id, organization_id, names.key
+      FROM waiting
+      JOIN orgs_next.organizations AS built USING (company_id, organization_id)
+      JOIN orgs.organizations AS held USING (company_id, organization_id)
+     CROSS JOIN LATERAL (
+           SELECT convert_to(company_id || ':' || organization_id, 'UTF8') AS key) AS names
+     WHERE to_jsonb(built) - 'published' = to_jsonb(held) - 'published'
+       AND NOT EXISTS (SELECT FROM orgs.outbox AS untold
+                        WHERE untold.topic = 'orgs.organizations' AND untold.key = names.key)
+       AND NOT EXISTS (SELECT FROM orgs.untold
+                        WHERE untold.company_id = built.company_id
+                          AND untold.organization_id = built.organization_id)
+), told AS (
+    DELETE FROM orgs_next.untold AS each
+     USING same
+     WHERE each.company_id = same.company_id AND each.organization_id = same.organization_id
+)
+DELETE FROM orgs_next.outbox AS each
+ USING same
+ WHERE each.topic = 'orgs.organizations' AND each.key = same.key
 """
 SAME_LINKS: Final = """
 DELETE FROM orgs_next.outbox AS told
@@ -56,20 +69,6 @@ VERSIONS: Final = (
 )
 # Totals that wait, as in `telling.py`. They are published under the version that their row has
 # then, which must be beyond what either store has published or has waiting.
-SAME_UNTOLD: Final = """
-DELETE FROM orgs_next.untold AS waiting
- USING orgs_next.organizations AS built
-  JOIN orgs.organizations AS held USING (company_id, organization_id)
- WHERE waiting.company_id = built.company_id AND waiting.organization_id = built.organization_id
-   AND to_jsonb(built) - 'published' = to_jsonb(held) - 'published'
-   AND NOT EXISTS (SELECT FROM orgs.outbox AS told
-                    WHERE told.topic = 'orgs.organizations'
-                      AND told.key = convert_to(built.company_id || ':' || built.organization_id,
-                                                'UTF8'))
-   AND NOT EXISTS (SELECT FROM orgs.untold
-                    WHERE untold.company_id = built.company_id
-                      AND untold.organization_id = built.organization_id)
-"""
 KEEP_UNTOLD: Final = """
 INSERT INTO orgs_next.untold
 SELECT held.*
@@ -143,7 +142,7 @@ def plan(settings: OrgsSettings) -> Plan:
         applying.apply,
         loops=_loops,
         settled=relinking.settled,
-        told=(SAME_ORGANIZATIONS, SAME_UNTOLD, SAME_LINKS, *(each.level for each in VERSIONS)),
+        told=(SAME_ORGANIZATIONS, SAME_LINKS, *(each.level for each in VERSIONS)),
         carry=(
             *(each.beyond for each in VERSIONS),
             KEEP_UNTOLD,

@@ -8,9 +8,10 @@ import os
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import orjson
@@ -161,24 +162,19 @@ async def run(
     if changes and wanted.is_everything and not chosen.everything:
         _complain("name letters, give a filter, or pass --everything")
         return MISUSED
+    settings = told(Settings)
+    act = partial(_act, settings, chosen, wanted, resend, besides)
     try:
-        act = _act_alone if changes and not chosen.dry_run else _act
-        return await act(told(Settings), chosen, wanted, resend, besides)
+        return await (_alone(settings, act) if changes and not chosen.dry_run else act())
     except Unavailable as away:
         _complain(str(away))
         return FAILED
 
 
-async def _act_alone(
-    settings: Settings,
-    chosen: argparse.Namespace,
-    wanted: Wanted,
-    resend: Resend | None,
-    besides: Collection[str],
-) -> int:
+async def _alone(settings: Settings, act: Callable[[], Awaitable[int]]) -> int:
     async with box.deciding(settings) as is_alone:
         if is_alone:
-            return await _act(settings, chosen, wanted, resend, besides)
+            return await act()
     _complain(NOT_ALONE)
     return FAILED
 

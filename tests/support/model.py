@@ -24,19 +24,20 @@ TIMES = ("lastContacted", "createdAt", "lastPipedriveUpdate")
 def expected_pages(
     bodies: Iterable[Body], *, company_id: int, now: datetime, tenant: Tenant | None = None
 ) -> dict[str, list[Contact]]:
-    """Each owner's contacts in the order of the list, without `updatedAt`."""
+    """Each owner's contacts in the order of the list, without `updatedAt`; but those of users who
+    can read nothing any more.
+    """
     rows = Rows(bodies, company_id, tenant or {})
+    closed = {user.entity_id for user in rows.rows["user"].values() if is_deactivated(user)}
     pages: dict[str, list[Contact]] = defaultdict(list)
     for person in rows.living("person"):
-        if owner := person.get("owner_id"):
+        if (owner := person.get("owner_id")) and owner not in closed:
             pages[owner].append(contact(rows, person, now))
     return {owner: sorted(found, key=list_order) for owner, found in pages.items()}
 
 
-def deactivated(bodies: Iterable[Body], *, company_id: int) -> set[str]:
-    """The users who can read nothing any more."""
-    users = Rows(bodies, company_id, {}).rows["user"].values()
-    return {one.entity_id for one in users if not one.is_living or one.get("active_flag") is False}
+def is_deactivated(user: Row) -> bool:
+    return not user.is_living or user.get("active_flag") is False
 
 
 def expected_scores(
