@@ -4,6 +4,7 @@ Rule 1: a log line is a constant message with fields; ids are bound by `bound`, 
 Rule 2: a metric's labels are bounded: topics, routes, reasons; never an id.
 """
 
+import json
 import logging
 import sys
 import time
@@ -22,6 +23,10 @@ from shared.answered import Answered
 _BOUND: ContextVar[dict[str, Any]] = ContextVar("bound", default={})  # noqa: B039  never mutated
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+LONGEST_TEXT: Final = 16 * 1024
+"""Characters of a text in a log line: what a sender wrote may be a megabyte, and log collectors
+drop lines of that length.
+"""
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 HTTP: Final = Answered(SECONDS)
@@ -162,7 +167,7 @@ EVENT_AGE: Final = Histogram(
 
 class JsonFormatter(logging.Formatter):
     """One JSON object per line: time, level, logger, message, bound ids, the record's own
-    fields.
+    fields. Of a long text, its beginning and its end.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -177,7 +182,18 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
+        line = {name: _bounded(value) for name, value in line.items()}
+        try:
+            return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
+        except orjson.JSONEncodeError:  # half a surrogate pair, or an integer beyond 64 bits
+            return json.dumps(line, default=str)
+
+
+def _bounded(value: Any) -> Any:
+    if type(value) is not str or len(value) <= LONGEST_TEXT:
+        return value
+    half = LONGEST_TEXT // 2
+    return f"{value[:half]} … {value[-half:]}"
 
 
 class Throttle(logging.Filter):

@@ -1,11 +1,13 @@
-"""What a request that is no HTTP leaves in the log."""
+"""What is in a log line, also of a request that is no HTTP."""
 
+import json
 import logging
+from typing import Any
 
 import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 
-from shared.observability import Discreet
+from shared.observability import LONGEST_TEXT, Discreet, JsonFormatter
 
 
 def refused() -> logging.LogRecord:
@@ -35,3 +37,23 @@ def test_an_error_of_ours_stays_one() -> None:
 
     assert Discreet().filter(record)
     assert record.levelno == logging.ERROR
+
+
+def logged(**fields: Any) -> Any:
+    record = logging.makeLogRecord({"msg": "said", "levelname": "INFO", "name": "x", **fields})
+    return json.loads(JsonFormatter().format(record))
+
+
+def test_of_a_long_text_both_ends_are_told() -> None:
+    long = logged(reason="a" * 1_000_000 + "b" * 1_000_000)["reason"]
+
+    assert LONGEST_TEXT <= len(long) <= LONGEST_TEXT + 10
+    assert (long[0], long[-1]) == ("a", "b")
+    assert logged(reason="a" * LONGEST_TEXT)["reason"] == "a" * LONGEST_TEXT
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**70, {"deep": "\udfff"}])
+def test_what_is_odd_in_a_line_takes_nothing_from_it(value: Any) -> None:
+    line = logged(reason=value)
+
+    assert (line["message"], line["reason"]) == ("said", value)
