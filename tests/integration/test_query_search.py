@@ -111,6 +111,42 @@ async def test_what_is_copied_from_a_letter_is_found(database_url: str, text: st
             assert [each["id"] for each in found["contacts"]] == [contact_id(1)]
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        *(
+            ("Dr. Bo Kurz", [1]),
+            ("Herr Kurtz", [1]),
+            ("unwin gmbh", [1]),
+            ("Kurz, Unwin Inc.", [1]),
+        ),
+        *(("Frau Berg", [2]), ("berg ag", [2]), ("Dr", []), ("dr. nobody", []), ("Mr GmbH", [])),
+    ],
+)
+async def test_what_records_often_lack_is_left_out_if_nobody_is_found_with_it(
+    database_url: str, text: str, found: list[int]
+):
+    async with read_model(database_url) as pool:
+        await project(
+            pool,
+            [
+                organization(1, 1, name="Allen & Unwin"),
+                organization(2, 1, name="Frau Berg AG"),
+                person(1, name="Bo Kurz"),
+                person(2, name="Li Wang"),
+                person(3, name="Ed Berg"),
+                link(1, 1),
+                link(2, 2),
+            ],
+        )
+        for indexed in (False, True):
+            if indexed:
+                await Indexer(pool, few=0).drain()
+            await assert_agrees(pool, OWNER, text)
+            page = await searched(pool, OWNER, text)
+            assert [each["id"] for each in page["contacts"]] == list(map(contact_id, found))
+
+
 @pytest.mark.parametrize("text", ["1234", "\u738b1234"])
 async def test_who_has_a_fragments_digits_apart_is_found_by_the_address_alone(
     database_url: str, text: str

@@ -50,6 +50,7 @@ TEXTS = [
     *("jeanpierre", "jeanp berg", "npie", "jeanpeirre", "jean-pierre", "ag", "bergsohne"),
     *("berg und sohne", "mail: 1@acme.example", "tel. +49 30 1001", "smith and berg"),
     *("berg12", "linbderg3", "müll1er", "lindbrg1", "petrvo2"),
+    *("dr. berg", "herr lindbreg", "nordwind gmbh", "Frau Dr."),
     *("papadpo", "maxmilia", "alexnd", "lindverg a", "nordwimd ene", "energj", "grosma"),
 ]
 

@@ -1,6 +1,6 @@
 """What a search must find, by looking at every contact of the user: no index, no shortcuts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -8,7 +8,7 @@ import asyncpg
 
 from services.query.batch import User
 from services.query.request import Filters
-from services.query.searching import asking, matching
+from services.query.searching import asking, essentials, matching
 from services.query.searching.asking import Asked
 from services.query.searching.matching import Bag, Reach, Wide
 from services.query.searching.terms import Document
@@ -31,7 +31,21 @@ class Truth(NamedTuple):
 
 async def search(pool: db.Pool, user: User, text: str, filters: Filters | None = None) -> Truth:
     rows = await pool.fetch(CONTACTS, *user)
-    asked = asking.parse(text)
+    ranks = _ranks_of(rows, asking.parse(text))
+    rest = essentials.of(text)
+    if rest is not None and not any(rank is not None for rank in ranks):
+        ranks = _ranks_of(rows, asking.parse(rest))
+    ranked = [
+        (rank, place)
+        for place, (row, rank) in enumerate(zip(rows, ranks, strict=True))
+        if rank is not None and _passes(row, filters or Filters())
+    ]
+    found = [rows[place] for _, place in sorted(ranked)]
+    return Truth([UUID(bytes=row["contact_id"].bytes) for row in found], found)
+
+
+def _ranks_of(rows: Sequence[asyncpg.Record], asked: Asked) -> list[int | None]:
+    """With slips in words that many have, if nobody is found by more than an organization."""
     bags = [matching.bag(_document(row), row["organization_name"]) for row in rows]
     having = {
         token: sum(matching.as_word(token.word, bag) is not None for bag in bags)
@@ -45,13 +59,7 @@ async def search(pool: db.Pool, user: User, text: str, filters: Filters | None =
         ranks = _ranks(
             asked, bags, wide | dict.fromkeys(matching.widened(asked, wide), Reach.MISSPELT)
         )
-    ranked = [
-        (rank, place)
-        for place, (row, rank) in enumerate(zip(rows, ranks, strict=True))
-        if rank is not None and _passes(row, filters or Filters())
-    ]
-    found = [rows[place] for _, place in sorted(ranked)]
-    return Truth([UUID(bytes=row["contact_id"].bytes) for row in found], found)
+    return ranks
 
 
 def _ranks(asked: Asked, bags: Iterable[Bag], wide: Wide) -> list[int | None]:

@@ -6,7 +6,7 @@ Rule: a page whose figures may improve by themselves, as the index catches up, i
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from services.query.searching import (
     asking,
     bits,
     counting,
+    essentials,
     hits_store,
     lookup,
     matching,
@@ -38,6 +39,8 @@ from services.query.searching.request import DEEPEST, SearchRequest, SuggestRequ
 from services.query.searching.terms import Document
 from shared.db import Connection
 from shared.observability import SEARCH_QUEUED
+
+Search = tuple[Asked, Found]
 
 LONGEST_MS: Final = 3000
 SPARE: Final = 50
@@ -59,9 +62,9 @@ class Results:
 
 async def search(conn: Connection, user: User, request: SearchRequest) -> Read:
     await hits_store.prepare(conn, longest_ms=LONGEST_MS)
-    asked = asking.parse(request.text)
+    asked, found = await _asked(conn, user, request.text)
     filters = await _living(conn, user, request.filters)
-    results = await _results(conn, user, asked, filters, request.end + 1)
+    results = await _results(conn, user, (asked, found), filters, request.end + 1)
     shown = results.hits[request.start : request.end]
     page: dict[str, Any] = {
         "contacts": await _contacts(conn, user, shown, asked, results.found),
@@ -91,9 +94,9 @@ async def _living(conn: Connection, user: User, filters: Filters) -> Filters | N
 
 
 async def _results(
-    conn: Connection, user: User, asked: Asked, filters: Filters | None, most: int
+    conn: Connection, user: User, search: Search, filters: Filters | None, most: int
 ) -> Results:
-    found = await _found(conn, user, asked)
+    asked, found = search
     SEARCH_QUEUED.set(len(found.state.contacts))
     buckets = Buckets.of(conn, user, found)
     picker = Picker(conn, user, filters or Filters(), found.size, buckets)
@@ -122,6 +125,20 @@ async def _results(
         picked.total + len(fresh),
         picked.is_exact and found.is_exact,
     )
+
+
+async def _asked(conn: Connection, user: User, text: str) -> Search:
+    """If nobody is found, without what records often lack."""
+    asked = asking.parse(text)
+    found = await _found(conn, user, asked)
+    rest = essentials.of(text)
+    if rest is None or found.classes or any(_queued_hit(asked, found, q) for q in found.pending):
+        return asked, found
+    shorter = asking.parse(rest)
+    if not shorter.needs:
+        return asked, found
+    less = await _found(conn, user, shorter)
+    return shorter, replace(less, is_exact=less.is_exact and found.is_exact)
 
 
 async def _found(conn: Connection, user: User, asked: Asked) -> Found:
@@ -223,8 +240,7 @@ async def _rows(conn: Connection, user: User, hits: Iterable[Hit]) -> list[Any]:
 async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read:
     """Contacts that match at least in part by their own text, organizations by their names."""
     await hits_store.prepare(conn, longest_ms=LONGEST_MS)
-    asked = asking.parse(request.text)
-    found = await _found(conn, user, asked)
+    asked, found = await _asked(conn, user, request.text)
     own = _own(asked, found)
     buckets = Buckets.of(conn, user, found)
     picked = await Picker(conn, user, Filters(), found.size, buckets).best(own, request.limit)
