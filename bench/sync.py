@@ -3,11 +3,12 @@
 `python -m bench.sync [--contacts 50000] [--organizations 5000] [--activities 100000]
 [--projectors 2] [--kills 0] [--live]`
 The clock stops when every contact and activity is in the read model and no score or link changes
-any more. Prints contacts/s into the log and into pages, each process' memory on the way, a
-checksum of the final state, and what the second sync published: nothing but its own status. With
-`--kills` one service after the other is killed by SIGKILL and restarted, so many times spread over
-the first sync; the checksum must be the same as without. With `--live` there are live changes
-meanwhile: a webhook renames a person once a second, and the page is requested until it shows that.
+any more. Prints rows/s into the log, how soon every contact was listed with a score (activities
+are read after them), contacts/s into pages, each process' memory on the way, a checksum of the
+final state, and what the second sync published: nothing but its own status. With `--kills` one
+service after the other is killed by SIGKILL and restarted, so many times spread over the first
+sync; the checksum must be the same as without. With `--live` there are live changes meanwhile: a
+webhook renames a person once a second, and the page is requested until it shows that.
 """
 
 import argparse
@@ -89,6 +90,8 @@ class Pages:
     contacts: int
     activities: int
     share: float = 0.0
+    listed_at: float | None = None
+    """When every contact was there with a score, by the clock of `perf_counter`."""
 
     async def complete(self) -> float:
         """When the last row changed, by the clock of `perf_counter`."""
@@ -101,6 +104,8 @@ class Pages:
                     row = dict(await conn.fetchrow(DONE) or {})
                     if row != last:
                         last, changed_at = row, began
+                    if self.listed_at is None and self._listed(row) == self.contacts:
+                        self.listed_at = began
                     self.share = self._share(row)
                     # Counting large tables must not slow down what is measured.
                     await asyncio.sleep(max(1.0, 30 * (time.perf_counter() - began)))
@@ -116,8 +121,10 @@ class Pages:
             await conn.close()
 
     def _share(self, row: dict[str, int]) -> float:
-        contacts = min(row["persons"], row["scored"])
-        return (contacts + row["activities"]) / (self.contacts + self.activities)
+        return (self._listed(row) + row["activities"]) / (self.contacts + self.activities)
+
+    def _listed(self, row: dict[str, int]) -> int:
+        return min(row["persons"], row["scored"])
 
 
 async def ends(servers: str) -> dict[str, int]:
@@ -158,6 +165,8 @@ async def first(
     pages_s = complete.result() - began
     watching.cancel()
     stage.say(f"into the log {read_s:.1f} s: {rate(told, read_s)}, {told['tokens']:,} tokens")
+    listed_s = (pages.listed_at or complete.result()) - began
+    stage.say(f"all listed {listed_s:.1f} s: {chosen.contacts / listed_s:,.0f} contacts/s")
     stage.say(f"into pages {pages_s:.1f} s: {chosen.contacts / pages_s:,.0f} contacts/s")
     if not chosen.kills:
         stage.say(stage.shares(before, stage.cpu_seconds(running, stack)))
