@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from services.query import answers, front, pages, reading, stats
-from services.query.front import Ingest
+from services.query.front import Others
 from services.query.generation import View
 from services.query.live.assembly import Live
 from services.query.pages import user_of
@@ -120,7 +120,7 @@ def application(
     authenticator: Authenticator,
     live: Live | None = None,
     *,
-    ingest: Ingest = front.AS_USUAL,
+    others: Others = front.AS_USUAL,
 ) -> web.Application:
     served = endpoints(parts)
     if live is not None:
@@ -131,5 +131,5 @@ def application(
         title=TITLE,
         pings=pings,
         authenticator=authenticator,
-        pages=front.pages(ingest),
+        pages=front.pages(others),
     )

@@ -1,4 +1,4 @@
-"""The page that shows a user's list, what it may load, and where it finds ingest.
+"""The page that shows a user's list, what it may load, and where it finds other services.
 
 Rule: only the page's own script runs, and no other site may frame it, where users could be made to
 press its buttons unseen (clickjacking).
@@ -27,28 +27,36 @@ HOST: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0
 """A Host header that may go into a policy; the client chooses it."""
 
 
-class Ingest(NamedTuple):
+class Service(NamedTuple):
     """Where browsers find it: at the URL, else at its port on the host of this service's URL."""
 
     url: str | None
     port: int
 
 
-AS_USUAL: Final = Ingest(None, 8081)
+class Others(NamedTuple):
+    """Services that the page calls: ingest takes users' commands, scoring explains scores."""
+
+    ingest: Service = Service(None, 8081)
+    scoring: Service = Service(None, 8083)
 
 
-def pages(ingest: Ingest) -> Mapping[str, Handler]:
+AS_USUAL: Final = Others()
+
+
+def pages(others: Others) -> Mapping[str, Handler]:
     """By path."""
-    return {"/": _page(ingest), "/front.json": _settings(ingest)}
+    return {"/": _page(others), "/front.json": _settings(others)}
 
 
-def _page(ingest: Ingest) -> Handler:
-    """The page at `/`. It may also call ingest, which takes users' commands."""
+def _page(others: Others) -> Handler:
+    """The page at `/`."""
 
     async def page(request: web.Request) -> web.StreamResponse:
-        origin = _origin(_found(request, ingest) or "")
+        found = [_found(request, each) for each in others]
+        origins = " ".join(dict.fromkeys(_origin(url) for url in found if url))
         headers = FOR_PEOPLE | {
-            "Content-Security-Policy": POLICY.format(_digest(PAGE.read_bytes()), origin),
+            "Content-Security-Policy": POLICY.format(_digest(PAGE.read_bytes()), origins),
             # Else browsers use its age, and keep it for days after a deployment.
             hdrs.CACHE_CONTROL: "no-cache",
         }
@@ -64,24 +72,24 @@ def _digest(page: bytes) -> str:
     return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
-def _settings(ingest: Ingest) -> Handler:
+def _settings(others: Others) -> Handler:
     async def settings(request: web.Request) -> web.StreamResponse:
-        found = _found(request, ingest)
-        if found is None:
+        ingest, scoring = (_found(request, each) for each in others)
+        if ingest is None or scoring is None:
             raise Refused(400, "bad_request", "The Host header names no host.")
-        return answer({"ingestUrl": found})
+        return answer({"ingestUrl": ingest, "scoringUrl": scoring})
 
     return settings
 
 
-def _found(request: web.Request, ingest: Ingest) -> str | None:
-    if ingest.url is not None:
-        return ingest.url.rstrip("/")
+def _found(request: web.Request, service: Service) -> str | None:
+    if service.url is not None:
+        return service.url.rstrip("/")
     host = HOST.fullmatch(request.headers.get(hdrs.HOST, ""))
-    return f"{request.scheme}://{host[1]}:{ingest.port}" if host else None
+    return f"{request.scheme}://{host[1]}:{service.port}" if host else None
 
 
 def _origin(url: str) -> str:
     """A URL with a path would allow that address only, and nothing below it."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if url else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from services.query import api, projection
 from services.query.cache import Cache
-from services.query.front import Ingest
+from services.query.front import Others, Service
 from services.query.generation import Keys
 from services.query.invalidation import Invalidation
 from services.query.limits import Gate, Limits, Rate
@@ -108,7 +108,10 @@ async def main(arguments: Sequence[str]) -> None:
                     pings,
                     authenticator,
                     live,
-                    ingest=Ingest(settings.ingest_url, settings.ingest_port),
+                    others=Others(
+                        Service(settings.ingest_url, settings.ingest_port),
+                        Service(settings.scoring_url, settings.scoring_port),
+                    ),
                 )
             else:
                 app = application([], title=api.TITLE, pings=pings)

@@ -24,6 +24,14 @@ class QuerySettings(StoreSettings):
     ingest_port: int = Field(
         8081, ge=1, le=65535, description="port of ingest for browsers, if INGEST_URL is unset"
     )
+    scoring_url: str | None = Field(
+        None,
+        description="URL of scoring for browsers; unset: SCORING_PORT on the host that served "
+        "the page",
+    )
+    scoring_port: int = Field(
+        8083, ge=1, le=65535, description="port of scoring for browsers, if SCORING_URL is unset"
+    )
     rate_limit_per_second: float = Field(
         500.0,
         ge=0,

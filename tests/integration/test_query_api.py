@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from services.query import api
-from services.query.front import Ingest
+from services.query.front import Others, Service
 from services.query.limits import Limits, Rate
 from shared.auth import Authenticator
 from tests.support import query_door
@@ -309,39 +309,47 @@ async def test_the_page_runs_its_own_script_alone_and_is_shown_in_no_frame(door:
     assert response.headers["Referrer-Policy"] == "no-referrer"
 
 
-async def test_the_page_is_told_where_users_act_and_may_speak_to_it(door: Door) -> None:
-    ours = str(door.client.make_url("/").origin().with_port(8081))
+async def test_the_page_is_told_where_its_other_services_are_and_may_call_them(door: Door) -> None:
+    ours = door.client.make_url("/").origin()
+    ingest, scoring = str(ours.with_port(8081)), str(ours.with_port(8083))
 
     told = await (await door.client.get("/front.json")).json()
     page = await door.client.get("/")
 
-    assert told["data"] == {"ingestUrl": ours}
-    assert f"connect-src 'self' {ours}" in page.headers["Content-Security-Policy"]
+    assert told["data"] == {"ingestUrl": ingest, "scoringUrl": scoring}
+    assert f"connect-src 'self' {ingest} {scoring}" in page.headers["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize(
-    ("ingest", "url", "origin"),
+    ("others", "urls", "origins"),
     [
         (
-            Ingest("https://example.com:8443/hooks/", 8081),
-            "https://example.com:8443/hooks",
+            Others(
+                Service("https://example.com:8443/hooks/", 8081),
+                Service("https://example.com:8443/scores", 8083),
+            ),
+            ["https://example.com:8443/hooks", "https://example.com:8443/scores"],
             "https://example.com:8443",
         ),
-        (Ingest(None, 9081), "http://crm.example:9081", "http://crm.example:9081"),
+        (
+            Others(Service(None, 9081), Service("https://scores.example", 8083)),
+            ["http://crm.example:9081", "https://scores.example"],
+            "http://crm.example:9081 https://scores.example",
+        ),
     ],
 )
-async def test_the_page_may_speak_to_an_ingest_wherever_it_is(
-    door: Door, ingest: Ingest, url: str, origin: str
+async def test_the_page_may_call_its_other_services_wherever_they_are(
+    door: Door, others: Others, urls: list[str], origins: str
 ) -> None:
     authenticator = Authenticator(SecretStr(SECRET), None)
-    app = api.application(door.parts, {}, authenticator, ingest=ingest)
+    app = api.application(door.parts, {}, authenticator, others=others)
     headers = {"Host": "crm.example:8080"}
     async with TestClient(TestServer(app)) as client:
         told = await (await client.get("/front.json", headers=headers)).json()
         page = await client.get("/", headers=headers)
 
-    assert told["data"] == {"ingestUrl": url}
-    assert page.headers["Content-Security-Policy"].endswith(f"connect-src 'self' {origin}")
+    assert told["data"] == dict(zip(("ingestUrl", "scoringUrl"), urls, strict=True))
+    assert page.headers["Content-Security-Policy"].endswith(f"connect-src 'self' {origins}")
 
 
 @pytest.mark.parametrize("host", ["a b", "x:999999", "", "evil.example; script-src *", "ünï"])
