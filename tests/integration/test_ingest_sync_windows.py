@@ -32,6 +32,8 @@ READ_UP_TO = timedelta(hours=1)
 CHANGED = timedelta(minutes=30)
 PAGE = 2
 TRIES, ROUNDS = 3, 2
+SILENT_S = 0.1
+BEGAN = "UPDATE syncs SET created_at = $2, started_at = $2 WHERE id = $1"
 
 
 @pytest.fixture
@@ -149,7 +151,7 @@ async def test_a_full_sync_of_three_days_is_followed_by_none_for_as_long(
     async with company.sync.store() as conn, conn.transaction():
         sync_id, _ = await sync_store.ask(conn, COMPANY, Mode.FULL, A_USER)
         began = datetime.now(UTC) - days
-        await conn.execute("UPDATE syncs SET started_at = $2 WHERE id = $1", sync_id, began)
+        await conn.execute(BEGAN, sync_id, began)
 
     assert await company.ends(sync_id) == "done"
 
@@ -282,6 +284,39 @@ async def test_where_no_list_is_answered_the_sync_waits_until_one_is(
 
     assert "unexpected answer, status 500" in (reasons[-1] or "")
     assert (await company.stands(sync_id)).errors == []
+
+
+async def test_a_row_looked_up_in_vain_is_no_sign_of_life_of_a_silent_company(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lead is gone, and nothing is answered any more once all lists have been walked. As for a
+    page, the round ends with the first try that took too long.
+    """
+    account, listed = company.double.account, lists.v1
+    person = company.first("person")
+    lead = (await account.create("lead", {"title": "A lead", "person_id": person}))["id"]
+    assert await company.syncs(A_USER, Mode.FULL) == "done"
+    account.tables["lead"].purge(lead)
+    silent = Faults(errors=1.0, after=0.0, delay_s=2 * SILENT_S)
+
+    def and_then_silent(
+        table: Table, asked: Asked, sight: Sight, *, archived: bool = False
+    ) -> bytes:
+        if archived:
+            company.double.server.faults = silent
+        return listed(table, asked, sight, archived=archived)
+
+    async def is_waiting() -> bool:
+        return (await company.stands(sync_id)).state == "waiting"
+
+    monkeypatch.setattr(trying, "SILENT_S", SILENT_S)
+    monkeypatch.setattr(lists, "v1", and_then_silent)
+    sync_id = await company.begins(A_USER, Mode.FULL)
+    await until(is_waiting, 60)
+
+    the_row_and_its_list = 2
+    assert (await company.stands(sync_id)).mark["step"] == "gone leads"
+    assert silent.struck == the_row_and_its_list
 
 
 def test_who_is_not_answered_waits_longer_from_round_to_round_up_to_a_bound() -> None:
