@@ -1,5 +1,6 @@
 """What stands in the log comes to be known, whoever knew of it: so what is gone is found."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from services.ingest.sync import deciding, known_store
 from services.ingest.sync.known_store import Heard
 from services.ingest.sync.lists import PERSONS
 from services.ingest.sync.steps import Mode
+from shared.kafka.publisher import Record
 from tests.support.commands import COMPANY
 from tests.support.synchronised import A_USER, Company
 
@@ -115,11 +117,13 @@ async def test_to_read_a_company_anew_its_digests_are_forgotten_and_what_is_gone
     assert told_gone(company) == {str(gone)}
 
 
+@pytest.mark.parametrize("is_heard_meanwhile", [False, True])
 async def test_what_was_lost_just_before_a_webhook_came_is_told_once_it_is_sure_which_came_last(
-    synchronised_company: Company, monkeypatch: pytest.MonkeyPatch
+    synchronised_company: Company, monkeypatch: pytest.MonkeyPatch, *, is_heard_meanwhile: bool
 ) -> None:
     """The webhook names a moment in the second after that of the row's time, as recorded ones do;
-    what was written in the row's second thereafter was lost.
+    what was written in the row's second thereafter was lost. It is heard before a sync, or while
+    that publishes the row.
     """
     company = synchronised_company
     persons = company.double.account.tables["person"]
@@ -129,9 +133,21 @@ async def test_what_was_lost_just_before_a_webhook_came_is_told_once_it_is_sure_
     persons.put({**(persons.get(person) or {}), **written}, at)
     version = values.micros(at + timedelta(seconds=1, milliseconds=89))
     place = PERSONS.place(str(person))
-    async with company.sync.store() as conn:
+    publish = company.told.publish
+
+    async def hear() -> None:
         heard = Heard(COMPANY, "person", place, "persons", version, deleted=False)
-        await known_store.hear(conn, [heard])
+        async with company.sync.store() as conn:
+            await known_store.hear(conn, [heard])
+
+    async def and_hear(records: Sequence[Record]) -> None:
+        await publish(records)
+        await hear()
+
+    if is_heard_meanwhile:
+        monkeypatch.setattr(company.told, "publish", and_hear)
+    else:
+        await hear()
     company.told.events.clear()
 
     states = [await company.syncs(A_USER)]

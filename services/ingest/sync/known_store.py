@@ -22,7 +22,8 @@ COUNT = """
 SELECT count(*) FROM known WHERE company_id = $1 AND entity = $2 AND list = $3 AND NOT deleted
 """
 
-# What a webhook reported while we read counts by its version, as everywhere.
+# What a webhook reported while we read counts by its version, as everywhere. What consumers hold
+# then is not what was told: the row is compared again, as if the webhook had come after it.
 KEEP = """
 INSERT INTO known AS held (company_id, entity, place, list, version, deleted, told, turn, digest)
 SELECT $1, $2, *
@@ -33,7 +34,8 @@ SELECT $1, $2, *
        version = greatest(held.version, EXCLUDED.version),
        deleted = CASE WHEN EXCLUDED.version >= held.version
                       THEN EXCLUDED.deleted ELSE held.deleted END,
-       told = EXCLUDED.told, turn = EXCLUDED.turn, digest = EXCLUDED.digest
+       told = EXCLUDED.told, turn = EXCLUDED.turn,
+       digest = CASE WHEN EXCLUDED.version >= held.version THEN EXCLUDED.digest END
 """
 
 # The digest is that of the newest body of all, or null. What is known already, like nearly all
