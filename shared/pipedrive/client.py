@@ -262,7 +262,7 @@ class Pipedrive:
                 allow_redirects=False,
             ) as response:
                 content = await response.read()
-        except aiohttp.ClientConnectorError as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unanswered(f"Pipedrive: cannot connect: {type(error).__name__}") from error
         except ValueError as error:  # nothing was sent, or ever can be
             raise NotUsable(self.company_id) from error

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.limits import Rules
 from devstack.pipedrive.world import Sizes
 from shared import db
-from shared.pipedrive import reading
+from shared.pipedrive import client, reading
 from shared.pipedrive.budget import Budget, Purpose
 from shared.pipedrive.client import Clients, Pipedrive
 from shared.pipedrive.errors import (
@@ -376,6 +376,32 @@ async def test_a_connection_refused_is_no_unknown_fate(tmp_path: Path) -> None:
 
     assert not isinstance(told.value, Unsettled)
     assert found.double.server.requests == 0
+
+
+async def test_a_connection_that_does_not_come_about_is_no_unknown_fate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a firewall drops every packet: nothing was sent that could be carried out."""
+    monkeypatch.setattr(client, "CONNECT_S", 0.2)
+    with _full_house() as port:
+        (tmp_path / "tenants.json").write_text(json.dumps([a_tenant(f"http://127.0.0.1:{port}")]))
+        async with Budget(None) as own, Clients(_tenants(tmp_path), own) as clients:
+            ours = clients.of(COMPANY)
+            ours._ownership.is_ours = True
+            with pytest.raises(Unavailable, match="cannot connect") as told:
+                await ours.post("/v2/persons", {"name": "Ann"})
+
+    assert not isinstance(told.value, Unsettled)
+
+
+@contextmanager
+def _full_house() -> Iterator[int]:
+    """A port with as many connections as wait there at most: further ones get no answer."""
+    with socket.socket() as server, socket.socket() as waiting:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        waiting.connect(server.getsockname())
+        yield server.getsockname()[1]
 
 
 async def test_names_that_no_server_answers_for_hold_up_no_other_lookups(
