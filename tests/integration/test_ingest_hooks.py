@@ -14,13 +14,14 @@ from devstack.pipedrive.api.double import Double
 from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.hooks import MOST
 from devstack.pipedrive.world import Sizes
-from services.ingest.sync import connection_store, hooks
+from services.ingest.sync import answers, connection_store, hooks
 from services.ingest.sync.answers import Reason
 from services.ingest.sync.connection_store import Link
 from services.ingest.sync.hooks import Registered
 from shared import db
 from shared.pipedrive.budget import Budget
 from shared.pipedrive.client import Clients, Pipedrive
+from shared.pipedrive.errors import PipedriveRefused
 from shared.tenants import Tenants
 from tests.support.commands import COMPANY, a_tenant, double
 
@@ -30,6 +31,8 @@ ANOTHER_USER = 1002
 ANOTHER_PASSWORD = "another"
 USUAL_S = 900.0
 SOON_S = 300.0
+NOBODY = "http://127.0.0.1:1"
+UNREACHABLE = "Pipedrive refused: subscription_url: invalid or non-reachable URL."
 OURS, OTHERS = b"ours", b"another's"
 
 
@@ -73,6 +76,13 @@ class Company:
         found = await connection_store.link(self.conn, COMPANY)
         assert found is not None
         return found
+
+    async def problem(self) -> str | None:
+        """What users are told of it."""
+        async with Budget(None) as budget:
+            usage = await budget.usage(COMPANY)
+        problem: str | None = answers.connection(await self.link(), usage, None)["problem"]
+        return problem
 
     async def to_check(self, digest: bytes, *, differing_s: float) -> list[int]:
         digests = {COMPANY: digest, 1: OTHERS}
@@ -272,6 +282,26 @@ async def test_what_is_wrong_with_the_webhook_is_said_in_words(
     gone = await hooks.reported(company.client, made.hook_id)
     assert gone.shown is None
     assert "has deleted" in (gone.problem or "")
+
+
+async def test_why_the_webhook_cannot_be_registered_again_is_told_until_it_is(
+    company: Company,
+) -> None:
+    """As where it was deleted since nobody answered at our URL, and still nobody does."""
+    first = await company.ensure()
+    company.double.account.hooks.delete(first.hook_id)
+    with pytest.raises(PipedriveRefused):
+        await replace(company, url=hooks.door(NOBODY)).ensure()
+    report = await hooks.reported(company.client, first.hook_id)
+    await connection_store.keep_report(company.conn, COMPANY, first.hook_id, report)
+    meanwhile = await company.problem()
+
+    await company.ensure()
+
+    assert meanwhile is not None
+    assert "has deleted the webhook" in meanwhile
+    assert meanwhile.endswith(UNREACHABLE)
+    assert await company.problem() is None
 
 
 async def test_one_of_all_that_want_to_know_asks_pipedrive(company: Company) -> None:

@@ -214,7 +214,7 @@ def connection(link: Link | None, usage: Usage, last: datetime | None) -> dict[s
         connected=is_connected,
         webhook=hook(link.hook_shown) if link and link.hook_shown else None,
         webhook_seen_at=link.hook_shown_at if link else None,
-        problem=link.hook_problem if link and is_connected else NOT_CONNECTED,
+        problem=_problem(link) if link and is_connected else NOT_CONNECTED,
         last_event_at=link.last_event_at if link else None,
         lag_ms=link.last_lag_ms if link else None,
         tokens=TokensTold(
@@ -228,3 +228,11 @@ def connection(link: Link | None, usage: Usage, last: datetime | None) -> dict[s
         next_sync_at=link.incremental_due if link else None,
         next_full_sync_at=link.full_due if link else None,
     ).model_dump(by_alias=True)
+
+
+def _problem(link: Link) -> str | None:
+    """What Pipedrive reports may sound as if the webhook was about to be registered again."""
+    if link.hook_refusal is None:
+        return link.hook_problem
+    refused = f"The last attempt to register the webhook failed. {link.hook_refusal}"
+    return refused if link.hook_problem is None else f"{link.hook_problem} {refused}"

@@ -9,7 +9,7 @@ from shared.db import Connection
 
 CONNECTION = """
 SELECT company_id, since, incremental_due, full_due, hook_id, hook_url, hook_digest, hook_shown,
-       hook_shown_at, hook_problem, last_event_at, last_lag_ms
+       hook_shown_at, hook_problem, hook_refusal, last_event_at, last_lag_ms
   FROM connections
  WHERE company_id = $1
 """
@@ -33,8 +33,11 @@ INSERT INTO connections AS held (company_id, hook_id, hook_url, hook_digest, hoo
 VALUES ($1, $2, $3, $4, now())
     ON CONFLICT (company_id) DO UPDATE
    SET hook_id = EXCLUDED.hook_id, hook_url = EXCLUDED.hook_url,
-       hook_digest = EXCLUDED.hook_digest, hook_checked_at = EXCLUDED.hook_checked_at
+       hook_digest = EXCLUDED.hook_digest, hook_checked_at = EXCLUDED.hook_checked_at,
+       hook_refusal = NULL
 """
+
+REFUSED = "UPDATE connections SET hook_refusal = $2 WHERE company_id = $1"
 
 # Whoever gets the row asks Pipedrive; all others answer with its last report.
 TO_ASK = """
@@ -91,6 +94,7 @@ class Link:
     hook_shown: dict[str, Any] | None
     hook_shown_at: datetime | None
     hook_problem: str | None
+    hook_refusal: str | None
     last_event_at: datetime | None
     last_lag_ms: int | None
 
@@ -121,6 +125,11 @@ async def keep_hook(
     conn: Connection, company_id: int, hook_id: int, url: str, digest: bytes
 ) -> None:
     await conn.execute(HOOK, company_id, hook_id, url, digest)
+
+
+async def keep_refusal(conn: Connection, company_id: int, sentence: str) -> None:
+    """Pipedrive does not register the webhook: kept until it does."""
+    await conn.execute(REFUSED, company_id, sentence)
 
 
 async def is_to_ask(conn: Connection, company_id: int, every_s: float) -> bool:

@@ -141,7 +141,7 @@ async def ensure(
     known = next((hook for hook in ours if link is not None and _id(hook) == link.hook_id), None)
     wrong = _reason(known, link, wanted)
     if known is None or wrong is not None:
-        hook = await _made(client, tenant, url, ours)
+        hook = await _made(client, conn, tenant, url, ours)
     else:
         hook = known
     hook_id = _id(hook)
@@ -202,7 +202,21 @@ def _id(hook: Hook) -> int:
     return -1 if found is None else found
 
 
-async def _made(client: Pipedrive, tenant: Tenant, url: str, stale: Sequence[Hook]) -> Hook:
+async def _made(
+    client: Pipedrive, conn: db.Connection, tenant: Tenant, url: str, stale: Sequence[Hook]
+) -> Hook:
+    """Raises:
+    PipedriveRefused: which is recorded, since nobody reads the answer to a check.
+    """
+    try:
+        return await _with_room(client, tenant, url, stale)
+    except PipedriveRefused as refused:
+        with db.errors():
+            await connection_store.keep_refusal(conn, tenant.company_id, refused.sentence)
+        raise
+
+
+async def _with_room(client: Pipedrive, tenant: Tenant, url: str, stale: Sequence[Hook]) -> Hook:
     """Stale ones that receive nothing anyway are deleted first."""
     room = sorted(stale, key=lambda hook: values.flag(hook.get("is_active")) is True)
     for hook in room:
