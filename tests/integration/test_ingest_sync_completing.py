@@ -21,7 +21,8 @@ from devstack.pipedrive.api.lists import Sight
 from devstack.pipedrive.api.tables import Order, Table
 from services.ingest.sync import hearing, known_store
 from services.ingest.sync import lists as of_pipedrive
-from services.ingest.sync.completing import Completer
+from services.ingest.sync.asking import MOST_IDS
+from services.ingest.sync.completing import ROUNDS, Completer
 from services.ingest.sync.hearing import Carried, Glimpse
 from services.ingest.sync.lists import PERSONS
 from shared import db, heart, topics
@@ -153,6 +154,20 @@ async def test_a_row_that_pipedrive_does_not_take_to_be_one_holds_up_no_other(
         await none_are_left(company)
 
     assert shown == set(persons)
+
+
+async def test_rows_that_are_too_much_for_pipedrive_at_a_time_are_left_after_some_rounds(
+    synchronised_company: Company,
+) -> None:
+    """Each round costs tokens of the sync's share of the day."""
+    company = synchronised_company
+    company.double.server.faults = Faults(paths="/v2/persons", most_rows=MOST_IDS - 1)
+    await leave_incomplete(company, 1)
+
+    async with completing(company):
+        await none_are_left(company)
+
+    assert company.double.server.faults.struck == ROUNDS
 
 
 async def test_what_a_sync_has_read_since_its_webhook_is_not_asked_for_once_more(

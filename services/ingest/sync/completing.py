@@ -5,8 +5,8 @@ Rule 2: a company whose REST rows have none of the fields either, for a hundred 
         is left alone until the next day: job titles, for one, exist only with contact sync.
 Rule 3: a sync of the company in progress reads them anyway; so does the next delta, which
         also covers the rows that cannot be fetched: those of a company that is not connected, a
-        row for which Pipedrive answers "bad request", and, until the next day or another token,
-        all of a list that is refused.
+        row for which Pipedrive answers "bad request", rows that are not returned in some rounds,
+        and, until the next day or another token, all of a list that is refused.
 Rule 4: where a row has an option without a known name, the names are read first, but once an hour
         at most: a deleted option no longer has one.
 Rule 5: some companies at a time, so that one whose Pipedrive is silent keeps no other waiting.
@@ -33,7 +33,7 @@ from shared import db, heart, lifecycle
 from shared.errors import Poison, Unavailable
 from shared.pipedrive.budget import Purpose
 from shared.pipedrive.client import Credential, Pipedrive
-from shared.pipedrive.errors import NotConnected, PipedriveRefused
+from shared.pipedrive.errors import NotConnected, PipedriveRefused, Unanswered
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,10 @@ ENOUGH: Final = 100
 """Rows without any of the fields until we believe that there are none."""
 ASKED_WRONGLY: Final = 400
 """Pipedrive's answer for all rows requested together, though only one may be the cause."""
+ROUNDS: Final = 5
+"""Without an answer, until rows are left to the next delta: they may be too many, or too large,
+for Pipedrive at a time, and each round costs as much as their page.
+"""
 AT_ONCE: Final = 4
 """Companies that one process completes at a time; each takes a connection."""
 COMPANIES = """
@@ -57,21 +61,28 @@ Whose = tuple[int, str, Credential]
 
 
 class Hope:
-    """Whether fetching more is worth trying (rules 2 and 3). `now` is the monotonic clock's."""
+    """Whether to go on fetching (rules 2 and 3). `now` is the monotonic clock's."""
 
     def __init__(self) -> None:
         self._in_vain: dict[Whose, int] = {}
         self._gone_until: dict[Whose, float] = {}
+        self._silent: dict[Whose, int] = {}
 
     def is_there(self, whose: Whose, *, now: float) -> bool:
         return now >= self._gone_until.get(whose, now)
 
     def learn(self, whose: Whose, have_more: Sequence[bool], *, now: float) -> None:
+        self._silent.pop(whose, None)
         in_vain = 0 if any(have_more) else self._in_vain.get(whose, 0) + len(have_more)
         if in_vain >= ENOUGH:
             self.give_up(whose, now=now)
             in_vain = 0
         self._in_vain[whose] = in_vain
+
+    def waits(self, whose: Whose) -> bool:
+        """After a round without an answer: whether the same rows are to be fetched in the next."""
+        self._silent[whose] = (self._silent.get(whose, 0) + 1) % ROUNDS
+        return self._silent[whose] > 0
 
     def give_up(self, whose: Whose, *, now: float) -> None:
         self._gone_until[whose] = now + A_DAY_S
@@ -134,6 +145,10 @@ class Completer:
             return set()
         try:
             return await self._fetch(conn, whose, of, places)
+        except Unanswered:
+            if self._hope.waits(whose):
+                raise
+            return set()
         except (PipedriveRefused, Poison) as why:
             log.warning(
                 "completing_given_up",

@@ -2,7 +2,7 @@
 
 from pydantic import SecretStr
 
-from services.ingest.sync.completing import A_DAY_S, ENOUGH, Hope
+from services.ingest.sync.completing import A_DAY_S, ENOUGH, ROUNDS, Hope
 
 TOKEN = SecretStr("a token"), "acme.pipedrive.com"
 PERSONS = (7001, "person", TOKEN)
@@ -46,3 +46,13 @@ def test_what_is_given_up_for_a_day_is_not_where_there_is_another_token() -> Non
     assert not hope.is_there(PERSONS, now=NOW + A_DAY_S - 1)
     assert hope.is_there(PERSONS, now=NOW + A_DAY_S)
     assert hope.is_there((7001, "person", (SecretStr("another"), TOKEN[1])), now=NOW)
+
+
+def test_an_answer_in_between_begins_the_count_of_silent_rounds_anew() -> None:
+    hope = Hope()
+    before = [hope.waits(PERSONS) for _ in range(ROUNDS - 1)]
+
+    hope.learn(PERSONS, [True], now=NOW)
+
+    assert [*before, *(hope.waits(PERSONS) for _ in range(ROUNDS - 1))] == [True] * len(before) * 2
+    assert [hope.waits(PERSONS), hope.waits(PERSONS)] == [False, True]
