@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,14 +12,20 @@ from devstack.pipedrive.api.asking import Asked
 from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.lists import Sight
 from devstack.pipedrive.api.tables import Order, Table
+from services.ingest.sync import connection_store
 from services.ingest.sync.steps import Mode
 from shared.pipedrive import client
-from tests.support.commands import a_tenant
+from tests.support.commands import COMPANY, a_tenant
 from tests.support.synchronised import A_USER, Company
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 ANOTHER_TOKEN = "another-token-of-the-double"
+A_DAY = timedelta(days=1)
+TEN_DAYS_AGO = """
+UPDATE syncs
+   SET created_at = created_at - interval '10 days', started_at = started_at - interval '10 days'
+"""
 
 
 def write_tenants(company: Company, *tenants: dict[str, Any]) -> None:
@@ -93,6 +100,33 @@ async def test_what_a_full_sync_read_before_its_token_was_refused_is_not_read_ag
         assert walked.count(entity) == company.ended[-1].counts[name]["read"] > 0
     last = company.told.events[-1]
     assert (last["entity_id"], last["action"]) == (str(gone), "delete")
+
+
+async def test_days_without_an_accepted_token_do_not_put_off_the_next_nights_sync(
+    synchronised_company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sync that failed is taken over once there is one, and counts from its beginning."""
+    company = synchronised_company
+
+    def change() -> None:
+        monkeypatch.setattr(company.double.server, "_api_token", ANOTHER_TOKEN)
+
+    when_persons_are_walked(monkeypatch, change)
+    assert await company.syncs(A_USER, Mode.FULL) == "failed"
+    write_tenants(company, a_tenant(company.double.url, api_token=ANOTHER_TOKEN))
+    async with company.sync.store() as conn:
+        await conn.execute(TEN_DAYS_AGO)
+
+    assert await company.syncs(A_USER, Mode.FULL) == "done"
+
+    async with company.sync.store() as conn:
+        link = await connection_store.link(conn, COMPANY)
+    ended = company.ended[-1]
+    assert ended.started_at is not None
+    assert ended.created_at - ended.started_at > 9 * A_DAY
+    assert link is not None
+    assert link.full_due is not None
+    assert link.full_due - ended.created_at < 2 * A_DAY
 
 
 async def test_a_company_that_leaves_the_file_is_read_no_further(

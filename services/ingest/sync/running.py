@@ -153,7 +153,8 @@ class Run:
         began = sync.started_at or now
         is_full = sync.reads is Mode.FULL
         settings = self._parts.settings
-        next_full = schedule.next_full(now, settings, took=now - began) if is_full else None
+        took = now - max(began, sync.created_at)  # without the time before one that was taken over
+        next_full = schedule.next_full(now, settings, took=took) if is_full else None
         left = windows.left_behind(
             self._plan(), self._progress.refused, sync.since, sync.behind or {}
         )
