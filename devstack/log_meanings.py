@@ -57,6 +57,7 @@ MEANINGS: Final = {
     "spool_put_aside": "what could be read of a damaged spool file was rescued",
     "spool_record_held": "Kafka refuses these records while it accepts others",
     "spool_refuses": "the spool is full or its disk fails; while Kafka is down webhooks get 503",
+    "spool_silent": "the spool's disk does not answer; while Kafka is down webhooks get 503",
     "stale_page": "a cached page differed from Postgres: report it",
     "stop_deadline_passed": "a loop did not stop within STOP_SECONDS and was cancelled",
     "streams_reset": "streams cannot resume; clients read their lists again",

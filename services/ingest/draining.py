@@ -35,6 +35,7 @@ HELD_S: Final = 5.0
 SHOWN: Final = 3
 """Most partitions named in a reason."""
 LATE: Final = "late"
+DISK: Final = "disk"
 NOT_YET: Final = "Kafka: the topics do not exist yet"
 
 
@@ -67,7 +68,9 @@ class Draining:
                 wait = PROBE_S
             except DiskRefused as refused:
                 self._outlet.regain()  # Kafka works; it is the disk that fails
-                log.error("spool_not_drained", extra={"reason": str(refused)})
+                if (DISK, str(refused)) not in self._told:
+                    log.error("spool_not_drained", extra={"reason": str(refused)})
+                self._told.add((DISK, str(refused)))
                 wait = HELD_S
 
     async def _probe(self) -> None:

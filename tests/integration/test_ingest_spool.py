@@ -21,15 +21,18 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
+from services.ingest.spool.disk import SILENT
 from services.ingest.spool.file import NAME
 from services.ingest.spool.rescue import CURRENT, NOTE
+from services.ingest.spool.slots import LOCK
 from shared import topics
 from shared.events import PersonChange, parse
 from shared.kafka.client import ensure_topics
 from shared.settings import Settings
 from tests.support.cluster import Cluster, Instance
 from tests.support.infra import Infra
-from tests.support.waiting import until
+from tests.support.leases import unanswered
+from tests.support.waiting import answers, until
 
 pytestmark = pytest.mark.integration
 
@@ -37,6 +40,7 @@ COMPANY = 7
 TENANT = {"company_id": COMPANY, "webhook_user": "hook", "webhook_password": "secret"}
 HEADER = "Basic " + base64.b64encode(b"hook:secret").decode()
 SOON_S = 30.0
+SENDERS_WAIT_S = 10.0
 STOPS_S = 5.0
 """A client that waits for a silent broker is given some seconds to end."""
 
@@ -375,6 +379,65 @@ async def test_a_disk_that_is_full_says_so_until_it_takes_what_it_refused(
     taken = sum(map(len, sender.taken.values()))
     found = await arrived(killable, topic_prefix, taken)
     assert {person: once(events) for person, events in found.items()} == sender.taken
+
+
+async def test_without_an_answer_from_its_disk_it_starts_and_passes_on_what_kafka_takes(
+    killable: Infra, topic_prefix: str, cluster: Cluster
+) -> None:
+    sender = Sender(cluster)
+    with unanswered(cluster.folder / "spool" / topic_prefix / "1" / LOCK):
+        instance = cluster.start("ingest", **NO_USERS)
+        await cluster.ready(instance)
+        assert await sender.send(instance, "1") == 200
+        said = (await readiness(cluster, instance))[1]["spool"]
+        assert said.startswith("degraded: ")
+        assert said.endswith(SILENT)
+    await arrived(killable, topic_prefix, 1)
+
+    async def all_is_well() -> bool:
+        return set((await readiness(cluster, instance))[1].values()) == {"ok"}
+
+    await until(all_is_well)
+
+
+async def test_a_disk_that_stops_answering_holds_up_no_sender_and_not_kafka_either(
+    killable: Infra, topic_prefix: str, cluster: Cluster
+) -> None:
+    sender = Sender(cluster)
+    instance = cluster.start("ingest", **NO_USERS)
+    await cluster.ready(instance)
+    dead = spool_files(cluster.folder)[0].parents[2] / "2"
+
+    async def is_refused() -> bool:
+        async with asyncio.timeout(SENDERS_WAIT_S):
+            return await sender.send(instance, "1") == 503
+
+    async def is_taken() -> bool:
+        async with asyncio.timeout(SENDERS_WAIT_S):
+            return await sender.send(instance, "1") == 200
+
+    async def is_drained() -> bool:
+        return await waiting(cluster, instance) == 0
+
+    await asyncio.to_thread(killable.freeze, "kafka")
+    try:
+        await sender.send_some(instance, 5, PERSONS)
+        (dead / CURRENT).mkdir(parents=True)
+        with unanswered(dead / LOCK):
+            (dead / CURRENT / NAME).touch()  # looked for every five seconds
+            await until(is_refused)
+            status, told = await readiness(cluster, instance)
+            assert (status, told["spool"]) == (503, f"the spool: {SILENT}")
+            assert await answers(cluster.http, f"{instance.url}/healthz")
+            await asyncio.to_thread(killable.thaw, "kafka")
+            await until(is_taken)
+            assert await waiting(cluster, instance) >= 40, "it still waits for the disk"
+    finally:
+        await asyncio.to_thread(killable.thaw, "kafka")
+    await until(is_drained)
+
+    taken = [event for events in sender.taken.values() for event in events]
+    await arrived(killable, topic_prefix, len(taken), wanted=taken)
 
 
 async def test_kafka_away_from_the_start_and_a_crash_lose_nothing_and_keep_the_order(

@@ -8,6 +8,8 @@ Rule 3: a damaged file is put aside, and work continues at once in a new one. Wh
         the damaged one is moved there bit by bit, behind what has arrived meanwhile: a spool may
         hold millions of records, and no webhook waits for so many.
 Rule 4: what was removed no longer waits, whether or not the disk deletes it.
+Rule 5: while the disk does not answer, records are refused, also those that wait. What was being
+        written may be stored all the same: it is sent then, and once more by its sender.
 """
 
 import asyncio
@@ -15,12 +17,12 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
+from services.ingest.spool.disk import SILENT, Disk
 from services.ingest.spool.file import Damaged, DiskRefused, SpoolFile, Waiting
 from services.ingest.spool.ledger import Ledger
 from services.ingest.spool.opening import Opened, anew, opened, renewed
@@ -29,12 +31,7 @@ from services.ingest.spool.row import bucket, size
 from services.ingest.spool.slots import Slot, orphans
 from shared.errors import Unavailable
 from shared.kafka.rounds import Acked, Record
-from shared.observability import (
-    SPOOL_COMMIT_SECONDS,
-    SPOOL_DAMAGED,
-    SPOOL_REFUSED,
-    SPOOL_STORED,
-)
+from shared.observability import SPOOL_COMMIT_SECONDS, SPOOL_DAMAGED, SPOOL_REFUSED, SPOOL_STORED
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +42,7 @@ TRIED_BYTES = 1024 * 1024
 """Most bytes written to test whether the disk accepts any."""
 Why = Literal["closed", "full", "disk"]
 """Reasons to refuse a record."""
+UNANSWERED = f"not writable: {SILENT}"
 
 
 class Handed(NamedTuple):
@@ -64,8 +62,9 @@ class Spool:
         self._ledger = Ledger()
         self._max_bytes = max_bytes
         self._file: SpoolFile | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._disk = Disk(self._refuse_waiting)
         self._asides: list[Path] = []
+        self._left: list[Slot] = []
         self._has_gaps = False
         self._replacing = asyncio.Lock()
         self._waiting: list[Handed] = []
@@ -105,6 +104,8 @@ class Spool:
     @property
     def trouble(self) -> str | None:
         """Why it refuses records; null while it accepts them."""
+        if self._disk.is_silent:
+            return SILENT
         if self._trouble is not None or self._file is None:
             return self._trouble or "closed"
         if self.bytes >= self._max_bytes or self._is_short:
@@ -112,7 +113,8 @@ class Spool:
         return None
 
     def takes(self, record: Record) -> bool:
-        return self._file is not None and not self._trouble and self._has_room(size(record))
+        refuses = self._file is None or self._trouble or self._disk.is_silent
+        return not refuses and self._has_room(size(record))
 
     def holds(self, record: Record) -> bool:
         """Something of the record's key may wait here; what a damaged file holds is unknown."""
@@ -122,33 +124,20 @@ class Spool:
         """Raises:
         DiskRefused: the disk does not allow it.
         """
-        try:
-            if self.slot is None:
-                self.slot = await self._in_thread(self._claim)
-            found = await self._in_thread(partial(opened, self.slot.folder))
-        except DiskRefused as refused:
-            self._trouble = str(refused)
-            raise
-        self._begin(found)
+        await self._disk.answer(self._open())
 
     async def close(self, *, leave_nothing: bool = False) -> None:
-        """Finish what waits, and release the slot to other instances."""
-        while self._writing is not None:
-            await asyncio.wait([self._writing])
-        if self._file is not None:
-            await self._in_thread(self._file.close)
-            self._file = None
-        self._thread.shutdown(wait=False)
-        if self.slot is not None:
-            if leave_nothing:
-                shutil.rmtree(self.slot.folder / CURRENT, ignore_errors=True)
-            self.slot.release()
+        """Finish what waits, and release the slot to others; a silent disk keeps both for now."""
+        with suppress(DiskRefused):
+            await self._disk.answer(self._close(leave_nothing=leave_nothing), anyway=True)
 
     def take(self, handed: Sequence[Handed]) -> None:
         """Each owner is told when its record is on disk, or gets `Unavailable`."""
         for each in handed:
             length = size(each.record)
-            if self._file is None:
+            if self._disk.is_silent:
+                self._refuse([each], "disk", UNANSWERED)
+            elif self._file is None:
                 self._refuse([each], "closed", f"closed: {self._trouble}")
             elif not self._has_room(length):
                 self._miss(length)
@@ -170,7 +159,7 @@ class Spool:
             after = last.id if last is not None and last.file is file else 0
             return file.head(after, most, most_bytes)
 
-        return await self._working(following)
+        return await self._disk.answer(self._working(following))
 
     async def remove(self, gone: Sequence[Waiting]) -> None:
         """Records from a file that has been put aside meanwhile come again, from its replacement.
@@ -182,11 +171,12 @@ class Spool:
         self._free((each.bucket, each.size) for each in own)
         self._has_gaps = self._has_gaps or bool(own)
         if own or self.keeps_removed:
-            await self._working(lambda file: file.remove(own), writes=True)
+            work = self._working(lambda file: file.remove(own), writes=True)
+            await self._disk.answer(work, anyway=True)  # else it would come again
 
     async def oldest(self) -> float | None:
         """When the oldest of the waiting records was stored."""
-        return await self._working(lambda file: file.oldest())
+        return await self._disk.answer(self._working(lambda file: file.oldest()))
 
     async def begin_anew(self) -> None:
         """If nothing waits in the file, replace it, to give its disk space back. On a disk that
@@ -199,16 +189,25 @@ class Spool:
         if file is None or self.events or (self._asides and not file.keeps_removed):
             return
         try:
-            await self._follow(file, renewed)
+            await self._disk.answer(self._follow(file, renewed))
         except Damaged as damaged:
-            await self._replace(file, str(damaged))
+            await self._disk.answer(self._replace(file, str(damaged)))
 
     async def left_by_others(self, root: Path) -> list[Slot]:
         """Slots of dead instances. Read in the spool's own thread: the event loop's threads look
         up host names, and while no name server answers all of them are blocked.
+
+        Raises:
+            DiskRefused: the disk is silent.
         """
-        slot = self.slot
-        return [] if slot is None else await self._in_thread(lambda: [*orphans(root, slot.folder)])
+
+        async def look(own: Path) -> None:
+            self._left += await self._disk.do(lambda: [*orphans(root, own)])
+
+        if self.slot is not None:
+            await self._disk.answer(look(self.slot.folder))
+        found, self._left = self._left, []
+        return found
 
     async def rescue(self) -> bool:
         """Move some of what is readable in damaged files; returns whether there may be more.
@@ -219,7 +218,9 @@ class Spool:
         """
         if not self._asides or not self.is_open:
             return False
-        aside = self._asides[0]
+        return await self._disk.answer(self._rescue(self._asides[0]))
+
+    async def _rescue(self, aside: Path) -> bool:
         moved = await self._working(lambda file: move(aside, file), writes=True)
         self._ledger.add((each.bucket, each.size) for each in moved.waiting)
         if moved.total is not None:
@@ -235,7 +236,35 @@ class Spool:
         length = self._unwritten_bytes
         if length:
             with suppress(DiskRefused):
-                await self._working(lambda file: file.try_writing(length), writes=True)
+                work = self._working(lambda file: file.try_writing(length), writes=True)
+                await self._disk.answer(work)
+
+    async def _open(self) -> None:
+        async with self._replacing:
+            if self._file is not None:
+                return  # by a call that nobody waited for any more
+            try:
+                if self.slot is None:
+                    self.slot = await self._disk.do(self._claim)
+                found = await self._disk.do(partial(opened, self.slot.folder))
+            except DiskRefused as refused:
+                self._trouble = str(refused)
+                raise
+            self._begin(found)
+
+    async def _close(self, *, leave_nothing: bool) -> None:
+        while self._writing is not None:
+            await asyncio.wait([self._writing])
+        async with self._replacing:
+            if self._file is not None:
+                await self._disk.do(self._file.close)
+                self._file = None
+            if self.slot is not None:
+                if leave_nothing:
+                    spent = self.slot.folder / CURRENT
+                    await self._disk.do(lambda: shutil.rmtree(spent, ignore_errors=True))
+                self.slot.release()
+            self._disk.end()
 
     def _has_room(self, length: int) -> bool:
         return self._ledger.bytes + length <= self._max_bytes
@@ -259,12 +288,19 @@ class Spool:
 
     def _refuse(self, handed: Sequence[Handed], why: Why, reason: str) -> None:
         for each in handed:
-            SPOOL_REFUSED.labels(why).inc()
-            if not each.acked.done():
+            if not each.acked.done():  # refused before, or its sender has hung up
+                SPOOL_REFUSED.labels(why).inc()
                 each.acked.set_exception(Unavailable(f"the spool is {reason}"))
         if why not in self._told:
             log.error("spool_refuses", extra={"why": why, "reason": reason})
         self._told.add(why)
+
+    def _refuse_waiting(self) -> None:
+        """What is being written keeps its place (rule 5)."""
+        refused, self._waiting = self._waiting, []
+        self._free(_counts(refused))
+        if refused or self._committing:
+            self._refuse([*self._committing, *refused], "disk", UNANSWERED)
 
     async def _write(self) -> None:
         try:
@@ -303,10 +339,10 @@ class Spool:
             raise DiskRefused(self._trouble or "closed")
         try:
             try:
-                result = await self._in_thread(lambda: work(file))
+                result = await self._disk.do(lambda: work(file))
             except Damaged as damaged:
                 following = await self._replace(file, str(damaged))
-                result = await self._in_thread(lambda: work(following))
+                result = await self._disk.do(lambda: work(following))
         except DiskRefused as refused:
             self._trouble = str(refused)
             if writes:
@@ -338,10 +374,10 @@ class Spool:
         async with self._replacing:
             if self._file is file and self.slot is not None:
                 try:
-                    found = await self._in_thread(partial(make, self.slot.folder, file))
+                    found = await self._disk.do(partial(make, self.slot.folder, file))
                 except DiskRefused as refused:
                     # `open` tries again later; a file is not put aside over and over.
-                    await self._in_thread(file.close)
+                    await self._disk.do(file.close)
                     self._file, self._trouble = None, str(refused)
                     raise
                 if found is not None:
@@ -357,9 +393,6 @@ class Spool:
         self._unwritten_bytes = 0
         self._told.clear()
         self._ledger.add(_counts([*self._committing, *self._waiting]))
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
 def _counts(handed: Iterable[Handed]) -> Iterator[tuple[int, int]]:

@@ -3,6 +3,7 @@
 Rule 1: opening is retried where it failed, and so is writing to a disk that was full.
 Rule 2: what a dead instance left on disk is taken over.
 Rule 3: what damaged files hold is moved in small parts, with everything else in between.
+Rule 4: a disk that does not answer is waited for, and is no reason to restart the process.
 """
 
 import asyncio
@@ -54,8 +55,9 @@ class Tending:
 
     async def _open_closed(self) -> None:
         for spool in self._spools:
-            # One that was released meanwhile is closed for good.
-            if spool in self._spools and not spool.is_open:
+            if spool.is_open:
+                self._refused.pop(spool, None)
+            elif spool in self._spools:  # one that was released meanwhile is closed for good
                 await self._open(spool)
 
     async def _open(self, spool: Spool) -> None:
@@ -83,15 +85,15 @@ class Tending:
 
     async def _adopt(self) -> None:
         self._adopted_at = time.monotonic()
-        for slot in await self._spools.own.left_by_others(self._root):
+        try:
+            left = await self._spools.own.left_by_others(self._root)
+        except DiskRefused:
+            return  # the spool logs that itself
+        for slot in left:
             spool = Spool(partial(_the, slot), max_bytes=0)
-            try:
-                await spool.open()
-            except DiskRefused as refused:
-                log.error("spool_not_opened", extra={"reason": str(refused)})
-                await spool.close()
-                continue
+            # Even if it cannot be opened yet: counting millions of records takes its time, too.
             self._spools.adopt(spool)
+            await self._open(spool)
             log.warning("spool_adopted", extra={"slot": slot.folder, "records": spool.events})
 
     async def _rescue(self) -> bool:
