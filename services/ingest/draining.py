@@ -85,8 +85,8 @@ class Draining:
         if silent or self._outlet.away or self._outlet.missing:
             await self._look()
             self._outlet.acked_at = time.monotonic()
-        if not self._spools.events:
-            self._outlet.regain()
+        if not any(spool.is_open and spool.events for spool in self._spools):
+            self._outlet.regain()  # else the first record that it takes shows it
 
     def _tell_drained(self) -> None:
         if self._drained and self._outlet.is_steady and not self._spools.events:

@@ -33,6 +33,7 @@ from tests.support.cluster import Cluster, Instance
 from tests.support.infra import Infra
 from tests.support.leases import unanswered
 from tests.support.waiting import answers, until
+from tests.unit.ingest.spool.test_spool import spoil_the_index
 
 pytestmark = pytest.mark.integration
 
@@ -629,6 +630,35 @@ async def test_a_process_that_starts_beside_a_silent_kafka_also_stops_soon(
         assert time.monotonic() - began < STOPS_S, instance.log.read_text()
     finally:
         await asyncio.to_thread(killable.thaw, "kafka")
+
+
+async def test_a_spool_that_is_damaged_and_cannot_be_replaced_does_not_keep_kafka_from_being_back(
+    killable: Infra, topic_prefix: str, cluster: Cluster
+) -> None:
+    sender = Sender(cluster)
+    await asyncio.to_thread(killable.freeze, "kafka")
+    try:
+        instance = cluster.start("ingest", **NO_USERS)
+        await cluster.ready(instance)
+        await sender.send_some(instance, 5, PERSONS)
+        slot = spool_files(cluster.folder)[0].parents[1]
+        file = slot.rename(slot.with_name("elsewhere")) / CURRENT / NAME
+        slot.touch()  # in the place of the folder
+        spoil_the_index(file)
+
+        async def is_closed() -> bool:
+            return "spool_not_opened" in instance.log.read_text()
+
+        await until(is_closed)
+        sender.taken.clear()
+    finally:
+        await asyncio.to_thread(killable.thaw, "kafka")
+
+    await cluster.ready(instance)
+    told = (await readiness(cluster, instance))[1]
+    assert (told["kafka"], told["spool"].partition(":")[0]) == ("ok", "degraded")
+    await sender.send_some(instance, 5, PERSONS)
+    await arrived(killable, topic_prefix, 40, wanted=sender.taken["1"])
 
 
 def moved(folder: Path) -> list[int]:
