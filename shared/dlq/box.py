@@ -11,7 +11,8 @@ Rule 5: only the dead letters of our own topics are read: without a prefix all o
         topics are candidates, and others may have similar names. Nor is a letter replayed that
         names another origin than the topic it is in.
 Rule 6: one at a time decides: two who replay the same letters would send each twice, and what is
-        still poison would come back as twice as many.
+        still poison would come back as twice as many. Whoever was suspended for so long that
+        another has begun sends nothing that the other has sent: Kafka refuses it.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
@@ -27,6 +28,7 @@ from shared.dlq.letters import Letter, Wanted, read
 from shared.kafka.alone import alone
 from shared.kafka.client import ensure_compacted
 from shared.kafka.dead_letters import ATTEMPTS
+from shared.kafka.fencing import FencedPublisher
 from shared.kafka.publisher import Publisher, Record
 from shared.kafka.scanning import existing, scan
 from shared.settings import Settings
@@ -34,6 +36,7 @@ from shared.topics import DEAD_LETTERS, WEBHOOKS, dead_letters_of
 
 MARKS: Final = "dlq.marks"
 DECIDING: Final = "dlq"
+PUBLISH_S: Final = 30.0
 REPLAYED: Final = "replayed"
 DROPPED: Final = "dropped"
 
@@ -70,15 +73,21 @@ async def letters(
 
 
 @asynccontextmanager
-async def deciding(settings: Settings) -> AsyncIterator[bool]:
-    """Whether nobody else decides about letters (rule 6); to be entered before they are read.
+async def deciding(settings: Settings) -> AsyncIterator[Publisher | None]:
+    """What to `settle` letters with; null if somebody else decides about some (rule 6). To be
+    entered before they are read.
 
     Raises:
         Unavailable: Kafka is away.
     """
     await ensure_compacted(settings, MARKS)
-    async with alone(settings, DECIDING, MARKS) as is_alone:
-        yield is_alone
+    async with (
+        alone(settings, DECIDING, MARKS) as is_alone,
+        FencedPublisher(settings, DECIDING, deadline_s=PUBLISH_S) as publisher,
+    ):
+        if is_alone:
+            await publisher.take_over()
+        yield publisher if is_alone else None
 
 
 async def _marks(settings: Settings) -> dict[str, str]:

@@ -26,7 +26,6 @@ from shared.settings import Settings, told
 from shared.topics import WEBHOOKS
 
 BATCH: Final = 500
-PUBLISH_S: Final = 30.0
 PRETTY: Final = orjson.OPT_INDENT_2
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -165,16 +164,16 @@ async def run(
     settings = told(Settings)
     act = partial(_act, settings, chosen, wanted, resend, besides)
     try:
-        return await (_alone(settings, act) if changes and not chosen.dry_run else act())
+        return await (_alone(settings, act) if changes and not chosen.dry_run else act(None))
     except Unavailable as away:
         _complain(str(away))
         return FAILED
 
 
-async def _alone(settings: Settings, act: Callable[[], Awaitable[int]]) -> int:
-    async with box.deciding(settings) as is_alone:
-        if is_alone:
-            return await act()
+async def _alone(settings: Settings, act: Callable[[Publisher], Awaitable[int]]) -> int:
+    async with box.deciding(settings) as publisher:
+        if publisher is not None:
+            return await act(publisher)
     _complain(NOT_ALONE)
     return FAILED
 
@@ -185,7 +184,9 @@ async def _act(
     wanted: Wanted,
     resend: Resend | None,
     besides: Collection[str],
+    publisher: Publisher | None,
 ) -> int:
+    """Without a publisher nothing is changed."""
     async with aclosing(box.letters(settings, wanted, _origins(wanted))) as each:
         there = [letter async for letter in each]
     there.sort(key=lambda letter: (letter.time, letter.name))
@@ -194,7 +195,7 @@ async def _act(
     if chosen.action in ("list", "show"):
         _print(found[: chosen.limit], whole=chosen.action == "show", as_json=chosen.json)
     else:
-        refused = await _settle(settings, chosen, found[: chosen.limit], resend)
+        refused = await _settle(settings, chosen, found[: chosen.limit], resend, publisher)
     passed_over = len(there) - len(found)
     if passed_over:
         _complain(f"{passed_over} skipped as webhooks, use: python -m services.ingest redeliver")
@@ -208,18 +209,21 @@ async def _act(
 
 
 async def _settle(
-    settings: Settings, chosen: argparse.Namespace, found: Sequence[Letter], resend: Resend | None
+    settings: Settings,
+    chosen: argparse.Namespace,
+    found: Sequence[Letter],
+    resend: Resend | None,
+    publisher: Publisher | None,
 ) -> bool:
     """Returns whether some of them are refused."""
     why = {} if resend is None else await _not_replayed(settings, found, resend)
     settled = [letter for letter in found if letter.name not in why]
-    if chosen.dry_run:
+    if publisher is None:
         _print(settled, whole=False, as_json=chosen.json)
     else:
-        async with Publisher(settings, deadline_s=PUBLISH_S) as publisher:
-            for part in _parts(settled):
-                await box.settle(publisher, part, resend)
-    done = "would be " if chosen.dry_run else ""
+        for part in _parts(settled):
+            await box.settle(publisher, part, resend)
+    done = "would be " if publisher is None else ""
     done += box.DROPPED if resend is None else box.REPLAYED
     sys.stdout.write(f"{len(settled)} {done}\n")
     for letter in found:

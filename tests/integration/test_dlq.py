@@ -6,6 +6,7 @@ import os
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -385,15 +386,8 @@ async def test_a_record_that_several_readers_put_aside_is_sent_once(
     assert sorted(sent) == [(b"note 1", b"3"), (b"note 2", b"3")]
 
 
-@pytest.mark.parametrize("second", ["replay", "drop"])
-async def test_while_letters_are_replayed_nobody_else_replays_or_drops_any(
-    settings: Settings,
-    publisher: Publisher,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    second: str,
-) -> None:
-    await publisher.publish([a_letter(number) for number in (1, 2)])
+def hold_the_first(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """Of those that decide: set once it has read the letters, and to be set for it to go on."""
     settle, have_been_read, goes_on = box.settle, asyncio.Event(), asyncio.Event()
 
     async def held(*given: Any) -> None:
@@ -403,6 +397,19 @@ async def test_while_letters_are_replayed_nobody_else_replays_or_drops_any(
         await settle(*given)
 
     monkeypatch.setattr(box, "settle", held)
+    return have_been_read, goes_on
+
+
+@pytest.mark.parametrize("second", ["replay", "drop"])
+async def test_while_letters_are_replayed_nobody_else_replays_or_drops_any(
+    settings: Settings,
+    publisher: Publisher,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    second: str,
+) -> None:
+    await publisher.publish([a_letter(number) for number in (1, 2)])
+    have_been_read, goes_on = hold_the_first(monkeypatch)
     first = asyncio.create_task(command.main(["replay", "--everything"]))
     await have_been_read.wait()
     assert len(await keys(capsys)) == 2
@@ -415,6 +422,32 @@ async def test_while_letters_are_replayed_nobody_else_replays_or_drops_any(
     assert (told.out, told.err) == ("", command.NOT_ALONE + "\n")
     assert await contents(settings, topics.NOTES.name) == [b"note 1", b"note 2"]
     assert {each["state"] for each in await listed(capsys, "--all")} == {box.REPLAYED}
+
+
+async def test_who_was_suspended_sends_nothing_that_another_has_sent_meanwhile(
+    settings: Settings,
+    publisher: Publisher,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await publisher.publish([a_letter(number) for number in (1, 2)])
+
+    @asynccontextmanager
+    async def dropped(*_: object) -> AsyncIterator[bool]:
+        """Kafka drops a member that is suspended, so another finds itself alone."""
+        yield True
+
+    monkeypatch.setattr(box, "alone", dropped)
+    have_been_read, goes_on = hold_the_first(monkeypatch)
+    first = asyncio.create_task(command.main(["replay", "--everything"]))
+    await have_been_read.wait()
+    statuses = [await command.main(["replay", "--everything"])]
+    goes_on.set()
+    statuses.append(await first)
+
+    assert statuses == [0, command.FAILED]
+    assert "ProducerFenced" in capsys.readouterr().err
+    assert await contents(settings, topics.NOTES.name) == [b"note 1", b"note 2"]
 
 
 def webhook(company: int) -> bytes:
