@@ -67,7 +67,7 @@ async def letters(
             for found in stretch.records:
                 place = (found.partition, found.offset)
                 letter = read(found.topic, place, (found.key, found.value), found.headers)
-                letter = replace(letter, state=marks.get(letter.name))
+                letter = replace(letter, state=_state(letter, marks.get(letter.name)))
                 if wanted.has(letter):
                     yield letter
 
@@ -90,14 +90,32 @@ async def deciding(settings: Settings) -> AsyncIterator[Publisher | None]:
         yield publisher if is_alone else None
 
 
-async def _marks(settings: Settings) -> dict[str, str]:
+async def _marks(settings: Settings) -> dict[str, dict[str, str]]:
     """The last decision, by the letter's name: all marks of a letter are in one partition."""
-    marks: dict[str, str] = {}
+    marks: dict[str, dict[str, str]] = {}
     async with aclosing(scan(settings, [MARKS])) as stretches:
         async for stretch in stretches:
             for found in stretch.records:
-                marks[(found.key or b"").decode()] = orjson.loads(found.value)["state"]
+                marks[(found.key or b"").decode()] = orjson.loads(found.value)
     return marks
+
+
+def _state(letter: Letter, mark: dict[str, str] | None) -> str | None:
+    """A mark of another time is about another letter: the topic was deleted, and made anew. Where
+    it names no time, it is from an older version.
+    """
+    if mark is None or mark.get("time", _time(letter)) != _time(letter):
+        return None
+    return mark["state"]
+
+
+def _mark(letter: Letter, state: str) -> Record:
+    said = {"state": state, "at": datetime.now(UTC), "time": _time(letter)}
+    return Record(MARKS, letter.name.encode(), orjson.dumps(said))
+
+
+def _time(letter: Letter) -> str:
+    return letter.time.isoformat()
 
 
 async def overtaken(settings: Settings, chosen: Collection[Letter]) -> frozenset[str]:
@@ -159,8 +177,7 @@ async def settle(publisher: Publisher, chosen: Sequence[Letter], resend: Resend 
         each_once = {letter.record: letter for letter in tried}.values()
         await publisher.publish([again(letter, resend(letter)) for letter in each_once])
     state = DROPPED if resend is None else REPLAYED
-    mark = orjson.dumps({"state": state, "at": datetime.now(UTC)})
-    await publisher.publish([Record(MARKS, each.name.encode(), mark) for each in chosen])
+    await publisher.publish([_mark(each, state) for each in chosen])
 
 
 def again(letter: Letter, record: Record) -> Record:

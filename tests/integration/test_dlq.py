@@ -26,6 +26,7 @@ from shared.kafka.publisher import Publisher, Record
 from shared.kafka.scanning import scan
 from shared.settings import Settings, StoreSettings
 from shared.topics import dead_letters_of
+from tests.integration.test_ingest_spool import delete_topic
 from tests.support.infra import Infra
 from tests.support.waiting import until
 
@@ -33,6 +34,7 @@ pytestmark = pytest.mark.integration
 
 NOW = datetime(2026, 5, 27, 6, 54, 41, tzinfo=UTC)
 WHEN = NOW.isoformat()
+LATER = b"2026-06-01T00:00:00+00:00"
 
 
 @pytest.fixture
@@ -264,6 +266,29 @@ async def test_what_is_still_poison_comes_back_with_one_more_try(
             assert (await listed(capsys))[0]["reader"].endswith(".noting")
             assert await command.main(["replay", "--everything"]) == 0
         stop.set()
+
+
+async def test_what_was_decided_about_a_letter_is_not_about_another_that_has_its_name_later(
+    settings: Settings, publisher: Publisher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whose topic was deleted and made anew: its places begin again."""
+    await publisher.publish([a_letter(1)])
+    assert await command.main(["drop", "--everything"]) == 0
+    (former,) = await listed(capsys, "--all")
+    await delete_topic(
+        settings.kafka_bootstrap_servers,
+        settings.kafka_topic_prefix + dead_letters_of(topics.NOTES.name),
+    )
+    await ensure_topics(settings, TOPICS)
+    later = [(n, LATER if n == "time" else v) for n, v in a_letter(1).headers]
+    async with Publisher(settings, deadline_s=20) as another:
+        await another.publish([a_letter(1)._replace(headers=later)])
+
+    (found,) = await listed(capsys)
+
+    assert (found["name"], found["key"]) == (former["name"], "7:1")
+    assert await command.main(["replay", "--everything"]) == 0
+    assert [each["state"] for each in await listed(capsys, "--all")] == [box.REPLAYED]
 
 
 @pytest.mark.parametrize("gone", [topics.APP_SESSIONS.name, topics.SCORES.name])
