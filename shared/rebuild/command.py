@@ -120,9 +120,15 @@ async def _rebuild(plan: Plan, alone: Alone, *, restart: bool) -> None:
         read = sum((await schemas.offsets(conn, plan.service)).values())
     _say(
         f"{plan.service}: switched after {read:,} records, {time.monotonic() - began:.0f} s; "
-        f"{poison} could not be read; the old store is {plan.old}; writers waited "
-        f"{1000 * waited.writers_s:.0f} ms, readers {1000 * waited.readers_s:.0f} ms"
+        f"{poison} could not be read; the old store is {plan.old}; {_told(waited)}"
     )
+
+
+def _told(waited: Waited | None) -> str:
+    if waited is None:
+        return "how long others waited is not known"
+    writers, readers = 1000 * waited.writers_s, 1000 * waited.readers_s
+    return f"writers waited {writers:.0f} ms, readers {readers:.0f} ms"
 
 
 async def _check_log(plan: Plan) -> None:
@@ -135,7 +141,8 @@ async def _check_log(plan: Plan) -> None:
             raise SystemExit(f"{plan.service}: not rebuilt: {reason}; start the services first")
 
 
-async def _until_switched(plan: Plan, alone: Alone, build: Building) -> Waited:
+async def _until_switched(plan: Plan, alone: Alone, build: Building) -> Waited | None:
+    """Null if the answer to the last step was lost."""
     while True:
         await _until_close(plan, alone, build)
         try:
@@ -146,7 +153,20 @@ async def _until_switched(plan: Plan, alone: Alone, build: Building) -> Waited:
                 await schemas.analyze_outbox(conn, plan.next)
                 return await switch(conn, plan, build)
         except (NotYet, Unavailable, *db.OUTAGES) as reason:
+            if not isinstance(reason, NotYet) and await _is_switched(plan):
+                return None
             _say(f"not switched yet: {reason}")
+            await asyncio.sleep(RETRY_S)
+
+
+async def _is_switched(plan: Plan) -> bool:
+    """A connection that was lost may have been lost after the switch."""
+    while True:
+        try:
+            async with _connected(plan) as conn:
+                return await schemas.is_switched(conn, plan)
+        except (Unavailable, *db.OUTAGES) as away:
+            _say(f"waiting: {away}")
             await asyncio.sleep(RETRY_S)
 
 

@@ -74,6 +74,14 @@ async def drop_old(conn: asyncpg.Connection, plan: Plan) -> bool:
     return there
 
 
+async def is_switched(conn: asyncpg.Connection, plan: Plan) -> bool:
+    """Whether the new store has taken the name. Waits for a switch in progress to end."""
+    async with conn.transaction():
+        await conn.execute("SELECT pg_advisory_xact_lock($1)", migrating.SETTINGS_LOCK)
+        waits: bool = await conn.fetchval(EXISTS, plan.next)
+        return not waits
+
+
 async def _place_outbox_far_away(conn: asyncpg.Connection, plan: Plan) -> None:
     """A relay that has published states of the live store deletes them by their places, possibly
     after the switch.

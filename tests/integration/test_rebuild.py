@@ -16,6 +16,7 @@ from shared.rebuild.command import Alone, _connected, run
 from shared.rebuild.plan import Plan
 from shared.settings import StoreSettings
 from tests.support.infra import Infra
+from tests.support.proxy import Proxy, before, through
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -25,6 +26,19 @@ SELECT pg_terminate_backend(pid)
   FROM pg_stat_activity
  WHERE application_name = 'my500-noted-rebuild'
 """
+
+
+class Unheard(Proxy):
+    """Loses the answer to the last statement of a switch."""
+
+    is_renamed = False
+    has_lost = False
+
+    async def _heard(self, chunk: bytes) -> None:
+        self.is_renamed |= b'RENAME TO "noted"' in chunk
+        if self.is_renamed and not self.has_lost and b"COMMIT\0" in chunk:
+            self.has_lost = True
+            raise ConnectionResetError
 
 
 async def apply(*_: object) -> None:
@@ -61,6 +75,31 @@ async def test_a_rebuild_without_its_topics_ends_and_names_them(
     async with asyncio.timeout(60):
         with pytest.raises(SystemExit, match=f"there is no topic {topic_prefix}pipedrive.deals"):
             await run(plan, chosen)
+
+
+async def test_a_rebuild_that_never_heard_of_its_switch_finds_out_and_goes_on(
+    infra: Infra,
+    database_url: str,
+    topic_prefix: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = StoreSettings(
+        kafka_bootstrap_servers=infra.kafka,
+        kafka_topic_prefix=topic_prefix,
+        kafka_group_prefix=topic_prefix,
+        kafka_partitions=1,
+    )
+    await ensure_topics(settings, [topics.NOTES])
+    chosen = Namespace(restart=False, drop_old=True, only_drop_old=False)
+    async with before(database_url, Unheard) as link, asyncio.timeout(60):
+        dsn = through(database_url, link)
+        await run(Plan("noted", dsn, settings, tmp_path, [topics.NOTES], apply), chosen)
+
+    assert link.has_lost
+    said = capsys.readouterr().out.splitlines()[-2:]
+    assert said[0].startswith("noted: switched after 0 records")
+    assert said[1] == "noted: noted_old dropped"
 
 
 async def test_a_rebuild_stays_alone_through_a_restart_of_postgres(
