@@ -209,7 +209,9 @@ async def _ensure(settings: Settings, wanted: Sequence[NewTopic], stop: asyncio.
 
 
 async def _create(admin: AIOKafkaAdminClient, wanted: Sequence[NewTopic]) -> None:
-    await admin.start()
+    # It tries one bootstrap server after the other, in random order, each for 40 s.
+    async with asyncio.timeout(DEADLINE_S):
+        await admin.start()
     present = set(await admin.list_topics())
     missing = [topic for topic in wanted if topic.name not in present]
     if missing:

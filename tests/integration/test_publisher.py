@@ -16,13 +16,14 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.errors import Unavailable
 from shared.kafka import publisher as publisher_of_records
-from shared.kafka.client import Late, ensure_topics
+from shared.kafka.client import DEADLINE_S, Late, ensure_topics
 from shared.kafka.fencing import FencedPublisher
 from shared.kafka.publisher import BATCH_BYTES, METADATA_MS, STOP_S, Publisher, Record
 from shared.kafka.rounds import PACE
 from shared.settings import Settings
 from shared.topics import DEALS, LEADS, PERSONS
 from tests.support.infra import Infra
+from tests.support.proxy import Proxy, Weather
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -56,6 +57,16 @@ async def records_of(
 
 async def log_of(kafka: str, topic: str, count: int) -> list[tuple[bytes | None, bytes | None]]:
     return [(record.key, record.value) for record in await records_of(kafka, topic, count)]
+
+
+async def test_who_waits_for_topics_is_soon_told_that_a_bootstrap_server_is_silent() -> None:
+    """And tries again: there may be others."""
+    async with Proxy("127.0.0.1", 1) as link:
+        await link.turn(Weather.HALF_OPEN)
+        settings = Settings(kafka_bootstrap_servers=f"127.0.0.1:{link.port}")
+        async with asyncio.timeout(2 * DEADLINE_S):
+            with pytest.raises(Unavailable, match="no answer in time"):
+                await ensure_topics(settings, [PERSONS])
 
 
 async def test_a_keys_records_keep_their_order_among_callers_and_batches(
