@@ -13,7 +13,6 @@ from contextlib import ExitStack, asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import orjson
 from aiohttp import web
@@ -22,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from shared import heart, lifecycle, openapi, origins
 from shared.auth import Authenticator
 from shared.errors import Misconfigured, Unavailable
+from shared.http_connection import Connections
 from shared.observability import HTTP
 from shared.openapi import Endpoint, Handler
 from shared.sparing import Sparing
@@ -44,16 +44,6 @@ Ping = Callable[[], Awaitable[str | None]]
 Serving = Callable[[web.Application], lifecycle.Loop]
 PING_S = 3.0
 NO_ANSWER = "no answer in time"
-LONGEST_LINE_BYTES = 64 * 1024
-"""Of a request line or header. Up to here, a limit of an endpoint is reported in our own words."""
-PARSING: Mapping[str, Any] = {
-    "max_line_size": LONGEST_LINE_BYTES,
-    "max_field_size": LONGEST_LINE_BYTES,
-    "auto_decompress": False,
-}
-"""What the framework cannot decode is left to `shared/encodings.py`, which words its own
-errors.
-"""
 IDLE_S = web.AppKey("idle_s", float)
 LONGEST_IDLE_S = 75.0
 """How long a connection may take to send a request's head, or until the next request. Reverse
@@ -265,8 +255,8 @@ async def preparing(*, host: str, port: int) -> AsyncIterator[Serving]:
             def serving(app: web.Application) -> lifecycle.Loop:
                 async def serve(stop: asyncio.Event) -> None:
                     start.close()
-                    async with _set_up(app) as runner:
-                        _take_over(listener, runner)
+                    async with _set_up(web.AppRunner(app)) as served:
+                        _take_over(listener, served)
                         log.info("listening", extra={"port": port})
                         await lifecycle.idle(stop)
                         await _take_leave(app, listener)
@@ -301,25 +291,28 @@ def _waiting() -> web.Application:
     return app
 
 
-def _take_over(listener: web.AppRunner, runner: web.AppRunner) -> None:
-    """New connections are served by the runner's application."""
-    if listener.server is None or runner.server is None:
+def _take_over(listener: web.BaseRunner, served: web.Server) -> None:
+    """New connections reach what it serves."""
+    if listener.server is None:
         raise AssertionError("a runner that is set up has a server")
-    listener.server.request_handler = runner.server.request_handler
-    listener.server.request_factory = runner.server.request_factory
+    listener.server.request_handler = served.request_handler
+    listener.server.request_factory = served.request_factory
 
 
 @asynccontextmanager
-async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[web.AppRunner]:
-    async with _set_up(app) as runner:
-        try:
-            await web.TCPSite(runner, host, port, backlog=1024, reuse_port=False).start()
-        except OSError as error:
-            raise Misconfigured(f"HOST and PORT, {host}:{port}: {error.strerror}") from error
-        yield runner
+async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[web.BaseRunner]:
+    async with _set_up(web.AppRunner(app)) as served:
+        connections = Connections(served, idle_s=app.get(IDLE_S, LONGEST_IDLE_S))
+        listener = web.ServerRunner(connections, shutdown_timeout=5)
+        async with _set_up(listener):
+            try:
+                await web.TCPSite(listener, host, port, backlog=1024, reuse_port=False).start()
+            except OSError as error:
+                raise Misconfigured(f"HOST and PORT, {host}:{port}: {error.strerror}") from error
+            yield listener
 
 
-async def _take_leave(app: web.Application, listener: web.AppRunner) -> None:
+async def _take_leave(app: web.Application, listener: web.BaseRunner) -> None:
     """Accept no new connections, and one more request on each open one."""
     app[LEAVING].set()
     for site in listener.sites:
@@ -329,18 +322,12 @@ async def _take_leave(app: web.Application, listener: web.AppRunner) -> None:
 
 
 @asynccontextmanager
-async def _set_up(app: web.Application) -> AsyncIterator[web.AppRunner]:
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        shutdown_timeout=5,
-        keepalive_timeout=app.get(IDLE_S, LONGEST_IDLE_S),
-        **PARSING,
-    )
+async def _set_up(runner: web.BaseRunner) -> AsyncIterator[web.Server]:
     await runner.setup()
+    if runner.server is None:
+        raise AssertionError("a runner that is set up has a server")
     try:
-        yield runner
+        yield runner.server
     finally:
         await runner.cleanup()
 

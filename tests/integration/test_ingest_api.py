@@ -23,8 +23,9 @@ from services.ingest.intake import Intake
 from services.ingest.preparing import TOPICS
 from services.ingest.settings import IngestSettings
 from shared import topics
-from shared.app import PARSING, application
+from shared.app import application
 from shared.events import PersonChange, parse
+from shared.http_connection import PARSING
 from shared.kafka.client import ensure_topics
 from shared.kafka.publisher import Publisher
 from shared.observability import WEBHOOKS

@@ -1,6 +1,7 @@
 """The server under every service."""
 
 import asyncio
+import json
 
 import aiohttp
 import pytest
@@ -9,11 +10,11 @@ from devstack import ports
 from shared.app import (
     IDLE_S,
     LEAVE_S,
-    LONGEST_LINE_BYTES,
     application,
     preparing,
     server,
 )
+from shared.http_connection import LONGEST_LINE_BYTES
 from tests.support.loops import running
 from tests.support.waiting import answers, until
 
@@ -29,11 +30,45 @@ async def test_an_address_of_any_sensible_length_is_answered_in_json() -> None:
         async with session.get(f"{url}/nowhere?q={long}") as response:
             answered = response.status, (await response.json())["code"]
         async with session.get(f"{url}/nowhere?q={2 * long}") as response:
-            refused = response.status
+            refused = response.status, (await response.json())["code"]
         stop.set()
 
     assert answered == (404, "no_such_address")
-    assert refused == 400
+    assert refused == (400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "GET /api/my-500/search?q=Zoë HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
+        b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n\r\n",
+        b"get /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: %b\r\n\r\n"
+        % (b"x" * 2 * LONGEST_LINE_BYTES),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    ],
+    ids=["not encoded", "a space", "no host", "lower case", "a long header", "TLS"],
+)
+async def test_what_is_not_http_is_refused_with_a_sentence_and_a_code(sent: bytes) -> None:
+    port, stop = ports.free(), asyncio.Event()
+    app = application([], title="Anything", pings={})
+    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        group.create_task(server(app, host="127.0.0.1", port=port)(stop))
+        await until(lambda: answers(session, f"http://127.0.0.1:{port}/healthz"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        async with asyncio.timeout(20):
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        stop.set()
+
+    status, *headers = head.decode().lower().split("\r\n")
+    told = json.loads(body)
+    assert status.split()[1] == "400"
+    assert "content-type: application/json" in headers
+    assert (told["success"], told["code"]) == (False, "bad_request")
+    assert told["error"].startswith("The request is not valid HTTP")
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"GET /he"])
