@@ -27,6 +27,10 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 LETTER_BYTES = MAX_MESSAGE_BYTES + 64 * 1024
 """The largest record with its letter's headers, and with what a replay adds."""
 
+NO_BROKER = "Did we not perform bootstrap?"
+"""The client asserts that it knows a broker when it looks for a coordinator; a server that has
+just started may answer without naming any.
+"""
 COPIES_OF_ACKED = 2
 """Minimum number of brokers that have an acked record, if its topic has as many replicas. Kafka's
 default is one: acks=all means all in-sync replicas, and that may be the leader alone.
@@ -46,6 +50,10 @@ def errors() -> Iterator[None]:
         raise Late("Kafka: no answer in time") from error
     except (KafkaError, OSError) as error:
         raise Unavailable(f"Kafka: {type(error).__name__}: {error}") from error
+    except AssertionError as error:
+        if str(error) != NO_BROKER:
+            raise
+        raise Unavailable("Kafka: the cluster names no broker yet") from error
 
 
 async def ended(end: Callable[[], Awaitable[None]]) -> BaseException | None:
