@@ -100,6 +100,25 @@ def test_what_containers_say_does_not_fill_the_disk() -> None:
     assert kept == dict.fromkeys(kept, compose()["x-logging"])
 
 
+def run_by_us() -> dict[str, Any]:
+    """The services whose image is built from this checkout."""
+    return {name: one for name, one in compose()["services"].items() if one["image"] == "my500"}
+
+
+def awaited(service: str) -> set[str]:
+    """What Compose starts before it, directly or not."""
+    direct = set(compose()["services"][service].get("depends_on", ()))
+    return direct.union(*map(awaited, direct))
+
+
+def test_one_service_builds_the_image_and_all_others_that_run_it_wait_for_that_one() -> None:
+    """Several builds of one name at once collide: "already exists", at the first `up`."""
+    (builder,) = (name for name, one in compose()["services"].items() if "build" in one)
+
+    assert [name for name in run_by_us() if builder not in {name, *awaited(name)}] == []
+    assert {one["pull_policy"] for one in run_by_us().values()} == {"never"}
+
+
 def test_no_service_is_in_the_way_of_a_second_instance_of_itself() -> None:
     for service in SERVICES:
         definition = compose()["services"][service]
