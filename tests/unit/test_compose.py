@@ -119,6 +119,13 @@ def test_one_service_builds_the_image_and_all_others_that_run_it_wait_for_that_o
     assert {one["pull_policy"] for one in run_by_us().values()} == {"never"}
 
 
+def test_a_program_gets_signals_before_it_handles_any() -> None:
+    """Process 1 ignores those that it has no handler for."""
+    assert {name: one.get("init") for name, one in run_by_us().items()} == dict.fromkeys(
+        run_by_us(), True
+    )
+
+
 def test_no_service_is_in_the_way_of_a_second_instance_of_itself() -> None:
     for service in SERVICES:
         definition = compose()["services"][service]
