@@ -126,6 +126,13 @@ def test_a_program_gets_signals_before_it_handles_any() -> None:
     )
 
 
+def test_all_that_run_until_stopped_come_back_with_the_engine() -> None:
+    once = {"secrets", "connect"}
+    policies = {name: one.get("restart") for name, one in compose()["services"].items()}
+
+    assert {name for name, policy in policies.items() if policy != "unless-stopped"} == once
+
+
 def test_no_service_is_in_the_way_of_a_second_instance_of_itself() -> None:
     for service in SERVICES:
         definition = compose()["services"][service]
