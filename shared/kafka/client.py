@@ -14,10 +14,12 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, ProducerClosed, for_c
 
 from shared import lifecycle
 from shared.errors import Unavailable
+from shared.kafka import lost
 from shared.settings import Settings
 from shared.topics import DEAD_LETTERS, Topic, dead_letters_of
 
 log = logging.getLogger(__name__)
+lost.expect()
 
 DEADLINE_S = 10.0
 LOOK_S = 0.05
