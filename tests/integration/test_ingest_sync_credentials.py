@@ -48,6 +48,15 @@ def when_persons_are_walked(monkeypatch: pytest.MonkeyPatch, act: Callable[[], N
     return walked
 
 
+def when_the_token_is_replaced(company: Company, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """As Pipedrive's, not in our file, while persons are walked."""
+
+    def change() -> None:
+        monkeypatch.setattr(company.double.server, "_api_token", ANOTHER_TOKEN)
+
+    return when_persons_are_walked(monkeypatch, change)
+
+
 async def test_a_token_that_is_changed_during_a_sync_does_not_begin_it_anew(
     synchronised_company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,10 +79,7 @@ async def test_a_token_that_is_not_accepted_any_more_and_stands_in_the_file_fail
 ) -> None:
     company = synchronised_company
 
-    def change() -> None:
-        monkeypatch.setattr(company.double.server, "_api_token", ANOTHER_TOKEN)
-
-    when_persons_are_walked(monkeypatch, change)
+    when_the_token_is_replaced(company, monkeypatch)
 
     assert await company.syncs(A_USER, Mode.FULL) == "failed"
     assert company.ended[-1].reason == "Pipedrive does not accept the API token."
@@ -86,10 +92,7 @@ async def test_what_a_full_sync_read_before_its_token_was_refused_is_not_read_ag
     gone = next(company.double.account.tables["organization"].walk(Order.ID))
     company.double.account.tables["organization"].purge(gone)
 
-    def change() -> None:
-        monkeypatch.setattr(company.double.server, "_api_token", ANOTHER_TOKEN)
-
-    walked = when_persons_are_walked(monkeypatch, change)
+    walked = when_the_token_is_replaced(company, monkeypatch)
     assert await company.syncs(A_USER, Mode.FULL) == "failed"
     assert await company.syncs(A_USER, Mode.FULL) == "failed"
     write_tenants(company, a_tenant(company.double.url, api_token=ANOTHER_TOKEN))
@@ -108,10 +111,7 @@ async def test_days_without_an_accepted_token_do_not_put_off_the_next_nights_syn
     """The sync that failed is taken over once there is one, and counts from its beginning."""
     company = synchronised_company
 
-    def change() -> None:
-        monkeypatch.setattr(company.double.server, "_api_token", ANOTHER_TOKEN)
-
-    when_persons_are_walked(monkeypatch, change)
+    when_the_token_is_replaced(company, monkeypatch)
     assert await company.syncs(A_USER, Mode.FULL) == "failed"
     write_tenants(company, a_tenant(company.double.url, api_token=ANOTHER_TOKEN))
     async with company.sync.store() as conn:
