@@ -9,6 +9,7 @@ from services.ingest.spool.disk import SILENT
 from services.ingest.spool.file import NAME, DiskRefused
 from services.ingest.spool.rescue import CURRENT
 from services.ingest.spool.slots import LOCK
+from services.ingest.spool.spool import ROUND
 from services.ingest.spool.spools import Spools
 from services.ingest.spool.tending import Tending
 from shared.errors import Unavailable
@@ -51,6 +52,35 @@ async def test_records_are_refused_and_what_was_being_written_waits_in_the_spool
 
     assert [each.message for each in caplog.records] == ["spool_silent", "spool_refuses"]
     assert await everything(spool) == [RECORDS[0], RECORDS[1], RECORDS[3]]
+    assert (spool.events, spool.bytes) == (0, 0)
+    await spool.close()
+
+
+async def test_what_waited_is_forgotten_and_what_was_sent_meanwhile_does_not_come_again(
+    tmp_path: Path,
+) -> None:
+    spool = a_spool(tmp_path)
+    await spool.open()
+    await store(spool, RECORDS[:1])
+    sent = await spool.head(None, 1, 1)
+
+    async def answers() -> bool:
+        return spool.trouble is None
+
+    with unanswered(tmp_path / "2" / LOCK) as is_met:
+        (tmp_path / "2" / CURRENT).mkdir()
+        (tmp_path / "2" / CURRENT / NAME).touch()
+        looking = asyncio.create_task(spool.left_by_others(tmp_path))
+        await until(is_met)
+        with pytest.raises(Unavailable, match=SILENT):
+            await store(spool, RECORDS[1:])
+        with pytest.raises(DiskRefused, match=SILENT):
+            await spool.remove(sent)
+        with pytest.raises(DiskRefused, match=SILENT):
+            await looking
+    await until(answers)
+
+    assert await everything(spool) == RECORDS[1 : 1 + ROUND]
     assert (spool.events, spool.bytes) == (0, 0)
     await spool.close()
 
