@@ -99,6 +99,7 @@ async def test_a_rebuild_that_never_heard_of_its_switch_finds_out_and_goes_on(
     assert link.has_lost
     said = capsys.readouterr().out.splitlines()[-2:]
     assert said[0].startswith("noted: switched after 0 records")
+    assert said[0].endswith("how long others waited is not known")
     assert said[1] == "noted: noted_old dropped"
 
 
