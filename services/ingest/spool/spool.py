@@ -202,7 +202,8 @@ class Spool:
         """
 
         async def look(own: Path) -> None:
-            self._left += await self._disk.do(lambda: [*orphans(root, own)])
+            seen = await self._disk.do(lambda: [*orphans(root, own)])
+            self._left += seen
 
         if self.slot is not None:
             await self._disk.answer(look(self.slot.folder))
