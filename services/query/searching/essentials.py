@@ -36,6 +36,8 @@ _INESSENTIAL: Final = re.compile(rf"(?<![\w@.])(?:{_WORDS})\.?(?![\w@-])", re.IG
 
 
 def of(text: str) -> str | None:
-    """The rest of a text; null if it has nothing of that kind."""
-    rest, times = _INESSENTIAL.subn(" ", text)
+    """The rest of a text; null if it has nothing of that kind. A sign stands for what is left out:
+    an "and" beside it would else be a word (`asking`, rule 5).
+    """
+    rest, times = _INESSENTIAL.subn(" & ", text)
     return rest if times else None

@@ -9,6 +9,7 @@ from services.query.searching import asking, essentials
         *("Dr. Anna Kurz", "Herr Prof. Dr.-Ing. Anna Kurz", "Mme Anna Kurz", "Dr.Anna Kurz"),
         *("Anna Kurz, Ph.D.", "Anna Kurz MBA", "Señora Anna Kurz", "mag. anna kurz"),
         *("Anna Kurz GmbH & Co. KG", "Anna Kurz, Inc.", "Anna Kurz S.p.A.", "Anna Kurz S. A."),
+        *("Anna Kurz and Co.", "Anna Kurz GmbH und Co. KG", "Herr und Frau Anna Kurz"),
         *("Anna Kurz A/S", "anna kurz sp. z o.o.", "Anna Kurz s.r.o.", "ANNA KURZ LTD."),
     ],
 )
