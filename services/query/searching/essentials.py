@@ -32,7 +32,10 @@ def _written(form: str) -> str:
 
 _LONGEST_FIRST: Final = sorted(f"{_TITLES} {_FORMS}".split(), key=len, reverse=True)
 _WORDS: Final = "|".join((*_ODD, *map(_written, _LONGEST_FIRST)))
-_INESSENTIAL: Final = re.compile(rf"(?<![\w@.])(?:{_WORDS})\.?(?![\w@-])", re.IGNORECASE)
+_INESSENTIAL: Final = re.compile(
+    rf"(?<![\w@.])(?<!\w-)(?:{_WORDS})\.?(?![\w-]|\S*@)", re.IGNORECASE
+)
+"""Nothing of an address or a word with hyphens: "kurz-ag.de" means nobody called Dennis Kurz."""
 
 
 def of(text: str) -> str | None:

@@ -22,7 +22,10 @@ def test_titles_and_legal_forms_are_left_out(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Anna Kurz", "li@kurz.co", "kurz.co", "co-founder", "Drexler", "Ingrid", "Frauke", "Maggie"],
+    [
+        *("Anna Kurz", "li@kurz.co", "kurz.co", "co-founder", "Drexler", "Ingrid", "Frauke"),
+        *("Maggie", "dr.kurz@kurz.com", "kurz-ag.de", "li@kurz-gmbh.de"),
+    ],
 )
 def test_there_is_nothing_to_leave_out(text: str) -> None:
     assert essentials.of(text) is None
