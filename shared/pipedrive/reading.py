@@ -161,7 +161,8 @@ def _reason(told: Mapping[str, Any]) -> str:
         reason = named.strip()
     else:
         reason = _of_fields(told.get("errors")) or "no reason given"
-    return reason[:LONGEST_SENTENCE].rstrip(".") + "."
+    storable = reason.replace("\0", "")  # Postgres stores no NUL
+    return storable[:LONGEST_SENTENCE].rstrip(".") + "."
 
 
 def _of_fields(errors: Any) -> str:

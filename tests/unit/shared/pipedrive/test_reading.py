@@ -65,6 +65,7 @@ def test_a_day_that_has_less_left_than_a_call_costs_is_spent(
             b'{"success": false, "errors": {"subscription_url": ["not reachable"]}}',
             "Pipedrive refused: subscription_url: not reachable.",
         ),
+        (400, b'{"success": false, "error": "Bad\\u0000 name"}', "Pipedrive refused: Bad name."),
         (400, b'{"success": false}', "Pipedrive refused: no reason given."),
         (401, REFUSED, "Pipedrive does not accept the API token."),
         (401, b"<html>", "Pipedrive does not accept the API token."),
