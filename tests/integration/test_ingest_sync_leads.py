@@ -118,7 +118,8 @@ async def test_a_walk_that_was_broken_off_goes_on_from_its_mark_and_finds_what_i
     assert pages == [0, 9, *following]
     told_gone = {one["entity_id"] for one in company.told.events if one["action"] == "delete"}
     assert told_gone == gone
-    assert sorted(looked_at) == sorted(f"/v1/leads/{lead}" for lead in gone)
+    assert {f"/v1/leads/{lead}" for lead in gone} <= set(looked_at)
+    assert len(looked_at) < len(gone) + leaving + 1  # at most those that moved, besides
     counts = company.ended[-1].counts["leads"]
     assert (counts["read"], counts["total"]) == (before - len(gone),) * 2
 

@@ -91,10 +91,12 @@ async def test_a_rebuild_that_never_heard_of_its_switch_finds_out_and_goes_on(
         kafka_partitions=1,
     )
     await ensure_topics(settings, [topics.NOTES])
+    migrations = tmp_path / "migrations"
+    migrations.mkdir()
     chosen = Namespace(restart=False, drop_old=True, only_drop_old=False)
     async with before(database_url, Unheard) as link, asyncio.timeout(60):
         dsn = through(database_url, link)
-        await run(Plan("noted", dsn, settings, tmp_path, [topics.NOTES], apply), chosen)
+        await run(Plan("noted", dsn, settings, migrations, [topics.NOTES], apply), chosen)
 
     assert link.has_lost
     said = capsys.readouterr().out.splitlines()[-2:]
