@@ -12,6 +12,7 @@ from devstack.pipedrive.api.faults import Faults
 from devstack.pipedrive.api.lists import Sight
 from devstack.pipedrive.api.tables import Order, Table
 from devstack.pipedrive.changes import Id
+from services.ingest import rows
 from services.ingest.sync import asking, connection_store, schedule, sync_store, trying
 from services.ingest.sync.connection_store import Link
 from services.ingest.sync.lists import PERSONS
@@ -132,6 +133,7 @@ async def test_a_list_that_is_refused_when_its_rows_have_settled_fails_no_other(
     await account.create("lead", {"title": "A lead", "person_id": made["id"]})
     with monkeypatch.context() as patched:
         patched.setattr(Reader, "pause", until_it_is_refused)
+        patched.setattr(rows, "SLACK", timedelta(minutes=1))  # none has settled before
         refused = await company.syncs(A_USER)
     company.double.server.faults = Faults()
     errors, told_meanwhile = company.ended[-1].errors, company.told.ids("person")
