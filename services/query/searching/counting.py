@@ -9,7 +9,6 @@ from uuid import UUID
 from services.query.batch import User
 from services.query.request import WARMNESS, Filters
 from services.query.searching import highlighting, hits_store, matching, members, picking, terms
-from services.query.searching.asking import Asked
 from services.query.searching.bits import EMPTY, Bits
 from services.query.searching.buckets import wanted
 from services.query.searching.lookup import MOST_MOVED, Found
@@ -130,12 +129,7 @@ def _add_queued(queued: Iterable[Pending], counted: Counted) -> None:
 
 
 async def organizations_found(
-    conn: Connection,
-    user: User,
-    classes: Sequence[Class],
-    asked: Asked,
-    found: Found,
-    most: int,
+    conn: Connection, user: User, classes: Sequence[Class], found: Found, most: int
 ) -> list[dict[str, Any]]:
     """The organizations of the contacts that were found by their organization: best first, then
     those with most contacts.
@@ -156,7 +150,7 @@ async def organizations_found(
             contacts[organization_id] += round(row["contacts"] * times)
             names[organization_id] = row["name"]
     for queued in found.pending:
-        by_name = _rank_by_organization(asked, found, queued)
+        by_name = _rank_by_organization(found, queued)
         if by_name is not None and queued.document and queued.document.organization_id:
             organization_id = queued.document.organization_id
             ranks[organization_id] = min(by_name, ranks.get(organization_id, by_name))
@@ -168,12 +162,12 @@ async def organizations_found(
             "id": str(o),
             "name": names[o],
             "contacts": contacts[o],
-            "highlights": highlighting.of_name(names[o], asked, found.wide),
+            "highlights": highlighting.of_name(names[o], found.asked, found.wide),
         }
         for o in order[:most]
     ]
 
 
-def _rank_by_organization(asked: Asked, found: Found, queued: Pending) -> int | None:
+def _rank_by_organization(found: Found, queued: Pending) -> int | None:
     bag = matching.bag(NOBODY, queued.organization_name)
-    return matching.total(asked, bag, found.wide)
+    return matching.total(found.asked, bag, found.wide)

@@ -86,6 +86,7 @@ _PREFIX_LEVEL: Final = {
 class Found:
     """Slots by rank, and by token, without those of what is queued."""
 
+    asked: Asked
     classes: Sequence[Class]
     tokens: Tokens
     pending: Sequence[Pending]
@@ -125,6 +126,7 @@ async def find(
     await search.check_numbers()
     found = ranking.classes(slots.anyhow(asked.needs, search.slots))
     return Found(
+        asked,
         ranking.parted(found, search.names_all, search.addresses_all),
         search.slots,
         search.pending,

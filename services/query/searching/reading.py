@@ -40,8 +40,6 @@ from services.query.searching.terms import Document
 from shared.db import Connection
 from shared.observability import SEARCH_QUEUED
 
-Search = tuple[Asked, Found]
-
 LONGEST_MS: Final = 3000
 SPARE: Final = 50
 """Extra hits fetched where some may turn out to be none."""
@@ -62,12 +60,12 @@ class Results:
 
 async def search(conn: Connection, user: User, request: SearchRequest) -> Read:
     await hits_store.prepare(conn, longest_ms=LONGEST_MS)
-    asked, found = await _asked(conn, user, request.text)
+    found = await _found(conn, user, request.text)
     filters = await _living(conn, user, request.filters)
-    results = await _results(conn, user, (asked, found), filters, request.end + 1)
+    results = await _results(conn, user, found, filters, request.end + 1)
     shown = results.hits[request.start : request.end]
     page: dict[str, Any] = {
-        "contacts": await _contacts(conn, user, shown, asked, results.found),
+        "contacts": await _contacts(conn, user, shown, results.found),
         "pagination": _pagination(request, results, len(results.hits) > request.end),
     }
     if request.facets:
@@ -94,13 +92,12 @@ async def _living(conn: Connection, user: User, filters: Filters) -> Filters | N
 
 
 async def _results(
-    conn: Connection, user: User, search: Search, filters: Filters | None, most: int
+    conn: Connection, user: User, found: Found, filters: Filters | None, most: int
 ) -> Results:
-    asked, found = search
     SEARCH_QUEUED.set(len(found.state.contacts))
     buckets = Buckets.of(conn, user, found)
     picker = Picker(conn, user, filters or Filters(), found.size, buckets)
-    if filters is None or not asked.needs:
+    if filters is None or not found.asked.needs:
         return Results(found, picker, (), (), (), 0, True)
     classes = found.classes
     organization_id = filters.organization_id
@@ -111,10 +108,10 @@ async def _results(
     wanted = most if found.is_exact else 2 * most + SPARE
     picked = await picker.best(classes, wanted)
     queued = [each for each in found.pending if _passes(each, filters)]
-    fresh = [hit for each in queued if (hit := _queued_hit(asked, found, each)) is not None]
+    fresh = [hit for each in queued if (hit := _queued_hit(found, each)) is not None]
     hits = sorted([*picked.hits, *fresh])
     if not found.is_exact:
-        hits = await _checked(conn, user, hits[:wanted], asked, found)
+        hits = await _checked(conn, user, hits[:wanted], found)
     matched = {hit.place.contact_id for hit in fresh}
     return Results(
         found,
@@ -127,41 +124,42 @@ async def _results(
     )
 
 
-async def _asked(conn: Connection, user: User, text: str) -> Search:
+async def _found(conn: Connection, user: User, text: str) -> Found:
     """If nobody is found, without what records often lack."""
-    asked = asking.parse(text)
-    found = await _found(conn, user, asked)
+    found = await _with_slips(conn, user, asking.parse(text))
     rest = essentials.of(text)
-    if rest is None or found.classes or any(_queued_hit(asked, found, q) for q in found.pending):
-        return asked, found
+    if rest is None or found.classes or any(_queued_hit(found, each) for each in found.pending):
+        return found
     shorter = asking.parse(rest)
     if not shorter.needs:
-        return asked, found
-    less = await _found(conn, user, shorter)
-    return shorter, replace(less, is_exact=less.is_exact and found.is_exact)
+        return found
+    less = await _with_slips(conn, user, shorter)
+    return replace(less, is_exact=less.is_exact and found.is_exact)
 
 
-async def _found(conn: Connection, user: User, asked: Asked) -> Found:
+async def _with_slips(conn: Connection, user: User, asked: Asked) -> Found:
     """With slips in words that many have, if nobody is found, or only by an organization's name:
     its hundred people would hide a person of nearly that name.
     """
     found = await lookup.find(conn, user, asked)
     widened = matching.widened(asked, found.wide)
-    if not widened or _is_anybody(asked, found) or not _may_be_met(asked, found, widened):
+    if not widened or _is_anybody(found) or not _may_be_met(found, widened):
         return found
     everything = () if found.size else found.pending
     return await lookup.find(conn, user, asked, widened, everything)
 
 
-def _is_anybody(asked: Asked, found: Found) -> bool:
+def _is_anybody(found: Found) -> bool:
     """Whether somebody was found by more than an organization's name."""
-    own = any(_own_hit(asked, found, each) for each in found.pending)
-    return own or bool(_own(asked, found))
+    own = any(_own_hit(found, each) for each in found.pending)
+    return own or bool(_own(found))
 
 
-def _may_be_met(asked: Asked, found: Found, widened: Collection[Token]) -> bool:
+def _may_be_met(found: Found, widened: Collection[Token]) -> bool:
     """Whether each need has one of these tokens, or somebody who meets it."""
-    needs = [need for need in asked.needs if not any(set(way) & set(widened) for way in need)]
+    needs = [
+        need for need in found.asked.needs if not any(set(way) & set(widened) for way in need)
+    ]
     bags = [
         matching.bag(each.document, each.organization_name)
         for each in found.pending
@@ -183,28 +181,26 @@ def _passes(queued: Pending, filters: Filters) -> bool:
     )
 
 
-def _queued_hit(asked: Asked, found: Found, queued: Pending) -> Hit | None:
+def _queued_hit(found: Found, queued: Pending) -> Hit | None:
     if queued.document is None or queued.place is None:
         return None
     bag = matching.bag(queued.document, queued.organization_name)
-    rank = matching.rank(asked, bag, found.wide)
+    rank = matching.rank(found.asked, bag, found.wide)
     return None if rank is None else Hit(rank, queued.place)
 
 
-async def _checked(
-    conn: Connection, user: User, hits: Sequence[Hit], asked: Asked, found: Found
-) -> list[Hit]:
+async def _checked(conn: Connection, user: User, hits: Sequence[Hit], found: Found) -> list[Hit]:
     """Those whose rows confirm them as hits."""
     rows = await hits_store.shown(conn, user, [hit.place.contact_id for hit in hits])
-    return [hit for hit in hits if _is_hit(rows.get(hit.place.contact_id), asked, found)]
+    return [hit for hit in hits if _is_hit(rows.get(hit.place.contact_id), found)]
 
 
-def _is_hit(row: Any, asked: Asked, found: Found) -> bool:
+def _is_hit(row: Any, found: Found) -> bool:
     if row is None:
         return False
     document = Document(row["name"], row["email"], row["phone"], row["organization_id"])
     bag = matching.bag(document, row["organization_name"])
-    return matching.rank(asked, bag, found.wide) is not None
+    return matching.rank(found.asked, bag, found.wide) is not None
 
 
 def _pagination(request: SearchRequest, results: Results, has_more: bool) -> dict[str, Any]:
@@ -221,13 +217,13 @@ def _pagination(request: SearchRequest, results: Results, has_more: bool) -> dic
 
 
 async def _contacts(
-    conn: Connection, user: User, hits: Iterable[Hit], asked: Asked, found: Found
+    conn: Connection, user: User, hits: Iterable[Hit], found: Found
 ) -> list[dict[str, Any]]:
     rows = await _rows(conn, user, hits)
     activities = await store.activities(conn, user.company_id, [r["person_id"] for r in rows])
     contacts = query_answers.contacts(rows, activities)
     for contact, row in zip(contacts, rows, strict=True):
-        contact["highlights"] = answers.highlights(row, asked, found.wide)
+        contact["highlights"] = answers.highlights(row, found.asked, found.wide)
     return contacts
 
 
@@ -240,20 +236,20 @@ async def _rows(conn: Connection, user: User, hits: Iterable[Hit]) -> list[Any]:
 async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read:
     """Contacts that match at least in part by their own text, organizations by their names."""
     await hits_store.prepare(conn, longest_ms=LONGEST_MS)
-    asked, found = await _asked(conn, user, request.text)
-    own = _own(asked, found)
+    found = await _found(conn, user, request.text)
+    own = _own(found)
     buckets = Buckets.of(conn, user, found)
     picked = await Picker(conn, user, Filters(), found.size, buckets).best(own, request.limit)
-    fresh = [hit for each in found.pending if (hit := _own_hit(asked, found, each)) is not None]
+    fresh = [hit for each in found.pending if (hit := _own_hit(found, each)) is not None]
     hits = sorted([*picked.hits, *fresh])[: request.limit]
     if not found.is_exact:
-        hits = await _checked(conn, user, hits, asked, found)
+        hits = await _checked(conn, user, hits, found)
     rows = await _rows(conn, user, hits)
-    by_organization = ranking.classes(slots.by_organization(asked.needs, found.tokens))
+    by_organization = ranking.classes(slots.by_organization(found.asked.needs, found.tokens))
     suggestions = {
-        "contacts": [answers.suggested(row, asked, found.wide) for row in rows],
+        "contacts": [answers.suggested(row, found.asked, found.wide) for row in rows],
         "organizations": await counting.organizations_found(
-            conn, user, by_organization, asked, found, request.limit
+            conn, user, by_organization, found, request.limit
         ),
     }
     body = query_answers.dump({"success": True, "data": suggestions})[:-1]
@@ -261,17 +257,17 @@ async def suggest(conn: Connection, user: User, request: SuggestRequest) -> Read
     return Read(body, lasts=found.is_exact and (is_counted or found.is_settled))
 
 
-def _own(asked: Asked, found: Found) -> list[Class]:
+def _own(found: Found) -> list[Class]:
     """What was found, without those that meet every need by their organization's name only."""
-    own = bits.union(map(ranking.everyone, slots.own(asked.needs, found.tokens)))
+    own = bits.union(map(ranking.everyone, slots.own(found.asked.needs, found.tokens)))
     within = [Class(each.rank, each.slots & own) for each in found.classes]
     return [each for each in within if each.slots]
 
 
-def _own_hit(asked: Asked, found: Found, queued: Pending) -> Hit | None:
+def _own_hit(found: Found, queued: Pending) -> Hit | None:
     if queued.document is None:
         return None
     own = matching.bag(queued.document, None)
-    if all(matching.met(need, own, found.wide) is None for need in asked.needs):
+    if all(matching.met(need, own, found.wide) is None for need in found.asked.needs):
         return None
-    return _queued_hit(asked, found, queued)
+    return _queued_hit(found, queued)
