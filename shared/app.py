@@ -293,10 +293,9 @@ def _waiting() -> web.Application:
 
 def _take_over(listener: web.BaseRunner, served: web.Server) -> None:
     """New connections reach what it serves."""
-    if listener.server is None:
-        raise AssertionError("a runner that is set up has a server")
-    listener.server.request_handler = served.request_handler
-    listener.server.request_factory = served.request_factory
+    connections = _server_of(listener)
+    connections.request_handler = served.request_handler
+    connections.request_factory = served.request_factory
 
 
 @asynccontextmanager
@@ -324,12 +323,16 @@ async def _take_leave(app: web.Application, listener: web.BaseRunner) -> None:
 @asynccontextmanager
 async def _set_up(runner: web.BaseRunner) -> AsyncIterator[web.Server]:
     await runner.setup()
-    if runner.server is None:
-        raise AssertionError("a runner that is set up has a server")
     try:
-        yield runner.server
+        yield _server_of(runner)
     finally:
         await runner.cleanup()
+
+
+def _server_of(runner: web.BaseRunner) -> web.Server:
+    if runner.server is None:
+        raise AssertionError("a runner that is set up has a server")
+    return runner.server
 
 
 def _folder_of(package: str) -> Path:

@@ -68,9 +68,8 @@ class Draining:
                 wait = PROBE_S
             except DiskRefused as refused:
                 self._outlet.regain()  # Kafka works; it is the disk that fails
-                if (DISK, str(refused)) not in self._told:
+                if self._is_news(DISK, str(refused)):
                     log.error("spool_not_drained", extra={"reason": str(refused)})
-                self._told.add((DISK, str(refused)))
                 wait = HELD_S
 
     async def _probe(self) -> None:
@@ -195,9 +194,14 @@ class Draining:
         """
         SPOOL_HELD.inc()
         topic = waiting.record.topic
-        if (topic, kind or reason) not in self._told:
+        if self._is_news(topic, kind or reason):
             log.error("spool_record_held", extra={"topic": topic, "reason": reason})
-        self._told.add((topic, kind or reason))
+
+    def _is_news(self, what: str, reason: str) -> bool:
+        """Whether it is told for the first time since everything was drained."""
+        is_news = (what, reason) not in self._told
+        self._told.add((what, reason))
+        return is_news
 
     async def _remove(self, spool: Spool, sent: Sequence[Waiting], kept: str) -> str:
         """Why the disk does not delete them; logged unless it is what `kept` says."""
