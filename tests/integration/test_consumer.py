@@ -416,11 +416,8 @@ async def test_of_a_consumer_that_no_broker_lets_go_nothing_goes_on(
     )
     await consumer.start()
 
-    await asyncio.to_thread(killable.freeze, "kafka")
-    try:
+    async with killable.frozen("kafka"):
         error = await client.stopped(consumer)
-    finally:
-        await asyncio.to_thread(killable.thaw, "kafka")
 
     assert error is not None
     assert [task for task in asyncio.all_tasks() if "aiokafka" in repr(task)] == []

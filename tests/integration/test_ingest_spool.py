@@ -214,8 +214,7 @@ async def test_a_full_spool_says_so_and_kafka_takes_what_it_has_no_room_for(
     sender = Sender(cluster)
     instance = cluster.start("ingest", SPOOL_MAX_BYTES=str(16 * 1024))
     await cluster.ready(instance)
-    await asyncio.to_thread(killable.freeze, "kafka")
-    try:
+    async with killable.frozen("kafka"):
 
         async def is_full() -> bool:
             return await sender.send(instance, "1", LONG) == 503
@@ -224,8 +223,6 @@ async def test_a_full_spool_says_so_and_kafka_takes_what_it_has_no_room_for(
         assert len(sender.taken["1"]) == 3
         await assert_refusing(sender, instance, "the spool: full: it holds ")
         assert instance.log.read_text().count('"spool_refuses"') == 1
-    finally:
-        await asyncio.to_thread(killable.thaw, "kafka")
 
     async def is_taken() -> bool:
         return await sender.send(instance, "1", LONG) == 200
@@ -344,13 +341,10 @@ async def test_where_the_spool_takes_nothing_a_slow_kafka_is_waited_for(
         return await sender.send(instance, "1") == 200
 
     await until(is_taken)
-    await asyncio.to_thread(killable.freeze, "kafka")
-    try:
+    async with killable.frozen("kafka"):
         sent = asyncio.ensure_future(sender.send(instance, "1"))
         done, _ = await asyncio.wait([sent], timeout=1.0)
         assert not done
-    finally:
-        await asyncio.to_thread(killable.thaw, "kafka")
     assert await sent == 200
 
 
@@ -358,8 +352,7 @@ async def test_a_disk_that_is_full_says_so_until_it_takes_what_it_refused(
     killable: Infra, topic_prefix: str, cluster: Cluster
 ) -> None:
     sender = Sender(cluster)
-    await asyncio.to_thread(killable.freeze, "kafka")
-    try:
+    async with killable.frozen("kafka"):
         instance = cluster.start("ingest", **NO_USERS)
         await cluster.ready(instance)
         await sender.send_some(instance, 5, PERSONS)
@@ -374,8 +367,6 @@ async def test_a_disk_that_is_full_says_so_until_it_takes_what_it_refused(
                 assert instance.log.read_text().count('"spool_refuses"') == episode
             await cluster.ready(instance)
             assert await sender.send(instance, "1", LONG) == 200
-    finally:
-        await asyncio.to_thread(killable.thaw, "kafka")
 
     taken = sum(map(len, sender.taken.values()))
     found = await arrived(killable, topic_prefix, taken)
@@ -420,8 +411,7 @@ async def test_a_disk_that_stops_answering_holds_up_no_sender_and_not_kafka_eith
     async def is_drained() -> bool:
         return await waiting(cluster, instance) == 0
 
-    await asyncio.to_thread(killable.freeze, "kafka")
-    try:
+    async with killable.frozen("kafka"):
         await sender.send_some(instance, 5, PERSONS)
         (dead / CURRENT).mkdir(parents=True)
         with unanswered(dead / LOCK):
@@ -433,8 +423,6 @@ async def test_a_disk_that_stops_answering_holds_up_no_sender_and_not_kafka_eith
             await asyncio.to_thread(killable.thaw, "kafka")
             await until(is_taken)
             assert await waiting(cluster, instance) >= 40, "it still waits for the disk"
-    finally:
-        await asyncio.to_thread(killable.thaw, "kafka")
     await until(is_drained)
 
     taken = [event for events in sender.taken.values() for event in events]
@@ -480,8 +468,7 @@ async def test_a_spool_that_filled_its_disk_is_sent_once_and_the_disk_is_free_ag
 ) -> None:
     """Though nothing can be taken out of it one by one."""
     sender = Sender(cluster)
-    await asyncio.to_thread(killable.freeze, "kafka")
-    try:
+    async with killable.frozen("kafka"):
         instance = cluster.start("ingest")
         await cluster.ready(instance)
         await sender.send_some(instance, 5, PERSONS)
@@ -507,8 +494,6 @@ async def test_a_spool_that_filled_its_disk_is_sent_once_and_the_disk_is_free_ag
                 )
                 assert instance.log.read_text().count('"spool_not_drained"') == episode
                 await asyncio.to_thread(killable.freeze, "kafka")
-    finally:
-        await asyncio.to_thread(killable.thaw, "kafka")
 
     # Kafka may have what it had not acked when it was killed, and the sender was refused.
     taken = [event for events in sender.taken.values() for event in events]
@@ -527,13 +512,10 @@ async def test_a_kafka_that_hangs_is_not_waited_for(
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as group:
         group.create_task(sender.send_some(instance, 150, PERSONS))
-        await asyncio.to_thread(killable.freeze, "kafka")
-        try:
+        async with killable.frozen("kafka"):
             began = loop.time()
             await sender.send_some(instance, 50, ["9"])
             took = loop.time() - began
-        finally:
-            await asyncio.to_thread(killable.thaw, "kafka")
 
     found = await arrived(killable, topic_prefix, 8 * 155 + 50)
     assert sender.refused == 0
@@ -579,8 +561,7 @@ async def test_a_damaged_spool_is_put_aside_and_the_rest_goes_on(
     killable: Infra, topic_prefix: str, cluster: Cluster, damage: str
 ) -> None:
     sender = Sender(cluster)
-    await asyncio.to_thread(killable.freeze, "kafka")
-    try:
+    async with killable.frozen("kafka"):
         # It waits for a Kafka that is silent as long as it may.
         first = cluster.start("ingest", STOP_SECONDS="1", **NO_USERS)
         await cluster.ready(first)
@@ -596,8 +577,6 @@ async def test_a_damaged_spool_is_put_aside_and_the_rest_goes_on(
         await cluster.ready(second)
         await sender.send_some(second, 5, PERSONS)
         assert sender.refused == 0
-    finally:
-        await asyncio.to_thread(killable.thaw, "kafka")
 
     async def is_drained() -> bool:
         is_read = len(moved(cluster.folder)) == (damage != "torn log")
@@ -619,8 +598,7 @@ async def test_a_process_that_starts_beside_a_silent_kafka_also_stops_soon(
     killable: Infra, cluster: Cluster, *, has_users: bool
 ) -> None:
     """It waits for the topics and, to serve users, for who is refused."""
-    await asyncio.to_thread(killable.freeze, "kafka")
-    try:
+    async with killable.frozen("kafka"):
         instance = cluster.start("ingest", **({} if has_users else NO_USERS))
         await cluster.ready(instance)
         began = time.monotonic()
@@ -628,16 +606,13 @@ async def test_a_process_that_starts_beside_a_silent_kafka_also_stops_soon(
         assert await instance.stop() == 0
 
         assert time.monotonic() - began < STOPS_S, instance.log.read_text()
-    finally:
-        await asyncio.to_thread(killable.thaw, "kafka")
 
 
 async def test_a_spool_that_is_damaged_and_cannot_be_replaced_does_not_keep_kafka_from_being_back(
     killable: Infra, topic_prefix: str, cluster: Cluster
 ) -> None:
     sender = Sender(cluster)
-    await asyncio.to_thread(killable.freeze, "kafka")
-    try:
+    async with killable.frozen("kafka"):
         instance = cluster.start("ingest", **NO_USERS)
         await cluster.ready(instance)
         await sender.send_some(instance, 5, PERSONS)
@@ -651,8 +626,6 @@ async def test_a_spool_that_is_damaged_and_cannot_be_replaced_does_not_keep_kafk
 
         await until(is_closed)
         sender.taken.clear()
-    finally:
-        await asyncio.to_thread(killable.thaw, "kafka")
 
     await cluster.ready(instance)
     told = (await readiness(cluster, instance))[1]

@@ -180,13 +180,10 @@ async def test_a_producer_that_is_given_up_leaves_no_failure_that_nobody_looked_
     full = [Record(PERSONS.name, b"1", secrets.token_bytes(BATCH_BYTES))]
     async with publishing(killable.kafka, topic_prefix, deadline_s=1.0) as publisher:
         await publisher.publish(full)
-        await asyncio.to_thread(killable.freeze, "kafka")
-        try:
+        async with killable.frozen("kafka"):
             # One is on its way, one waits for it, and one waits to be let in.
             with pytest.raises(Unavailable):
                 await send(publisher, full * 3)
-        finally:
-            await asyncio.to_thread(killable.thaw, "kafka")
     gc.collect()
 
     assert [message for message in unseen if "never retrieved" in message] == []
@@ -199,13 +196,10 @@ async def test_a_producer_that_is_given_up_as_a_request_of_its_ends_fails_in_sil
     deadline_s = METADATA_MS / 1000 - STOP_S / 3
     async with publishing(killable.kafka, topic_prefix, deadline_s=deadline_s) as publisher:
         await publisher.publish([Record(PERSONS.name, b"1", b"")])
-        await asyncio.to_thread(killable.freeze, "kafka")
-        try:
+        async with killable.frozen("kafka"):
             with pytest.raises(Unavailable):
                 await publisher.publish([Record(PERSONS.name, b"1", b"")])
             await until(lambda: _is_given_up(publisher))
-        finally:
-            await asyncio.to_thread(killable.thaw, "kafka")
     gc.collect()
 
     assert unseen == []
@@ -217,14 +211,11 @@ async def test_what_was_under_way_when_the_producer_was_given_up_counts_as_late_
     record = Record(PERSONS.name, b"1", b"")
     async with publishing(killable.kafka, topic_prefix) as publisher:
         assert await publisher.attempt([record]) == [None]
-        await asyncio.to_thread(killable.freeze, "kafka")
-        try:
+        async with killable.frozen("kafka"):
             attempt = asyncio.create_task(publisher.attempt([record, record]))
             await until(lambda: _has_sent(publisher))
             publisher._give_up()
             fates = await attempt
-        finally:
-            await asyncio.to_thread(killable.thaw, "kafka")
 
     assert [type(fate) for fate in fates] == [Late, Late]
 

@@ -37,15 +37,6 @@ take no longer, where a wait of each would be more than twice that.
 
 
 @contextmanager
-def frozen(servers: Infra, name: str) -> Iterator[None]:
-    servers.freeze(name)
-    try:
-        yield
-    finally:
-        servers.thaw(name)
-
-
-@contextmanager
 def refusing(servers: Infra, settings: Mapping[str, str]) -> Iterator[None]:
     """A Redis that answers, and refuses."""
     with Redis.from_url(servers.redis) as client:
@@ -98,7 +89,7 @@ async def test_a_redis_that_answers_nobody_costs_one_moment_and_not_each_request
     async with opened(killable) as door:
         await door.told(facts.person(1, name="Ada"))
         await door.get("/api/my-500")
-        with frozen(killable, "valkey"):
+        async with killable.frozen("valkey"):
             first, response = await timed(door, "/api/my-500")
             rest = [await timed(door, "/api/my-500") for _ in range(40)]
 
@@ -255,15 +246,11 @@ async def test_a_postgres_that_answers_nobody_costs_seconds_once_and_then_nothin
     async with opened(killable) as door, watching(door):
         await door.told(facts.person(1, name="Ada"))
         await door.get("/api/my-500")
-        await asyncio.to_thread(killable.freeze, "postgres")
-        try:
-            async with asyncio.TaskGroup() as group:
-                first = group.create_task(timed(door, "/api/my-500?page=2"))
-                await until(is_away(door))
-                known = [await timed(door, f"/api/my-500?page={n}") for n in range(3, 23)]
-                kept = await body(await door.get("/api/my-500"))
-        finally:
-            await asyncio.to_thread(killable.thaw, "postgres")
+        async with killable.frozen("postgres"), asyncio.TaskGroup() as group:
+            first = group.create_task(timed(door, "/api/my-500?page=2"))
+            await until(is_away(door))
+            known = [await timed(door, f"/api/my-500?page={n}") for n in range(3, 23)]
+            kept = await body(await door.get("/api/my-500"))
 
         async def is_back() -> bool:
             return (await door.get("/api/my-500?page=2")).status == 200

@@ -345,12 +345,9 @@ async def test_nobody_waits_long_for_a_kafka_that_is_silent(
         served(WeightsApi(store.pool, store.tenants, publisher, store.clock)) as client,
     ):
         await publisher.ping([APP_SCORING_WEIGHTS])
-        await asyncio.to_thread(killable.freeze, "kafka")
-        try:
+        async with killable.frozen("kafka"):
             async with asyncio.timeout(PUBLISH_S / 2):
                 status, body = await decide(client, WARMER)
-        finally:
-            await asyncio.to_thread(killable.thaw, "kafka")
 
     assert (status, body["code"]) == (503, "unavailable")
 

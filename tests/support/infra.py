@@ -4,6 +4,7 @@ Rule 1: a server that cannot be had is a failure, never a skip.
 Rule 2: servers that this module started are new and empty, and end with the session.
 """
 
+import asyncio
 import itertools
 import os
 import secrets
@@ -51,7 +52,7 @@ _redis_turns = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Infra:
-    """Servers are named `postgres`, `valkey`, `kafka`. Both calls block: in a coroutine, use
+    """Servers are named `postgres`, `valkey`, `kafka`. The calls block: in a coroutine, use
     `asyncio.to_thread`."""
 
     urls: Urls
@@ -75,6 +76,15 @@ class Infra:
     @property
     def redis(self) -> str:
         return self.urls.redis
+
+    @asynccontextmanager
+    async def frozen(self, name: str) -> AsyncIterator[None]:
+        """The server answers nobody until the block ends, or thaws it before."""
+        await asyncio.to_thread(self.freeze, name)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.thaw, name)
 
 
 @contextmanager

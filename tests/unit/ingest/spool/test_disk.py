@@ -9,15 +9,25 @@ from services.ingest.spool.disk import SILENT
 from services.ingest.spool.file import NAME, DiskRefused
 from services.ingest.spool.rescue import CURRENT
 from services.ingest.spool.slots import LOCK
-from services.ingest.spool.spool import ROUND
+from services.ingest.spool.spool import ROUND, Spool
 from services.ingest.spool.spools import Spools
 from services.ingest.spool.tending import Tending
 from shared.errors import Unavailable
 from tests.support.leases import unanswered
 from tests.support.waiting import until
-from tests.unit.ingest.spool.test_spool import RECORDS, a_spool, everything, store
+from tests.unit.ingest.spool.test_spool import (
+    RECORDS,
+    a_spool,
+    beside_a_dead_one,
+    everything,
+    store,
+)
 
 SENDERS_WAIT_S = 10.0
+
+
+async def answers(spool: Spool) -> bool:
+    return spool.trouble is None
 
 
 async def test_records_are_refused_and_what_was_being_written_waits_in_the_spool(
@@ -28,9 +38,6 @@ async def test_records_are_refused_and_what_was_being_written_waits_in_the_spool
     await store(spool, RECORDS[:1])
     (dead / CURRENT).mkdir(parents=True)
     (dead / CURRENT / NAME).touch()
-
-    async def answers() -> bool:
-        return spool.trouble is None
 
     with unanswered(dead / LOCK) as is_met:
         looking = asyncio.create_task(spool.left_by_others(tmp_path))
@@ -45,7 +52,7 @@ async def test_records_are_refused_and_what_was_being_written_waits_in_the_spool
             with pytest.raises(DiskRefused, match=SILENT):
                 await spool.head(None, 1, 1)
         assert (spool.trouble, spool.takes(RECORDS[3])) == (SILENT, False)
-    await until(answers)
+    await until(lambda: answers(spool))
     (slot,) = await spool.left_by_others(tmp_path)
     slot.release()
     await store(spool, RECORDS[3:4])
@@ -64,9 +71,6 @@ async def test_what_waited_is_forgotten_and_what_was_sent_meanwhile_does_not_com
     await store(spool, RECORDS[:1])
     sent = await spool.head(None, 1, 1)
 
-    async def answers() -> bool:
-        return spool.trouble is None
-
     with unanswered(tmp_path / "2" / LOCK) as is_met:
         (tmp_path / "2" / CURRENT).mkdir()
         (tmp_path / "2" / CURRENT / NAME).touch()
@@ -78,7 +82,7 @@ async def test_what_waited_is_forgotten_and_what_was_sent_meanwhile_does_not_com
             await spool.remove(sent)
         with pytest.raises(DiskRefused, match=SILENT):
             await looking
-    await until(answers)
+    await until(lambda: answers(spool))
 
     assert await everything(spool) == RECORDS[1 : 1 + ROUND]
     assert (spool.events, spool.bytes) == (0, 0)
@@ -108,12 +112,7 @@ async def test_a_spool_is_opened_once_the_disk_answers_and_its_owner_does_not_wa
 async def test_what_the_dead_left_is_taken_over_however_long_its_disk_takes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own, dead = a_spool(tmp_path), a_spool(tmp_path)
-    await own.open()
-    await dead.open()
-    await store(dead, RECORDS[:1])
-    await dead.close()
-    spools, stop = Spools(own), asyncio.Event()
+    spools, stop = Spools(await beside_a_dead_one(tmp_path)), asyncio.Event()
 
     async def is_given_up() -> bool:
         return [each.trouble for each in spools.taken_over] == [SILENT]

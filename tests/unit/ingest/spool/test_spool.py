@@ -34,6 +34,16 @@ def a_spool(root: Path) -> Spool:
     return Spool(partial(slots.claim, root), max_bytes=1 << 30)
 
 
+async def beside_a_dead_one(root: Path) -> Spool:
+    """An open one, beside what a dead instance left: a record."""
+    own, dead = a_spool(root), a_spool(root)
+    await own.open()
+    await dead.open()
+    await store(dead, RECORDS[:1])
+    await dead.close()
+    return own
+
+
 async def store(spool: Spool, records: Sequence[Record]) -> None:
     """Raises:
     Unavailable: some are not taken.

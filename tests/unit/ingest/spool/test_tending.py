@@ -10,7 +10,7 @@ import pytest
 from services.ingest.spool.spools import Spools
 from services.ingest.spool.tending import Tending
 from tests.support.waiting import until
-from tests.unit.ingest.spool.test_spool import RECORDS, a_spool, store
+from tests.unit.ingest.spool.test_spool import a_spool, beside_a_dead_one
 
 
 async def test_a_spool_that_cannot_be_opened_is_told_of_once(
@@ -35,12 +35,11 @@ async def test_what_the_dead_left_is_taken_over_while_no_host_can_be_looked_up(
     tmp_path: Path,
 ) -> None:
     """Look-ups have the event loop's own threads, and a name server that is silent keeps them."""
-    own, dead = a_spool(tmp_path), a_spool(tmp_path)
-    await own.open()
-    await dead.open()
-    await store(dead, RECORDS[:1])
-    await dead.close()
-    spools, stop, is_answered = Spools(own), asyncio.Event(), threading.Event()
+    spools, stop, is_answered = (
+        Spools(await beside_a_dead_one(tmp_path)),
+        asyncio.Event(),
+        threading.Event(),
+    )
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(1))
     lookup = loop.run_in_executor(None, is_answered.wait)
